@@ -1,0 +1,27 @@
+"""The words of the domain that everything else is written in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """Where an object is: a bucket and a key."""
+
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What a message asks for: an original, and the presets to make of it.
+
+    ``presets`` is None when the message leaves them to the routes of the settings.
+    """
+
+    source: ObjectRef
+    presets: tuple[str, ...] | None = None

@@ -1,0 +1,112 @@
+"""How ids and object keys are made. Keys are deterministic: a job done twice writes the same objects."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from typing import Final
+
+MAX_KEY_BYTES: Final = 1024
+"""S3's limit for a key in UTF-8 (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
+
+UPLOADS_PREFIX: Final = "uploads/"
+MANIFESTS_PREFIX: Final = "manifests/"
+
+# Crockford's base32 in lower case keeps the order of the numbers in the order of the characters.
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_TIME_CHARS: Final = 10
+_RANDOM_CHARS: Final = 16
+_LAST_MS: Final = (1 << 48) - 1
+_ID: Final = re.compile(f"[{_ALPHABET}]{{{_TIME_CHARS + _RANDOM_CHARS}}}")
+_TEMPLATE_FIELDS: Final = frozenset({"preset", "name", "ext", "hash"})
+
+
+def _base32(number: int, length: int) -> str:
+    return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(length)))
+
+
+def new_id(now_ms: int, random_80: int) -> str:
+    """Make the id of an upload: inverted milliseconds, so that S3 lists the newest first, then 80 random bits."""
+    return _base32(_LAST_MS - now_ms, _TIME_CHARS) + _base32(random_80, _RANDOM_CHARS)
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form of an id that ``new_id`` makes."""
+    return _ID.fullmatch(text) is not None
+
+
+def upload_key(upload_id: str) -> str:
+    """Return the key of the original with this id."""
+    return UPLOADS_PREFIX + upload_id
+
+
+def upload_id(source_key: str) -> str | None:
+    """Return the id of an upload from its original's key, or None for an original that came another way."""
+    name = source_key.removeprefix(UPLOADS_PREFIX)
+    return name if name != source_key and is_id(name) else None
+
+
+def manifest_key(source_key: str) -> str:
+    """Return the key of the manifest of an original."""
+    return shortened(f"{MANIFESTS_PREFIX}{source_key}.json")
+
+
+def rendition_key(template: str, *, preset: str, source_key: str, extension: str) -> str:
+    """Fill a preset's key template.
+
+    ``{name}`` is the source key without its first folder and its extension, ``{hash}`` 16 hexadecimal
+    digits of the whole source key, for sources whose names would collide (``a.png`` and ``a.gif``).
+    """
+    _, slash, rest = source_key.partition("/")
+    name = rest if slash else source_key
+    folder, slash, file = name.rpartition("/")
+    stem = file.rpartition(".")[0] or file
+    return shortened(
+        template.format(
+            preset=preset,
+            name=folder + slash + stem,
+            ext=extension,
+            hash=hashlib.sha256(source_key.encode()).hexdigest()[:16],
+        )
+    )
+
+
+def output_prefix(template: str, *, preset: str) -> str:
+    """Return the folder that all keys of a template lie under.
+
+    Raises ValueError when there is none or the template is not well formed: without a folder of their own,
+    renditions could not be told from originals.
+    """
+    literal = ""
+    fields: set[str] = set()
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"key template {template!r}: {error}") from error
+    for text, field, format_spec, conversion in parts:
+        if field is not None and (field not in _TEMPLATE_FIELDS or format_spec or conversion):
+            raise ValueError(
+                f"key template {template!r}: {{{field}}} is not one of {{preset}}, {{name}}, {{ext}}, {{hash}}"
+            )
+        if fields <= {"preset"}:
+            literal += text + (preset if field == "preset" else "")
+        if field is not None:
+            fields.add(field)
+    folder, slash, _ = literal.partition("/")
+    if not slash or not folder:
+        raise ValueError(f"key template {template!r} does not start with a folder, such as {{preset}}/")
+    if not fields & {"name", "hash"}:
+        raise ValueError(f"key template {template!r} has neither {{name}} nor {{hash}}: all keys would be the same")
+    return literal[: literal.rindex("/") + 1]
+
+
+def shortened(key: str) -> str:
+    """Return a key of at most 1,024 bytes: a longer one is cut and ends with a hash of the whole."""
+    raw = key.encode()
+    if len(raw) <= MAX_KEY_BYTES:
+        return key
+    head, _, tail = key.rpartition(".")
+    extension = f".{tail}" if head and len(tail) <= 8 and "/" not in tail else ""  # noqa: PLR2004 - jpeg.json
+    ending = f"~{hashlib.sha256(raw).hexdigest()[:32]}{extension}"
+    return raw[: MAX_KEY_BYTES - len(ending.encode())].decode(errors="ignore") + ending

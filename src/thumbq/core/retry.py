@@ -1,0 +1,64 @@
+"""What becomes of a message, decided without input or output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from thumbq.errors import JobFailed, RenderKilled
+
+BACKOFF_BASE_S: Final = 1.0
+BACKOFF_CAP_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The job is done (or was no job): remove the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give the message back; it becomes visible again after ``delay_s`` seconds."""
+
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Put the message on the dead-letter queue with its reason, and delete it."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Do nothing at all: the lease is lost, and the message belongs to somebody else."""
+
+
+Disposition = Delete | Release | Bury | Abandon
+
+
+def backoff_s(receive_count: int, jitter: float) -> float:
+    """Return a full-jitter exponential delay in seconds for this attempt; ``jitter`` is drawn from [0, 1).
+
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    exponent = min(max(receive_count - 1, 0), 16)
+    return jitter * min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0**exponent)
+
+
+def after_failure(
+    error: Exception, *, receive_count: int, max_receive_count: int | None, jitter: float
+) -> Release | Bury:
+    """Decide what becomes of a message whose job raised ``error``.
+
+    Permanent errors are buried at once. Everything else is tried again, unless this was the last receive that
+    the redrive policy allows: then thumbq buries it itself, so that the queue never moves it without a word.
+    """
+    if isinstance(error, JobFailed):
+        return Bury(error.code, error.text)
+    if max_receive_count is not None and receive_count >= max_receive_count:
+        last = error.text if isinstance(error, RenderKilled) else str(error) or type(error).__name__
+        return Bury("attempts-exhausted", f"{receive_count} attempts failed, the last one with: {last}")
+    return Release(backoff_s(receive_count, jitter))

@@ -1,0 +1,148 @@
+"""Every error that thumbq raises itself.
+
+::
+
+    ThumbqError
+    ├── SetupError              the start cannot go on; lists every problem with its fix
+    ├── BackendError            something that S3, SQS or the local directory answered
+    │   ├── BackendUnavailable  network, throttling, 5xx, disk full: try again later
+    │   ├── AccessDenied        the credentials may not do this
+    │   ├── ObjectMissing       there is no such object
+    │   ├── ObjectExists        a put-if-absent found an object
+    │   ├── ObjectTooLarge      the object is larger than the caller takes
+    │   └── SendRefused         the queue said no: the message is certainly not in it
+    ├── UploadRefused           a file that intake does not take (code, HTTP status)
+    ├── JobFailed               permanent: another attempt would end the same way (code)
+    │   ├── MalformedMessage    the body is no job
+    │   ├── BucketNotAllowed    the message names a bucket that thumbq does not serve
+    │   ├── UnknownPreset       the message names a preset that the settings do not have
+    │   ├── SourceMissing       the original is gone
+    │   └── RenderRefused       the image is not rendered: unsupported, corrupt, too large …
+    └── RenderKilled            the render's child died or ran out of time; says nothing sure about the image
+
+Foreign errors are turned into these in one place per adapter: ``aws/errors.py``, ``local/schema.py``
+and ``pool/child.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class ThumbqError(Exception):
+    """Base of all errors of thumbq."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong at the start, and what to do about it."""
+
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.what}\n    fix: {self.fix}"
+
+
+class SetupError(ThumbqError):
+    """The start cannot go on; ``problems`` holds everything that was found, not only the first."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class BackendError(ThumbqError):
+    """An answer of the store or the queue that is not the one asked for."""
+
+
+class BackendUnavailable(BackendError):
+    """The store or the queue cannot answer now. Whether the request took effect is unknown."""
+
+
+class AccessDenied(BackendError):
+    """The credentials do not allow this request."""
+
+
+class ObjectMissing(BackendError):
+    """There is no object under this key."""
+
+
+class ObjectExists(BackendError):
+    """A put that must not overwrite found an object under its key."""
+
+
+class ObjectTooLarge(BackendError):
+    """The object has more bytes than the caller said it would take."""
+
+
+class SendRefused(BackendError):
+    """The queue definitely refused the message: it is not in the queue and never will be."""
+
+
+class UploadRefused(ThumbqError):
+    """A file that is not accepted; ``code`` is stable, ``status`` the HTTP status that says it best."""
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+        self.text = text
+
+
+class JobFailed(ThumbqError):
+    """The job cannot succeed, however often it is tried. ``code`` is stable and machine-readable."""
+
+    code = "failed"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class MalformedMessage(JobFailed):
+    """The message's body is none of the forms that are jobs."""
+
+    code = "malformed-message"
+
+
+class BucketNotAllowed(JobFailed):
+    """The message names a bucket that is not served here."""
+
+    code = "bucket-not-allowed"
+
+
+class UnknownPreset(JobFailed):
+    """The message asks for a preset that the settings do not define."""
+
+    code = "unknown-preset"
+
+
+class SourceMissing(JobFailed):
+    """The original that the message names does not exist."""
+
+    code = "source-missing"
+
+
+class RenderRefused(JobFailed):
+    """The render looked at the image and does not make it; ``code`` says why."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class RenderKilled(ThumbqError):
+    """The child that rendered was killed: by a crash, the memory or CPU limit, or the deadline.
+
+    ``code`` is ``render-crashed`` or ``render-timeout``.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text

@@ -1,0 +1,1 @@
+"""What happens to pixels. Runs in a render child only."""

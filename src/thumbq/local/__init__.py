@@ -1,0 +1,1 @@
+"""Files and one SQLite database behind the ports."""

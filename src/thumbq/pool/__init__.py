@@ -1,0 +1,1 @@
+"""The killable process pool behind the Renderer port."""

@@ -1,0 +1,1 @@
+"""The HTTP side: uploads in, job states and renditions out."""

@@ -1,0 +1,1 @@
+"""The consumer: from a received message to its disposition."""
