@@ -1,0 +1,110 @@
+"""The last calls on receipts: deletes and releases, gathered into batches, each entry seen to on its own."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import anyio
+import structlog
+
+from thumbq.errors import BackendError
+from thumbq.ports import EntryResult, VisibilityChange
+from thumbq.worker.lease import BATCH, LeaseState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from random import Random
+
+    from anyio.streams.memory import MemoryObjectSendStream
+
+    from thumbq.ports import Clock, JobQueue
+    from thumbq.worker.lease import Lease
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+LINGER_S: Final = 0.05
+_RETRY_S: Final = 0.5
+
+T = TypeVar("T")
+
+
+class _Entry(Generic[T]):
+    def __init__(self, item: T) -> None:
+        self.item = item
+        self.result = EntryResult.RETRY
+        self.settled = anyio.Event()
+
+
+class Batcher(Generic[T]):
+    """Gathers single calls for a bounded moment into one call for up to 10 of them."""
+
+    def __init__(self, call: Callable[[Sequence[T]], Awaitable[Sequence[EntryResult]]]) -> None:
+        self._call = call
+        self._entries: MemoryObjectSendStream[_Entry[T]]
+        self._entries, self._waiting = anyio.create_memory_object_stream[_Entry[T]](math.inf)
+
+    async def submit(self, item: T) -> EntryResult:
+        """Do the call for one item as a part of the next batch, and return what became of it."""
+        entry = _Entry(item)
+        self._entries.send_nowait(entry)
+        await entry.settled.wait()
+        return entry.result
+
+    async def run(self) -> None:
+        """Send batches until cancelled."""
+        with self._entries, self._waiting:
+            async with anyio.create_task_group() as calls:
+                while True:
+                    batch = [await self._waiting.receive()]
+                    with anyio.move_on_after(LINGER_S):
+                        while len(batch) < BATCH:
+                            batch.append(await self._waiting.receive())
+                    calls.start_soon(self._send, batch)
+
+    async def _send(self, batch: list[_Entry[T]]) -> None:
+        try:
+            results = await self._call([entry.item for entry in batch])
+        except BackendError as error:
+            log.warning("ack.failed", entries=len(batch), error=str(error))
+        else:
+            for entry, result in zip(batch, results, strict=True):
+                entry.result = result
+        finally:
+            for entry in batch:
+                entry.settled.set()
+
+
+class Acks:
+    """Deletes and releases messages whose leases are closing, and tries again while the lease lasts."""
+
+    def __init__(self, *, queue: JobQueue, clock: Clock, random: Random) -> None:
+        self._clock = clock
+        self._random = random
+        self._deletes: Batcher[str] = Batcher(queue.delete)
+        self._releases: Batcher[VisibilityChange] = Batcher(queue.extend)
+
+    async def run(self) -> None:
+        """Send batches until cancelled."""
+        async with anyio.create_task_group() as batchers:
+            batchers.start_soon(self._deletes.run)
+            batchers.start_soon(self._releases.run)
+
+    async def delete(self, lease: Lease) -> bool:
+        """Remove the message; False when that failed until the lease ended, so that it may come again."""
+        return await self._until_settled(lease, lambda: self._deletes.submit(lease.message.receipt))
+
+    async def release(self, lease: Lease, delay_s: float) -> bool:
+        """Make the message visible again after ``delay_s``; False when it comes back by its time-out instead."""
+        change = VisibilityChange(lease.message.receipt, math.ceil(delay_s))
+        return await self._until_settled(lease, lambda: self._releases.submit(change))
+
+    async def _until_settled(self, lease: Lease, call: Callable[[], Awaitable[EntryResult]]) -> bool:
+        result = EntryResult.RETRY
+        with anyio.move_on_after(lease.deadline - self._clock.monotonic()):
+            while (result := await call()) is EntryResult.RETRY:
+                await anyio.sleep(_RETRY_S * (0.5 + self._random.random()))
+        lease.state = LeaseState.CLOSED
+        if result is not EntryResult.OK:
+            log.warning("ack.given_up", message_id=lease.message.id, result=result.name.lower())
+        return result is EntryResult.OK

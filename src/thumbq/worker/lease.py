@@ -1,0 +1,170 @@
+"""Leases: our hold on received messages, and the one keeper that extends them.
+
+A lease moves ``held → extending → held`` with each beat and ends as ``lost``, or through ``closing``, in which the
+disposition is the last call on its receipt, as ``closed``. Two calls on one receipt are never in flight together.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+
+from thumbq.errors import BackendError
+from thumbq.ports import EntryResult, VisibilityChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from thumbq.ports import Clock, JobQueue, ReceivedMessage
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+MAX_LEASE_S: Final = 43_200
+"""SQS's limit from a receive on (Amazon SQS Developer Guide, "Visibility timeout")."""
+
+BATCH: Final = 10
+_CAP_MARGIN_S: Final = 3
+_IDLE_TURN_S: Final = 5.0
+
+
+class LeaseState(Enum):
+    """Where a lease is in its life."""
+
+    HELD = "held"
+    EXTENDING = "extending"
+    LOST = "lost"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Lease:
+    """One receipt and what we know of our hold on it. All times are on the clock's monotonic scale."""
+
+    def __init__(
+        self, message: ReceivedMessage, *, received_at: float, deadline: float, on_lost: Callable[[], None]
+    ) -> None:
+        self.message = message
+        self.received_at = received_at
+        self.deadline = deadline
+        self.next_beat = received_at
+        self.state = LeaseState.HELD
+        self.on_lost = on_lost
+        self.beat_ended = anyio.Event()
+
+    @property
+    def live(self) -> bool:
+        """Whether beats and deadlines still concern this lease."""
+        return self.state in {LeaseState.HELD, LeaseState.EXTENDING}
+
+
+class LeaseKeeper:
+    """Extends all leases that are due, in batches, until each is closed or lost."""
+
+    def __init__(self, *, queue: JobQueue, clock: Clock, visibility_timeout_s: int) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._timeout_s = visibility_timeout_s
+        self._margin_s = min(2.0, visibility_timeout_s / 10)
+        self._interval_s = visibility_timeout_s / 3
+        self._leases: set[Lease] = set()
+        self._changed = anyio.Event()
+        self.last_turn = clock.monotonic()
+        """When the loop went round last, for the health check."""
+
+    def hold(self, message: ReceivedMessage, *, arrived_at: float, on_lost: Callable[[], None]) -> Lease:
+        """Start to keep a message whose receive was answered at ``arrived_at``.
+
+        ``on_lost`` is called, once and from the keeper's task, when the message is no longer ours.
+        """
+        lease = Lease(
+            message,
+            received_at=arrived_at,
+            deadline=arrived_at + self._timeout_s - self._margin_s,
+            on_lost=on_lost,
+        )
+        lease.next_beat = arrived_at + self._interval_s
+        self._leases.add(lease)
+        self._changed.set()
+        return lease
+
+    async def close(self, lease: Lease) -> bool:
+        """Stop the beats, so that the caller's next call is the last one on the receipt; False when it is lost."""
+        while lease.state is LeaseState.EXTENDING:
+            await lease.beat_ended.wait()
+        if lease.state is LeaseState.LOST:
+            return False
+        lease.state = LeaseState.CLOSING
+        self._leases.discard(lease)
+        return True
+
+    async def run(self) -> None:
+        """Keep leases until cancelled."""
+        async with anyio.create_task_group() as beats:
+            while True:
+                self.last_turn = now = self._clock.monotonic()
+                self._changed = anyio.Event()
+                for lease in [lease for lease in self._leases if lease.deadline <= now]:
+                    self._lose(lease, "deadline")
+                due = self._due(now)
+                for start in range(0, len(due), BATCH):
+                    batch = due[start : start + BATCH]
+                    for lease in batch:
+                        lease.state = LeaseState.EXTENDING
+                        lease.beat_ended = anyio.Event()
+                    beats.start_soon(self._beat, batch)
+                with anyio.move_on_after(self._until_next(self._clock.monotonic())):
+                    await self._changed.wait()
+
+    def _due(self, now: float) -> list[Lease]:
+        """Return what to extend now: once one lease is due, all that would be within half an interval go along."""
+        held = [lease for lease in self._leases if lease.state is LeaseState.HELD]
+        if not any(lease.next_beat <= now for lease in held):
+            return []
+        return [lease for lease in held if lease.next_beat <= now + self._interval_s / 2]
+
+    def _until_next(self, now: float) -> float:
+        times = [lease.deadline for lease in self._leases]
+        times += [lease.next_beat for lease in self._leases if lease.state is LeaseState.HELD]
+        return min(max(min(times, default=math.inf) - now, 0.0), _IDLE_TURN_S)
+
+    async def _beat(self, batch: Sequence[Lease]) -> None:
+        sent_at = self._clock.monotonic()
+        results: Sequence[EntryResult] = [EntryResult.RETRY] * len(batch)
+        changes = [VisibilityChange(lease.message.receipt, self._timeout_for(lease, sent_at)) for lease in batch]
+        with anyio.move_on_after(max(lease.deadline for lease in batch) - sent_at):
+            try:
+                results = await self._queue.extend(changes)
+            except BackendError as error:
+                log.warning("lease.beat_failed", leases=len(batch), error=str(error))
+        for lease, change, result in zip(batch, changes, results, strict=True):
+            self._settle(lease, result, sent_at=sent_at, timeout_s=change.timeout_s)
+        self._changed.set()
+
+    def _timeout_for(self, lease: Lease, now: float) -> int:
+        room = MAX_LEASE_S - math.ceil(now - lease.received_at) - _CAP_MARGIN_S
+        return max(1, min(self._timeout_s, room))
+
+    def _settle(self, lease: Lease, result: EntryResult, *, sent_at: float, timeout_s: int) -> None:
+        if lease.state is LeaseState.EXTENDING:
+            lease.state = LeaseState.HELD
+            if result is EntryResult.OK:
+                lease.deadline = max(lease.deadline, sent_at + timeout_s - self._margin_s)
+                lease.next_beat = sent_at + self._interval_s if timeout_s == self._timeout_s else math.inf
+            elif result is EntryResult.RETRY:
+                lease.next_beat = self._clock.monotonic() + min(1.0, self._interval_s / 4)
+            elif result is EntryResult.CAPPED:
+                lease.next_beat = math.inf
+            else:
+                self._lose(lease, "refused")
+        lease.beat_ended.set()
+
+    def _lose(self, lease: Lease, reason: str) -> None:
+        self._leases.discard(lease)
+        lease.state = LeaseState.LOST
+        lease.beat_ended.set()
+        log.warning("lease.lost", message_id=lease.message.id, reason=reason)
+        lease.on_lost()
