@@ -102,7 +102,10 @@ class Acks:
     async def _until_settled(self, lease: Lease, call: Callable[[], Awaitable[EntryResult]]) -> bool:
         result = EntryResult.RETRY
         with anyio.move_on_after(lease.deadline - self._clock.monotonic()):
-            while (result := await call()) is EntryResult.RETRY:
+            while True:
+                result = await call()
+                if result is not EntryResult.RETRY:
+                    break
                 await anyio.sleep(_RETRY_S * (0.5 + self._random.random()))
         lease.state = LeaseState.CLOSED
         if result is not EntryResult.OK:
