@@ -1,0 +1,162 @@
+"""Taking an upload in: look at it, store the original, ask for the job. Shared by the web and ``thumbq send``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, unquote
+
+import anyio
+import structlog
+
+from thumbq.core import keys, message
+from thumbq.core.formats import ImageFormat, sniff
+from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.errors import AccessDenied, BackendError, ObjectExists, SendRefused, UploadRefused
+
+if TYPE_CHECKING:
+    import random
+
+    from thumbq.ports import Backend, Clock, ObjectInfo
+
+MAX_FILENAME_CHARS: Final = 255
+_MAX_METADATA_BYTES: Final = 1500  # S3 takes 2 KB for all metadata of an object
+_ID_ATTEMPTS: Final = 3
+_FILENAME: Final = "filename"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An upload that is stored and queued. ``id`` is None for an original under a key of the caller's."""
+
+    id: str | None
+    source: ObjectRef
+    message_id: str
+    size: int
+    content_type: str
+    format: ImageFormat
+    etag: str
+    filename: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Original:
+    body: bytes
+    format: ImageFormat
+    filename: str | None
+
+
+class Intake:
+    """Admits, stores and queues uploads, one at a time or many at once."""
+
+    def __init__(self, *, backend: Backend, clock: Clock, random: random.Random) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._random = random
+
+    async def accept(self, body: bytes, *, filename: str | None, key: str | None = None) -> Accepted:
+        """Store an original and queue its job; when this returns, both are durable.
+
+        Without ``key`` the original gets a new id and never overwrites anything; with it, it replaces what is there.
+        ``filename`` is kept as metadata only. Raises UploadRefused for what is no image of the allow-list, SendRefused
+        or AccessDenied when the queue said no (an original under a new id is then removed again), and
+        BackendUnavailable when it is unknown whether the job was queued (the original stays: the job may run).
+
+        A cancelled call first ends what it began, bounded by the time-outs of the store and the queue, so that no
+        original is left without its message.
+        """
+        if not body:
+            raise UploadRefused(400, "empty-file", "The file is empty.")
+        image_format = sniff(body)
+        if image_format is None:
+            names = ", ".join(known.value for known in ImageFormat)
+            raise UploadRefused(415, "unsupported-format", f"The file is not an image of a known format ({names}).")
+        original = _Original(body, image_format, _clean(filename))
+        outcome: list[Accepted | Exception] = []
+
+        async def to_the_end() -> None:
+            with anyio.CancelScope(shield=True):
+                try:
+                    outcome.append(await self._store_and_send(original, key))
+                except Exception as error:  # noqa: BLE001 - handed to the caller as it is, not as a group
+                    outcome.append(error)
+
+        # A shield alone does not hold off asyncio's own Task.cancel(), which is what an HTTP server calls; a task
+        # group waits for its shielded child whatever happens to the caller.
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(to_the_end)
+        result = outcome.pop()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def _store_and_send(self, original: _Original, key: str | None) -> Accepted:
+        if key is None:
+            upload_id, source, etag = await self._store_new(original)
+        else:
+            upload_id, source = None, ObjectRef(self._backend.bucket, key)
+            etag = await self._put(source, original, if_absent=False)
+        try:
+            message_id = await self._backend.queue.send(message.encode(JobRequest(source)))
+        except (SendRefused, AccessDenied):
+            if upload_id is not None:
+                await self._remove(source)
+            raise
+        return Accepted(
+            id=upload_id,
+            source=source,
+            message_id=message_id,
+            size=len(original.body),
+            content_type=original.format.content_type,
+            format=original.format,
+            etag=etag,
+            filename=original.filename,
+        )
+
+    async def _store_new(self, original: _Original) -> tuple[str, ObjectRef, str]:
+        attempt = 1
+        while True:
+            upload_id = keys.new_id(int(self._clock.wall() * 1000), self._random.getrandbits(80))
+            source = ObjectRef(self._backend.bucket, keys.upload_key(upload_id))
+            try:
+                return upload_id, source, await self._put(source, original, if_absent=True)
+            except ObjectExists:
+                if attempt == _ID_ATTEMPTS:
+                    raise
+                attempt += 1
+
+    async def _put(self, source: ObjectRef, original: _Original, *, if_absent: bool) -> str:
+        return await self._backend.store.put(
+            source,
+            original.body,
+            content_type=original.format.content_type,
+            metadata={} if original.filename is None else {_FILENAME: _to_metadata(original.filename)},
+            if_absent=if_absent,
+        )
+
+    async def _remove(self, source: ObjectRef) -> None:
+        try:
+            await self._backend.store.delete(source)
+        except BackendError as error:
+            log.warning("intake.original_left", source=str(source), error=str(error))
+
+
+def client_filename(info: ObjectInfo) -> str | None:
+    """Return the client's file name from an original's metadata."""
+    encoded = info.metadata.get(_FILENAME)
+    return None if encoded is None else unquote(encoded, errors="replace")
+
+
+def _clean(filename: str | None) -> str | None:
+    # Header bytes that were no UTF-8 arrive as lone surrogates, which neither JSON nor metadata can carry.
+    return filename.encode(errors="replace").decode()[:MAX_FILENAME_CHARS] if filename else None
+
+
+def _to_metadata(filename: str) -> str:
+    encoded = quote(filename, safe="")
+    while len(encoded) > _MAX_METADATA_BYTES:
+        filename = filename[:-1]
+        encoded = quote(filename, safe="")
+    return encoded

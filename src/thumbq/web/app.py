@@ -1,0 +1,60 @@
+"""The aiohttp application: its routes, and what every answer has in common."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+from aiohttp import web
+
+from thumbq.web import health, jobs, upload
+from thumbq.web.problems import problem_middleware
+from thumbq.web.services import SERVICES, UPLOAD_SLOTS, UploadLimits, WebServices
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+__all__ = ["UploadLimits", "WebServices", "create_app"]
+
+_HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(services: WebServices) -> web.Application:
+    """Return the application. It opens and closes nothing: what it uses belongs to the caller."""
+    app = web.Application(middlewares=[_log_requests, problem_middleware])
+    app[SERVICES] = services
+    app[UPLOAD_SLOTS] = anyio.Semaphore(services.limits.max_concurrent)
+    app.on_response_prepare.append(_forbid_sniffing)
+    app.add_routes(
+        [
+            web.post("/upload", upload.upload),
+            web.get("/jobs/{id}", jobs.get_job),
+            web.get("/jobs/{id}/{preset}", jobs.get_rendition),
+            web.get("/livez", health.livez),
+            web.get("/readyz", health.readyz),
+        ]
+    )
+    return app
+
+
+async def _forbid_sniffing(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+
+
+@web.middleware
+async def _log_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    began = time.perf_counter()
+    response = await handler(request)
+    write = log.debug if request.path in _HEALTH_PATHS else log.info
+    write(
+        "http.request",
+        method=request.method,
+        path=request.rel_url.raw_path,
+        status=response.status,
+        duration_ms=round((time.perf_counter() - began) * 1000, 1),
+    )
+    return response

@@ -1,0 +1,154 @@
+"""What became of an upload, and its renditions. Any replica can answer: all of it is read from the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import hdrs, web
+
+from thumbq.core import keys, manifest
+from thumbq.core.formats import ImageFormat
+from thumbq.core.job import ObjectRef
+from thumbq.errors import ObjectMissing, ObjectTooLarge
+from thumbq.intake import client_filename
+from thumbq.web.problems import HttpProblem, ProblemRaised
+from thumbq.web.services import SERVICES, WebServices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from thumbq.core.manifest import Manifest, RenditionRecord
+    from thumbq.core.preset import Preset
+    from thumbq.ports import ObjectInfo
+
+_NOT_READY_RETRY_AFTER_S: Final = 1
+
+
+def job_url(job_id: str) -> str:
+    """Return the path of a job."""
+    return f"/jobs/{job_id}"
+
+
+def queued_renditions(job_id: str, presets: Iterable[Preset]) -> dict[str, Any]:
+    """Return where the renditions of a queued job will be, by preset."""
+    return {preset.name: {"url": _rendition_url(job_id, preset.name)} for preset in presets}
+
+
+async def get_job(request: web.Request) -> web.Response:
+    """Answer a job's state: queued, done or failed."""
+    services, job_id = request.app[SERVICES], _job_id(request)
+    record = await _manifest(services, job_id)
+    original = await _original(services, job_id)
+    if record is None and original is None:
+        raise _no_job()
+    job = {
+        "id": job_id,
+        "status": "queued" if record is None else record.status,
+        "url": job_url(job_id),
+        "original": _original_members(original, record),
+        "renditions": queued_renditions(job_id, services.default_presets)
+        if record is None
+        else {name: _rendition_members(job_id, name, made) for name, made in record.renditions.items()},
+    }
+    if record is not None and record.error is not None:
+        job["error"] = {"code": record.error.code, "message": record.error.message}
+    return web.json_response(
+        {"success": True, "message": f"The job is {job['status']}", "data": job},
+        headers={hdrs.CACHE_CONTROL: "no-store"},
+    )
+
+
+async def get_rendition(request: web.Request) -> web.Response:
+    """Answer a rendition's bytes, which the client may keep for good."""
+    services, job_id, preset = request.app[SERVICES], _job_id(request), request.match_info["preset"]
+    record = await _manifest(services, job_id)
+    made = None if record is None else record.renditions.get(preset)
+    if made is None:
+        raise ProblemRaised(await _why_not_made(services, job_id, preset, record))
+    headers = {hdrs.ETAG: f'"{made.sha256}"', hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable"}
+    if any(etag.value in {made.sha256, "*"} for etag in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    ref = ObjectRef(made.bucket, made.key)
+    try:
+        if request.method == hdrs.METH_HEAD:
+            info, body = await services.backend.store.head(ref), None
+            headers[hdrs.CONTENT_LENGTH] = str(info.size)
+        else:
+            _, body = await services.backend.store.get(ref, max_bytes=made.bytes)
+    except (ObjectMissing, ObjectTooLarge):
+        raise _not_found("rendition-missing", "The rendition is no longer in the store as it was made.") from None
+    return web.Response(body=body, content_type=made.content_type, headers=headers)
+
+
+async def _why_not_made(services: WebServices, job_id: str, preset: str, record: Manifest | None) -> HttpProblem:
+    if record is None and await _original(services, job_id) is None:
+        return _no_job().problem
+    if preset not in services.presets:
+        return HttpProblem(404, "unknown-preset", "There is no preset of this name.")
+    if record is None:
+        text = "The rendition is not made yet. Try again in a moment."
+        return HttpProblem(404, "not-ready", text, retry_after_s=_NOT_READY_RETRY_AFTER_S)
+    if record.error is not None:
+        return HttpProblem(404, "job-failed", f"The job failed ({record.error.code}): {record.error.message}")
+    return HttpProblem(404, "not-made", "The job is done, but this preset was not asked for.")
+
+
+def _job_id(request: web.Request) -> str:
+    job_id = request.match_info["id"]
+    if not keys.is_id(job_id):
+        raise _no_job()
+    return job_id
+
+
+async def _manifest(services: WebServices, job_id: str) -> Manifest | None:
+    ref = ObjectRef(services.backend.bucket, keys.manifest_key(keys.upload_key(job_id)))
+    try:
+        _, raw = await services.backend.store.get(ref, max_bytes=manifest.MAX_MANIFEST_BYTES)
+    except (ObjectMissing, ObjectTooLarge):
+        return None
+    return manifest.decode(raw)
+
+
+async def _original(services: WebServices, job_id: str) -> ObjectInfo | None:
+    try:
+        return await services.backend.store.head(ObjectRef(services.backend.bucket, keys.upload_key(job_id)))
+    except ObjectMissing:
+        return None
+
+
+def _original_members(info: ObjectInfo | None, record: Manifest | None) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    if info is not None:
+        members = {"filename": client_filename(info), "bytes": info.size, "content_type": info.content_type}
+    elif record is not None:
+        members = {"filename": None, "bytes": record.source.bytes, "content_type": _content_type(record)}
+    if record is not None:
+        members |= {"width": record.source.width, "height": record.source.height}
+    return members
+
+
+def _content_type(record: Manifest) -> str | None:
+    name = record.source.format
+    return ImageFormat[name].content_type if name is not None and name in ImageFormat.__members__ else None
+
+
+def _rendition_members(job_id: str, preset: str, made: RenditionRecord) -> dict[str, Any]:
+    return {
+        "url": _rendition_url(job_id, preset),
+        "width": made.width,
+        "height": made.height,
+        "bytes": made.bytes,
+        "content_type": made.content_type,
+    }
+
+
+def _rendition_url(job_id: str, preset: str) -> str:
+    return f"{job_url(job_id)}/{preset}"
+
+
+def _no_job() -> ProblemRaised:
+    return _not_found("no-job", "There is no job with this id.")
+
+
+def _not_found(code: str, detail: str) -> ProblemRaised:
+    return ProblemRaised(HttpProblem(404, code, detail))

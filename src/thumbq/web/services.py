@@ -1,0 +1,52 @@
+"""What the handlers need, given to the application once by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thumbq.core.preset import Preset
+    from thumbq.intake import Intake
+    from thumbq.ports import Backend, Vitals
+
+_FORM_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """How much one process takes at once: bytes and files of a request, requests, seconds without a byte."""
+
+    max_file_bytes: int = 25 << 20
+    max_files: int = 20
+    max_concurrent: int = 16
+    stall_timeout_s: float = 30.0
+
+    @property
+    def max_request_bytes(self) -> int:
+        """How many bytes of one request are read at all: the files, and a little for the form around them."""
+        return self.max_files * self.max_file_bytes + _FORM_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class WebServices:
+    """Everything behind the HTTP side.
+
+    ``default_presets`` are those that the routes give to uploads, ``presets`` all that the settings know.
+    """
+
+    backend: Backend
+    intake: Intake
+    vitals: Vitals
+    limits: UploadLimits
+    default_presets: tuple[Preset, ...]
+    presets: Mapping[str, Preset]
+
+
+SERVICES: Final = web.AppKey("services", WebServices)
+UPLOAD_SLOTS: Final = web.AppKey("upload_slots", anyio.Semaphore)
