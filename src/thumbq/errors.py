@@ -20,7 +20,7 @@
     │   └── RenderRefused       the image is not rendered: unsupported, corrupt, too large …
     └── RenderKilled            the render's child died or ran out of time; says nothing sure about the image
 
-Foreign errors are turned into these in one place per adapter: ``aws/errors.py``, ``local/schema.py``
+Foreign errors are turned into these in one place per adapter: ``aws/errors.py``, ``local/errors.py``
 and ``pool/child.py``.
 """
 

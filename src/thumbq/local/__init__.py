@@ -1,1 +1,49 @@
-"""Files and one SQLite database behind the ports."""
+"""Files and one SQLite database behind the ports: the embedded backend for one machine.
+
+The database is the truth: messages, dead letters and the index of objects. The bytes of objects are files that
+count only while a row names them. Every method returns once what it did would survive kill -9 and power loss.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from anyio import to_thread
+
+from thumbq.errors import BackendError, Problem, SetupError
+from thumbq.local.blobs import Blobs
+from thumbq.local.database import open_database
+from thumbq.local.jobqueue import LocalQueue
+from thumbq.local.store import LocalStore
+from thumbq.ports import Backend
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from thumbq.ports import Clock
+
+BUCKET: Final = "local"
+
+
+@asynccontextmanager
+async def open_local(directory: Path, *, clock: Clock, max_receive_count: int = 10) -> AsyncIterator[Backend]:
+    """Open the backend that lives in a directory, making it if it is missing; several processes may share it.
+
+    A message that was received ``max_receive_count`` times becomes a dead letter instead of being received again.
+    Raises SetupError when the directory cannot be used; nothing in it is changed then.
+    """
+    async with open_database(directory) as database:
+        blobs = Blobs(directory)
+        store = LocalStore(database, blobs, clock)
+        try:
+            await to_thread.run_sync(blobs.prepare)
+            await store.sweep()
+        except (OSError, BackendError) as error:
+            what = f"the directory {directory} cannot be used: {error}"
+            raise SetupError(
+                [Problem(what, "see that all of it belongs to this user and the disk has room")]
+            ) from error
+        queue = LocalQueue(database, clock, directory=directory, max_receive_count=max_receive_count)
+        yield Backend(store, queue, BUCKET)

@@ -1,0 +1,170 @@
+"""The one thread that owns the SQLite connection, with group commit.
+
+A durable commit costs milliseconds, whatever is in it. So everything that waits while one commit runs goes into
+the next transaction together, each operation in a savepoint of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+import anyio.to_thread
+
+from thumbq.errors import BackendUnavailable
+from thumbq.local import errors, schema
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+T = TypeVar("T")
+
+_MAX_GROUP: Final = 64
+
+
+@dataclass(eq=False, slots=True)
+class _Call(Generic[T]):
+    """An operation on its way through the thread. Its outcome counts only once the transaction is committed."""
+
+    work: Callable[[sqlite3.Connection], T]
+    writes: bool
+    future: Future[T] = field(default_factory=Future)
+    result: T | None = None
+    error: Exception | None = None
+
+    def resolve(self) -> None:
+        if self.error is None:
+            self.future.set_result(cast("T", self.result))
+        else:
+            self.future.set_exception(self.error)
+
+
+class Database:
+    """Runs operations on the database one after the other, and never on the event loop's thread.
+
+    Operations are plain functions over a connection. What one raises is its caller's alone, and undoes only
+    what it did itself; errors of SQLite arrive as BackendUnavailable.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._calls: queue.SimpleQueue[_Call[Any] | None] = queue.SimpleQueue()
+        self._closed = False
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run an operation that only reads, without taking the lock for writing."""
+        return await self._run(_Call(work, writes=False))
+
+    async def write(
+        self, work: Callable[[sqlite3.Connection], T], *, undo: Callable[[sqlite3.Connection, T], None] | None = None
+    ) -> T:
+        """Run an operation and return once what it wrote is durable.
+
+        When the caller is cancelled, an operation that has not begun is dropped. For one that has, ``undo`` is
+        run with its result.
+        """
+        call = _Call(work, writes=True)
+        try:
+            return await self._run(call)
+        except asyncio.CancelledError:
+            if undo is not None and not call.future.cancel() and not self._closed:
+                self._calls.put(_Call(lambda connection: _take_back(connection, call, undo), writes=True))
+            raise
+
+    async def _run(self, call: _Call[T]) -> T:
+        if self._closed:
+            raise BackendUnavailable(f"{self._directory}: the local backend is closed")
+        self._calls.put(call)
+        return await asyncio.wrap_future(call.future)
+
+    def serve(self, opened: Future[None]) -> None:
+        """Be the thread: open the database, run what comes in, and end after ``close``."""
+        opened.set_running_or_notify_cancel()
+        try:
+            connection = schema.connect(self._directory)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the thread was started
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        with closing(connection):
+            while group := self._next_group():
+                self._run_group(connection, group)
+
+    def close(self) -> None:
+        """Let the thread end once it has run what was asked for before."""
+        self._closed = True
+        self._calls.put(None)
+
+    def _next_group(self) -> list[_Call[Any]]:
+        group: list[_Call[Any]] = []
+        call = self._calls.get()
+        while call is not None:
+            group.append(call)
+            if len(group) == _MAX_GROUP:
+                return group
+            try:
+                call = self._calls.get_nowait()
+            except queue.Empty:
+                return group
+        if group:
+            self._calls.put(None)
+        return group
+
+    def _run_group(self, connection: sqlite3.Connection, group: list[_Call[Any]]) -> None:
+        calls = [call for call in group if call.future.set_running_or_notify_cancel()]
+        try:
+            connection.execute("BEGIN IMMEDIATE" if any(call.writes for call in calls) else "BEGIN")
+            for call in calls:
+                self._run_call(connection, call)
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            for call in calls:
+                call.error = self._translated(error)
+        for call in calls:
+            call.resolve()
+
+    def _run_call(self, connection: sqlite3.Connection, call: _Call[Any]) -> None:
+        connection.execute("SAVEPOINT operation")
+        try:
+            call.result = call.work(connection)
+        except Exception as error:
+            # SQLite ends the whole transaction itself after some errors, such as a full disk.
+            if not connection.in_transaction:
+                raise
+            connection.execute("ROLLBACK TO operation")
+            call.error = self._translated(error)
+        connection.execute("RELEASE operation")
+
+    def _translated(self, error: Exception) -> Exception:
+        path = self._directory / schema.DATABASE_NAME
+        return errors.translated(error, path) if isinstance(error, sqlite3.Error | OSError) else error
+
+
+def _take_back(connection: sqlite3.Connection, call: _Call[T], undo: Callable[[sqlite3.Connection, T], None]) -> None:
+    if call.error is None:
+        undo(connection, cast("T", call.result))
+
+
+@asynccontextmanager
+async def open_database(directory: Path) -> AsyncIterator[Database]:
+    """Open the database of a directory. Raises SetupError. Leaving it ends the thread after its last operation."""
+    database = Database(directory)
+    opened: Future[None] = Future()
+    thread = threading.Thread(target=database.serve, args=(opened,), name="thumbq-database", daemon=True)
+    thread.start()
+    try:
+        await asyncio.wrap_future(opened)
+        yield database
+    finally:
+        database.close()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(thread.join)

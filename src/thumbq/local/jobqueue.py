@@ -1,0 +1,141 @@
+"""The job queue on the database, with long polls."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from thumbq.errors import SendRefused
+from thumbq.local import messages
+from thumbq.ports import QueueFacts
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from thumbq.local.database import Database
+    from thumbq.ports import Clock, EntryResult, QueueCounts, ReceivedMessage, VisibilityChange
+
+_LOOK_EVERY_S: Final = 0.1
+"""How often a long poll looks for what other processes sent and for holds that ran out."""
+
+_VISIBILITY_TIMEOUT_S: Final = 30
+_MAX_BODY_BYTES: Final = 1 << 20
+_NOT_SENDABLE: Final = re.compile(r"[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+
+
+class LocalQueue:
+    """A JobQueue that several processes on one directory share. Times come from the clock's wall time."""
+
+    def __init__(self, database: Database, clock: Clock, *, directory: Path, max_receive_count: int) -> None:
+        self._database = database
+        self._clock = clock
+        self._facts = QueueFacts(str(directory), _VISIBILITY_TIMEOUT_S, max_receive_count)
+        self._max_receive_count = max_receive_count
+        self._news = anyio.Event()
+        self._winding_up = False
+
+    async def send(self, body: str) -> str:
+        """Put a message into the queue; see JobQueue.send. What SQS would not take is refused here too."""
+        _check_body(body)
+        message_id = str(uuid.uuid4())
+        await self._database.write(
+            lambda connection: messages.send(connection, message_id=message_id, body=body, now=self._clock.wall())
+        )
+        self._tell()
+        return message_id
+
+    async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
+        """Take messages; see JobQueue.receive. Here a cancelled call gives back what it took."""
+        deadline = anyio.current_time() + wait_s
+        while not self._winding_up:
+            news = self._news
+            if await self._database.read(lambda connection: messages.any_visible(connection, now=self._clock.wall())):
+                taken = await self._take(max_messages, visibility_timeout_s)
+                if taken:
+                    return taken
+            left = deadline - anyio.current_time()
+            if left <= 0:
+                break
+            with anyio.move_on_after(min(left, _LOOK_EVERY_S)):
+                await news.wait()
+        return []
+
+    async def _take(self, limit: int, timeout_s: int) -> list[ReceivedMessage]:
+        token = uuid.uuid4().hex
+
+        def take(connection: sqlite3.Connection) -> list[ReceivedMessage]:
+            return messages.take(
+                connection,
+                limit=limit,
+                token=token,
+                timeout_s=timeout_s,
+                max_receive_count=self._max_receive_count,
+                now=self._clock.wall(),
+            )
+
+        def give_back(connection: sqlite3.Connection, taken: list[ReceivedMessage]) -> None:
+            messages.give_back(connection, [message.receipt for message in taken], now=self._clock.wall())
+
+        return await self._database.write(take, undo=give_back)
+
+    def wind_up(self) -> None:
+        """Let open and later receives return at once."""
+        self._winding_up = True
+        self._tell()
+
+    async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
+        """Change how long messages stay hidden; see JobQueue.extend."""
+
+        def extend(connection: sqlite3.Connection) -> list[EntryResult]:
+            now = self._clock.wall()
+            return [
+                messages.extend(connection, receipt=change.receipt, timeout_s=change.timeout_s, now=now)
+                for change in changes
+            ]
+
+        results = await self._database.write(extend)
+        if any(change.timeout_s == 0 for change in changes):
+            self._tell()
+        return results
+
+    async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
+        """Remove messages for good; see JobQueue.delete, and messages.delete for receipts that ran out."""
+        return await self._database.write(
+            lambda connection: [messages.delete(connection, receipt=receipt) for receipt in receipts]
+        )
+
+    async def send_dead_letter(self, body: str, note: str) -> bool:
+        """Keep a copy with its note among the dead letters."""
+        await self._database.write(
+            lambda connection: messages.send_dead_letter(
+                connection, message_id=str(uuid.uuid4()), body=body, note=note, now=self._clock.wall()
+            )
+        )
+        return True
+
+    async def facts(self) -> QueueFacts:
+        """Return the queue's settings; its name is the directory."""
+        return self._facts
+
+    async def counts(self) -> QueueCounts:
+        """Count the messages, exactly."""
+        return await self._database.read(lambda connection: messages.counts(connection, now=self._clock.wall()))
+
+    def _tell(self) -> None:
+        """Wake the long polls of this process."""
+        self._news.set()
+        self._news = anyio.Event()
+
+
+def _check_body(body: str) -> None:
+    if not body:
+        raise SendRefused("a message cannot be empty")
+    if strange := _NOT_SENDABLE.search(body):
+        raise SendRefused(f"a message cannot hold the character U+{ord(strange.group()):04X}")
+    if (size := len(body.encode())) > _MAX_BODY_BYTES:
+        raise SendRefused(f"a message has at most {_MAX_BODY_BYTES} bytes, this one has {size}")

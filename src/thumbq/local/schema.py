@@ -1,0 +1,157 @@
+"""The directory's layout and the database's tables: made on first use, checked on every start."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from thumbq.errors import Problem, SetupError
+from thumbq.local import errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA_VERSION: Final = 1
+DATABASE_NAME: Final = "thumbq.sqlite3"
+OBJECTS: Final = "objects"
+
+BUSY_TIMEOUT_S: Final = 30.0
+"""How long to wait for another process that holds the database's lock."""
+
+_APPLICATION_ID: Final = 0x7468_6D62  # "thmb"
+_QUICK_CHECK_MAX_BYTES: Final = 64 << 20  # takes about 0.3 s; a larger database is checked as it is read
+
+# 3.34 is the oldest SQLite that a Python 3.11 is shipped with (RHEL 9): no STRICT, no RETURNING.
+_TABLES: Final = (
+    """CREATE TABLE objects (
+        bucket TEXT NOT NULL,
+        key TEXT NOT NULL,
+        blob TEXT NOT NULL UNIQUE,
+        size INTEGER NOT NULL,
+        etag TEXT NOT NULL,
+        content_type TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        PRIMARY KEY (bucket, key)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE messages (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        body TEXT NOT NULL,
+        sent_at REAL NOT NULL,
+        visible_at REAL NOT NULL,
+        receive_count INTEGER NOT NULL DEFAULT 0,
+        received_at REAL,
+        receipt TEXT
+    )""",
+    "CREATE INDEX messages_by_visibility ON messages (visible_at)",
+    """CREATE TABLE dead_letters (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        body TEXT NOT NULL,
+        note TEXT,
+        sent_at REAL NOT NULL,
+        buried_at REAL NOT NULL,
+        receive_count INTEGER NOT NULL
+    )""",
+)
+
+
+def connect(directory: Path) -> sqlite3.Connection:
+    """Open the database of a directory, making what is missing; the caller owns the connection.
+
+    Raises SetupError when the directory cannot be used. Nothing that was there is changed then.
+    """
+    path = directory / DATABASE_NAME
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(directory, error) from error
+    try:
+        _check(connection, path)
+        _prepare(connection, directory)
+    except (OSError, sqlite3.Error) as error:
+        connection.close()
+        raise _unusable(directory, error) from error
+    except SetupError:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    # A file of another program must not be touched, so this comes before anything that could write.
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != _APPLICATION_ID and (application or version or tables):
+        raise SetupError([Problem(f"{path} is a database of another program", "choose another directory")])
+    if version > SCHEMA_VERSION:
+        raise SetupError(
+            [
+                Problem(
+                    f"{path} was written by a newer thumbq (schema {version}, this one knows {SCHEMA_VERSION})",
+                    "start the newer thumbq, or choose another directory",
+                )
+            ]
+        )
+    if path.stat().st_size <= _QUICK_CHECK_MAX_BYTES:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise SetupError([_damaged(path, verdict)])
+
+
+def _prepare(connection: sqlite3.Connection, directory: Path) -> None:
+    # EXTRA also makes the end of a transaction durable; TRUNCATE spares the directory's fsync at every commit.
+    connection.execute("PRAGMA journal_mode = TRUNCATE")
+    connection.execute("PRAGMA synchronous = EXTRA")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            _refuse_orphans(directory)
+            for statement in _TABLES:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _refuse_orphans(directory: Path) -> None:
+    """Objects without a database are not ours to sweep away: it may have been lost, or never been thumbq's."""
+    objects = directory / OBJECTS
+    if objects.exists():
+        raise SetupError(
+            [
+                Problem(
+                    f"{objects} exists, but {DATABASE_NAME} beside it is missing or empty",
+                    f"put {DATABASE_NAME} back from a backup, or choose another directory",
+                )
+            ]
+        )
+
+
+def _unusable(directory: Path, error: OSError | sqlite3.Error) -> SetupError:
+    path = directory / DATABASE_NAME
+    if isinstance(error, OSError):
+        what = f"the directory {directory} cannot be used: {error.strerror or error}"
+        fix = "choose a directory that this user may write, on a disk with room"
+        return SetupError([Problem(what, fix)])
+    code = getattr(error, "sqlite_errorname", "")
+    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return SetupError([_damaged(path, str(error))])
+    return SetupError(
+        [Problem(f"{path}: {errors.reason(error)}", "see that the directory can be written and try again")]
+    )
+
+
+def _damaged(path: Path, detail: str) -> Problem:
+    return Problem(
+        f"the database {path} is damaged: {detail}",
+        "restore the directory from a backup, or start with a new one; the objects' files are untouched",
+    )

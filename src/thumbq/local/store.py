@@ -1,0 +1,159 @@
+"""The object store on files, with its index in the database."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio
+from anyio import to_thread
+
+from thumbq.core.keys import MAX_KEY_BYTES
+from thumbq.errors import BackendError, BackendUnavailable, ObjectMissing, ObjectTooLarge
+from thumbq.local import errors, objects
+from thumbq.ports import ObjectInfo
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from thumbq.core.job import ObjectRef
+    from thumbq.local.blobs import Blobs
+    from thumbq.local.database import Database
+    from thumbq.local.objects import Entry
+    from thumbq.ports import Clock, Sink
+
+T = TypeVar("T")
+
+_CHUNK_BYTES: Final = 1 << 20
+_THREADS: Final = 8
+_ORPHAN_AGE_S: Final = 3600.0
+"""How old a file must be before it counts as left behind; far longer than a put between its file and its row."""
+
+
+class LocalStore:
+    """An ObjectStore whose truth is the database; a file counts only while a row names it."""
+
+    def __init__(self, database: Database, blobs: Blobs, clock: Clock) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._clock = clock
+        self._threads = anyio.CapacityLimiter(_THREADS)
+
+    async def put(
+        self,
+        ref: ObjectRef,
+        body: bytes,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+        if_absent: bool = False,
+    ) -> str:
+        """Store an object; see ObjectStore.put."""
+        _check_key(ref)
+        blob, etag = await self._in_thread(ref, partial(self._write, body))
+        entry = objects.Entry(blob, ObjectInfo(len(body), etag, content_type, metadata or {}))
+
+        def insert(connection: sqlite3.Connection) -> str | None:
+            # A process that was stopped for an hour may find its file swept: then there must be no row either.
+            if not self._blobs.path(blob).exists():
+                raise BackendUnavailable(f"{ref}: the file was swept away before it was committed; put it again")
+            return objects.insert(connection, ref, entry, if_absent=if_absent)
+
+        try:
+            replaced = await self._database.write(insert)
+        except BackendUnavailable:
+            raise  # the row may have been committed; if it was not, the sweep finds the file
+        except BackendError:
+            await self._in_thread(ref, partial(self._blobs.remove, blob))
+            raise
+        if replaced is not None:
+            await self._in_thread(ref, partial(self._blobs.remove, replaced))
+        return etag
+
+    async def get(self, ref: ObjectRef, *, max_bytes: int) -> tuple[ObjectInfo, bytes]:
+        """Return an object; see ObjectStore.get."""
+        buffer = io.BytesIO()
+        info = await self.fetch(ref, buffer, max_bytes=max_bytes)
+        return info, buffer.getvalue()
+
+    async def fetch(self, ref: ObjectRef, sink: Sink, *, max_bytes: int) -> ObjectInfo:
+        """Write an object's bytes to ``sink``, from a worker thread; see ObjectStore.fetch."""
+        missing: str | None = None
+        while True:
+            entry = await self._find(ref)
+            if entry.info.size > max_bytes:
+                raise ObjectTooLarge(f"{ref} has {entry.info.size} bytes, more than {max_bytes}")
+            copied = await self._in_thread(ref, partial(_copy, self._blobs.path(entry.blob), sink))
+            if copied is None and entry.blob != missing:
+                missing = entry.blob  # replaced or deleted since the row was read: read it again
+                continue
+            if copied != entry.info.size:
+                raise BackendUnavailable(f"{ref}: the file {entry.blob} is missing or cut; the directory is damaged")
+            return entry.info
+
+    async def head(self, ref: ObjectRef) -> ObjectInfo:
+        """Return what is known of an object; see ObjectStore.head."""
+        return (await self._find(ref)).info
+
+    async def delete(self, ref: ObjectRef) -> None:
+        """Remove an object; see ObjectStore.delete."""
+        blob = await self._database.write(lambda connection: objects.remove(connection, ref))
+        if blob is not None:
+            await self._in_thread(ref, partial(self._blobs.remove, blob))
+
+    async def sweep(self) -> None:
+        """Remove files that no object names: a crash came between the file and its row, or after the row's end.
+
+        Other processes may be writing. A file is removed only in a transaction that sees it without a row, and
+        ``put`` looks for its file in the transaction that makes the row.
+        """
+        before = self._clock.wall() - _ORPHAN_AGE_S
+        await to_thread.run_sync(self._blobs.clear_temporary, before, limiter=self._threads)
+        old = await to_thread.run_sync(self._blobs.older_than, before, limiter=self._threads)
+        orphans = await self._database.read(lambda connection: objects.without_object(connection, old))
+
+        def remove(connection: sqlite3.Connection) -> None:
+            for blob in objects.without_object(connection, orphans):
+                self._blobs.remove(blob)
+
+        if orphans:
+            await self._database.write(remove)
+
+    def _write(self, body: bytes) -> tuple[str, str]:
+        return self._blobs.write(body), hashlib.sha256(body).hexdigest()
+
+    async def _find(self, ref: ObjectRef) -> Entry:
+        entry = await self._database.read(lambda connection: objects.find(connection, ref))
+        if entry is None:
+            raise ObjectMissing(f"there is no object {ref}")
+        return entry
+
+    async def _in_thread(self, ref: ObjectRef, work: Callable[[], T]) -> T:
+        try:
+            return await to_thread.run_sync(work, limiter=self._threads)
+        except OSError as error:
+            raise errors.translated(error, ref) from error
+
+
+def _copy(path: Path, sink: Sink) -> int | None:
+    """Copy a file and return its size, or None when there is no such file."""
+    size = 0
+    try:
+        file = path.open("rb", buffering=0)
+    except FileNotFoundError:
+        return None
+    with file:
+        while chunk := file.read(_CHUNK_BYTES):
+            sink.write(chunk)
+            size += len(chunk)
+    return size
+
+
+def _check_key(ref: ObjectRef) -> None:
+    size = len(ref.key.encode())
+    if not 0 < size <= MAX_KEY_BYTES:
+        raise BackendError(f"a key has 1 to {MAX_KEY_BYTES} bytes, this one has {size}: {ref}")
