@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    from thumbq.core.job import ObjectRef
+    from thumbq.core.preset import Preset
 
 MANIFEST_VERSION: Final = 1
 MAX_MANIFEST_BYTES: Final = 1 << 20
@@ -70,6 +75,22 @@ class Manifest(_Record):
         return {
             name: record for name, record in self.renditions.items() if fingerprints.get(name) == record.fingerprint
         }
+
+
+def rendition(
+    preset: Preset, target: ObjectRef, *, body: bytes, width: int, height: int, content_type: str
+) -> RenditionRecord:
+    """Describe a rendition that is stored at ``target``."""
+    return RenditionRecord(
+        bucket=target.bucket,
+        key=target.key,
+        width=width,
+        height=height,
+        bytes=len(body),
+        content_type=content_type,
+        sha256=hashlib.sha256(body).hexdigest(),
+        fingerprint=preset.fingerprint,
+    )
 
 
 def decode(raw: bytes) -> Manifest | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -151,15 +150,13 @@ class JobRunner:
         preset = self._settings.presets[image.preset]
         ref = ObjectRef(source.bucket, preset.rendition_key(source.key))
         await self._store.put(ref, image.body, content_type=image.content_type)
-        return RenditionRecord(
-            bucket=ref.bucket,
-            key=ref.key,
+        return manifest.rendition(
+            preset,
+            ref,
+            body=image.body,
             width=image.width,
             height=image.height,
-            bytes=len(image.body),
             content_type=image.content_type,
-            sha256=hashlib.sha256(image.body).hexdigest(),
-            fingerprint=preset.fingerprint,
         )
 
     async def _failed(self, error: Exception, received: ReceivedMessage, attempt: _Attempt | None) -> Release | Bury:

@@ -1,0 +1,187 @@
+"""The commands: argv in, exit codes out. Parts are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import click
+
+from thumbq.errors import SetupError, ThumbqError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.commands import Sent
+    from thumbq.core.manifest import Manifest
+    from thumbq.settings import Settings
+
+MANY_FILES: Final = 10
+"""From so many files on, `thumbq send` shows a progress bar on a terminal."""
+
+_config = click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings file (default: thumbq.toml)."
+)
+_local = click.option(
+    "--local", type=click.Path(path_type=Path), help="Keep everything in this directory instead of S3 and SQS."
+)
+
+
+class _Command(click.Command):
+    """Turns thumbq's own errors into exit codes: 2 for a start that cannot go on, with every problem and its fix."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SetupError as error:
+            click.echo("\n".join(f"error: {problem}" for problem in error.problems) or str(error), err=True)
+            ctx.exit(2)
+        except ThumbqError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
+
+
+def _load(**overrides: Any) -> Settings:
+    from thumbq.settings import load  # noqa: PLC0415 - --help needs no settings
+    from thumbq.telemetry import logs  # noqa: PLC0415 - the same
+
+    settings = load(**overrides)
+    logs.configure(settings.log_level)
+    return settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("thumbq"), prog_name="thumbq")
+def main() -> None:
+    """Image uploads in, thumbnails out: over HTTP, S3 and SQS, or over one local directory.
+
+    \b
+    Example:
+      thumbq serve --local ./thumbq-data
+      curl -F file=@photo.jpg http://127.0.0.1:8080/upload
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+
+
+@main.command(cls=_Command)
+@_local
+@click.option("--host", help="Address to listen on (default: 127.0.0.1).")
+@click.option("--port", type=int, help="Port to listen on (default: 8080); 0 takes a free one.")
+@_config
+def serve(**options: Any) -> None:
+    """Run the whole service: the upload endpoint and the worker, in one process.
+
+    \b
+    Examples:
+      thumbq serve --local ./thumbq-data
+      THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq serve --host 0.0.0.0
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = _load(**options)
+    from thumbq import service  # noqa: PLC0415 - botocore and aiohttp are slow to import
+
+    anyio.run(partial(service.serve, settings, _announce))
+
+
+def _announce(address: str) -> None:
+    click.echo(f"listening on {address}")
+    click.echo(f"try: curl -F file=@photo.jpg {address}/upload")
+
+
+@main.command(cls=_Command)
+@_config
+def setup(config: Path | None) -> None:
+    """Make the bucket, the queue, its dead-letter queue, redrive policy and public-access block on AWS.
+
+    What is there already stays as it is, so running it again changes nothing.
+
+    \b
+    Example:
+      THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq setup
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = _load(config=config)
+    from thumbq import commands  # noqa: PLC0415 - botocore and aiohttp are slow to import
+
+    for step in anyio.run(partial(commands.setup, settings)):
+        click.echo(f"{'made ' if step.made else 'there'}  {step.what}")
+
+
+@main.command(cls=_Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@_local
+@click.option(
+    "--prefix", default="uploads/", show_default=True, help="Key prefix; other prefixes keep the file's name."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@_config
+def send(files: Sequence[Path], local: Path | None, prefix: str, *, as_json: bool, config: Path | None) -> None:
+    """Store each FILE as an original and queue its job.
+
+    Prints a line per file; goes on past a file that fails, and then exits with 1.
+
+    \b
+    Example:
+      thumbq send --local ./thumbq-data photo.jpg holiday/*.heic
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = _load(local=local, config=config)
+    from thumbq import commands  # noqa: PLC0415 - botocore and aiohttp are slow to import
+
+    failed = False
+    shown = len(files) >= MANY_FILES and sys.stderr.isatty()
+    with click.progressbar(length=len(files), label="sending", file=sys.stderr, hidden=not shown) as bar:
+
+        def report(sent: Sent) -> None:
+            nonlocal failed
+            failed = failed or sent.error is not None
+            _print_sent(sent, as_json=as_json)
+            bar.update(1)
+
+        anyio.run(partial(commands.send, settings, files, prefix=prefix, report=report))
+    sys.exit(1 if failed else 0)
+
+
+def _print_sent(sent: Sent, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({name: value for name, value in asdict(sent).items() if value is not None}))
+    elif sent.error is None:
+        click.echo(f"{sent.file}\t{sent.key}\t{sent.message_id}")
+    else:
+        click.echo(f"{sent.file}: {sent.error}", err=True)
+
+
+@main.command(cls=_Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Directory to write to."
+)
+@click.option("--preset", "names", multiple=True, help="Preset to make (default: those that the routes give).")
+@_config
+def render(files: Sequence[Path], out: Path, names: Sequence[str], config: Path | None) -> None:
+    """Render each FILE here and now, in the same kind of process and with the same limits as a worker.
+
+    Prints each file's manifest as JSON; exits with 1 when a file is refused.
+
+    \b
+    Example:
+      thumbq render photo.jpg -o out --preset thumbnail
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = _load(config=config)
+    from thumbq import commands  # noqa: PLC0415 - botocore and aiohttp are slow to import
+
+    unknown = [name for name in names if name not in settings.presets]
+    if unknown:
+        raise click.BadParameter(f"no preset {unknown[0]!r}; there are: {', '.join(settings.presets)}")
+    failed = False
+
+    def report(manifest: Manifest) -> None:
+        nonlocal failed
+        failed = failed or manifest.status == "failed"
+        click.echo(manifest.encode(), nl=False)
+
+    presets = [settings.presets[name] for name in names]
+    anyio.run(partial(commands.render, settings, files, out, presets=presets, report=report))
+    sys.exit(1 if failed else 0)
