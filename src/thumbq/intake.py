@@ -24,7 +24,7 @@ _MAX_METADATA_BYTES: Final = 1500  # S3 takes 2 KB for all metadata of an object
 _ID_ATTEMPTS: Final = 3
 _FILENAME: Final = "filename"
 
-log = structlog.get_logger(__name__)
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ __all__ = ["UploadLimits", "WebServices", "create_app"]
 
 _HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
 
-log = structlog.get_logger(__name__)
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def create_app(services: WebServices) -> web.Application:

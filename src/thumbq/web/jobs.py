@@ -15,10 +15,7 @@ from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES, WebServices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from thumbq.core.manifest import Manifest, RenditionRecord
-    from thumbq.core.preset import Preset
     from thumbq.ports import ObjectInfo
 
 _NOT_READY_RETRY_AFTER_S: Final = 1
@@ -29,8 +26,9 @@ def job_url(job_id: str) -> str:
     return f"/jobs/{job_id}"
 
 
-def queued_renditions(job_id: str, presets: Iterable[Preset]) -> dict[str, Any]:
+def queued_renditions(services: WebServices, job_id: str) -> dict[str, Any]:
     """Return where the renditions of a queued job will be, by preset."""
+    presets = services.default_presets(keys.upload_key(job_id))
     return {preset.name: {"url": _rendition_url(job_id, preset.name)} for preset in presets}
 
 
@@ -46,7 +44,7 @@ async def get_job(request: web.Request) -> web.Response:
         "status": "queued" if record is None else record.status,
         "url": job_url(job_id),
         "original": _original_members(original, record),
-        "renditions": queued_renditions(job_id, services.default_presets)
+        "renditions": queued_renditions(services, job_id)
         if record is None
         else {name: _rendition_members(job_id, name, made) for name, made in record.renditions.items()},
     }

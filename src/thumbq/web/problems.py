@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE: Final = "application/problem+json"
 BACKEND_RETRY_AFTER_S: Final = 5
 
-log = structlog.get_logger(__name__)
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return _from_aiohttp(error)
     except EXPLAINED as error:
         return response(explain(error))
-    except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the cause
+    except Exception:
         log.exception("request.failed", method=request.method, path=request.rel_url.raw_path)
         return response(HttpProblem(500, "internal-error", "Something went wrong here; the log says what."))
 

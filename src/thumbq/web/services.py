@@ -9,7 +9,7 @@ import anyio
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from thumbq.core.preset import Preset
     from thumbq.intake import Intake
@@ -37,14 +37,14 @@ class UploadLimits:
 class WebServices:
     """Everything behind the HTTP side.
 
-    ``default_presets`` are those that the routes give to uploads, ``presets`` all that the settings know.
+    ``default_presets`` gives the presets of an original by its key, ``presets`` are all that the settings know.
     """
 
     backend: Backend
     intake: Intake
     vitals: Vitals
     limits: UploadLimits
-    default_presets: tuple[Preset, ...]
+    default_presets: Callable[[str], tuple[Preset, ...]]
     presets: Mapping[str, Preset]
 
 

@@ -114,7 +114,7 @@ def _entry_members(entry: Accepted | _Refused, services: WebServices) -> dict[st
         "status": "queued",
         "url": job_url(entry.id),
         "original": {"filename": entry.filename, "bytes": entry.size, "content_type": entry.content_type},
-        "renditions": queued_renditions(entry.id, services.default_presets),
+        "renditions": queued_renditions(services, entry.id),
     }
 
 
