@@ -1,1 +1,30 @@
 """S3 and SQS behind the ports."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from thumbq.aws.check import checked
+from thumbq.aws.jobqueue import SqsQueue
+from thumbq.aws.provision import Step, provision
+from thumbq.aws.session import open_clients
+from thumbq.aws.store import S3Store
+from thumbq.ports import Backend
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["Step", "open_aws", "provision"]
+
+
+@asynccontextmanager
+async def open_aws(*, bucket: str, queue: str, connections: int = 50, wait_time_s: int = 20) -> AsyncIterator[Backend]:
+    """Open a bucket and a queue (a name or a URL), and check both.
+
+    ``connections`` is the most that each client opens, ``wait_time_s`` the longest wait of a receive in seconds.
+    Raises SetupError with everything that is wrong and its fixes.
+    """
+    async with open_clients(connections=connections, wait_time_s=wait_time_s) as clients:
+        address = await checked(clients, bucket=bucket, queue=queue)
+        yield Backend(S3Store(clients.s3), SqsQueue(clients.control, clients.polling, address), bucket)

@@ -1,0 +1,58 @@
+"""What is wrong with a bucket or a queue at the start, in words, each with its fix."""
+
+from __future__ import annotations
+
+from thumbq.aws.errors import Kind, kind_of
+from thumbq.errors import Problem
+
+
+def bucket_problem(error: BaseException, bucket: str, endpoint: str) -> Problem:
+    """Say what an answer about a bucket means, and what to do."""
+    match kind_of(error):
+        case Kind.NO_OBJECT | Kind.NO_BUCKET:
+            return Problem(f"there is no bucket {bucket}", "run `thumbq setup`, or correct THUMBQ_BUCKET")
+        case Kind.DENIED:
+            return Problem(
+                f"no permission to see bucket {bucket}",
+                f"allow s3:ListBucket on arn:aws:s3:::{bucket}, and s3:GetObject, s3:PutObject and s3:DeleteObject"
+                f" on arn:aws:s3:::{bucket}/*; or the bucket is somebody else's: correct THUMBQ_BUCKET",
+            )
+        case kind:
+            return _other_problem(error, kind, f"bucket {bucket}", "S3", endpoint)
+
+
+def queue_problem(error: BaseException, queue: str, action: str, endpoint: str) -> Problem:
+    """Say what an answer about a queue means, and what to do; ``action`` is what IAM calls the request."""
+    match kind_of(error):
+        case Kind.NO_QUEUE:
+            return Problem(
+                f"there is no {queue} in this account and region", "run `thumbq setup`, or correct THUMBQ_QUEUE"
+            )
+        case Kind.DENIED:
+            return Problem(
+                f"no permission to see {queue}: {action} is denied",
+                f"allow {action} on it, and sqs:SendMessage, sqs:ReceiveMessage, sqs:DeleteMessage and"
+                " sqs:ChangeMessageVisibility",
+            )
+        case kind:
+            return _other_problem(error, kind, queue, "SQS", endpoint)
+
+
+def _other_problem(error: BaseException, kind: Kind, subject: str, service: str, endpoint: str) -> Problem:
+    if kind is Kind.UNREACHABLE:
+        fix = f"check the network, AWS_REGION, AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_{service}"
+        return Problem(f"{service} does not answer at {endpoint}: {error}", fix)
+    if kind is Kind.CREDENTIALS:
+        return Problem(f"the AWS credentials do not work: {error}", "renew or correct them")
+    if kind is Kind.BUSY:
+        return Problem(f"{service} cannot answer about {subject} now: {error}", "try again in a moment")
+    return Problem(
+        f"{service} refuses to look at {subject}: {error}", f"correct the setting; {service} runs at {endpoint}"
+    )
+
+
+def making_problem(error: BaseException, subject: str, action: str, endpoint: str) -> Problem:
+    """Say why something was not made; ``action`` is what IAM calls the request."""
+    if kind_of(error) is Kind.DENIED:
+        return Problem(f"no permission to make {subject}: {action} is denied", f"allow {action} on it")
+    return _other_problem(error, kind_of(error), subject, "S3" if action.startswith("s3:") else "SQS", endpoint)

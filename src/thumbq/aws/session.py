@@ -1,0 +1,129 @@
+"""Clients of S3 and SQS, made as botocore's own variables say."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore.exceptions import BotoCoreError, ConfigNotFound, ConfigParseError, ProfileNotFound
+
+from thumbq.errors import Problem, SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from types_aiobotocore_s3.client import S3Client
+    from types_aiobotocore_sqs.client import SQSClient
+
+_ATTEMPTS: Final = 3
+_CONNECT_S: Final = 3
+_S3_READ_S: Final = 20
+_CONTROL_READ_S: Final = 5
+_POLL_SLACK_S: Final = 10
+
+_PIECES_ABOVE: Final = 1 << 18
+
+_AMAZON: Final = re.compile(r"\.amazonaws\.com(\.cn)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """One client for S3 and two for SQS, so that a heartbeat never queues behind a long poll."""
+
+    s3: S3Client
+    control: SQSClient
+    polling: SQSClient
+
+
+@asynccontextmanager
+async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[Clients]:
+    """Open the clients with up to ``connections`` connections each; polls wait up to ``wait_time_s`` seconds.
+
+    Raises SetupError when profile, region, credentials or endpoints cannot be used; no request to them is made.
+    """
+    session = AioSession()
+    region = await _checked_region(session)
+    control = _config(connections, read_s=_CONTROL_READ_S)
+    # A receive that is sent twice hides messages that nobody gets to see.
+    polling = _config(connections, read_s=wait_time_s + _POLL_SLACK_S, attempts=1)
+    problems: list[Problem] = []
+    async with AsyncExitStack() as stack:
+        with _noting("S3", problems):
+            s3 = await _s3(session, stack, region, _config(connections, read_s=_S3_READ_S))
+        with _noting("SQS", problems):
+            sqs = [
+                await stack.enter_async_context(session.create_client("sqs", region_name=region, config=config))
+                for config in (control, polling)
+            ]
+        if problems:
+            raise SetupError(problems)
+        for client in (s3, *sqs):
+            client.meta.events.register("before-send", _in_pieces)
+        yield Clients(s3, *sqs)
+
+
+async def _checked_region(session: AioSession) -> str:
+    try:
+        session.get_scoped_config()
+    except (ProfileNotFound, ConfigParseError, ConfigNotFound) as error:
+        fix = "correct AWS_PROFILE, or the file that AWS_CONFIG_FILE names (~/.aws/config)"
+        raise SetupError([Problem(str(error), fix)]) from error
+    problems = []
+    # botocore itself reads AWS_DEFAULT_REGION and the profile; the other SDKs read AWS_REGION.
+    region = os.environ.get("AWS_REGION") or session.get_config_variable("region")
+    if not region:
+        problems.append(Problem("no AWS region is set", "export AWS_REGION=…, such as ap-northeast-1"))
+    try:
+        missing = None if await session.get_credentials() else "no AWS credentials were found"
+    except BotoCoreError as error:
+        missing = str(error)
+    if missing is not None:
+        fix = "export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role gives them"
+        problems.append(Problem(missing, fix))
+    if problems:
+        raise SetupError(problems)
+    return str(region)
+
+
+@contextmanager
+def _noting(service: str, problems: list[Problem]) -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
+        fix = f"correct AWS_REGION, AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_{service}"
+        problems.append(Problem(f"the client of {service} cannot be made: {error}", fix))
+
+
+async def _s3(session: AioSession, stack: AsyncExitStack, region: str, config: AioConfig) -> S3Client:
+    async with AsyncExitStack() as trial:
+        client = await trial.enter_async_context(session.create_client("s3", region_name=region, config=config))
+        if _AMAZON.search(urlsplit(client.meta.endpoint_url).hostname or ""):
+            stack.push_async_exit(trial.pop_all())
+            return client
+    # Elsewhere a bucket's name is seldom a host's name.
+    config = config.merge(AioConfig(s3={"addressing_style": "path"}))
+    return await stack.enter_async_context(session.create_client("s3", region_name=region, config=config))
+
+
+def _config(connections: int, *, read_s: int, attempts: int = _ATTEMPTS) -> AioConfig:
+    return AioConfig(
+        connect_timeout=_CONNECT_S,
+        read_timeout=read_s,
+        max_pool_connections=connections,
+        retries={"total_max_attempts": attempts, "mode": "standard"},
+        # The service models are read in a thread, not in the event loop.
+        warm_up_loader_caches=True,
+    )
+
+
+def _in_pieces(request: Any, **_: Any) -> None:
+    """Have aiohttp write a large body in pieces; it warns that whole ones hold up the event loop."""
+    if isinstance(request.body, bytes) and len(request.body) > _PIECES_ABOVE:
+        request.body = io.BytesIO(request.body)
