@@ -66,16 +66,22 @@ async def get_rendition(request: web.Request) -> web.Response:
     headers = {hdrs.ETAG: f'"{made.sha256}"', hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable"}
     if any(etag.value in {made.sha256, "*"} for etag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    ref = ObjectRef(made.bucket, made.key)
-    try:
-        if request.method == hdrs.METH_HEAD:
-            info, body = await services.backend.store.head(ref), None
-            headers[hdrs.CONTENT_LENGTH] = str(info.size)
-        else:
-            _, body = await services.backend.store.get(ref, max_bytes=made.bytes)
-    except (ObjectMissing, ObjectTooLarge):
-        raise _not_found("rendition-missing", "The rendition is no longer in the store as it was made.") from None
+    if request.method == hdrs.METH_HEAD:
+        headers[hdrs.CONTENT_LENGTH] = str(made.bytes)
+    body = await _rendition(services, made, with_body=request.method != hdrs.METH_HEAD)
     return web.Response(body=body, content_type=made.content_type, headers=headers)
+
+
+async def _rendition(services: WebServices, made: RenditionRecord, *, with_body: bool) -> bytes | None:
+    """Read a rendition, or only see that it is there. A job done again may be about to replace it."""
+    ref, store = ObjectRef(made.bucket, made.key), services.backend.store
+    try:
+        info, body = await store.get(ref, max_bytes=made.bytes) if with_body else (await store.head(ref), None)
+        if info.size == made.bytes:
+            return body
+    except (ObjectMissing, ObjectTooLarge):
+        pass
+    raise _not_found("rendition-missing", "The rendition is not in the store as it was made.")
 
 
 async def _why_not_made(services: WebServices, job_id: str, preset: str, record: Manifest | None) -> HttpProblem:

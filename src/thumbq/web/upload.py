@@ -6,7 +6,7 @@ entry of ``data.jobs`` has its ``status`` or its ``problem``), and the first pro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -34,14 +34,6 @@ class _Refused:
     problem: HttpProblem
 
 
-@dataclass(slots=True)
-class _Batch:
-    """What became of the files of one request, in their order."""
-
-    entries: list[Accepted | _Refused] = field(default_factory=list)
-    fields: list[str] = field(default_factory=list)
-
-
 async def upload(request: web.Request) -> web.Response:
     """Take the files of a form in, and answer what became of each."""
     services = request.app[SERVICES]
@@ -57,45 +49,62 @@ async def upload(request: web.Request) -> web.Response:
         text = "Too many uploads are running at once. Try again in a moment."
         raise ProblemRaised(HttpProblem(503, "busy", text, retry_after_s=_BUSY_RETRY_AFTER_S)) from None
     try:
-        batch = await _take_files(FileParts(request, services.limits), services.intake)
+        files = _Files(FileParts(request, services.limits), services.intake)
+        entries = await files.take_all()
     finally:
         slots.release()
-    return _answer(batch, services)
+    if not entries:
+        raise ProblemRaised(HttpProblem(400, "no-file", _no_file_text(files.other_fields)))
+    return _answer(entries, services)
 
 
-async def _take_files(parts: FileParts, intake: Intake) -> _Batch:
-    batch = _Batch(fields=parts.fields)
-    outage: HttpProblem | None = None
-    while (part := await parts.next()) is not None:
-        # While the store or the queue fails, one file's wait for it is enough: the others share its problem.
-        problem = part.content if isinstance(part.content, HttpProblem) else outage
-        if problem is not None:
-            batch.entries.append(_Refused(part.filename, problem))
-            continue
-        assert isinstance(part.content, bytes)
+class _Files:
+    """Takes the files of one request in, in their order. No more than one is in memory at any time."""
+
+    def __init__(self, parts: FileParts, intake: Intake) -> None:
+        self._parts = parts
+        self._intake = intake
+        self._outage: HttpProblem | None = None
+
+    @property
+    def other_fields(self) -> list[str]:
+        return self._parts.fields
+
+    async def take_all(self) -> list[Accepted | _Refused]:
+        entries = []
+        while (entry := await self._take_next()) is not None:
+            entries.append(entry)
+        return entries
+
+    async def _take_next(self) -> Accepted | _Refused | None:
+        part = await self._parts.next()
+        if part is None:
+            return None
+        if isinstance(part.content, HttpProblem):
+            return _Refused(part.filename, part.content)
+        if self._outage is not None:
+            # While the store or the queue fails, one file's wait for it is enough: the others share its problem.
+            return _Refused(part.filename, self._outage)
         try:
-            batch.entries.append(await intake.accept(part.content, filename=part.filename))
+            return await self._intake.accept(part.content, filename=part.filename)
         except problems.EXPLAINED as error:
             problem = problems.explain(error)
-            batch.entries.append(_Refused(part.filename, problem))
             if not isinstance(error, UploadRefused):
-                outage = problem
-    return batch
+                self._outage = problem
+            return _Refused(part.filename, problem)
 
 
-def _answer(batch: _Batch, services: WebServices) -> web.Response:
-    if not batch.entries:
-        raise ProblemRaised(HttpProblem(400, "no-file", _no_file_text(batch.fields)))
-    stored = [entry for entry in batch.entries if not isinstance(entry, _Refused)]
-    refused = [entry for entry in batch.entries if isinstance(entry, _Refused)]
-    data = {"jobs": [_entry_members(entry, services) for entry in batch.entries]}
+def _answer(entries: list[Accepted | _Refused], services: WebServices) -> web.Response:
+    stored = [entry for entry in entries if not isinstance(entry, _Refused)]
+    refused = [entry for entry in entries if isinstance(entry, _Refused)]
+    data = {"jobs": [_entry_members(entry, services) for entry in entries]}
     if not stored:
         return problems.response(refused[0].problem, data=data)
     headers = {}
-    if len(batch.entries) == 1:
+    if len(entries) == 1:
         headers[hdrs.LOCATION] = data["jobs"][0]["url"]
     if refused:
-        message = f"Stored and queued {len(stored)} of {len(batch.entries)} files; the others say their problem"
+        message = f"Stored and queued {len(stored)} of {len(entries)} files; the others say their problem"
     elif len(stored) > 1:
         message = f"Successfully uploaded {len(stored)} files and sent {len(stored)} messages"
     else:

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from thumbq.core import message
+from thumbq.core.formats import ImageFormat
+from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.core.keys import upload_id, upload_key
+from thumbq.errors import (
+    AccessDenied,
+    BackendUnavailable,
+    ObjectExists,
+    SendRefused,
+    UploadRefused,
+)
+from thumbq.intake import Intake, client_filename
+from webserver import JPEG, FaultyBackend, open_faulty
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def behind(tmp_path: Path) -> AsyncIterator[FaultyBackend]:
+    async with open_faulty(tmp_path) as behind:
+        yield behind
+
+
+class FixedClock:
+    def monotonic(self) -> float:
+        return 0.0
+
+    def wall(self) -> float:
+        return 1_800_000_000.0
+
+
+async def queued(behind: FaultyBackend) -> list[JobRequest]:
+    received = await behind.real.queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=30)
+    return [message.parse(each.body, default_bucket="other") for each in received]
+
+
+async def test_an_accepted_file_is_stored_and_queued(behind: FaultyBackend) -> None:
+    accepted = await behind.intake.accept(JPEG, filename="cat.jpg")
+    assert accepted.id is not None
+    assert accepted.source == ObjectRef(behind.real.bucket, upload_key(accepted.id))
+    assert (accepted.size, accepted.format, accepted.content_type) == (len(JPEG), ImageFormat.JPEG, "image/jpeg")
+    info = await behind.real.store.head(accepted.source)
+    assert (info.etag, client_filename(info)) == (accepted.etag, "cat.jpg")
+    assert await queued(behind) == [JobRequest(accepted.source)]
+
+
+async def test_a_key_of_the_callers_own_is_overwritten_and_has_no_id(behind: FaultyBackend) -> None:
+    await behind.intake.accept(JPEG, filename=None, key="pngfiles/猫.png")
+    accepted = await behind.intake.accept(JPEG + b"new", filename=None, key="pngfiles/猫.png")
+    assert (accepted.id, accepted.source.key, accepted.filename) == (None, "pngfiles/猫.png", None)
+    _, body = await behind.real.store.get(accepted.source, max_bytes=1000)
+    assert body == JPEG + b"new"
+    assert await queued(behind) == [JobRequest(accepted.source)] * 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"), [(b"", 400, "empty-file"), (b"%PDF-1.7", 415, "unsupported-format")]
+)
+async def test_what_is_no_image_never_reaches_the_store(
+    behind: FaultyBackend, body: bytes, status: int, code: str
+) -> None:
+    with pytest.raises(UploadRefused) as refused:
+        await behind.intake.accept(body, filename="a.jpg")
+    assert (refused.value.status, refused.value.code) == (status, code)
+    assert behind.store.calls == behind.queue.calls == []
+
+
+async def test_an_id_that_is_taken_is_drawn_again_and_nothing_is_overwritten(behind: FaultyBackend) -> None:
+    def intake() -> Intake:
+        return Intake(backend=behind.backend, clock=FixedClock(), random=random.Random(7))
+
+    first = await intake().accept(JPEG, filename="first")
+    second = await intake().accept(JPEG + b"2", filename="second")
+    assert first.source != second.source
+    assert second.id == upload_id(second.source.key)
+    _, body = await behind.real.store.get(first.source, max_bytes=1000)
+    assert body == JPEG
+    behind.store.errors["put"] = ObjectExists("always")
+    with pytest.raises(ObjectExists):
+        await intake().accept(JPEG, filename=None)
+
+
+@pytest.mark.parametrize("error", [SendRefused("no such queue"), AccessDenied("no")])
+async def test_a_refused_send_removes_the_original(behind: FaultyBackend, error: Exception) -> None:
+    behind.queue.errors["send"] = error
+    with pytest.raises(type(error)):
+        await behind.intake.accept(JPEG, filename=None)
+    assert behind.store.calls == ["put", "delete"]
+
+
+async def test_a_removal_that_fails_does_not_hide_the_refusal(behind: FaultyBackend) -> None:
+    behind.queue.errors["send"] = SendRefused("no such queue")
+    behind.store.errors["delete"] = BackendUnavailable("down as well")
+    with pytest.raises(SendRefused, match="no such queue"):
+        await behind.intake.accept(JPEG, filename=None)
+
+
+async def test_an_original_under_the_callers_key_stays_when_the_send_is_refused(behind: FaultyBackend) -> None:
+    behind.queue.errors["send"] = SendRefused("no such queue")
+    with pytest.raises(SendRefused):
+        await behind.intake.accept(JPEG, filename=None, key="cat.jpg")
+    assert (await behind.real.store.head(ObjectRef(behind.real.bucket, "cat.jpg"))).size == len(JPEG)
+
+
+@pytest.mark.parametrize("error", [BackendUnavailable("lost"), RuntimeError("who knows")])
+async def test_after_an_unknown_outcome_the_original_stays(behind: FaultyBackend, error: Exception) -> None:
+    behind.queue.lost_answers["send"] = error
+    with pytest.raises(type(error)):
+        await behind.intake.accept(JPEG, filename=None)
+    (request,) = await queued(behind)
+    assert (await behind.real.store.head(request.source)).size == len(JPEG)
+
+
+@pytest.mark.parametrize("held", ["put", "send"])
+@pytest.mark.parametrize("natively", [True, False])
+async def test_a_cancelled_call_ends_what_it_began(behind: FaultyBackend, *, held: str, natively: bool) -> None:
+    faults = behind.store if held == "put" else behind.queue
+    gate = faults.gates[held] = anyio.Event()
+    ended = anyio.Event()
+
+    async def accept() -> None:
+        try:
+            await behind.intake.accept(JPEG, filename=None)
+        finally:
+            ended.set()
+
+    if natively:
+        task = asyncio.create_task(accept())
+        await faults.until_called(held)
+        for _ in range(3):
+            task.cancel()
+            await anyio.lowlevel.checkpoint()
+        assert not ended.is_set()
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(accept)
+            await faults.until_called(held)
+            tasks.cancel_scope.cancel()
+            gate.set()
+    assert ended.is_set()
+    (request,) = await queued(behind)
+    assert (await behind.real.store.head(request.source)).size == len(JPEG)

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from thumbq.web.app import UploadLimits
+from webserver import FaultyBackend, Served, open_faulty, serve
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def limits() -> UploadLimits:
+    return UploadLimits()
+
+
+@pytest.fixture
+async def behind(tmp_path: Path) -> AsyncIterator[FaultyBackend]:
+    async with open_faulty(tmp_path) as behind:
+        yield behind
+
+
+@pytest.fixture
+async def served(behind: FaultyBackend, limits: UploadLimits) -> AsyncIterator[Served]:
+    async with serve(behind, limits) as served:
+        yield served

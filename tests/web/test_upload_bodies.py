@@ -1,0 +1,189 @@
+"""Bodies that are cut off, too large, too many or slow: each gets its answer, and the next request is served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from thumbq.web.app import UploadLimits
+from webserver import JPEG, document, form, head, multipart
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from webserver import Served
+
+MIB = 1 << 20
+FILE = 'name="file"; filename="a.jpg"'
+
+
+@pytest.mark.filterwarnings("ignore::aiohttp.multipart.BadContentDispositionHeader")
+async def test_wherever_a_body_is_cut_off_nothing_of_the_cut_file_is_stored(served: Served) -> None:
+    body = multipart((FILE, b"\xff\xd8\xff\r\n--b0undar\r\n--"))
+    complete = body.rindex(b"--b0undary--") + len("--b0undary")
+    for cut in range(complete):
+        answer = await served.exchange(head(cut) + body[:cut])
+        assert answer.startswith(b"HTTP/1.1 400 "), (cut, answer)
+        assert document(answer)["code"] == "incomplete-body"
+    assert served.behind.store.calls == []
+    for end in (complete + 2, complete + 3, complete + 4):
+        assert (await served.exchange(head(end) + body[:end])).startswith(b"HTTP/1.1 201 ")
+
+
+async def test_files_before_the_cut_are_stored_and_the_cut_one_has_its_problem(served: Served) -> None:
+    body = multipart((FILE, JPEG), ('name="file"; filename="b.jpg"', JPEG))
+    body = body[: body.rindex(JPEG) + 20]
+    answer = await served.exchange(head(len(body)) + body)
+    assert answer.startswith(b"HTTP/1.1 207 ")
+    stored, cut = document(answer)["data"]["jobs"]
+    assert (stored["status"], stored["original"]["filename"]) == ("queued", "a.jpg")
+    assert (cut["problem"]["code"], cut["original"]["filename"]) == ("incomplete-body", "b.jpg")
+    assert await served.behind.waiting() == 1
+
+
+async def test_a_connection_that_breaks_in_the_middle_of_a_body_leaves_nothing(served: Served) -> None:
+    body = multipart((FILE, JPEG))
+    for cut in (0, 30, len(body) // 2, len(body) - 1):
+        await served.exchange(head(len(body)) + body[:cut], close=True)
+    assert (await served.post(("a.jpg", JPEG)))[0] == 201
+    assert served.behind.store.calls == ["put"]
+
+
+@pytest.mark.parametrize("limits", [UploadLimits(stall_timeout_s=0.05)])
+async def test_an_upload_that_stalls_is_answered(served: Served, limits: UploadLimits) -> None:
+    assert limits.stall_timeout_s == 0.05
+    body = multipart((FILE, JPEG))
+    stream = await anyio.connect_tcp(served.host, served.port)
+    async with stream:
+        await stream.send(head(len(body)) + body[:-10])
+        with anyio.fail_after(5):
+            answer = await stream.receive()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert served.behind.store.calls == []
+
+
+async def test_damaged_chunks_are_an_incomplete_body(served: Served) -> None:
+    body = multipart((FILE, JPEG))
+    answer = await served.exchange(head(None) + b"%x\r\n" % (len(body) - 50) + body[: len(body) - 50] + b"\r\nzz\r\n")
+    assert answer.split()[1] == b"400"  # where the parser sees both at once, aiohttp answers in its own words
+    assert served.behind.store.calls == []
+
+
+@pytest.mark.parametrize(
+    "extra", ["Content-Encoding: gzip\r\n", "Content-Encoding: deflate\r\n"], ids=["gzip", "deflate"]
+)
+async def test_a_body_that_lies_about_its_compression_is_an_incomplete_body(served: Served, extra: str) -> None:
+    body = multipart((FILE, JPEG))
+    answer = await served.exchange(head(len(body), extra=extra) + body)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_forms_in_forms_and_bad_charsets_are_refused(served: Served) -> None:
+    nested = multipart((FILE + "\r\nContent-Type: multipart/mixed; boundary=i", b"--i\r\n\r\nx\r\n--i--"))
+    answer = await served.exchange(head(len(nested)) + nested)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert document(answer)["code"] == "nested-form"
+    charset = multipart(('name="_charset_"', b"x" * 50), (FILE, JPEG))
+    assert (await served.exchange(head(len(charset)) + charset)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_file_in_a_transfer_encoding_is_told_to_come_plain(served: Served) -> None:
+    body = multipart((FILE + "\r\nContent-Transfer-Encoding: base64", b"/9j/4AAQ"))
+    answer = await served.exchange(head(len(body)) + body)
+    assert answer.startswith(b"HTTP/1.1 415 ")
+    assert document(answer)["code"] == "transfer-encoding"
+
+
+@pytest.mark.parametrize("limits", [UploadLimits(max_file_bytes=1000)])
+async def test_a_file_may_be_exactly_as_large_as_the_limit(served: Served, limits: UploadLimits) -> None:
+    fits = JPEG.ljust(limits.max_file_bytes, b"x")
+    status, answer = await served.post(("a.jpg", fits), ("b.jpg", fits + b"x"), ("c.jpg", JPEG))
+    assert status == 207
+    first, second, third = answer["data"]["jobs"]
+    assert (first["status"], third["status"]) == ("queued", "queued")
+    assert (second["problem"]["status"], second["problem"]["code"]) == (413, "too-large")
+
+
+async def test_a_file_of_30_mib_is_told_that_it_is_too_large(served: Served) -> None:
+    body = multipart((FILE, JPEG + bytes(30 * MIB)))
+    answer = await served.exchange(head(len(body)) + body)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert "25 MiB" in document(answer)["detail"]
+    assert (await served.post(("a.jpg", JPEG)))[0] == 201
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+async def test_curl_shows_the_problem_of_a_file_of_30_mib(served: Served, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(JPEG + bytes(30 * MIB))
+    assert await _curl("-F", f"file=@{photo}", f"{served.url}/upload") == 413
+    assert await _curl("--data-binary", f"@{photo}", f"{served.url}/upload") == 400
+    assert await _curl("-X", "POST", f"{served.url}/upload") == 400
+    photo.write_bytes(JPEG)
+    assert await _curl("-F", f"file=@{photo}", f"{served.url}/upload") == 201
+
+
+async def _curl(*args: str) -> int:
+    process = await asyncio.create_subprocess_exec(
+        "curl", "-sS", "--noproxy", "*", "-w", "\n%{http_code}", *args,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    text, _, status = output.decode().rpartition("\n")
+    assert json.loads(text)["message"]
+    return int(status)
+
+
+@pytest.mark.parametrize("limits", [UploadLimits(max_file_bytes=1000, max_files=2)])
+async def test_a_request_larger_than_all_its_files_may_be_is_refused_before_it_is_read(
+    served: Served, limits: UploadLimits
+) -> None:
+    body = multipart((FILE, JPEG + bytes(30 * MIB)))
+    answer = await served.exchange(head(len(body)) + body)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert str(limits.max_request_bytes) in document(answer)["detail"]
+    chunked = await served.exchange(head(None) + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
+    assert chunked.startswith(b"HTTP/1.1 413 ")
+    assert str(limits.max_request_bytes) in document(chunked)["detail"]
+
+
+@pytest.mark.parametrize("limits", [UploadLimits(max_files=2)])
+async def test_files_over_the_number_are_refused_and_the_others_stored(served: Served, limits: UploadLimits) -> None:
+    status, answer = await served.post(*[(f"{number}.jpg", JPEG) for number in range(limits.max_files + 3)])
+    assert status == 207
+    assert [job.get("status") for job in answer["data"]["jobs"]] == ["queued", "queued", None]
+    assert answer["data"]["jobs"][2]["problem"]["code"] == "too-many-files"
+    assert (await served.post(*[("x", b"x")] * 101, field="other"))[1]["code"] == "too-many-fields"
+
+
+@pytest.mark.parametrize("limits", [UploadLimits(max_concurrent=1)])
+async def test_one_upload_too_many_is_answered_busy_without_reading_its_body(
+    served: Served, limits: UploadLimits
+) -> None:
+    gate = served.behind.queue.gates["send"] = anyio.Event()
+    body = multipart((FILE, JPEG + bytes(30 * MIB)))
+    statuses: list[int] = []
+
+    async def upload() -> None:
+        statuses.append((await served.post(("a.jpg", JPEG)))[0])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(limits.max_concurrent):
+            tasks.start_soon(upload)
+        await served.behind.queue.until_called("send")
+        answer = await served.exchange(head(len(body)) + body)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 1\r\n" in answer
+        assert document(answer)["code"] == "busy"
+        async with served.http.get("/livez") as response:
+            assert response.status == 200
+        gate.set()
+    assert statuses == [201]
+    async with served.http.post("/upload", data=form(("b.jpg", JPEG))) as response:
+        assert response.status == 201

@@ -1,0 +1,199 @@
+"""A real HTTP server over a real local backend, and the ways in which a backend can fail."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import aiohttp
+import anyio
+from aiohttp import web
+
+from thumbq.core.preset import THUMBNAIL
+from thumbq.intake import Intake
+from thumbq.local import open_local
+from thumbq.ports import Backend
+from thumbq.web.app import UploadLimits, WebServices, create_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from thumbq.ports import JobQueue, ObjectStore
+
+JPEG: Final = b"\xff\xd8\xff\xe0" + bytes(range(256))
+PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+
+class WallClock:
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+class Faults:
+    """Stands before a store or a queue: counts calls, fails or holds the next ones on demand."""
+
+    def __init__(self, inner: object) -> None:
+        self._inner = inner
+        self.calls: list[str] = []
+        self.errors: dict[str, Exception] = {}
+        self.gates: dict[str, anyio.Event] = {}
+        self.lost_answers: dict[str, Exception] = {}
+        self._called: defaultdict[str, anyio.Event] = defaultdict(anyio.Event)
+        self._returned: defaultdict[str, anyio.Event] = defaultdict(anyio.Event)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(name)
+            self._called[name].set()
+            if name in self.gates:
+                await self.gates[name].wait()
+            if name in self.errors:
+                raise self.errors[name]
+            result = await method(*args, **kwargs)
+            self._returned[name].set()
+            if name in self.lost_answers:
+                raise self.lost_answers[name]
+            return result
+
+        return call
+
+    async def until_called(self, name: str) -> None:
+        with anyio.fail_after(5):
+            await self._called[name].wait()
+
+    async def until_returned(self, name: str) -> None:
+        with anyio.fail_after(5):
+            await self._returned[name].wait()
+
+
+@dataclass
+class Vitals:
+    alive: str | None = None
+    ready: str | None = None
+
+    def not_alive(self) -> str | None:
+        return self.alive
+
+    def not_ready(self) -> str | None:
+        return self.ready
+
+
+@dataclass(frozen=True)
+class FaultyBackend:
+    real: Backend
+    backend: Backend
+    store: Faults
+    queue: Faults
+    intake: Intake
+
+    async def waiting(self) -> int:
+        return (await self.real.queue.counts()).visible
+
+
+@dataclass(frozen=True)
+class Served:
+    app: web.Application
+    behind: FaultyBackend
+    vitals: Vitals
+    http: aiohttp.ClientSession
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    async def post(self, *files: tuple[str, bytes], field: str = "file") -> tuple[int, dict[str, Any]]:
+        """Upload files; return the status and the document."""
+        async with self.http.post("/upload", data=form(*files, field=field)) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def exchange(self, request: bytes, *, close: bool = False) -> bytes:
+        """Send raw bytes and return all that comes back until the server closes the connection."""
+        stream = await anyio.connect_tcp(self.host, self.port)
+        async with stream:
+            await stream.send(request)
+            if close:
+                return b""
+            answer = b""
+            with anyio.fail_after(20):
+                async for chunk in stream:
+                    answer += chunk
+            return answer
+
+
+def form(*files: tuple[str, bytes], field: str = "file") -> aiohttp.FormData:
+    data = aiohttp.FormData()
+    for name, body in files:
+        data.add_field(field, body, filename=name)
+    return data
+
+
+def multipart(*parts: tuple[str, bytes], boundary: str = "b0undary") -> bytes:
+    """Return a form's bytes; each part is its Content-Disposition's parameters and its body."""
+    mark = f"--{boundary}".encode()
+    body = b"".join(
+        mark + f"\r\nContent-Disposition: form-data; {disposition}\r\n\r\n".encode() + content + b"\r\n"
+        for disposition, content in parts
+    )
+    return body + mark + b"--\r\n"
+
+
+def head(length: int | None, *, boundary: str = "b0undary", extra: str = "") -> bytes:
+    """Return the head of an upload request that closes the connection."""
+    framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+    return (
+        f"POST /upload HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{framing}\r\n{extra}"
+        f"Content-Type: multipart/form-data; boundary={boundary}\r\n\r\n"
+    ).encode()
+
+
+def document(answer: bytes) -> dict[str, Any]:
+    """Return the JSON body of a raw answer."""
+    parsed: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return parsed
+
+
+@asynccontextmanager
+async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
+    clock = WallClock()
+    async with open_local(directory, clock=clock) as real:
+        store, queue = Faults(real.store), Faults(real.queue)
+        backend = Backend(cast("ObjectStore", store), cast("JobQueue", queue), real.bucket)
+        intake = Intake(backend=backend, clock=clock, random=random.Random(1))
+        yield FaultyBackend(real, backend, store, queue, intake)
+
+
+@asynccontextmanager
+async def serve(behind: FaultyBackend, limits: UploadLimits) -> AsyncIterator[Served]:
+    vitals = Vitals()
+    app = create_app(
+        WebServices(
+            backend=behind.backend,
+            intake=behind.intake,
+            vitals=vitals,
+            limits=limits,
+            default_presets=lambda _key: (THUMBNAIL,),
+            presets={THUMBNAIL.name: THUMBNAIL},
+        )
+    )
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        async with aiohttp.ClientSession(f"http://{host}:{port}") as http:
+            yield Served(app, behind, vitals, http, host, port)
+    finally:
+        await runner.cleanup()
