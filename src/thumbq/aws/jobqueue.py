@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,9 @@ _SEND_S: Final = 10
 _BEAT_S: Final = 5
 _ANSWER_S: Final = 10
 _POLL_SLACK_S: Final = 15
+
+# What SQS says it refuses; looked at here, since the request cannot even be written with some of it.
+_REFUSED_CHARACTERS: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _BACKLOG: Final[list[Any]] = [
     "ApproximateNumberOfMessages",
@@ -69,10 +73,10 @@ class SqsQueue:
 
     async def send(self, body: str) -> str:
         """Send a message and return its id."""
-        try:
-            body.encode()
-        except UnicodeEncodeError as error:
-            raise SendRefused("a message with a lone surrogate has no UTF-8") from error
+        if not body:
+            raise SendRefused("SQS takes no empty message")
+        if strange := _REFUSED_CHARACTERS.search(body):
+            raise SendRefused(f"SQS takes no message with the character U+{ord(strange[0]):04X}")
         with translated_send(f"send to {self._address.name}", within_s=_SEND_S):
             answer = await self._control.send_message(QueueUrl=self._url, MessageBody=body)
         return answer["MessageId"]
@@ -96,9 +100,14 @@ class SqsQueue:
         self._winding_up = True
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
-        """Change how long messages stay hidden, within five seconds; nothing is sent past SQS's 12 hours."""
-        entries = [{"ReceiptHandle": change.receipt, "VisibilityTimeout": change.timeout_s} for change in changes]
-        return await self._batch("extend", self._control.change_message_visibility_batch, entries)
+        """Change how long messages stay hidden, within five seconds. More than 12 hours are not even sent."""
+        entries = [
+            {"ReceiptHandle": change.receipt, "VisibilityTimeout": change.timeout_s}
+            for change in changes
+            if change.timeout_s <= MAX_VISIBILITY_S
+        ]
+        answered = iter(await self._batch("extend", self._control.change_message_visibility_batch, entries))
+        return [next(answered) if change.timeout_s <= MAX_VISIBILITY_S else EntryResult.CAPPED for change in changes]
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
         """Delete messages, within five seconds."""
