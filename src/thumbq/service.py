@@ -17,7 +17,8 @@ from aiohttp import web
 from thumbq.errors import Problem, SetupError
 from thumbq.intake import Intake
 from thumbq.pool import RenderPool
-from thumbq.web.app import UploadLimits, WebServices, create_app
+from thumbq.web.app import create_app
+from thumbq.web.services import UploadLimits, WebServices
 from thumbq.worker.consumer import Consumer
 from thumbq.worker.job import JobRunner
 

@@ -150,7 +150,7 @@ class Settings(BaseSettings):
             for name in route.presets:
                 if name not in self.presets:
                     raise ValueError(
-                        f"the route {route.prefix!r} names an unknown preset{_suggest(name, self.presets)}"
+                        f"the route {route.prefix!r} names no preset: {name}{_suggest(name, self.presets)}"
                     )
             if self.is_output(route.prefix):
                 raise ValueError(f"the route {route.prefix!r} lies under thumbq's own outputs, which are never sources")

@@ -28,6 +28,8 @@ COALESCE_S: Final = 0.05
 _TURN_S: Final = 5.0
 _STALL_S: Final = 60.0
 _MAX_PAUSE_S: Final = 5.0
+_EMPTY_TURN_S: Final = 1.0
+"""The least time between two receives when the first one came back empty: short polling must not spin."""
 _OUTAGE_AFTER: Final = 3
 
 
@@ -110,6 +112,7 @@ class Consumer:
             free = await self._free_slots()
             if self._stopping.is_set():
                 break
+            asked_at = self._clock.monotonic()
             try:
                 messages = await self._queue.receive(
                     max_messages=free,
@@ -127,6 +130,8 @@ class Consumer:
             for message in messages:
                 self._free -= 1
                 jobs.start_soon(self._handle, message, arrived_at)
+            if not messages:
+                await self._rest(asked_at + _EMPTY_TURN_S - arrived_at)
 
     async def _sit_out_outage(self) -> None:
         """While the store fails for everybody, receive seldom, so that an outage does not burn attempts."""
@@ -135,7 +140,10 @@ class Consumer:
             await self._pause(self._jobs.store_failures)
 
     async def _pause(self, failures: int) -> None:
-        with anyio.move_on_after(min(backoff_s(failures + 1, self._random.random()), _MAX_PAUSE_S)):
+        await self._rest(min(backoff_s(failures + 1, self._random.random()), _MAX_PAUSE_S))
+
+    async def _rest(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds):
             await self._stopping.wait()
 
     async def _free_slots(self) -> int:

@@ -1,0 +1,121 @@
+"""What is promised for bad days: kill -9, stops under load, jobs longer than the visibility time-out."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+import images
+from replica import alive, until
+
+if TYPE_CHECKING:
+    from place import Place
+    from replica import Replica
+
+VISIBILITY_S = 4
+
+
+def freeze(replica: Replica) -> list[int]:
+    """Stop every render process where it is, so that jobs hang in their renders."""
+    children = replica.render_children()
+    assert children
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    return children
+
+
+async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place: Place) -> None:
+    doomed = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=1)
+    freeze(doomed)
+    ids = [await place.upload(doomed, images.photo_jpeg(640, 480)) for _ in range(6)]
+    async with place.backend() as backend:
+
+        async def all_in_flight() -> object:
+            return (await backend.queue.counts()).in_flight == len(ids)
+
+        await until(all_in_flight, within_s=10, what="all jobs in flight")
+    family = doomed.children()
+    assert len(family) >= 3, "the fork server, the resource tracker and a child at the least"
+    doomed.signal(signal.SIGKILL)
+    await doomed.ended(within_s=2)
+    await until(lambda: not any(map(alive, family)), within_s=2, what=f"the end of {family}")
+    survivor = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=1)
+    for job_id in ids:
+        assert (await place.finished(survivor, job_id, within_s=20))["status"] == "done"
+    assert {event["receive_count"] for event in survivor.events("job.done")} == {2}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_under_load_ends_in_order_and_leaves_nothing_hidden(place: Place, number: signal.Signals) -> None:
+    replica = await place.replica(wait_time_s=1, shutdown_deadline_s=8)
+    picture = images.photo_jpeg(2000, 1500)
+    ids: list[str] = []
+
+    async def upload(count: int) -> None:
+        ids.extend([await place.upload(replica, picture) for _ in range(count)])
+
+    async with anyio.create_task_group() as clients:
+        for _ in range(4):
+            clients.start_soon(upload, 10)
+    replica.signal(number)
+    assert await replica.ended(within_s=8) == 0
+    assert "Traceback" not in replica.stderr()
+    counts = await place.counts()
+    assert counts.in_flight == 0
+    done = {event["job_id"] for event in replica.events("job.done")}
+    assert counts.visible + counts.delayed + len(done) == len(ids)
+    successor = await place.replica(wait_time_s=1)
+    for job_id in ids:
+        assert (await place.finished(successor, job_id, within_s=20))["status"] == "done"
+    again = {event["job_id"] for event in successor.events("job.done")}
+    assert not again & done, "a job that was done before the stop was done again"
+
+
+async def test_a_render_that_outlasts_the_shutdown_is_killed_and_its_message_given_back(place: Place) -> None:
+    replica = await place.replica(wait_time_s=1, shutdown_deadline_s=4, concurrency=2)
+    freeze(replica)
+    job_id = await place.upload(replica, images.photo_jpeg(640, 480))
+    async with place.backend() as backend:
+
+        async def in_flight() -> object:
+            return (await backend.queue.counts()).in_flight == 1
+
+        await until(in_flight, within_s=10, what="the job in flight")
+        family = replica.children()
+        replica.signal(signal.SIGTERM)
+        assert await replica.ended(within_s=5) == 0
+        counts = await backend.queue.counts()
+        assert (counts.visible, counts.in_flight) == (1, 0)
+    assert not any(map(alive, family))
+    successor = await place.replica(wait_time_s=1)
+    assert (await place.finished(successor, job_id, within_s=10))["status"] == "done"
+
+
+@pytest.mark.parametrize("wait_time_s", [1, 20])
+async def test_a_job_longer_than_the_visibility_time_out_is_done_exactly_once(place: Place, wait_time_s: int) -> None:
+    frozen = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=wait_time_s)
+    children = freeze(frozen)
+    job_id = await place.upload(frozen, images.photo_jpeg(640, 480))
+    async with place.backend() as backend:
+
+        async def in_flight() -> object:
+            return (await backend.queue.counts()).in_flight == 1
+
+        await until(in_flight, within_s=10, what="the job in flight")
+        rival = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=wait_time_s)
+        with anyio.move_on_after(2.5 * VISIBILITY_S):
+            await until(
+                lambda: rival.events("job.done"), within_s=60, what="the rival to take the job, which it must not"
+            )
+            pytest.fail("the heartbeat did not hold the message")
+        for pid in children:
+            os.kill(pid, signal.SIGCONT)
+        assert (await place.finished(frozen, job_id, within_s=5))["status"] == "done"
+        assert [event["receive_count"] for event in frozen.events("job.done")] == [1]
+        assert rival.events("job.done") == []
+        counts = await backend.queue.counts()
+        assert (counts.visible, counts.in_flight, counts.dead) == (0, 0, 0)

@@ -1,0 +1,112 @@
+"""The main job on real replicas: a photo in, its thumbnail out; two replicas on one queue."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from typing import TYPE_CHECKING
+
+import anyio
+import numpy as np
+import pytest
+from PIL import Image
+
+import images
+from replica import until
+from thumbq.core import keys, manifest
+from thumbq.core.job import ObjectRef
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from place import Place
+
+UPLOADS = 200
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+async def test_a_phone_photo_is_a_small_upright_jpeg_within_two_seconds(place: Place, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(images.photo_jpeg(4000, 3000, orientation=6))
+    replica = await place.replica()
+    curl = ["curl", "-sS", "-w", "%{http_code}", "-o", "answer.json", "-F", f"file=@{photo}", f"{replica.url}/upload"]
+    done = await anyio.run_process(curl, cwd=tmp_path)
+    assert done.stdout == b"201"
+    job_id = manifest_id((tmp_path / "answer.json").read_text())
+    job = await place.finished(replica, job_id, within_s=2)
+    assert job["status"] == "done"
+    rendition = job["renditions"]["thumbnail"]
+    assert (rendition["width"], rendition["height"], rendition["content_type"]) == (75, 100, "image/jpeg")
+    async with place.session.get(replica.url + rendition["url"]) as answer:
+        body = await answer.read()
+    assert len(body) == rendition["bytes"]
+    with Image.open(io.BytesIO(body)) as image:
+        assert (
+            image.format,
+            image.size,
+            len(image.getexif()),
+            set(image.info) & {"exif", "icc_profile", "comment"},
+        ) == (
+            "JPEG",
+            (75, 100),
+            0,
+            set(),
+        )
+        red, green, blue = np.asarray(image.convert("RGB"))[4, 4]
+        assert red > 150 > max(green, blue), "the scene's top left corner is red"
+
+
+def manifest_id(answer: str) -> str:
+    found = next(part for part in answer.split('"') if keys.is_id(part))
+    assert found
+    return found
+
+
+async def test_two_replicas_share_one_queue_and_lose_nothing(place: Place) -> None:
+    replicas = [await place.replica(wait_time_s=1) for _ in range(2)]
+    pictures = [
+        images.photo_jpeg(320, 240),
+        images.photo_jpeg(300, 400, orientation=8),
+        images.encoded(images.scene(200, 100), "PNG"),
+        images.encoded(images.scene(150, 150), "WEBP"),
+    ]
+    uploads = itertools.cycle(itertools.product(replicas, pictures))
+    ids: list[str] = []
+
+    async def upload_some() -> None:
+        while len(ids) + in_hand < UPLOADS:
+            await upload_one()
+
+    in_hand = 0
+
+    async def upload_one() -> None:
+        nonlocal in_hand
+        in_hand += 1
+        replica, picture = next(uploads)
+        job_id = await place.upload(replica, picture)
+        ids.append(job_id)
+        in_hand -= 1
+
+    async with anyio.create_task_group() as clients:
+        for _ in range(8):
+            clients.start_soon(upload_some)
+    assert len(set(ids)) == UPLOADS
+    for job_id in ids:
+        job = await place.finished(replicas[0], job_id, within_s=40)
+        assert job["status"] == "done", job
+    async with place.backend() as backend:
+        for job_id in ids:
+            key = keys.manifest_key(keys.upload_key(job_id))
+            _, raw = await backend.store.get(ObjectRef(backend.bucket, key), max_bytes=1 << 20)
+            record = manifest.decode(raw)
+            assert record is not None
+            assert record.status == "done"
+
+        async def empty() -> bool:
+            counts = await backend.queue.counts()
+            return (counts.visible, counts.in_flight, counts.delayed, counts.dead) == (0, 0, 0, 0)
+
+        await until(empty, within_s=10, what="an empty queue")
+    shares = [len(replica.events("job.done")) for replica in replicas]
+    assert sum(shares) == UPLOADS
+    assert min(shares) > 0

@@ -1,0 +1,89 @@
+"""Where the replicas of a test keep things: on one local directory, or on S3 and SQS of an emulator."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from emulators import without_aws
+from replica import Replica, running, until
+from thumbq.service import open_backend
+from thumbq.settings import load
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from thumbq.ports import Backend, QueueCounts
+
+
+class Place:
+    """A bucket and a queue, and the replicas on them."""
+
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self._directory = directory
+        self._replicas = ExitStack()
+        self._started = 0
+        self.environment = environment
+        self.session: aiohttp.ClientSession
+
+    async def replica(self, **settings: object) -> Replica:
+        """Start a replica with further settings (``wait_time_s=1``) and wait until it is ready."""
+        self._started += 1
+        extra = {f"THUMBQ_{name.upper()}": str(value) for name, value in settings.items()}
+        directory = self._directory / f"replica-{self._started}"
+        replica = self._replicas.enter_context(running(directory, self.environment | extra))
+        await replica.ready()
+        return replica
+
+    @asynccontextmanager
+    async def backend(self) -> AsyncIterator[Backend]:
+        """Open the store and the queue from this process."""
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(without_aws(before) | self.environment)
+        try:
+            async with open_backend(load()) as backend:
+                yield backend
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+    async def counts(self) -> QueueCounts:
+        async with self.backend() as backend:
+            return await backend.queue.counts()
+
+    async def upload(self, replica: Replica, body: bytes, name: str = "photo.jpg") -> str:
+        """Upload one file and return the job's id."""
+        form = aiohttp.FormData()
+        form.add_field("file", body, filename=name)
+        async with self.session.post(f"{replica.url}/upload", data=form) as answer:
+            document = await answer.json()
+            assert answer.status == 201, document
+            job_id: str = document["data"]["jobs"][0]["id"]
+            assert answer.headers["Location"] == f"/jobs/{job_id}"
+            return job_id
+
+    async def job(self, replica: Replica, job_id: str) -> dict[str, Any]:
+        """Return the job as the HTTP side tells it."""
+        async with self.session.get(f"{replica.url}/jobs/{job_id}") as answer:
+            document: dict[str, Any] = await answer.json()
+            assert answer.status == 200, document
+            data: dict[str, Any] = document["data"]
+            return data
+
+    async def finished(self, replica: Replica, job_id: str, *, within_s: float) -> dict[str, Any]:
+        """Wait until a job is done or failed, and return it."""
+
+        async def ended() -> dict[str, Any] | None:
+            job = await self.job(replica, job_id)
+            return job if job["status"] != "queued" else None
+
+        job: dict[str, Any] = await until(ended, within_s=within_s, what=f"the end of {job_id}\n{replica.stderr()}")
+        return job
+
+    def close(self) -> None:
+        self._replicas.close()

@@ -1,0 +1,138 @@
+"""Real replicas: `thumbq serve` as processes of their own, with their logs and their process trees."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from emulators import without_aws
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+THUMBQ = str(Path(sys.executable).with_name("thumbq"))
+
+
+async def until(condition: Callable[[], Any], *, within_s: float, what: str) -> Any:
+    """Wait until ``condition`` (plain or async) gives something true, and return that."""
+    try:
+        with anyio.fail_after(within_s):
+            while True:
+                found = condition()
+                if inspect.isawaitable(found):
+                    found = await found
+                if found:
+                    return found
+                await anyio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"not within {within_s} s: {what}") from None
+
+
+class Replica:
+    """One `thumbq serve` and all that it started."""
+
+    def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
+        self.process = process
+        self._directory = directory
+        self.url = ""
+
+    async def ready(self) -> None:
+        """Wait for the line that says where it listens."""
+        line = await until(self._listening, within_s=30, what=f"a listening replica\n{self.stderr()}")
+        self.url = line.removeprefix("listening on ")
+
+    def _listening(self) -> str | None:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the replica ended with {self.process.returncode}:\n{self.stderr()}")
+        lines = self.stdout().splitlines()
+        return lines[0] if len(lines) > 1 else None
+
+    def stdout(self) -> str:
+        return (self._directory / "stdout").read_text()
+
+    def stderr(self) -> str:
+        return (self._directory / "stderr").read_text()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the log lines of one event."""
+        lines = [json.loads(line) for line in self.stderr().splitlines(keepends=True) if line.endswith("}\n")]
+        return [line for line in lines if line["event"] == name]
+
+    def children(self) -> list[int]:
+        """Return the pids of everything below this process, wherever it hangs in the tree."""
+        return _descendants(self.process.pid)
+
+    def render_children(self) -> list[int]:
+        """Return the pids of the processes that render: the forkserver's children."""
+        return [pid for direct in _children(self.process.pid) for pid in _children(direct)]
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self, *, within_s: float) -> int:
+        """Wait for the end of the main process and return its exit code."""
+        await until(lambda: self.process.poll() is not None, within_s=within_s, what=f"the end\n{self.stderr()}")
+        return self.process.returncode
+
+
+@contextmanager
+def running(directory: Path, environment: Mapping[str, str]) -> Iterator[Replica]:
+    """Start a replica whose output goes to ``directory``; leaving kills what is left of it."""
+    directory.mkdir(parents=True)
+    with ExitStack() as files:
+        stdout = files.enter_context((directory / "stdout").open("wb"))
+        stderr = files.enter_context((directory / "stderr").open("wb"))
+        process = subprocess.Popen(
+            [THUMBQ, "serve"],
+            cwd=directory,
+            env={**without_aws(os.environ), **environment, "THUMBQ_PORT": "0"},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+        )
+    replica = Replica(process, directory)
+    try:
+        yield replica
+    finally:
+        left = replica.children()
+        process.kill()
+        process.wait()
+        for pid in left:
+            kill(pid)
+
+
+def kill(pid: int) -> None:
+    """Kill a process that may be gone already."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (one that is only waited for does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _descendants(pid: int) -> list[int]:
+    return [found for child in _children(pid) for found in (child, *_descendants(child))]

@@ -1,0 +1,180 @@
+"""Keys, messages, presets, manifests and decisions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from thumbq.core import keys, manifest, message, retry
+from thumbq.core.formats import ImageFormat, sniff
+from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.core.preset import THUMBNAIL, Preset
+from thumbq.errors import BackendUnavailable, MalformedMessage, RenderKilled, RenderRefused
+
+
+def test_ids_sort_the_newest_first_and_have_their_form() -> None:
+    older, newer = keys.new_id(1_790_000_000_000, 2**80 - 1), keys.new_id(1_790_000_000_001, 0)
+    assert newer < older
+    assert keys.is_id(older)
+    assert len(older) == 26
+    assert not keys.is_id(older.upper())
+    assert keys.upload_id(keys.upload_key(newer)) == newer
+    assert keys.upload_id("uploads/cat.png") is None
+
+
+@pytest.mark.parametrize(
+    ("source", "rendition"),
+    [
+        ("uploads/7abc", "thumbnail/7abc.jpg"),
+        ("pngfiles/cat.png", "thumbnail/cat.jpg"),
+        ("cat.png", "thumbnail/cat.jpg"),
+        ("a/b/c.tar.gz", "thumbnail/b/c.tar.jpg"),
+        ("a/.hidden", "thumbnail/.hidden.jpg"),
+        ("日本/猫 +%.png", "thumbnail/猫 +%.jpg"),
+    ],
+)
+def test_a_rendition_is_named_after_its_source_without_first_folder_and_extension(source: str, rendition: str) -> None:
+    assert THUMBNAIL.rendition_key(source) == rendition
+
+
+def test_hash_tells_sources_apart_whose_names_collide() -> None:
+    preset = Preset(name="p", width=1, key="p/{name}-{hash}.{ext}")
+    assert preset.rendition_key("x/a.png") != preset.rendition_key("x/a.gif")
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "😀"])
+def test_no_derived_key_is_longer_than_s3_takes(letter: str) -> None:
+    source = letter * (1024 // len(letter.encode()))
+    for key in (keys.manifest_key(source), THUMBNAIL.rendition_key(source)):
+        assert len(key.encode()) <= 1024
+    assert keys.manifest_key(source) != keys.manifest_key(source[:-1] + "b")
+    assert keys.manifest_key(source).endswith(".json")
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{name}.{ext}", "does not start with a folder"),
+        ("all/{preset}.{ext}", "all keys would be the same"),
+        ("x/{size}", "is not one of"),
+        ("x/{name", "expected '}'"),
+        ("uploads/{name}", "keeps for itself"),
+    ],
+)
+def test_a_key_template_that_could_not_work_is_refused_with_the_reason(template: str, said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Preset(name="p", width=1, key=template)
+
+
+def test_a_fingerprint_changes_with_the_recipe_only() -> None:
+    assert Preset(name="p", width=10).fingerprint == Preset(name="p", width=10).fingerprint
+    assert Preset(name="p", width=10).fingerprint != Preset(name="p", width=10, quality=81).fingerprint
+
+
+def test_fill_needs_both_sides() -> None:
+    with pytest.raises(ValidationError, match="give width and height"):
+        Preset(name="p", width=10, fit="fill")
+
+
+@pytest.mark.parametrize("key", ["cat.png", "a b+c%20.png", "日本/猫😀.jpg", "x" * 1024])
+def test_a_request_survives_its_message(key: str) -> None:
+    request = JobRequest(ObjectRef("bucket", key), ("thumbnail",))
+    assert message.parse(message.encode(request), default_bucket="other") == request
+    assert message.parse(key, default_bucket="bucket") == JobRequest(ObjectRef("bucket", key))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        " \n",
+        "{",
+        "[]",
+        "{}",
+        '{"key": 1}',
+        '{"key": ""}',
+        '{"key": "a", "presets": "x"}',
+        '{"key": "a", "presets": []}',
+        '{"key": "a", "bucket": null}',
+        '{"key": "\\ud800"}',
+        "x" * 1025,
+        "[" * 200_000,
+    ],
+)
+def test_what_is_no_job_is_malformed_and_says_why(body: str) -> None:
+    with pytest.raises(MalformedMessage) as refused:
+        message.parse(body, default_bucket="bucket")
+    assert refused.value.text
+
+
+def test_a_permanent_failure_is_buried_at_once() -> None:
+    disposition = retry.after_failure(
+        RenderRefused("corrupt", "why"), receive_count=1, max_receive_count=10, jitter=0.5
+    )
+    assert disposition == retry.Bury("corrupt", "why")
+
+
+@pytest.mark.parametrize(
+    "error", [BackendUnavailable("S3 is away"), RenderKilled("render-crashed", "gone"), ValueError("bug")]
+)
+def test_what_may_pass_is_tried_again_until_the_last_receive(error: Exception) -> None:
+    again = retry.after_failure(error, receive_count=9, max_receive_count=10, jitter=0.5)
+    assert isinstance(again, retry.Release)
+    last = retry.after_failure(error, receive_count=10, max_receive_count=10, jitter=0.5)
+    assert isinstance(last, retry.Bury)
+    assert last.code == "attempts-exhausted"
+    assert isinstance(retry.after_failure(error, receive_count=99, max_receive_count=None, jitter=0.5), retry.Release)
+
+
+def test_backoff_grows_to_a_cap_and_uses_the_whole_range_of_the_jitter() -> None:
+    assert [retry.backoff_s(count, 0.999_999) for count in (1, 2, 3)] == pytest.approx([1, 2, 4], rel=1e-3)
+    assert retry.backoff_s(1000, 0.5) == retry.BACKOFF_CAP_S / 2
+    assert retry.backoff_s(5, 0.0) == 0
+
+
+def _manifest(**changes: object) -> manifest.Manifest:
+    record = manifest.rendition(
+        THUMBNAIL, ObjectRef("b", "thumbnail/a.jpg"), body=b"x", width=1, height=1, content_type="image/jpeg"
+    )
+    values = {
+        "status": "done",
+        "source": {"bucket": "b", "key": "a", "etag": "e"},
+        "renditions": {"thumbnail": record},
+        "finished_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    return manifest.Manifest.model_validate(values | changes)
+
+
+def test_a_manifest_survives_storage_and_others_are_not_taken_for_one() -> None:
+    assert manifest.decode(_manifest().encode()) == _manifest()
+    for raw in (b"", b"{}", b"\xff", _manifest().encode().replace(b'"version": 1', b'"version": 2')):
+        assert manifest.decode(raw) is None
+
+
+def test_a_rendition_is_current_for_the_same_source_and_recipe_only() -> None:
+    wanted = {"thumbnail": THUMBNAIL.fingerprint}
+    assert _manifest().current(etag="e", fingerprints=wanted).keys() == {"thumbnail"}
+    assert not _manifest().current(etag="other", fingerprints=wanted)
+    assert not _manifest().current(etag=None, fingerprints=wanted)
+    assert not _manifest().current(etag="e", fingerprints={"thumbnail": "changed"})
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"\xff\xd8\xff\xe1", ImageFormat.JPEG),
+        (b"\x00\x00\x00\x20ftypavif\x00\x00\x00\x00avif", ImageFormat.AVIF),
+        (b"\x00\x00\x00\x20ftypmif1\x00\x00\x00\x00mif1avif", ImageFormat.AVIF),
+        (b"\x00\x00\x00\x20ftypheic\x00\x00\x00\x00mif1heic", ImageFormat.HEIF),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", ImageFormat.WEBP),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", None),
+        (b"BMW is a make of cars, not a bitmap", None),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", None),
+        (b"\x00\x00\x00\x20ftypisom\x00\x00\x00\x00", None),
+        (b"", None),
+    ],
+)
+def test_a_format_is_told_by_its_first_bytes(head: bytes, expected: ImageFormat | None) -> None:
+    assert sniff(head) is expected

@@ -1,0 +1,121 @@
+"""Settings: where they come from, and that everything wrong is said at once with its fix."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from thumbq.errors import SetupError
+from thumbq.settings import Settings, load, markdown_table
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("THUMBQ_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def problems(**overrides: object) -> list[str]:
+    with pytest.raises(SetupError) as wrong:
+        load(**overrides)
+    assert all(problem.fix for problem in wrong.value.problems)
+    return [problem.what for problem in wrong.value.problems]
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("thumbq.toml").write_text('port = 1\nwait_time_s = 1\nhost = "a"\n')
+    monkeypatch.setenv("THUMBQ_PORT", "2")
+    monkeypatch.setenv("THUMBQ_WAIT_TIME_S", "2")
+    settings = load(port=3, host=None)
+    assert (settings.port, settings.wait_time_s, settings.host) == (3, 2, "a")
+
+
+def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THUMBQ_PORTT", "1")
+    monkeypatch.setenv("THUMBQ_VISIBILITY_TIMEOUT_S", "50000")
+    monkeypatch.setenv("THUMBQ_PRESETS", "{}")
+    Path("thumbq.toml").write_text("prot = 1\n[presets.card]\nwidht = 640\n")
+    said = "\n".join(problems())
+    for part in (
+        "THUMBQ_PORTT is no setting of thumbq; did you mean THUMBQ_PORT?",
+        "THUMBQ_VISIBILITY_TIMEOUT_S = '50000': Input should be less than or equal to 43200",
+        "THUMBQ_PRESETS cannot be a variable",
+        "prot is no setting; did you mean port?",
+        "presets.card.widht is no setting; did you mean width?",
+    ):
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"THUMBQ_BUCKET": "b"}, "THUMBQ_QUEUE is missing"),
+        ({"THUMBQ_QUEUE": "q"}, "THUMBQ_BUCKET is missing"),
+        ({"THUMBQ_LOCAL": "d", "THUMBQ_BUCKET": "b", "THUMBQ_QUEUE": "q"}, "exclude each other"),
+        ({"THUMBQ_BUCKET": "b", "THUMBQ_QUEUE": "q.fifo"}, "FIFO queues are not supported"),
+        ({"THUMBQ_CONFIG": "nowhere.toml"}, "there is no settings file nowhere.toml"),
+    ],
+)
+def test_settings_that_do_not_agree_are_refused(
+    variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert said in "\n".join(problems())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("THUMBQ_PORT", "tcp://10.0.0.1:8080"),
+        ("THUMBQ_SERVICE_HOST", "10.0.0.1"),
+        ("THUMBQ_SERVICE_PORT_HTTP", "80"),
+        ("THUMBQ_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("THUMBQ_WEB_PORT", "tcp://10.0.0.1:80"),
+        ("THUMBQ_WEB_SERVICE_PORT", "80"),
+    ],
+)
+def test_what_kubernetes_injects_for_services_is_ignored(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert load().port == 8080
+
+
+def test_the_longest_route_that_fits_says_which_presets() -> None:
+    Path("thumbq.toml").write_text(
+        '[presets.card]\nwidth = 640\n[[routes]]\nprefix = "uploads/"\npresets = ["card"]\n'
+        '[[routes]]\nprefix = "uploads/x"\npresets = ["card", "thumbnail"]\n'
+    )
+    settings = load()
+    assert [preset.name for preset in settings.presets_for("uploads/x1")] == ["card", "thumbnail"]
+    assert [preset.name for preset in settings.presets_for("uploads/y")] == ["card"]
+    assert [preset.name for preset in settings.presets_for("cat.png")] == ["thumbnail"]
+    assert settings.is_output("card/a.jpg")
+    assert settings.is_output("manifests/a.json")
+    assert not settings.is_output("uploads/a")
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('[[routes]]\nprefix = "a/"\npresets = ["thumbnial"]', "names no preset: thumbnial; did you mean thumbnail?"),
+        ('[[routes]]\nprefix = "thumbnail/"\npresets = ["thumbnail"]', "never sources"),
+        ("[presets.Big]\nwidth = 1", "no preset name"),
+        ("[presets.big]\nfit = 'contain'", "presets.big: give width, height or both"),
+        ("port = ", "no valid TOML"),
+    ],
+)
+def test_a_faulty_file_is_refused_with_the_place_of_the_fault(toml: str, said: str) -> None:
+    Path("thumbq.toml").write_text(toml)
+    assert said in "\n".join(problems())
+
+
+def test_readme_shows_every_setting_as_the_code_has_it() -> None:
+    assert markdown_table() in README.read_text(), "put the output of markdown_table() into README"
+    assert all(field.description for field in Settings.model_fields.values())
