@@ -101,19 +101,16 @@ class RenderPool:
         except BaseException:
             await self._replace(slot)
             raise
-        match reply:
-            case child.Done():
-                return reply
-            case Refusal():
-                if reply.code == "out-of-memory":
-                    await self._replace(slot)  # what is left of its memory is in pieces
-                raise RenderRefused(reply.code, reply.text)
-            case child.Failed():
-                await self._replace(slot)
-                raise RenderKilled("render-crashed", f"the render failed: {reply.text}")
-            case None:
-                await self._replace(slot)
-                raise RenderKilled("render-timeout", f"the render took longer than {self._timeout_s:g} s")
+        if isinstance(reply, child.Done):
+            return reply
+        if isinstance(reply, Refusal):
+            if reply.code == "out-of-memory":
+                await self._replace(slot)  # what is left of its memory is in pieces
+            raise RenderRefused(reply.code, reply.text)
+        await self._replace(slot)
+        if reply is None:
+            raise RenderKilled("render-timeout", f"the render took longer than {self._timeout_s:g} s")
+        raise RenderKilled("render-crashed", f"the render failed: {reply.text}")
 
     async def _ready(self, slot: Slot) -> ChildProcess:
         """Return the slot's child, a new one if it died while it had nothing to do."""
@@ -128,7 +125,8 @@ class RenderPool:
         """Kill a slot's child at once, put a new one in its place and return the old one's exit code."""
         slot.kill()
         with anyio.CancelScope(shield=True):
-            return await self._in_thread(slot.replace)
+            code = await self._in_thread(slot.replace)
+        return code
 
     async def _close(self) -> None:
         for slot in self._slots:
