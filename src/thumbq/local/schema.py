@@ -65,6 +65,8 @@ def connect(directory: Path) -> sqlite3.Connection:
     path = directory / DATABASE_NAME
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _refuse_orphans(directory)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
         raise _unusable(directory, error) from error

@@ -1,0 +1,103 @@
+"""The three backends that one contract is held against, each test on a fresh one."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+import emulators
+from clocks import SystemClock
+from thumbq.aws.check import checked
+from thumbq.aws.jobqueue import SqsQueue
+from thumbq.aws.session import Clients, open_clients
+from thumbq.aws.store import S3Store
+from thumbq.local import open_local
+from thumbq.ports import Backend
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+MAX_RECEIVE_COUNT = 3
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def moto_clients() -> AsyncIterator[Clients]:
+    async with _clients(emulators.moto_server()) as clients:
+        yield clients
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def ministack_clients() -> AsyncIterator[Clients]:
+    async with _clients(emulators.ministack_server()) as clients:
+        yield clients
+
+
+@pytest.fixture(params=["local", "aws-moto", "aws-ministack"])
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def clients(kind: str, request: pytest.FixtureRequest) -> Clients | None:
+    """Return the clients of the emulator; making them reads botocore's models, so all tests share them."""
+    found: Clients | None = None if kind == "local" else request.getfixturevalue(f"{kind.removeprefix('aws-')}_clients")
+    return found
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def backend(clients: Clients | None, tmp_path: Path) -> AsyncIterator[Backend]:
+    if clients is None:
+        async with open_local(tmp_path / "data", clock=SystemClock(), max_receive_count=MAX_RECEIVE_COUNT) as opened:
+            yield opened
+    else:
+        name = f"contract-{uuid.uuid4().hex[:12]}"
+        await _provision(clients, name)
+        address = await checked(clients, bucket=name, queue=name)
+        yield Backend(S3Store(clients.s3), SqsQueue(clients.control, clients.polling, address), name)
+
+
+@pytest.fixture
+def not_on(kind: str) -> Callable[[str, str], None]:
+    """Skip a claim that an emulator is known to break, with the reason; AWS itself keeps it."""
+
+    def skip(broken_kind: str, reason: str) -> None:
+        if kind == broken_kind:
+            pytest.skip(f"{kind}: {reason}")
+
+    return skip
+
+
+async def _provision(clients: Clients, name: str) -> None:
+    """Make what `thumbq setup` makes, with the clients that are there already."""
+    await clients.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
+    dead = await clients.control.create_queue(QueueName=f"{name}-dlq")
+    described = await clients.control.get_queue_attributes(QueueUrl=dead["QueueUrl"], AttributeNames=["QueueArn"])
+    policy = {"deadLetterTargetArn": described["Attributes"]["QueueArn"], "maxReceiveCount": MAX_RECEIVE_COUNT}
+    await clients.control.create_queue(QueueName=name, Attributes={"RedrivePolicy": json.dumps(policy)})
+
+
+@asynccontextmanager
+async def _clients(server: AbstractContextManager[str]) -> AsyncIterator[Clients]:
+    async with AsyncExitStack() as stack:
+        url = _started(stack, server)
+        with emulators.aws_env(url):
+            clients = await stack.enter_async_context(open_clients(connections=30, wait_time_s=20))
+        yield clients
+
+
+def _started(stack: AsyncExitStack, server: AbstractContextManager[str]) -> str:
+    try:
+        return stack.enter_context(server)
+    except emulators.EmulatorMissing as missing:
+        if os.environ.get("REQUIRE_MINISTACK") == "1":
+            raise
+        pytest.skip(str(missing))

@@ -1,0 +1,130 @@
+"""Several processes on one directory, and processes that die."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import to_thread
+
+from clocks import SystemClock
+from thumbq.core.job import ObjectRef
+from thumbq.local import open_local
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thumbq.ports import Backend
+
+
+@contextmanager
+def neighbour(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run neighbour.py on the directory; leaving kills it with signal 9."""
+    script = Path(__file__).parent / "neighbour.py"
+    with subprocess.Popen(
+        [sys.executable, str(script), str(directory), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def confirmed_until_kill_9(directory: Path, life: int) -> list[list[str]]:
+    """Return what a writing process said was certain before it was killed at a random moment."""
+    lines = []
+    with neighbour(directory, "write", str(life)) as process:
+        assert process.stdout is not None
+        lines += [process.stdout.readline() for _ in range(random.randint(1, 150))]
+        process.kill()
+        lines += process.stdout.readlines()
+    return [line.split() for line in lines if line.endswith("\n")]
+
+
+async def test_kill_9_loses_nothing_that_was_confirmed(directory: Path) -> None:
+    confirmed: list[list[str]] = []
+    for life in range(4):
+        confirmed += await to_thread.run_sync(confirmed_until_kill_9, directory, life)
+
+    async with open_local(directory, clock=SystemClock()) as backend:
+        overwritten: dict[str, int] = {}
+        for word, key, *number in confirmed:
+            if word == "put":
+                _, body = await backend.store.get(ObjectRef(backend.bucket, key), max_bytes=1 << 20)
+                assert body == f"{key} ".encode() * 4000
+            if word == "wrote":
+                overwritten[key] = int(number[0])
+        for key, number_confirmed in overwritten.items():
+            _, body = await backend.store.get(ObjectRef(backend.bucket, key), max_bytes=100)
+            assert int(body) >= number_confirmed
+        in_queue = await all_bodies(backend)
+
+    sent = {key for word, key, *_ in confirmed if word == "sent"}
+    assert sent
+    assert sent <= set(in_queue)
+    assert len(in_queue) == len(set(in_queue))
+
+
+async def all_bodies(backend: Backend) -> list[str]:
+    bodies = []
+    while batch := await backend.queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=600):
+        bodies += [message.body for message in batch]
+    return bodies
+
+
+async def test_two_processes_share_a_queue_without_double_delivery(backend: Backend, directory: Path) -> None:
+    sent = [await backend.queue.send("a") for _ in range(300)]
+
+    with neighbour(directory, "consume") as one, neighbour(directory, "consume") as two:
+        async with anyio.create_task_group() as tasks:
+            outputs: list[str] = []
+
+            async def finish(process: subprocess.Popen[str]) -> None:
+                output, _ = await to_thread.run_sync(process.communicate)
+                outputs.append(output)
+
+            tasks.start_soon(finish, one)
+            tasks.start_soon(finish, two)
+
+    assert sorted("".join(outputs).split()) == sorted(sent)
+    assert all(outputs)
+
+
+async def test_a_long_poll_hears_of_another_process_within_200_ms(backend: Backend, directory: Path) -> None:
+    delays = []
+    with neighbour(directory, "send") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        await to_thread.run_sync(process.stdout.readline)
+        for _ in range(5):
+            poll = asyncio.ensure_future(backend.queue.receive(max_messages=1, wait_s=20, visibility_timeout_s=60))
+            await anyio.sleep(0.05)  # lets the poll begin; sent before it, the claim would be easier
+            process.stdin.write("\n")
+            process.stdin.flush()
+            [message] = await poll
+            delays.append(time.monotonic() - float(message.body))
+    # The body's time is taken before the send's own fsync. One of the five may meet a busy machine.
+    assert sorted(delays)[3] < 0.2
+
+
+async def test_a_put_if_absent_race_of_processes_has_one_winner(backend: Backend, directory: Path) -> None:
+    ref = ObjectRef(backend.bucket, "raced")
+    async with open_local(directory, clock=SystemClock()) as other:
+        outcomes = await asyncio.gather(
+            *(
+                each.store.put(ref, b"%d" % number, content_type="text/plain", if_absent=True)
+                for number, each in enumerate([backend, other] * 6)
+            ),
+            return_exceptions=True,
+        )
+    assert sum(isinstance(outcome, str) for outcome in outcomes) == 1
