@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -16,10 +16,13 @@ from thumbq.errors import Problem, SetupError
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_sqs.client import SQSClient
+    from types_aiobotocore_sqs.literals import QueueAttributeNameType
 
     from thumbq.aws.session import Clients
 
 QUEUE_URL: Final = re.compile(r"https?://\S+/(?P<name>[^/\s]+)")
+_CHECK_S: Final = 20
+_MESSAGE_BYTES: Final = 1 << 20
 _FIFO_FIX: Final = "name a standard queue; `thumbq setup` makes one"
 
 
@@ -39,7 +42,8 @@ async def checked(clients: Clients, *, bucket: str, queue: str) -> QueueAddress:
 
 async def _check_bucket(s3: S3Client, bucket: str, problems: list[Problem]) -> None:
     try:
-        await s3.head_bucket(Bucket=bucket)
+        with anyio.fail_after(_CHECK_S):
+            await s3.head_bucket(Bucket=bucket)
     except FOREIGN as error:
         problems.append(bucket_problem(error, bucket, s3.meta.endpoint_url))
 
@@ -48,28 +52,42 @@ async def _find_queue(sqs: SQSClient, queue: str, problems: list[Problem]) -> Qu
     if queue.endswith(".fifo"):
         problems.append(Problem(f"queue {queue} is a FIFO queue", _FIFO_FIX))
         return None
-    action = "sqs:GetQueueUrl"
-    try:
-        url = queue if QUEUE_URL.fullmatch(queue) else (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]
-        action = "sqs:GetQueueAttributes"
-        answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
-    except FOREIGN as error:
-        problems.append(queue_problem(error, f"queue {queue}", action, sqs.meta.endpoint_url))
+    where = {"url": queue} if QUEUE_URL.fullmatch(queue) else {"QueueName": queue}
+    found = await _look(sqs, f"queue {queue}", problems, "RedrivePolicy", **where)
+    if found is None:
         return None
-    policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy") or "{}")
+    url, policy = found[0], json.loads(found[1] or "{}")
     if "deadLetterTargetArn" not in policy:
         return QueueAddress(url, None)
-    return QueueAddress(url, await _find_dead_letters(sqs, policy["deadLetterTargetArn"], problems))
+    account, name = policy["deadLetterTargetArn"].split(":")[-2:]
+    found = await _look(
+        sqs,
+        f"dead-letter queue {name}",
+        problems,
+        "MaximumMessageSize",
+        QueueName=name,
+        QueueOwnerAWSAccountId=account,
+    )
+    return QueueAddress(url, DeadLetters(found[0], int(found[1] or _MESSAGE_BYTES)) if found else None)
 
 
-async def _find_dead_letters(sqs: SQSClient, arn: str, problems: list[Problem]) -> DeadLetters | None:
-    account, name = arn.split(":")[-2:]
+async def _look(
+    sqs: SQSClient,
+    subject: str,
+    problems: list[Problem],
+    attribute: QueueAttributeNameType,
+    *,
+    url: str = "",
+    **where: Any,
+) -> tuple[str, str | None] | None:
+    """Return a queue's URL and one of its attributes, or None with a problem more."""
     action = "sqs:GetQueueUrl"
     try:
-        url = (await sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account))["QueueUrl"]
-        action = "sqs:GetQueueAttributes"
-        answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["MaximumMessageSize"])
+        with anyio.fail_after(_CHECK_S):
+            url = url or (await sqs.get_queue_url(**where))["QueueUrl"]
+            action = "sqs:GetQueueAttributes"
+            answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[attribute])
     except FOREIGN as error:
-        problems.append(queue_problem(error, f"dead-letter queue {name}", action, sqs.meta.endpoint_url))
+        problems.append(queue_problem(error, subject, action, sqs.meta.endpoint_url))
         return None
-    return DeadLetters(url, int(answer.get("Attributes", {}).get("MaximumMessageSize", 1 << 20)))
+    return url, answer.get("Attributes", {}).get(attribute)

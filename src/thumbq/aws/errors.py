@@ -88,6 +88,7 @@ _CODES: Final = {
         "TooManyRequestsException",
     },
     Kind.CREDENTIALS: {
+        "400",  # S3 to a HEAD, whose answer has no body to say "ExpiredToken"
         "AuthFailure",
         "ExpiredToken",
         "ExpiredTokenException",
@@ -175,7 +176,7 @@ def translated_send(action: str, *, within_s: float) -> Iterator[None]:
             yield
     except FOREIGN as error:
         if _surely_refused(error):
-            raise SendRefused(f"{action}: {_text(error)}") from error
+            raise SendRefused(f"{action}: {text_of(error)}") from error
         raise _ours(error, action) from error
 
 
@@ -201,7 +202,7 @@ def is_conflict(error: BaseException | None) -> bool:
 
 
 def _ours(error: BaseException, action: str) -> BackendError:
-    text = f"{action}: {_text(error)}"
+    text = f"{action}: {text_of(error)}"
     match kind_of(error):
         case Kind.UNREACHABLE | Kind.BUSY | Kind.CREDENTIALS | Kind.NO_QUEUE:
             return BackendUnavailable(text)
@@ -237,5 +238,6 @@ def _status(error: ClientError) -> int:
     return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
 
-def _text(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """Return an error's words, or its class where it has none (as a time-out)."""
     return str(error) or type(error).__name__

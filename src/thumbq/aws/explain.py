@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thumbq.aws.errors import Kind, kind_of
+from thumbq.aws.errors import Kind, kind_of, text_of
 from thumbq.errors import Problem
 
 
@@ -41,13 +41,14 @@ def queue_problem(error: BaseException, queue: str, action: str, endpoint: str) 
 def _other_problem(error: BaseException, kind: Kind, subject: str, service: str, endpoint: str) -> Problem:
     if kind is Kind.UNREACHABLE:
         fix = f"check the network, AWS_REGION, AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_{service}"
-        return Problem(f"{service} does not answer at {endpoint}: {error}", fix)
+        return Problem(f"{service} does not answer at {endpoint}: {text_of(error)}", fix)
     if kind is Kind.CREDENTIALS:
-        return Problem(f"the AWS credentials do not work: {error}", "renew or correct them")
+        return Problem(f"the AWS credentials do not work: {text_of(error)}", "renew or correct them")
     if kind is Kind.BUSY:
-        return Problem(f"{service} cannot answer about {subject} now: {error}", "try again in a moment")
+        return Problem(f"{service} cannot answer about {subject} now: {text_of(error)}", "try again in a moment")
     return Problem(
-        f"{service} refuses to look at {subject}: {error}", f"correct the setting; {service} runs at {endpoint}"
+        f"{service} refuses to look at {subject}: {text_of(error)}",
+        f"correct the setting; {service} runs at {endpoint}",
     )
 
 

@@ -46,7 +46,8 @@ class Clients:
 async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[Clients]:
     """Open the clients with up to ``connections`` connections each; polls wait up to ``wait_time_s`` seconds.
 
-    Raises SetupError when profile, region, credentials or endpoints cannot be used; no request to them is made.
+    Making the clients reads everything that their requests need; no request reads a file later, which would hold
+    up the event loop. Raises SetupError when profile, region, credentials or endpoints cannot be used.
     """
     session = AioSession()
     region = await _checked_region(session)
@@ -118,8 +119,6 @@ def _config(connections: int, *, read_s: int, attempts: int = _ATTEMPTS) -> AioC
         read_timeout=read_s,
         max_pool_connections=connections,
         retries={"total_max_attempts": attempts, "mode": "standard"},
-        # The service models are read in a thread, not in the event loop.
-        warm_up_loader_caches=True,
     )
 
 
