@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import aiohttp
 
 from emulators import without_aws
 from replica import Replica, running, until
+from thumbq.ports import QueueCounts
 from thumbq.service import open_backend
 from thumbq.settings import load
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from thumbq.ports import Backend, QueueCounts
+    from thumbq.ports import Backend
 
 
 class Place:
@@ -56,10 +58,19 @@ class Place:
         async with self.backend() as backend:
             return await backend.queue.counts()
 
+    async def queue_empty(self) -> None:
+        """Wait until no message is left, neither waiting nor in flight nor dead."""
+        async with self.backend() as backend:
+
+            async def empty() -> bool:
+                return await backend.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=0)
+
+            await until(empty, within_s=10, what="an empty queue")
+
     async def upload(self, replica: Replica, body: bytes, name: str = "photo.jpg") -> str:
         """Upload one file and return the job's id."""
         form = aiohttp.FormData()
-        form.add_field("file", body, filename=name)
+        form.add_field("file", io.BytesIO(body), filename=name)
         async with self.session.post(f"{replica.url}/upload", data=form) as answer:
             document = await answer.json()
             assert answer.status == 201, document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ async def refused(place: Place, replica: Replica, form: aiohttp.FormData) -> dic
 
 def form(body: bytes, name: str = "file") -> aiohttp.FormData:
     data = aiohttp.FormData()
-    data.add_field(name, body, filename="photo.jpg", content_type="image/jpeg")
+    data.add_field(name, io.BytesIO(body), filename="photo.jpg", content_type="image/jpeg")
     return data
 
 
