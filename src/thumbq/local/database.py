@@ -10,6 +10,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_GROUP: Final = 64
+_LOCK_STEP_S: Final = 0.001
 
 
 @dataclass(eq=False, slots=True)
@@ -120,7 +122,10 @@ class Database:
     def _run_group(self, connection: sqlite3.Connection, group: list[_Call[Any]]) -> None:
         calls = [call for call in group if call.future.set_running_or_notify_cancel()]
         try:
-            connection.execute("BEGIN IMMEDIATE" if any(call.writes for call in calls) else "BEGIN")
+            if any(call.writes for call in calls):
+                _begin_writing(connection)
+            else:
+                connection.execute("BEGIN")
             for call in calls:
                 self._run_call(connection, call)
             connection.execute("COMMIT")
@@ -147,6 +152,30 @@ class Database:
     def _translated(self, error: Exception) -> Exception:
         path = self._directory / schema.DATABASE_NAME
         return errors.translated(error, path) if isinstance(error, sqlite3.Error | OSError) else error
+
+
+def _begin_writing(connection: sqlite3.Connection) -> None:
+    """Begin a transaction with the lock for writing, waiting for it in short steps.
+
+    SQLite's own wait grows to 100 ms a step, and a process that is busy keeps the others out for seconds.
+    """
+    end = time.monotonic() + schema.BUSY_TIMEOUT_S
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while not _locked(connection, last_try=time.monotonic() > end):
+            time.sleep(_LOCK_STEP_S)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT_S * 1000:.0f}")
+
+
+def _locked(connection: sqlite3.Connection, *, last_try: bool) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if last_try or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def _take_back(connection: sqlite3.Connection, call: _Call[T], undo: Callable[[sqlite3.Connection, T], None]) -> None:

@@ -106,7 +106,7 @@ class LocalStore:
             await self._in_thread(ref, partial(self._blobs.remove, blob))
 
     async def sweep(self) -> None:
-        """Remove files that no object names: a crash came between the file and its row, or after the row's end.
+        """Remove files that no object names: a crash or a cancelled call left them.
 
         Other processes may be writing. A file is removed only in a transaction that sees it without a row, and
         ``put`` looks for its file in the transaction that makes the row.
