@@ -1,0 +1,147 @@
+"""Every command of README is run here, in a copy of the repository with nothing installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+import anyio
+import pytest
+
+import images
+from emulators import without_aws
+from replica import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+RUN, TEST, TRY, AWS = BLOCKS
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Copy what git would clone, and put a photo beside it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    clone = tmp_path / "clone"
+    for name in listed.stdout.decode().split("\0")[:-1]:
+        if (ROOT / name).exists():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, clone / name)
+    (clone / "photo.jpg").write_bytes(images.photo_jpeg(1200, 900))
+    return clone
+
+
+@pytest.fixture
+def port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])
+
+
+class Shell:
+    """A shell that runs a block of README as it stands, but on another port than 8080."""
+
+    def __init__(self, script: str, clone: Path, port: str, **variables: str) -> None:
+        environment = without_aws(os.environ) | {"THUMBQ_PORT": port} | variables
+        environment.pop("VIRTUAL_ENV", None)
+        self._log = clone / f"shell-{port}.log"
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["bash", "-euc", script.replace(":8080", f":{port}")],
+                cwd=clone,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def output(self) -> str:
+        return self._log.read_text()
+
+    async def ended(self) -> int:
+        await until(lambda: self.process.poll() is not None, within_s=150, what=f"the end of:\n{self.output()}")
+        return self.process.returncode
+
+    def close(self) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        finally:
+            self.process.wait()
+
+
+@pytest.fixture
+def shells() -> Iterator[list[Shell]]:
+    opened: list[Shell] = []
+    yield opened
+    for shell in opened:
+        shell.close()
+
+
+async def done_job(output: str, port: str) -> None:
+    found = re.search(r'"url": ?"(/jobs/[0-9a-z]{26})"', output)
+    assert found, output
+    async with aiohttp.ClientSession() as session:
+
+        async def done() -> bool:
+            async with session.get(f"http://127.0.0.1:{port}{found.group(1)}") as answer:
+                document = await answer.json()
+                return bool(document["data"]["status"] == "done")
+
+        await until(done, within_s=20, what="the job of the upload")
+
+
+async def test_the_first_command_serves_from_nothing_and_the_curl_line_works(
+    clone: Path, port: str, shells: list[Shell]
+) -> None:
+    serving = Shell(RUN, clone, port)
+    shells.append(serving)
+    await until(lambda: "listening on http" in serving.output(), within_s=150, what=f"listening\n{serving.output()}")
+    uploading = Shell(TRY, clone, port)
+    shells.append(uploading)
+    assert await uploading.ended() == 0
+    await done_job(uploading.output(), port)
+
+
+async def test_the_second_command_runs_the_tests_from_nothing(clone: Path, port: str, shells: list[Shell]) -> None:
+    testing = Shell(f"{TEST.strip()} tests/unit/test_core.py", clone, port)
+    shells.append(testing)
+    assert await testing.ended() == 0, testing.output()
+    assert re.search(r"\d+ passed", testing.output())
+
+
+async def test_the_section_on_s3_and_sqs_works_line_by_line(clone: Path, port: str, shells: list[Shell]) -> None:
+    await anyio.run_process(["bash", "-euc", RUN.partition("&&")[0]], cwd=clone)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        moto_port = listener.getsockname()[1]
+    section = Shell(f"{AWS.replace('5000', str(moto_port))}\nwait %1", clone, port)
+    shells.append(section)
+    found = r'"url": ?"/jobs/[0-9a-z]{26}"'
+    await until(lambda: re.search(found, section.output()), within_s=150, what=f"the upload\n{section.output()}")
+    await done_job(section.output(), port)
+    assert "made   bucket" in section.output()
+
+
+def test_readme_has_no_commands_but_the_ones_that_are_run_here() -> None:
+    prompts = re.findall(r"^(?:\$|>) .*", README, flags=re.MULTILINE)
+    assert prompts == []
+    assert len(BLOCKS) == 4
+    assert all("\n" not in block.strip() for block in (RUN, TEST)), "each of the two commands is a single line"
