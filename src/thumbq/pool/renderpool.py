@@ -21,6 +21,7 @@ from thumbq.pool.spool import Spool, open_spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -94,8 +95,7 @@ class RenderPool:
             process = await self._ready(slot)
             running = process.submit(self._render, source, output, presets, self._timeout_s)
             with anyio.move_on_after(self._timeout_s):
-                # The shield keeps a cancellation from the executor's own future, which has no use for it.
-                reply = await asyncio.shield(asyncio.wrap_future(running))
+                reply = await _outcome(running)
         except BrokenProcessPool:
             raise _crashed(await self._replace(slot)) from None
         except BaseException:
@@ -137,6 +137,14 @@ class RenderPool:
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await to_thread.run_sync(function, limiter=self._threads)
+
+
+async def _outcome(running: Future[T]) -> T:
+    """Wait for an executor's future, but never cancel it: an executor that breaks trips over a cancelled one."""
+    loop, done = asyncio.get_running_loop(), anyio.Event()
+    running.add_done_callback(lambda _: loop.call_soon_threadsafe(done.set))
+    await done.wait()
+    return running.result()
 
 
 def _collect(done: child.Done, output: Spool) -> Rendered:

@@ -1,0 +1,72 @@
+"""A render function for tests of the pool: it does what the first word of the bytes says.
+
+Children import it by name, so it lies where Python finds it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from thumbq.imaging import Refusal
+from thumbq.ports import Rendered, RenderedImage
+
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Sequence
+
+    from thumbq.core.preset import Preset
+
+STARTED = b"started\n"
+
+
+class UnpicklableError(Exception):
+    """Breaks an executor when it comes back from a child as an exception."""
+
+    def __init__(self, one: str, another: str) -> None:
+        super().__init__(one + another)
+
+
+def render(original: bytes | mmap.mmap, presets: Sequence[Preset]) -> Rendered | Refusal:
+    """Do what the mark asks for; the default is a rendition with this process's id as its body."""
+    mark = bytes(original[:100]).decode()
+    match mark.split():
+        case ["refuse", code]:
+            return Refusal(code, "as asked")
+        case ["raise"]:
+            raise UnpicklableError("one", "another")
+        case ["signal", name]:
+            os.kill(os.getpid(), signal.Signals[name])
+        case ["exit", code]:
+            os._exit(int(code))
+        case ["eat"]:
+            eaten = [bytearray(1 << 20)]
+            while True:
+                eaten.append(bytearray(16 << 20))
+        case ["announce", *rest]:
+            os.write(1, STARTED)
+            _hold(rest)
+        case ["hold" | "spin" as how]:
+            _hold([how])
+        case ["modules"]:
+            return _rendered(presets, "\n".join(sys.modules).encode())
+        case _:
+            pass
+    return _rendered(presets, str(os.getpid()).encode())
+
+
+def _rendered(presets: Sequence[Preset], body: bytes) -> Rendered:
+    images = tuple(RenderedImage(preset.name, body, 1, 1, "text/plain") for preset in presets)
+    return Rendered("TEXT", 1, 1, images)
+
+
+def _hold(how: list[str]) -> NoReturn:
+    """Never come back: waiting, or in C code that lets no other Python thread run."""
+    if how == ["spin"]:
+        re.fullmatch(r"(a|a)*b", "a" * 200)
+    while True:
+        time.sleep(3600)

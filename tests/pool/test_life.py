@@ -1,0 +1,117 @@
+"""How a program's children start and end, seen from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import pytest
+
+import marked_render
+from replica import Replica, alive, kill, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = Path(__file__).with_name("program.py")
+SECRETS = {"AWS_SECRET_ACCESS_KEY": "wJalr", "THUMBQ_BUCKET": "b", "DATABASE_PASSWORD": "p", "LC_ALL": "C.UTF-8"}
+
+
+@contextmanager
+def program(directory: Path, *marks: str) -> Iterator[tuple[Replica, IO[bytes]]]:
+    """Run the program with one render for each mark; give it and its output."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", str(PROGRAM), *marks],
+        cwd=directory,
+        env={**os.environ, **SECRETS, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    tree = Replica(process, directory)
+    assert process.stdout is not None
+    try:
+        yield tree, process.stdout
+    finally:
+        left = tree.children()
+        process.kill()
+        process.communicate()
+        for pid in left:
+            kill(pid)
+
+
+def children(output: IO[bytes]) -> list[int]:
+    """Read the program's first lines."""
+    assert output.readline() == b"main module\n"
+    pids: list[int] = json.loads(output.readline())
+    return pids
+
+
+@pytest.mark.parametrize("mark", ["hold", "spin", "stop"])
+async def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path, mark: str) -> None:
+    with program(tmp_path, "announce " + mark) as (tree, output):
+        renderers = children(output)
+        assert output.readline() == marked_render.STARTED
+        family = tree.children()
+        assert set(renderers) < set(family)
+        if mark == "stop":
+            for pid in renderers:
+                os.kill(pid, signal.SIGSTOP)
+        tree.signal(signal.SIGKILL)
+        await until(lambda: not any(alive(pid) for pid in family), within_s=2, what=f"the end of {family}")
+
+
+@pytest.mark.parametrize("marks", [[], ["restart"]])
+async def test_children_and_fork_server_know_nothing_of_the_parents_environment(
+    tmp_path: Path, marks: list[str]
+) -> None:
+    with program(tmp_path, *marks, "announce hold") as (tree, output):
+        renderers = children(output)
+        assert output.readline() == marked_render.STARTED
+        for pid in tree.children():
+            if pid not in renderers and not is_fork_server(pid) and marks:
+                continue
+            names = environment(pid)
+            assert {"LC_ALL", "PATH", "MALLOC_TRIM_THRESHOLD_"} <= names
+            assert not names & {"AWS_SECRET_ACCESS_KEY", "THUMBQ_BUCKET", "DATABASE_PASSWORD", "HOME", "USER"}
+
+
+def environment(pid: int) -> set[str]:
+    entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return {entry.partition(b"=")[0].decode() for entry in entries if entry}
+
+
+def is_fork_server(pid: int) -> bool:
+    return b"multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_a_program_with_a_pool_ends_without_a_word_and_its_main_module_runs_once(tmp_path: Path) -> None:
+    with program(tmp_path, "ok", "ok", "ok") as (tree, output):
+        children(output)
+        rest, said = tree.process.communicate(timeout=10)
+        assert (tree.process.returncode, rest, said) == (0, b"", b"")
+
+
+def test_a_pool_that_cannot_start_its_children_says_so(tmp_path: Path) -> None:
+    with program(tmp_path, "no-python") as (tree, _):
+        printed, _ = tree.process.communicate(timeout=10)
+        assert tree.process.returncode == 2
+        assert b"a render process cannot be started: FileNotFoundError" in printed
+
+
+async def test_ctrl_c_ends_the_program_and_its_children_without_a_word_from_them(tmp_path: Path) -> None:
+    with program(tmp_path, "announce hold") as (tree, output):
+        children(output)
+        assert output.readline() == marked_render.STARTED
+        family = tree.children()
+        for pid in [*family, tree.process.pid]:
+            os.kill(pid, signal.SIGINT)
+        _, said = tree.process.communicate(timeout=10)
+        assert (tree.process.returncode, said) == (130, b"")
+        await until(lambda: not any(alive(pid) for pid in family), within_s=2, what=f"the end of {family}")
