@@ -21,7 +21,8 @@ def expanded(pixels: Image.Image) -> Image.Image:
     mode = pixels.mode
     if mode.startswith("I"):
         # A transparent 16-bit grey (tRNS) is dropped: Pillow would make the whole picture transparent.
-        return pixels.convert("I").point(_scale_16_bits).convert("L")
+        wide = pixels if mode in {"I", "I;16"} else pixels.convert("I")
+        return wide.point(_scale_16_bits).convert("L")
     if mode in {"1", "L", "RGB"} and "transparency" in pixels.info:
         return pixels.convert("RGBA")
     if mode in _READY:
