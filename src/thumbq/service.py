@@ -211,8 +211,9 @@ class Service:
         except OSError as error:
             problem = Problem(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port or --host")
             raise SetupError([problem]) from error
-        bound = runner.addresses[0]
-        return f"http://[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"http://{bound[0]}:{bound[1]}"
+        address, bound_port = runner.addresses[0][:2]
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - what one may connect to
+        return f"http://[{reachable}]:{bound_port}" if ":" in reachable else f"http://{reachable}:{bound_port}"
 
     async def _drain(self, consumer: Consumer, drained: anyio.Event) -> None:
         """Take no new messages and let running jobs end; what is left near the deadline is killed and given back."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped] # it comes with moto, which brings no types for it
+import yaml
 
 from thumbq import settings
 
