@@ -6,6 +6,7 @@ way up a rendition is.
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
@@ -171,3 +172,24 @@ def display_p3_profile() -> bytes:
         if name in _P3_XYZ:
             struct.pack_into(">iii", profile, offset + 8, *(round(value * 65536) for value in _P3_XYZ[name]))
     return bytes(profile)
+
+
+def turned_heic() -> bytes:
+    """Return a HEIC of 64 by 48 upright pixels with the four corners, stored turned as a phone does it.
+
+    No encoder of HEVC is among the dependencies: pillow-heif 1.8 made this one.
+    """
+    return base64.b64decode(_HEIC)
+
+
+_HEIC: Final = """
+AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAchtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA
+ADRpbG9jAAAAAERAAAIAAQAAAAAB7AABAAAAAAAAAEkAAgAAAAACNQABAAAAAAAAACQAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAA
+AAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAABB2lwcnAAAADmaXBjbwAAAHZodmNDAQNwAAAA
+kAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq
+5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xh
+cAAAADAAAAABAAAAQAAAAAH////wAAAAAgAAAAAAAAACAAAAEHBpeGkAAAAAAwgICAAAAAlpcm90AwAAABlpcG1hAAAAAAAAAAEA
+AQaBAgMFhIYAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEAAQAAAHVtZGF0AAAARSgBrwtgBycNXgIU/+rX/MFH39LkRsNmbu3KFAP5
+wVF9pxX3TL3If9JN8YTWmXIOXLpHPokprfrYpapKlq++akWP4k/a6AAAAAZFeGlmAABNTQAqAAAACAABARIAAwAAAAEABgAAAAAA
+AA==
+"""

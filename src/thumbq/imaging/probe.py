@@ -48,6 +48,7 @@ pi_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=Fa
 Image.MAX_IMAGE_PIXELS = None
 
 _START_OF_SCAN: Final = 0xDA
+_BOX_HEADER: Final = 8
 _FILL: Final = 0xFF
 _NO_LENGTH: Final = frozenset({0x00, 0x01, *range(0xD0, 0xD9), _FILL})
 _ORIENTATIONS: Final = range(1, 9)
@@ -62,6 +63,8 @@ def open_image(original: Original) -> tuple[ImageFormat, ImageFile.ImageFile]:
         raise RenderRefused("truncated", "the JPEG ends in the middle of its data")
     if image_format is ImageFormat.WEBP and len(original) < 8 + int.from_bytes(original[4:8], "little"):
         raise RenderRefused("truncated", "the WebP file is shorter than its header says")
+    if image_format in {ImageFormat.HEIF, ImageFormat.AVIF} and not _boxes_fit(original):
+        raise RenderRefused("truncated", f"the {image_format.value} file is shorter than its boxes say")
     file = original if isinstance(original, mmap.mmap) else io.BytesIO(original)
     return image_format, Image.open(cast("IO[bytes]", file), formats=[image_format.value])
 
@@ -91,3 +94,16 @@ def _jpeg_has_end(original: Original) -> bool:
         length = 0 if marker in _NO_LENGTH else int.from_bytes(original[at + 2 : at + 4], "big")
         at = original.find(b"\xff", at + 1 if marker == _FILL else at + 2 + length)
     return False
+
+
+def _boxes_fit(original: Original) -> bool:
+    """Whether every top-level box of an ISO media file (ISO/IEC 14496-12, 4.2) ends within it."""
+    at = 0
+    while at <= len(original) - _BOX_HEADER:
+        size = int.from_bytes(original[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(original[at + 8 : at + 16], "big")
+        if size < _BOX_HEADER:  # 0: to the end of the file; others make no sense, and are the decoder's to judge
+            return True
+        at += size
+    return at <= len(original)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from PIL import UnidentifiedImageError
+
 from thumbq.errors import RenderRefused
 from thumbq.imaging import Limits, Refusal, colour, resize
 from thumbq.imaging.decode import Decoded, decode
@@ -58,6 +60,8 @@ def _rendition(pixels: Image.Image, decoded: Decoded, preset: Preset) -> Rendere
 
 
 def _refusal(error: Exception) -> Refusal:
+    if isinstance(error, UnidentifiedImageError):
+        return Refusal("corrupt", "the image's header is damaged")
     said = str(error)
     if any(word in said.lower() for word in _TRUNCATED_WORDS):
         return Refusal("truncated", "the image ends in the middle of its data")
