@@ -31,10 +31,12 @@ async def checked(clients: Clients, *, bucket: str, queue: str) -> QueueAddress:
 
     Raises SetupError with every problem that was found.
     """
-    problems: list[Problem] = []
+    of_bucket: list[Problem] = []
+    of_queue: list[Problem] = []
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_check_bucket, clients.s3, bucket, problems)
-        address = await _find_queue(clients.control, queue, problems)
+        tasks.start_soon(_check_bucket, clients.s3, bucket, of_bucket)
+        address = await _find_queue(clients.control, queue, of_queue)
+    problems = [*of_bucket, *of_queue]
     if address is None or problems:
         raise SetupError(list(dict.fromkeys(problems)))
     return address

@@ -170,14 +170,13 @@ def translated(action: str, *, within_s: float) -> Iterator[None]:
 
 @contextmanager
 def translated_send(action: str, *, within_s: float) -> Iterator[None]:
-    """Do as ``translated`` does, and raise SendRefused when the message is certainly not in the queue."""
+    """Bound a send as ``translated`` does; raise SendRefused or, if the message may be there, BackendUnavailable."""
     try:
         with anyio.fail_after(within_s):
             yield
     except FOREIGN as error:
-        if _surely_refused(error):
-            raise SendRefused(f"{action}: {text_of(error)}") from error
-        raise _ours(error, action) from error
+        meaning = SendRefused if _surely_refused(error) else BackendUnavailable
+        raise meaning(f"{action}: {text_of(error)}") from error
 
 
 def _surely_refused(error: BaseException) -> bool:
@@ -187,13 +186,8 @@ def _surely_refused(error: BaseException) -> bool:
         isinstance(error, ClientError)
         and HTTPStatus.BAD_REQUEST <= _status(error) < HTTPStatus.INTERNAL_SERVER_ERROR
         and kind_of(error) is not Kind.BUSY
-        and not was_retried(error)
+        and error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) == 0
     )
-
-
-def was_retried(error: BaseException | None) -> bool:
-    """Say whether botocore tried more than once, so that a try before may have had its effect."""
-    return isinstance(error, ClientError) and error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
 
 
 def is_conflict(error: BaseException | None) -> bool:

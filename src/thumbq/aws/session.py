@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-import re
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
@@ -30,8 +28,6 @@ _POLL_SLACK_S: Final = 10
 
 _PIECES_ABOVE: Final = 1 << 18
 
-_AMAZON: Final = re.compile(r"\.amazonaws\.com(\.cn)?$")
-
 
 @dataclass(frozen=True, slots=True)
 class Clients:
@@ -51,13 +47,15 @@ async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[C
     """
     session = AioSession()
     region = await _checked_region(session)
+    # At an endpoint that is not Amazon's own, botocore puts the bucket's name into the path.
+    storage = _config(connections, read_s=_S3_READ_S)
     control = _config(connections, read_s=_CONTROL_READ_S)
     # A receive that is sent twice hides messages that nobody gets to see.
     polling = _config(connections, read_s=wait_time_s + _POLL_SLACK_S, attempts=1)
     problems: list[Problem] = []
     async with AsyncExitStack() as stack:
         with _noting("S3", problems):
-            s3 = await _s3(session, stack, region, _config(connections, read_s=_S3_READ_S))
+            s3 = await stack.enter_async_context(session.create_client("s3", region_name=region, config=storage))
         with _noting("SQS", problems):
             sqs = [
                 await stack.enter_async_context(session.create_client("sqs", region_name=region, config=config))
@@ -100,17 +98,6 @@ def _noting(service: str, problems: list[Problem]) -> Iterator[None]:
     except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
         fix = f"correct AWS_REGION, AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_{service}"
         problems.append(Problem(f"the client of {service} cannot be made: {error}", fix))
-
-
-async def _s3(session: AioSession, stack: AsyncExitStack, region: str, config: AioConfig) -> S3Client:
-    async with AsyncExitStack() as trial:
-        client = await trial.enter_async_context(session.create_client("s3", region_name=region, config=config))
-        if _AMAZON.search(urlsplit(client.meta.endpoint_url).hostname or ""):
-            stack.push_async_exit(trial.pop_all())
-            return client
-    # Elsewhere a bucket's name is seldom a host's name.
-    config = config.merge(AioConfig(s3={"addressing_style": "path"}))
-    return await stack.enter_async_context(session.create_client("s3", region_name=region, config=config))
 
 
 def _config(connections: int, *, read_s: int, attempts: int = _ATTEMPTS) -> AioConfig:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from thumbq.aws.errors import is_conflict, translated, was_retried
+from thumbq.aws.errors import is_conflict, translated
 from thumbq.errors import BackendUnavailable, ObjectExists, ObjectMissing, ObjectTooLarge
 from thumbq.ports import ObjectInfo
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from types_aiobotocore_s3.client import S3Client
+    from types_aiobotocore_s3.type_defs import HeadObjectOutputTypeDef
 
     from thumbq.core.job import ObjectRef
     from thumbq.ports import Sink
@@ -22,6 +26,7 @@ _CHUNK: Final = 1 << 18
 _TRANSFER_S: Final = 120
 _ANSWER_S: Final = 30
 _CONDITIONAL_TRIES: Final = 4
+_PUT_MARK: Final = "thumbq-put"  # names the put that made an object, in its metadata
 
 
 class S3Store:
@@ -47,18 +52,33 @@ class S3Store:
             raise BackendUnavailable(f"put {ref}: there is no such bucket") from error
 
     async def _put_new(self, ref: ObjectRef, request: dict[str, Any]) -> str:
+        mark = secrets.token_hex(16)
+        request = {**request, "IfNoneMatch": "*", "Metadata": {**request["Metadata"], _PUT_MARK: mark}}
         for tries_before in range(_CONDITIONAL_TRIES):
             await anyio.sleep(0.1 * tries_before)
             try:
-                return await self._put(ref, {**request, "IfNoneMatch": "*"})
-            except ObjectExists as error:
-                if was_retried(error.__cause__):
-                    raise BackendUnavailable(f"put {ref}: an answer was lost, the object may be ours") from error
-                raise
+                return await self._put(ref, request)
+            except ObjectExists:
+                etag = await self._etag_of(ref, mark)
+                if etag is None:
+                    raise
+                return etag
             except BackendUnavailable as error:
                 if not is_conflict(error.__cause__):
                     raise
         raise BackendUnavailable(f"put {ref}: in conflict with other writers {_CONDITIONAL_TRIES} times")
+
+    async def _etag_of(self, ref: ObjectRef, mark: str) -> str | None:
+        """Return the ETag of the object if it is the one that was put with ``mark``.
+
+        botocore sends a request again after a lost answer, and so does aiohttp, which tells nobody: the object
+        that is in the way may be ours.
+        """
+        with suppress(ObjectMissing):
+            answer = await self._head(ref)
+            if answer["Metadata"].get(_PUT_MARK) == mark:
+                return answer["ETag"].strip('"')
+        return None
 
     async def _put(self, ref: ObjectRef, request: dict[str, Any]) -> str:
         with translated(f"put {ref}", within_s=_TRANSFER_S):
@@ -75,22 +95,26 @@ class S3Store:
         """Write an object's bytes to ``sink`` as they arrive, in pieces of up to 256 KiB."""
         with translated(f"get {ref}", within_s=_TRANSFER_S):
             answer = await self._client.get_object(Bucket=ref.bucket, Key=ref.key)
-            info = _info(answer)
+        size = answer.get("ContentLength", 0)
+        taken = 0
         async with answer["Body"] as body:
-            if info.size > max_bytes:
-                raise ObjectTooLarge(f"get {ref}: {info.size} bytes, at most {max_bytes} are taken")
-            while True:
-                # Outside of write(): what a sink raises is no error of S3.
+            while max(size, taken) <= max_bytes:
                 with translated(f"get {ref}", within_s=_TRANSFER_S):
                     piece = await body.read(_CHUNK)
                 if not piece:
-                    return info
-                sink.write(piece)
+                    return replace(_info(answer), size=taken)
+                taken += len(piece)
+                if taken <= max_bytes:
+                    sink.write(piece)
+        raise ObjectTooLarge(f"get {ref}: {max(size, taken)} bytes or more, at most {max_bytes} are taken")
 
     async def head(self, ref: ObjectRef) -> ObjectInfo:
         """Return what S3 knows of an object."""
+        return _info(await self._head(ref))
+
+    async def _head(self, ref: ObjectRef) -> HeadObjectOutputTypeDef:
         with translated(f"head {ref}", within_s=_ANSWER_S):
-            return _info(await self._client.head_object(Bucket=ref.bucket, Key=ref.key))
+            return await self._client.head_object(Bucket=ref.bucket, Key=ref.key)
 
     async def delete(self, ref: ObjectRef) -> None:
         """Remove an object; it is no error when there is none."""
@@ -111,8 +135,8 @@ class _Body(bytearray):
 
 def _info(answer: Any) -> ObjectInfo:
     return ObjectInfo(
-        size=answer["ContentLength"],
+        size=answer.get("ContentLength", 0),
         etag=answer["ETag"].strip('"'),
         content_type=answer.get("ContentType", "application/octet-stream"),
-        metadata=answer.get("Metadata", {}),
+        metadata={name: value for name, value in answer.get("Metadata", {}).items() if name != _PUT_MARK},
     )

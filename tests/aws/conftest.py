@@ -1,0 +1,61 @@
+"""moto as a whole, and clients of a server that answers what a test tells it to."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulators import aws_env, moto_server
+from scripted import Script, serving
+from thumbq.aws.jobqueue import DeadLetters, QueueAddress, SqsQueue
+from thumbq.aws.session import Clients, open_clients
+from thumbq.aws.store import S3Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def moto(moto_url: str) -> Iterator[str]:
+    with aws_env(moto_url):
+        yield moto_url
+
+
+@pytest.fixture
+def name() -> str:
+    return f"thumbq-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def script() -> AsyncIterator[Script]:
+    """Point this test's clients at a Script."""
+    told = Script()
+    async with serving(told) as url:
+        with aws_env(url):
+            yield told
+
+
+@pytest.fixture
+async def clients(script: Script) -> AsyncIterator[Clients]:
+    assert not script.requests
+    async with open_clients(connections=4, wait_time_s=1) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(clients: Clients) -> S3Store:
+    return S3Store(clients.s3)
+
+
+@pytest.fixture
+def queue(clients: Clients) -> SqsQueue:
+    address = QueueAddress("https://sqs.example/1/q", DeadLetters("https://sqs.example/1/q-dlq", 1 << 20))
+    return SqsQueue(clients.control, clients.polling, address)

@@ -1,0 +1,135 @@
+"""`thumbq setup` makes what is missing, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from emulators import REGION
+from scripted import Script, s3_error, says, sqs_error
+from thumbq.aws import Step, provision
+from thumbq.aws.session import open_clients
+from thumbq.errors import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from thumbq.aws.session import Clients
+
+
+@pytest.fixture
+async def aws(moto: str) -> AsyncIterator[Clients]:
+    assert moto
+    async with open_clients(connections=2, wait_time_s=1) as clients:
+        yield clients
+
+
+async def attributes(aws: Clients, queue: str) -> dict[str, Any]:
+    url = (await aws.control.get_queue_url(QueueName=queue))["QueueUrl"]
+    found: Any = (await aws.control.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
+    return dict(found)
+
+
+async def test_setup_makes_everything_and_says_so(aws: Clients, name: str) -> None:
+    steps = await provision(bucket=name, queue=name, max_receive_count=5, visibility_timeout_s=45)
+
+    assert [str(step) for step in steps] == [
+        f"made: bucket {name}",
+        f"made: public-access block of bucket {name}",
+        f"made: dead-letter queue {name}-dlq",
+        f"made: queue {name}",
+        f"made: redrive policy of queue {name}",
+    ]
+    location = await aws.s3.get_bucket_location(Bucket=name)
+    assert location["LocationConstraint"] == REGION
+    block = await aws.s3.get_public_access_block(Bucket=name)
+    assert set(block["PublicAccessBlockConfiguration"].values()) == {True}
+    queue, dead = await attributes(aws, name), await attributes(aws, f"{name}-dlq")
+    assert json.loads(queue["RedrivePolicy"]) == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": 5}
+    assert (queue["VisibilityTimeout"], queue["ReceiveMessageWaitTimeSeconds"]) == ("45", "20")
+    assert (queue["MessageRetentionPeriod"], dead["MessageRetentionPeriod"]) == ("345600", "1209600")
+
+
+async def test_a_second_run_changes_nothing_and_says_so(aws: Clients, name: str) -> None:
+    await provision(bucket=name, queue=name)
+    before = await attributes(aws, name)
+
+    steps = await provision(bucket=name, queue=name, max_receive_count=3, visibility_timeout_s=60)
+
+    assert not any(step.made for step in steps)
+    assert steps[-1] == Step(f"redrive policy of queue {name}", made=False, note="left alone: 10 receives, not 3")
+    assert await attributes(aws, name) == before
+
+
+async def test_a_queue_that_is_there_keeps_its_attributes_and_gets_dead_letters(aws: Clients, name: str) -> None:
+    await aws.control.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "77"})
+    steps = await provision(bucket=name, queue=name)
+    assert {step.what: step.made for step in steps[-3:]} == {
+        f"dead-letter queue {name}-dlq": True,
+        f"queue {name}": False,
+        f"redrive policy of queue {name}": True,
+    }
+    queue = await attributes(aws, name)
+    assert queue["VisibilityTimeout"] == "77"
+    assert json.loads(queue["RedrivePolicy"])["deadLetterTargetArn"].endswith(f":{name}-dlq")
+
+
+async def test_another_redrive_policy_is_left_alone(aws: Clients, name: str) -> None:
+    await aws.control.create_queue(QueueName=f"{name}-graves")
+    graves = (await attributes(aws, f"{name}-graves"))["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": graves, "maxReceiveCount": 4})
+    await aws.control.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy})
+
+    steps = await provision(bucket=name, queue=name)
+
+    assert steps[-1].note == f"left alone: dead letters go to {name}-graves"
+    assert json.loads((await attributes(aws, name))["RedrivePolicy"])["maxReceiveCount"] == 4
+    with pytest.raises(aws.control.exceptions.QueueDoesNotExist):
+        await aws.control.get_queue_url(QueueName=f"{name}-dlq")
+
+
+async def test_an_open_public_access_block_is_left_alone_and_told(aws: Clients, name: str) -> None:
+    await provision(bucket=name, queue=name)
+    await aws.s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration={"BlockPublicAcls": True})
+    steps = await provision(bucket=name, queue=name)
+    assert "does not block everything" in steps[1].note
+
+
+@pytest.mark.usefixtures("moto")
+async def test_a_bucket_in_us_east_1_is_made_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    assert (await provision(bucket=name, queue=name))[0].made
+
+
+@pytest.mark.parametrize("queue", ["https://sqs.example/1/jobs", "jobs.fifo"])
+async def test_a_queue_that_cannot_be_made_is_told_before_anything_is(queue: str, script: Script) -> None:
+    with pytest.raises(SetupError) as caught:
+        await provision(bucket="bucket-of-tests", queue=queue)
+    assert len(caught.value.problems) == 1
+    assert not script.requests
+
+
+async def test_what_cannot_be_made_is_told_as_iam_calls_it(script: Script) -> None:
+    missing = sqs_error(400, "QueueDoesNotExist")
+    script.then(
+        says(404),
+        s3_error(403, "AccessDenied"),
+        missing,
+        missing,
+        sqs_error(403, "AccessDeniedException"),
+    )
+    with pytest.raises(SetupError) as caught:
+        await provision(bucket="bucket-of-tests", queue="q")
+    bucket, queue = caught.value.problems
+    assert bucket.what == "no permission to make bucket bucket-of-tests: s3:CreateBucket is denied"
+    assert queue.what == "no permission to make queue q-dlq: sqs:CreateQueue is denied"
+
+
+async def test_a_bucket_name_that_is_taken_is_told(script: Script) -> None:
+    missing = sqs_error(400, "QueueDoesNotExist")
+    script.then(says(404), s3_error(409, "BucketAlreadyExists"), missing, missing, sqs_error(403, "AccessDenied"))
+    with pytest.raises(SetupError) as caught:
+        await provision(bucket="photos", queue="q")
+    assert caught.value.problems[0].fix == "choose another THUMBQ_BUCKET"
