@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MANY_FILES: Final = 10
 """From so many files on, `thumbq send` shows a progress bar on a terminal."""
 
+_CLEAR_LINE: Final = "\r\033[K"  # ECMA-48: to the first column, erase to the end; the bar is drawn anew below
+
 _config = click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings file (default: thumbq.toml)."
 )
@@ -137,6 +139,8 @@ def send(files: Sequence[Path], local: Path | None, prefix: str, *, as_json: boo
         def report(sent: Sent) -> None:
             nonlocal failed
             failed = failed or sent.error is not None
+            if shown:
+                click.echo(_CLEAR_LINE, nl=False, err=True)
             _print_sent(sent, as_json=as_json)
             bar.update(1)
 

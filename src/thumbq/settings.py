@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     max_source_bytes: int = Field(default=200 * MIB, ge=1, description="Largest original that a job fetches.")
     render_timeout_s: Seconds = Field(default=60, description="Wall-clock and CPU time of one render.")
     render_memory_bytes: int = Field(
-        default=1024 * MIB, ge=64 * MIB, description="Memory that one render process may allocate."
+        default=1024 * MIB, ge=128 * MIB, description="Memory that one render process may allocate."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level to log.")
     presets: dict[str, Preset] = Field(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.manifest import Manifest
     from thumbq.core.preset import Preset
-    from thumbq.ports import JobQueue, RenderSource, VisibilityChange
+    from thumbq.ports import Clock, JobQueue, RenderSource, VisibilityChange
 
 KEY = "uploads/" + "0" * 26
 
@@ -60,6 +60,15 @@ class FakeRenderer:
         return Rendered("JPEG", 4, 3, tuple(RenderedImage(p.name, b"x", 1, 1, p.content_type) for p in presets))
 
 
+class HandClock(SystemClock):
+    """Monotonic time stands still until it is moved."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 class Delegate:
     """Passes everything on to ``target``, but for what a subclass does itself."""
 
@@ -72,9 +81,14 @@ class Delegate:
 
 @asynccontextmanager
 async def consuming(
-    backend: Backend, renderer: FakeRenderer, *, visibility_timeout_s: int = 30, max_receive_count: int | None = 10
+    backend: Backend,
+    renderer: FakeRenderer,
+    clock: Clock | None = None,
+    *,
+    visibility_timeout_s: int = 30,
+    max_receive_count: int | None = 10,
 ) -> AsyncIterator[Consumer]:
-    clock = SystemClock()
+    clock = clock or SystemClock()
     jobs = JobRunner(
         backend=backend,
         renderer=renderer,
@@ -321,3 +335,41 @@ async def test_an_outage_of_the_store_burns_few_attempts_and_a_recovery_ends_it(
     found = await record(backend)
     assert found is not None
     assert found.status == "done"
+
+
+async def test_a_receive_that_never_returns_is_a_loop_that_has_stopped(backend: Backend) -> None:
+    class Stuck(Delegate):
+        async def receive(self, **options: Any) -> Any:
+            del options
+            clock.now += 81
+            await anyio.sleep_forever()
+
+    clock = HandClock()
+    async with consuming(
+        Backend(backend.store, Stuck(backend.queue), backend.bucket), FakeRenderer(), clock
+    ) as consumer:
+        assert consumer.not_alive() is None
+        await until(lambda: consumer.not_alive() == "the receive loop has stopped", within_s=5, what="the verdict")
+        consumer.abort(within_s=1)
+
+
+async def test_a_queue_that_does_not_answer_is_no_reason_to_restart_but_to_send_requests_elsewhere(
+    backend: Backend,
+) -> None:
+    class Away(Delegate):
+        away = True
+
+        async def receive(self, **options: Any) -> Any:
+            clock.now += 30
+            if self.away:
+                raise BackendUnavailable("SQS is away")
+            return await self.target.receive(**options)
+
+    clock = HandClock()
+    queue = Away(backend.queue)
+    async with consuming(Backend(backend.store, queue, backend.bucket), FakeRenderer(), clock) as consumer:
+        await until(consumer.not_receiving, within_s=5, what="unreadiness")
+        assert consumer.not_alive() is None
+        queue.away = False
+        await upload(backend)
+        await until(lambda: consumer.not_receiving() is None, within_s=10, what="readiness again")

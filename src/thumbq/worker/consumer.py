@@ -180,6 +180,7 @@ class Consumer:
     async def _end(self, lease: Lease, disposition: Disposition) -> None:
         if lease.state is LeaseState.LOST:
             disposition = Abandon()
+            log.warning("job.abandoned", reason="its lease is lost")
         log.debug("message.disposition", disposition=type(disposition).__name__.lower())
         with anyio.CancelScope(shield=True, deadline=self._ends_at) as scope:
             self._ending.add(scope)
