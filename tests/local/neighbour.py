@@ -45,7 +45,9 @@ async def write(backend: Backend, life: str) -> None:
 
 
 async def consume(backend: Backend, _: str) -> None:
-    """Receive and delete until nothing has come for a second."""
+    """On a line of standard input, receive and delete until nothing has come for a second."""
+    tell("ready")
+    await asyncio.to_thread(sys.stdin.readline)
     while batch := await backend.queue.receive(max_messages=3, wait_s=1, visibility_timeout_s=60):
         await backend.queue.delete([message.receipt for message in batch])
         for message in batch:

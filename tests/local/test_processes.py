@@ -84,15 +84,17 @@ async def all_bodies(backend: Backend) -> list[str]:
 
 async def test_two_processes_share_a_queue_without_double_delivery(backend: Backend, directory: Path) -> None:
     sent = [await backend.queue.send("a") for _ in range(300)]
+    outputs: list[str] = []
+
+    async def finish(process: subprocess.Popen[str]) -> None:
+        output, _ = await to_thread.run_sync(process.communicate, "\n")
+        outputs.append(output)
 
     with neighbour(directory, "consume") as one, neighbour(directory, "consume") as two:
+        for process in (one, two):
+            assert process.stdout is not None
+            assert await to_thread.run_sync(process.stdout.readline) == "ready\n"
         async with anyio.create_task_group() as tasks:
-            outputs: list[str] = []
-
-            async def finish(process: subprocess.Popen[str]) -> None:
-                output, _ = await to_thread.run_sync(process.communicate)
-                outputs.append(output)
-
             tasks.start_soon(finish, one)
             tasks.start_soon(finish, two)
 
