@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,12 +55,21 @@ def port() -> str:
         return str(listener.getsockname()[1])
 
 
+def newcomer() -> dict[str, str]:
+    """Return the environment of somebody who has Python and git, without the virtual environment of these tests."""
+    ours = str(Path(sys.executable).parent)
+    path = os.pathsep.join(entry for entry in os.environ["PATH"].split(os.pathsep) if entry != ours)
+    kept = {
+        name: value for name, value in without_aws(os.environ).items() if not name.startswith(("VIRTUAL_ENV", "UV"))
+    }
+    return kept | {"PATH": path}
+
+
 class Shell:
     """A shell that runs a block of README as it stands, but on another port than 8080."""
 
     def __init__(self, script: str, clone: Path, port: str, **variables: str) -> None:
-        environment = without_aws(os.environ) | {"THUMBQ_PORT": port} | variables
-        environment.pop("VIRTUAL_ENV", None)
+        environment = newcomer() | {"THUMBQ_PORT": port} | variables
         self._log = clone / f"shell-{port}.log"
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -74,6 +84,16 @@ class Shell:
 
     def output(self) -> str:
         return self._log.read_text()
+
+    async def says(self, pattern: str) -> None:
+        """Wait for a line, as long as the shell lives."""
+
+        def found() -> re.Match[str] | None:
+            match = re.search(pattern, self.output())
+            assert match or self.process.poll() is None, self.output()
+            return match
+
+        await until(found, within_s=150, what=f"{pattern} in:\n{self.output()}")
 
     async def ended(self) -> int:
         await until(lambda: self.process.poll() is not None, within_s=150, what=f"the end of:\n{self.output()}")
@@ -114,7 +134,7 @@ async def test_the_first_command_serves_from_nothing_and_the_curl_line_works(
 ) -> None:
     serving = Shell(RUN, clone, port)
     shells.append(serving)
-    await until(lambda: "listening on http" in serving.output(), within_s=150, what=f"listening\n{serving.output()}")
+    await serving.says("listening on http")
     uploading = Shell(TRY, clone, port)
     shells.append(uploading)
     assert await uploading.ended() == 0
@@ -129,13 +149,12 @@ async def test_the_second_command_runs_the_tests_from_nothing(clone: Path, port:
 
 
 async def test_the_section_on_s3_and_sqs_works_line_by_line(clone: Path, port: str, shells: list[Shell]) -> None:
-    await anyio.run_process(["bash", "-euc", RUN.partition("&&")[0]], cwd=clone)
+    await anyio.run_process(["bash", "-euc", RUN.partition("&&")[0]], cwd=clone, env=newcomer())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         moto_port = listener.getsockname()[1]
     section = Shell(f"{AWS.replace('5000', str(moto_port))}\nwait %1", clone, port)
     shells.append(section)
-    found = r'"url": ?"/jobs/[0-9a-z]{26}"'
-    await until(lambda: re.search(found, section.output()), within_s=150, what=f"the upload\n{section.output()}")
+    await section.says(r'"url": ?"/jobs/[0-9a-z]{26}"')
     await done_job(section.output(), port)
     assert "made   bucket" in section.output()
 
