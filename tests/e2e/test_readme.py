@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,8 +56,8 @@ def port() -> str:
 
 def newcomer() -> dict[str, str]:
     """Return the environment of somebody who has Python and git, without the virtual environment of these tests."""
-    ours = str(Path(sys.executable).parent)
-    path = os.pathsep.join(entry for entry in os.environ["PATH"].split(os.pathsep) if entry != ours)
+    folders = os.environ["PATH"].split(os.pathsep)
+    path = os.pathsep.join(folder for folder in folders if not (Path(folder).parent / "pyvenv.cfg").exists())
     kept = {
         name: value for name, value in without_aws(os.environ).items() if not name.startswith(("VIRTUAL_ENV", "UV"))
     }

@@ -45,13 +45,15 @@ async def write(backend: Backend, life: str) -> None:
 
 
 async def consume(backend: Backend, _: str) -> None:
-    """On a line of standard input, receive and delete until nothing has come for a second."""
+    """Receive a first batch; on a line of standard input go on until nothing has come for a second."""
+    batch = await backend.queue.receive(max_messages=3, wait_s=1, visibility_timeout_s=60)
     tell("ready")
     await asyncio.to_thread(sys.stdin.readline)
-    while batch := await backend.queue.receive(max_messages=3, wait_s=1, visibility_timeout_s=60):
+    while batch:
         await backend.queue.delete([message.receipt for message in batch])
         for message in batch:
             tell(message.id)
+        batch = await backend.queue.receive(max_messages=3, wait_s=1, visibility_timeout_s=60)
 
 
 async def send(backend: Backend, _: str) -> None:

@@ -282,17 +282,6 @@ async def test_a_lost_lease_kills_the_render_and_no_request_follows(backend: Bac
     assert await record(backend) is None
 
 
-async def test_a_job_outlasts_its_time_out_by_heartbeats(backend: Backend) -> None:
-    renderer = FakeRenderer(5.0)
-    async with consuming(backend, renderer, visibility_timeout_s=4):
-        await upload(backend)
-        await until(lambda: renderer.renders, within_s=5, what="the render")
-        await settled(backend)
-    found = await record(backend)
-    assert found is not None
-    assert (found.status, found.receive_count, renderer.renders) == ("done", 1, 1)
-
-
 async def test_what_the_open_receive_brings_after_a_stop_is_given_back_at_once(backend: Backend) -> None:
     received = anyio.Event()
     go_on = anyio.Event()
