@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import click
+import structlog
 
 from thumbq.errors import SetupError, ThumbqError
 
@@ -86,7 +87,11 @@ def serve(**options: Any) -> None:
     settings = _load(**options)
     from thumbq import service  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
-    anyio.run(partial(service.serve, settings, _announce))
+    try:
+        anyio.run(partial(service.serve, settings, _announce))
+    except ExceptionGroup:
+        structlog.get_logger().critical("service.crashed", exc_info=True)
+        sys.exit(1)
 
 
 def _announce(address: str) -> None:

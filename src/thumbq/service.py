@@ -96,22 +96,55 @@ def render_pool(settings: Settings) -> RenderPool:
 async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Run the whole service until SIGTERM or SIGINT; ``announce`` gets the address once it is ready.
 
-    A second signal ends the process at once. An exception means that a part has died.
+    A signal during the start ends it; a second signal ends the process at once. Raises SetupError when the start
+    cannot go on, and an exception group when a part has died.
     """
-    async with open_backend(settings) as backend, render_pool(settings) as pool:
-        await Service(settings, backend, pool).run(announce)
+    stop, refusal = Stop(), None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop.watch)
+        with stop.start:
+            try:
+                async with open_backend(settings) as backend, render_pool(settings) as pool:
+                    await Service(settings, backend, pool, stop).run(announce)
+            except SetupError as error:
+                refusal = error
+        tasks.cancel_scope.cancel()
+    if refusal is not None:
+        raise refusal
+    log.info("service.stopped")
+
+
+class Stop:
+    """The wish to stop, as SIGTERM and SIGINT bring it."""
+
+    def __init__(self) -> None:
+        self.asked = anyio.Event()
+        self.start = anyio.CancelScope()
+        self.started = False
+
+    async def watch(self) -> None:
+        """Wait for signals: the first asks for the stop (and cuts a start off), the second ends the process."""
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                if self.asked.is_set():
+                    log.warning("service.killed", signal=number.name)
+                    os._exit(128 + number)
+                log.info("service.stopping", signal=number.name)
+                self.asked.set()
+                if not self.started:
+                    self.start.cancel()
 
 
 class Service:
     """One replica: the web side and the consumer over one backend and one pool."""
 
-    def __init__(self, settings: Settings, backend: Backend, pool: RenderPool) -> None:
+    def __init__(self, settings: Settings, backend: Backend, pool: RenderPool, stop: Stop) -> None:
         self._settings = settings
         self._backend = backend
         self._pool = pool
         self._clock = SystemClock()
         self._random = random.Random()  # noqa: S311 - jitter; ids take the system's random source
-        self._stop_asked = anyio.Event()
+        self._stop = stop
         self._consumer: Consumer | None = None
         self._phase: str | None = "the service is starting"
         self._deadline = math.inf
@@ -139,19 +172,18 @@ class Service:
         try:
             address = await self._listen(runner)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._watch_signals)
                 drained = anyio.Event()
                 tasks.start_soon(self._consume, consumer, drained)
                 self._phase = None
+                self._stop.started = True
                 log.info("service.ready", address=address, processes=self._settings.processes)
                 announce(address)
-                await self._stop_asked.wait()
+                await self._stop.asked.wait()
                 await self._drain(consumer, drained)
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.move_on_after(self._deadline - anyio.current_time(), shield=True):
                 await runner.cleanup()
-        log.info("service.stopped")
 
     async def _make_consumer(self) -> Consumer:
         settings = self._settings
@@ -190,15 +222,6 @@ class Service:
                 presets=settings.presets,
             )
         )
-
-    async def _watch_signals(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for number in signals:
-                if self._stop_asked.is_set():
-                    log.warning("service.killed", signal=number.name)
-                    os._exit(128 + number)
-                log.info("service.stopping", signal=number.name)
-                self._stop_asked.set()
 
     async def _consume(self, consumer: Consumer, drained: anyio.Event) -> None:
         await consumer.run()

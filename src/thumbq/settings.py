@@ -146,6 +146,11 @@ class Settings(BaseSettings):
         if bool(self.bucket) != bool(self.queue):
             missing = "THUMBQ_QUEUE" if self.bucket else "THUMBQ_BUCKET"
             raise ValueError(f"{missing} is missing: S3 and SQS need both a bucket and a queue")
+        if self.bucket and self.wait_time_s > self.shutdown_deadline_s - 2:
+            raise ValueError(
+                f"a long poll of {self.wait_time_s} s does not end within a shutdown of {self.shutdown_deadline_s} s: "
+                "lower THUMBQ_WAIT_TIME_S, or raise THUMBQ_SHUTDOWN_DEADLINE_S to 2 s more than it"
+            )
         for route in self.routes:
             for name in route.presets:
                 if name not in self.presets:

@@ -58,6 +58,10 @@ def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatc
         ({"THUMBQ_QUEUE": "q"}, "THUMBQ_BUCKET is missing"),
         ({"THUMBQ_LOCAL": "d", "THUMBQ_BUCKET": "b", "THUMBQ_QUEUE": "q"}, "exclude each other"),
         ({"THUMBQ_BUCKET": "b", "THUMBQ_QUEUE": "q.fifo"}, "FIFO queues are not supported"),
+        (
+            {"THUMBQ_BUCKET": "b", "THUMBQ_QUEUE": "q", "THUMBQ_SHUTDOWN_DEADLINE_S": "10"},
+            "a long poll of 20 s does not end within a shutdown of 10 s",
+        ),
         ({"THUMBQ_CONFIG": "nowhere.toml"}, "there is no settings file nowhere.toml"),
     ],
 )

@@ -305,21 +305,76 @@ async def test_what_the_open_receive_brings_after_a_stop_is_given_back_at_once(b
     assert await backend.queue.counts() == QueueCounts(visible=1, in_flight=0, delayed=0, dead=0)
 
 
-async def test_an_outage_of_the_store_burns_few_attempts_and_a_recovery_ends_it(backend: Backend) -> None:
+async def test_an_outage_of_the_store_burns_one_attempt_and_a_recovery_ends_it(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thumbq.worker.consumer._MAX_PAUSE_S", 0.2)
+
     class Away(Delegate):
         away = True
+        probes = 0
 
         async def get(self, *args: Any, **options: Any) -> Any:
             if self.away:
                 raise BackendUnavailable("S3 is away")
             return await self.target.get(*args, **options)
 
+        async def head(self, *args: Any) -> Any:
+            self.probes += 1
+            if self.away:
+                raise BackendUnavailable("S3 is away")
+            return await self.target.head(*args)
+
     store = Away(backend.store)
-    renderer = FakeRenderer()
-    async with consuming(Backend(store, backend.queue, backend.bucket), renderer) as consumer:
-        await upload(backend)
-        await until(lambda: consumer._jobs.store_failures >= 2, within_s=10, what="two failed attempts")
+    names = [f"uploads/{number}" for number in range(8)]
+    for name in names:
+        await upload(backend, name)
+    async with consuming(Backend(store, backend.queue, backend.bucket), FakeRenderer()):
+        await until(lambda: store.probes >= 2, within_s=20, what="two questions to the store")
         store.away = False
+        await settled(backend)
+    found = [await record(backend, name) for name in names]
+    assert {(one.status, one.receive_count) for one in found if one} == {("done", 2)}
+
+
+async def test_a_store_that_cannot_write_is_tried_with_one_message_at_a_time(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thumbq.worker.consumer._MAX_PAUSE_S", 0.2)
+
+    class Full(Delegate):
+        full = True
+
+        async def put(self, *args: Any, **options: Any) -> Any:
+            if self.full:
+                raise BackendUnavailable("the disk is full")
+            return await self.target.put(*args, **options)
+
+    class Counting(Delegate):
+        asked: list[int] = []  # noqa: RUF012 - one test, one list
+
+        async def receive(self, **options: Any) -> Any:
+            self.asked.append(options["max_messages"])
+            return await self.target.receive(**options)
+
+    names = [f"uploads/{number}" for number in range(8)]
+    for name in names:
+        await upload(backend, name)
+    store = Full(backend.store)
+    async with consuming(Backend(store, Counting(backend.queue), backend.bucket), FakeRenderer()):
+        await until(lambda: Counting.asked[-2:] == [1, 1], within_s=20, what="receives of one message")
+        store.full = False
+        await settled(backend)
+    found = [await record(backend, name) for name in names]
+    assert [one.status for one in found if one] == ["done"] * len(names)
+
+
+async def test_a_late_duplicate_for_a_removed_original_leaves_what_was_done(backend: Backend) -> None:
+    async with consuming(backend, FakeRenderer()):
+        await upload(backend)
+        await settled(backend)
+        await backend.store.delete(ObjectRef(backend.bucket, KEY))
+        await backend.queue.send(KEY)
         await settled(backend)
     found = await record(backend)
     assert found is not None

@@ -108,8 +108,7 @@ class Consumer:
     async def _poll(self, jobs: TaskGroup) -> None:
         failures = 0
         while not self._stopping.is_set():
-            await self._sit_out_outage()
-            free = await self._free_slots()
+            free = 1 if await self._sat_out_outage() else await self._free_slots()
             if self._stopping.is_set():
                 break
             asked_at = self._clock.monotonic()
@@ -133,11 +132,24 @@ class Consumer:
             if not messages:
                 await self._rest(asked_at + _EMPTY_TURN_S - arrived_at)
 
-    async def _sit_out_outage(self) -> None:
-        """While the store fails for everybody, receive seldom, so that an outage does not burn attempts."""
-        if self._jobs.store_failures >= _OUTAGE_AFTER:
-            log.warning("receive.paused", reason="the store does not answer", failures=self._jobs.store_failures)
+    async def _sat_out_outage(self) -> bool:
+        """While the store fails for everybody, wait until it answers; True when one message is to try it first.
+
+        So an outage does not burn attempts, also one that shows in writing only.
+        """
+        while self._jobs.store_failures >= _OUTAGE_AFTER and self._free < self._concurrency:
+            if self._stopping.is_set():
+                return False
+            await self._until_freed(_TURN_S)
+        if self._jobs.store_failures < _OUTAGE_AFTER:
+            return False
+        log.warning("receive.paused", reason="the store does not answer", failures=self._jobs.store_failures)
+        while not self._stopping.is_set():
             await self._pause(self._jobs.store_failures)
+            self._last_turn = self._last_answer = self._clock.monotonic()
+            if await self._jobs.store_answers():
+                break
+        return True
 
     async def _pause(self, failures: int) -> None:
         await self._rest(min(backoff_s(failures + 1, self._random.random()), _MAX_PAUSE_S))
