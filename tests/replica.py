@@ -62,10 +62,13 @@ class Replica:
     def stderr(self) -> str:
         return (self._directory / "stderr").read_text()
 
+    def lines(self) -> list[dict[str, Any]]:
+        """Return all log lines."""
+        return [json.loads(line) for line in self.stderr().splitlines(keepends=True) if line.endswith("}\n")]
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the log lines of one event."""
-        lines = [json.loads(line) for line in self.stderr().splitlines(keepends=True) if line.endswith("}\n")]
-        return [line for line in lines if line["event"] == name]
+        return [line for line in self.lines() if line["event"] == name]
 
     def children(self) -> list[int]:
         """Return the pids of everything below this process, wherever it hangs in the tree."""
