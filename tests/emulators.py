@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +80,7 @@ def ministack_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="ministack-") as data:
         # Queue URLs carry GATEWAY_PORT.
         extra = {"GATEWAY_PORT": str(port), "S3_DATA_DIR": data, "MINISTACK_REGION": REGION, "LOG_LEVEL": "WARNING"}
-        command = [*tool, "hypercorn", "ministack.app:app", "-b", f"127.0.0.1:{port}"]
+        command = [*tool, "python", "-m", "hypercorn", "ministack.app:app", "-b", f"127.0.0.1:{port}"]
         with _served("ministack", command, port, extra, ready="/_ministack/health", within_s=30):
             yield f"http://127.0.0.1:{port}"
 
@@ -131,7 +131,8 @@ def _served(
             yield
         finally:
             # The group: `uv tool run` has the server as its child.
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
