@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.aws.errors import batch_result, entry_result, translated, translated_send
-from thumbq.errors import BackendError, SendRefused
+from thumbq.core import message
+from thumbq.errors import BackendError
 from thumbq.ports import EntryResult, QueueCounts, QueueFacts, ReceivedMessage, VisibilityChange
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ _SEND_S: Final = 10
 _BEAT_S: Final = 5
 _ANSWER_S: Final = 10
 _POLL_SLACK_S: Final = 15
-
-# What SQS says it refuses; looked at here, since the request cannot even be written with some of it.
-_REFUSED_CHARACTERS: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _BACKLOG: Final[list[Any]] = [
     "ApproximateNumberOfMessages",
@@ -73,10 +70,7 @@ class SqsQueue:
 
     async def send(self, body: str) -> str:
         """Send a message and return its id."""
-        if not body:
-            raise SendRefused("SQS takes no empty message")
-        if strange := _REFUSED_CHARACTERS.search(body):
-            raise SendRefused(f"SQS takes no message with the character U+{ord(strange[0]):04X}")
+        message.check_sendable(body)
         with translated_send(f"send to {self._address.name}", within_s=_SEND_S):
             answer = await self._control.send_message(QueueUrl=self._url, MessageBody=body)
         return answer["MessageId"]
@@ -93,7 +87,7 @@ class SqsQueue:
                 VisibilityTimeout=visibility_timeout_s,
                 MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
             )
-        return [_received(message) for message in answer.get("Messages", [])]
+        return [_received(entry) for entry in answer.get("Messages", [])]
 
     def wind_up(self) -> None:
         """Let later receives return nothing at once; an open long poll ends in its own time."""
@@ -174,12 +168,12 @@ class SqsQueue:
         return dict(attributes)
 
 
-def _received(message: Any) -> ReceivedMessage:
-    attributes = message["Attributes"]
+def _received(entry: Any) -> ReceivedMessage:
+    attributes = entry["Attributes"]
     return ReceivedMessage(
-        id=message["MessageId"],
-        receipt=message["ReceiptHandle"],
-        body=message["Body"],
+        id=entry["MessageId"],
+        receipt=entry["ReceiptHandle"],
+        body=entry["Body"],
         receive_count=int(attributes["ApproximateReceiveCount"]),
         sent_at=int(attributes["SentTimestamp"]) / 1000,
     )

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.keys import MAX_KEY_BYTES
-from thumbq.errors import MalformedMessage
+from thumbq.errors import MalformedMessage, SendRefused
+
+MAX_BODY_BYTES: Final = 1 << 20
+
+# What a message can hold: Amazon SQS API Reference, SendMessage, "MessageBody" (the characters of XML 1.0).
+_NOT_SENDABLE: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def encode(request: JobRequest) -> str:
@@ -16,6 +22,16 @@ def encode(request: JobRequest) -> str:
     if request.presets is not None:
         body["presets"] = list(request.presets)
     return json.dumps(body, ensure_ascii=False)
+
+
+def check_sendable(body: str) -> None:
+    """Raise SendRefused for a body that SQS takes on no queue. Some of them could not even be written as a request."""
+    if not body:
+        raise SendRefused("a message cannot be empty")
+    if strange := _NOT_SENDABLE.search(body):
+        raise SendRefused(f"a message cannot hold the character U+{ord(strange[0]):04X}")
+    if (size := len(body.encode())) > MAX_BODY_BYTES:
+        raise SendRefused(f"a message has at most {MAX_BODY_BYTES} bytes, this one has {size}")
 
 
 def parse(body: str, *, default_bucket: str) -> JobRequest:

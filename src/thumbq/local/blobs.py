@@ -44,8 +44,9 @@ class Blobs:
         name = uuid.uuid4().hex
         temporary, final = self._temporary / name, self.path(name)
         try:
-            with temporary.open("xb", buffering=0) as file:
-                _write_all(file.fileno(), body)
+            with temporary.open("xb") as file:
+                file.write(body)
+                file.flush()
                 os.fsync(file.fileno())
             temporary.rename(final)
             _sync_directory(final.parent)
@@ -78,12 +79,6 @@ def _older(folder: Path, posix_s: float) -> Iterator[os.DirEntry[str]]:
             with suppress(FileNotFoundError):
                 if _NAME.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < posix_s:
                     yield entry
-
-
-def _write_all(descriptor: int, body: bytes) -> None:
-    rest = memoryview(body)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def _sync_directory(directory: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.errors import SendRefused
+from thumbq.core import message
 from thumbq.local import messages
 from thumbq.ports import QueueFacts
 
@@ -24,8 +23,6 @@ _LOOK_EVERY_S: Final = 0.1
 """How often a long poll looks for what other processes sent and for holds that ran out."""
 
 _VISIBILITY_TIMEOUT_S: Final = 30
-_MAX_BODY_BYTES: Final = 1 << 20
-_NOT_SENDABLE: Final = re.compile(r"[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
 class LocalQueue:
@@ -41,7 +38,7 @@ class LocalQueue:
 
     async def send(self, body: str) -> str:
         """Put a message into the queue; see JobQueue.send. What SQS would not take is refused here too."""
-        _check_body(body)
+        message.check_sendable(body)
         message_id = str(uuid.uuid4())
         await self._database.write(
             lambda connection: messages.send(connection, message_id=message_id, body=body, now=self._clock.wall())
@@ -79,7 +76,7 @@ class LocalQueue:
             )
 
         def give_back(connection: sqlite3.Connection, taken: list[ReceivedMessage]) -> None:
-            messages.give_back(connection, [message.receipt for message in taken], now=self._clock.wall())
+            messages.give_back(connection, [entry.receipt for entry in taken], now=self._clock.wall())
 
         return await self._database.write(take, undo=give_back)
 
@@ -130,12 +127,3 @@ class LocalQueue:
         """Wake the long polls of this process."""
         self._news.set()
         self._news = anyio.Event()
-
-
-def _check_body(body: str) -> None:
-    if not body:
-        raise SendRefused("a message cannot be empty")
-    if strange := _NOT_SENDABLE.search(body):
-        raise SendRefused(f"a message cannot hold the character U+{ord(strange.group()):04X}")
-    if (size := len(body.encode())) > _MAX_BODY_BYTES:
-        raise SendRefused(f"a message has at most {_MAX_BODY_BYTES} bytes, this one has {size}")
