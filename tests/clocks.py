@@ -21,3 +21,12 @@ class SetClock(SystemClock):
 
     def wall(self) -> float:
         return self.now
+
+
+class HandClock(SystemClock):
+    """Monotonic time stands still until it is moved."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now

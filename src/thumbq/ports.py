@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from thumbq.core.job import ObjectRef
     from thumbq.core.preset import Preset
+
+
+MAX_LEASE_S: Final = 43_200
+"""How long one receive can hold a message (Amazon SQS Developer Guide, "Visibility timeout")."""
 
 
 class Sink(Protocol):

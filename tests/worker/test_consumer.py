@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from clocks import SystemClock
+from clocks import HandClock, SystemClock
 from replica import until
 from thumbq.core import keys, manifest
 from thumbq.core.job import ObjectRef
@@ -60,15 +60,6 @@ class FakeRenderer:
         return Rendered("JPEG", 4, 3, tuple(RenderedImage(p.name, b"x", 1, 1, p.content_type) for p in presets))
 
 
-class HandClock(SystemClock):
-    """Monotonic time stands still until it is moved."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 class Delegate:
     """Passes everything on to ``target``, but for what a subclass does itself."""
 
@@ -77,6 +68,16 @@ class Delegate:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.target, name)
+
+
+class Unreachable:
+    """A store that does not answer."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*_args: Any, **_options: Any) -> Any:
+            raise BackendUnavailable(f"{name}: S3 is away")
+
+        return call
 
 
 @asynccontextmanager
@@ -303,6 +304,66 @@ async def test_what_the_open_receive_brings_after_a_stop_is_given_back_at_once(b
         go_on.set()
     assert renderer.renders == 0
     assert await backend.queue.counts() == QueueCounts(visible=1, in_flight=0, delayed=0, dead=0)
+
+
+async def test_a_last_receive_is_used_also_while_the_replica_stops(backend: Backend) -> None:
+    received = anyio.Event()
+    go_on = anyio.Event()
+
+    class Slow(Delegate):
+        async def receive(self, **options: Any) -> Any:
+            messages = await self.target.receive(**options)
+            if messages:
+                received.set()
+                await go_on.wait()
+            return messages
+
+    slow = Backend(backend.store, Slow(backend.queue), backend.bucket)
+    async with consuming(slow, FakeRenderer(), max_receive_count=1) as consumer:
+        await upload(backend)
+        await received.wait()
+        consumer.stop()
+        go_on.set()
+    found = await record(backend)
+    assert found is not None
+    assert found.status == "done"
+
+
+async def test_a_last_receive_without_a_store_is_buried_with_its_reason(backend: Backend, tmp_path: Path) -> None:
+    away = Backend(Unreachable(), backend.queue, backend.bucket)  # type: ignore[arg-type]
+    async with consuming(away, FakeRenderer(), max_receive_count=1):
+        await upload(backend)
+        await settled(backend, dead=1)
+    [(_, note)] = dead_letters(tmp_path)
+    assert note["code"] == "attempts-exhausted"
+    assert "S3 is away" in note["reason"]
+
+
+async def test_a_message_that_fails_untouched_leaves_what_was_done(backend: Backend) -> None:
+    async with consuming(backend, FakeRenderer()):
+        await upload(backend)
+        await settled(backend)
+        await backend.queue.send(json.dumps({"key": KEY, "presets": ["tumbnail"]}))
+        await settled(backend, dead=1)
+    found = await record(backend)
+    assert found is not None
+    assert (found.status, list(found.renditions)) == ("done", ["thumbnail"])
+
+
+async def test_a_replica_that_is_merely_busy_is_ready_and_a_long_drain_is_alive(backend: Backend) -> None:
+    clock, renderer = HandClock(), FakeRenderer(*[3600.0] * 4)
+    async with consuming(backend, renderer, clock, visibility_timeout_s=43_200) as consumer:
+        for number in range(4):
+            await upload(backend, f"uploads/{number}")
+        await until(lambda: renderer.renders == 4, within_s=5, what="no free slot")
+        clock.now += 50
+        assert consumer.not_receiving() is None
+        consumer.stop()
+        await anyio.wait_all_tasks_blocked()
+        clock.now += 200
+        consumer._keeper.last_turn = clock.now
+        assert consumer.not_alive() is None
+        consumer.abort(within_s=1)
 
 
 async def test_an_outage_of_the_store_burns_one_attempt_and_a_recovery_ends_it(

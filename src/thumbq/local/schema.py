@@ -10,6 +10,7 @@ from thumbq.errors import Problem, SetupError
 from thumbq.local import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SCHEMA_VERSION: Final = 1
@@ -66,7 +67,7 @@ def connect(directory: Path) -> sqlite3.Connection:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            _refuse_orphans(directory)
+            _refuse_orphans(directory, unless=path.exists)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
         raise _unusable(directory, error) from error
@@ -83,10 +84,13 @@ def connect(directory: Path) -> sqlite3.Connection:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    # A file of another program must not be touched, so this comes before anything that could write.
+    # A file of another program must not be touched, so this comes before anything that could write; in one
+    # transaction, since a neighbour may be making the tables this very moment.
+    connection.execute("BEGIN")
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("COMMIT")
     if application != _APPLICATION_ID and (application or version or tables):
         raise SetupError([Problem(f"{path} is a database of another program", "choose another directory")])
     if version > SCHEMA_VERSION:
@@ -124,10 +128,13 @@ def _prepare(connection: sqlite3.Connection, directory: Path) -> None:
         raise
 
 
-def _refuse_orphans(directory: Path) -> None:
-    """Objects without a database are not ours to sweep away: it may have been lost, or never been thumbq's."""
+def _refuse_orphans(directory: Path, *, unless: Callable[[], bool] = lambda: False) -> None:
+    """Objects without a database are not ours to sweep away: it may have been lost, or never been thumbq's.
+
+    ``unless`` is asked last, since a neighbour may just have made both.
+    """
     objects = directory / OBJECTS
-    if objects.exists():
+    if objects.exists() and not unless():
         raise SetupError(
             [
                 Problem(

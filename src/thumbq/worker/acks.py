@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import anyio
@@ -34,6 +35,7 @@ class _Entry(Generic[T]):
         self.item = item
         self.result = EntryResult.RETRY
         self.settled = anyio.Event()
+        self.given_up = False
 
 
 class Batcher(Generic[T]):
@@ -48,12 +50,17 @@ class Batcher(Generic[T]):
         """Do the call for one item as a part of the next batch, and return what became of it."""
         entry = _Entry(item)
         self._entries.send_nowait(entry)
-        await entry.settled.wait()
+        try:
+            await entry.settled.wait()
+        except BaseException:
+            entry.given_up = True
+            raise
         return entry.result
 
     async def run(self) -> None:
-        """Send batches until cancelled."""
-        with self._entries, self._waiting:
+        """Send batches until cancelled; nobody who waits then is left waiting."""
+        batch: list[_Entry[T]] = []
+        try:
             async with anyio.create_task_group() as calls:
                 while True:
                     batch = [await self._waiting.receive()]
@@ -61,8 +68,20 @@ class Batcher(Generic[T]):
                         while len(batch) < BATCH:
                             batch.append(await self._waiting.receive())
                     calls.start_soon(self._send, batch)
+                    batch = []
+        finally:
+            self._entries.close()
+            with suppress(anyio.WouldBlock, anyio.EndOfStream):
+                while True:
+                    batch.append(self._waiting.receive_nowait())
+            self._waiting.close()
+            for entry in batch:
+                entry.settled.set()
 
-    async def _send(self, batch: list[_Entry[T]]) -> None:
+    async def _send(self, entries: list[_Entry[T]]) -> None:
+        batch = [entry for entry in entries if not entry.given_up]
+        if not batch:
+            return
         try:
             results = await self._call([entry.item for entry in batch])
         except BackendError as error:
@@ -101,8 +120,9 @@ class Acks:
 
     async def _until_settled(self, lease: Lease, call: Callable[[], Awaitable[EntryResult]]) -> bool:
         result = EntryResult.RETRY
-        with anyio.move_on_after(lease.deadline - self._clock.monotonic()):
-            while True:
+        left_s = lease.deadline - self._clock.monotonic()
+        with anyio.move_on_after(left_s):
+            while left_s > 0:
                 result = await call()
                 if result is not EntryResult.RETRY:
                     break

@@ -28,6 +28,7 @@ COALESCE_S: Final = 0.05
 _TURN_S: Final = 5.0
 _STALL_S: Final = 60.0
 _MAX_PAUSE_S: Final = 5.0
+_HICCUP_S: Final = 10.0
 _EMPTY_TURN_S: Final = 1.0
 """The least time between two receives when the first one came back empty: short polling must not spin."""
 _OUTAGE_AFTER: Final = 3
@@ -64,7 +65,8 @@ class Consumer:
         self._polling = anyio.CancelScope()
         self._ending: set[anyio.CancelScope] = set()
         self._ends_at = math.inf
-        self._last_turn = self._last_answer = clock.monotonic()
+        self._last_turn = clock.monotonic()
+        self._failing_since: float | None = None
 
     async def run(self) -> None:
         """Consume until ``stop`` was called and every job has ended with its disposition carried out."""
@@ -94,16 +96,18 @@ class Consumer:
     def not_alive(self) -> str | None:
         """Say which loop has stopped going round, if one has."""
         now = self._clock.monotonic()
-        if now - self._last_turn > self._wait_time_s + _STALL_S:
+        if not self._stopping.is_set() and now - self._last_turn > self._wait_time_s + _STALL_S:
             return "the receive loop has stopped"
         if now - self._keeper.last_turn > _STALL_S:
             return "the heartbeat loop has stopped"
         return None
 
     def not_receiving(self) -> str | None:
-        """Say so when the queue has not answered for longer than a long poll and its retries take."""
-        silent_s = self._last_turn - self._last_answer
-        return f"the queue has not answered for {silent_s:.0f} s" if silent_s > self._wait_time_s + _TURN_S else None
+        """Say so when receives have failed for longer than a hiccup of the queue takes."""
+        if self._failing_since is None:
+            return None
+        failing_s = self._clock.monotonic() - self._failing_since
+        return f"the queue has not answered for {failing_s:.0f} s" if failing_s > _HICCUP_S else None
 
     async def _poll(self, jobs: TaskGroup) -> None:
         failures = 0
@@ -121,11 +125,12 @@ class Consumer:
             except BackendError as error:
                 failures += 1
                 self._last_turn = self._clock.monotonic()
+                self._failing_since = self._failing_since or asked_at
                 log.warning("receive.failed", error=str(error), failures=failures)
                 await self._pause(failures)
                 continue
-            failures = 0
-            arrived_at = self._last_turn = self._last_answer = self._clock.monotonic()
+            failures, self._failing_since = 0, None
+            arrived_at = self._last_turn = self._clock.monotonic()
             for message in messages:
                 self._free -= 1
                 jobs.start_soon(self._handle, message, arrived_at)
@@ -146,7 +151,7 @@ class Consumer:
         log.warning("receive.paused", reason="the store does not answer", failures=self._jobs.store_failures)
         while not self._stopping.is_set():
             await self._pause(self._jobs.store_failures)
-            self._last_turn = self._last_answer = self._clock.monotonic()
+            self._last_turn = self._clock.monotonic()
             if await self._jobs.store_answers():
                 break
         return True
@@ -181,7 +186,8 @@ class Consumer:
             lease = self._keeper.hold(message, arrived_at=arrived_at, on_lost=scope.cancel)
             self._running.add(scope)
             try:
-                if not self._stopping.is_set():
+                # A last receive is used even then: given back, the message would be a dead letter without a word.
+                if not self._stopping.is_set() or self._jobs.is_last_receive(message):
                     disposition = await self._jobs.attempt(message)
             finally:
                 self._running.discard(scope)
@@ -192,7 +198,7 @@ class Consumer:
     async def _end(self, lease: Lease, disposition: Disposition) -> None:
         if lease.state is LeaseState.LOST:
             disposition = Abandon()
-            log.warning("job.abandoned", reason="its lease is lost")
+            log.warning("lease.lost", reason=lease.lost_because)
         log.debug("message.disposition", disposition=type(disposition).__name__.lower())
         with anyio.CancelScope(shield=True, deadline=self._ends_at) as scope:
             self._ending.add(scope)

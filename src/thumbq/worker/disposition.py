@@ -32,7 +32,7 @@ class Disposer:
 
     async def dispose(self, lease: Lease, disposition: Disposition) -> None:
         """Carry out one disposition, as far as the lease still stands."""
-        if isinstance(disposition, Bury) and lease.live:
+        if isinstance(disposition, Bury) and self._keeper.holds(lease):
             disposition = await self._bury(lease, disposition)
         if isinstance(disposition, Abandon) or not await self._keeper.close(lease):
             return

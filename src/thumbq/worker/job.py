@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from thumbq.errors import (
     BackendError,
     BackendUnavailable,
     BucketNotAllowed,
+    ObjectExists,
     ObjectMissing,
     ObjectTooLarge,
     RenderRefused,
@@ -42,6 +44,7 @@ class _Attempt:
     message: ReceivedMessage
     request: JobRequest
     presets: Sequence[Preset] = ()
+    looked: bool = False
     previous: Manifest | None = None
     info: ObjectInfo | None = None
     rendered: Rendered | None = None
@@ -96,25 +99,34 @@ class JobRunner:
             return True
         return True
 
+    def is_last_receive(self, received: ReceivedMessage) -> bool:
+        """Whether the redrive policy allows no further receive of this message."""
+        return self._max_receive_count is not None and received.receive_count >= self._max_receive_count
+
     async def _do(self, attempt: _Attempt) -> None:
         source = attempt.request.source
+        if source.bucket != self._bucket:
+            raise BucketNotAllowed(f"the message names the bucket {source.bucket!r}, which is not served here")
         if self._settings.is_output(source.key):
             log.info("job.ignored", reason="the key is one of thumbq's own outputs")
             return
-        if source.bucket != self._bucket:
-            raise BucketNotAllowed(f"the message names the bucket {source.bucket!r}, which is not served here")
-        attempt.presets = self._presets(attempt.request)
         attempt.previous = await self._read_manifest(source)
+        attempt.looked = True
+        attempt.presets = self._presets(attempt.request)
         if await self._is_done(attempt):
             log.info("job.already_done")
-            return
+        else:
+            await self._make(attempt)
+        self.store_failures = 0
+
+    async def _make(self, attempt: _Attempt) -> None:
+        source = attempt.request.source
         started = self._clock.monotonic()
         with self._renderer.source() as original:
             attempt.info = await self._fetch(source, original)
             attempt.rendered = await self._renderer.render(original, attempt.presets)
         records = {image.preset: await self._store_rendition(source, image) for image in attempt.rendered.images}
         await self._write_manifest(source, self._manifest(attempt, records=records))
-        self.store_failures = 0
         log.info(
             "job.done",
             duration_ms=round((self._clock.monotonic() - started) * 1000),
@@ -179,7 +191,7 @@ class JobRunner:
         )
         if isinstance(error, BackendUnavailable):
             self.store_failures += 1
-        elif attempt is not None and attempt.info is not None:
+        elif attempt is not None and attempt.looked:
             self.store_failures = 0
         if isinstance(disposition, retry.Release):
             log.warning("job.retry", error=str(error), kind=type(error).__name__, delay_s=round(disposition.delay_s, 1))
@@ -187,13 +199,21 @@ class JobRunner:
         log.error("job.failed", code=disposition.code, error=disposition.text)
         if attempt is None or isinstance(error, BucketNotAllowed):
             return disposition
-        failed = self._manifest(attempt, error=ErrorRecord(code=disposition.code, message=disposition.text))
         try:
-            await self._write_manifest(attempt.request.source, failed)
+            await self._record_failure(attempt, disposition)
         except BackendError as unwritten:
             log.warning("manifest.unwritten", error=str(unwritten))
-            return retry.Release(retry.backoff_s(received.receive_count, self._random.random()))
+            if not self.is_last_receive(received):
+                return retry.Release(retry.backoff_s(received.receive_count, self._random.random()))
         return disposition
+
+    async def _record_failure(self, attempt: _Attempt, bury: Bury) -> None:
+        """Write the failed manifest, but never over one that says done when this attempt made nothing anew."""
+        if attempt.previous is not None and attempt.previous.status == "done" and attempt.info is None:
+            return
+        failed = self._manifest(attempt, error=ErrorRecord(code=bury.code, message=bury.text))
+        with suppress(ObjectExists):
+            await self._write_manifest(attempt.request.source, failed, if_absent=not attempt.looked)
 
     def _manifest(
         self,
@@ -224,8 +244,10 @@ class JobRunner:
             finished_at=datetime.fromtimestamp(self._clock.wall(), UTC),
         )
 
-    async def _write_manifest(self, source: ObjectRef, record: Manifest) -> None:
-        await self._store.put(_manifest_ref(source), record.encode(), content_type="application/json")
+    async def _write_manifest(self, source: ObjectRef, record: Manifest, *, if_absent: bool = False) -> None:
+        await self._store.put(
+            _manifest_ref(source), record.encode(), content_type="application/json", if_absent=if_absent
+        )
 
 
 def _manifest_ref(source: ObjectRef) -> ObjectRef:

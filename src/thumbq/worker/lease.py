@@ -14,7 +14,7 @@ import anyio
 import structlog
 
 from thumbq.errors import BackendError
-from thumbq.ports import EntryResult, VisibilityChange
+from thumbq.ports import MAX_LEASE_S, EntryResult, VisibilityChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from thumbq.ports import Clock, JobQueue, ReceivedMessage
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-MAX_LEASE_S: Final = 43_200
-"""SQS's limit from a receive on (Amazon SQS Developer Guide, "Visibility timeout")."""
 
 BATCH: Final = 10
 _CAP_MARGIN_S: Final = 3
@@ -53,12 +50,8 @@ class Lease:
         self.next_beat = received_at
         self.state = LeaseState.HELD
         self.on_lost = on_lost
+        self.lost_because: str | None = None
         self.beat_ended = anyio.Event()
-
-    @property
-    def live(self) -> bool:
-        """Whether beats and deadlines still concern this lease."""
-        return self.state in {LeaseState.HELD, LeaseState.EXTENDING}
 
 
 class LeaseKeeper:
@@ -91,11 +84,17 @@ class LeaseKeeper:
         self._changed.set()
         return lease
 
+    def holds(self, lease: Lease) -> bool:
+        """Whether the message is still ours, also when the loop has not come round to see that it is not."""
+        if lease.state in {LeaseState.HELD, LeaseState.EXTENDING} and lease.deadline <= self._clock.monotonic():
+            self._lose(lease, "its deadline passed")
+        return lease.state is not LeaseState.LOST
+
     async def close(self, lease: Lease) -> bool:
         """Stop the beats, so that the caller's next call is the last one on the receipt; False when it is lost."""
-        while lease.state is LeaseState.EXTENDING:
+        while self.holds(lease) and lease.state is LeaseState.EXTENDING:
             await lease.beat_ended.wait()
-        if lease.state is LeaseState.LOST:
+        if not self.holds(lease):
             return False
         lease.state = LeaseState.CLOSING
         self._leases.discard(lease)
@@ -107,8 +106,8 @@ class LeaseKeeper:
             while True:
                 self.last_turn = now = self._clock.monotonic()
                 self._changed = anyio.Event()
-                for lease in [lease for lease in self._leases if lease.deadline <= now]:
-                    self._lose(lease, "deadline")
+                for lease in list(self._leases):
+                    self.holds(lease)
                 due = self._due(now)
                 for start in range(0, len(due), BATCH):
                     batch = due[start : start + BATCH]
@@ -135,14 +134,16 @@ class LeaseKeeper:
         sent_at = self._clock.monotonic()
         results: Sequence[EntryResult] = [EntryResult.RETRY] * len(batch)
         changes = [VisibilityChange(lease.message.receipt, self._timeout_for(lease, sent_at)) for lease in batch]
-        with anyio.move_on_after(max(lease.deadline for lease in batch) - sent_at):
-            try:
+        try:
+            # Bounded, so that a beat that hangs leaves time for another one.
+            with anyio.move_on_after(max(1.0, self._interval_s / 2)):
                 results = await self._queue.extend(changes)
-            except BackendError as error:
-                log.warning("lease.beat_failed", leases=len(batch), error=str(error))
-        for lease, change, result in zip(batch, changes, results, strict=True):
-            self._settle(lease, result, sent_at=sent_at, timeout_s=change.timeout_s)
-        self._changed.set()
+        except BackendError as error:
+            log.warning("lease.beat_failed", leases=len(batch), error=str(error))
+        finally:
+            for lease, change, result in zip(batch, changes, results, strict=True):
+                self._settle(lease, result, sent_at=sent_at, timeout_s=change.timeout_s)
+            self._changed.set()
 
     def _timeout_for(self, lease: Lease, now: float) -> int:
         room = MAX_LEASE_S - math.ceil(now - lease.received_at) - _CAP_MARGIN_S
@@ -159,12 +160,12 @@ class LeaseKeeper:
             elif result is EntryResult.CAPPED:
                 lease.next_beat = math.inf
             else:
-                self._lose(lease, "refused")
+                self._lose(lease, "the queue says so")
         lease.beat_ended.set()
 
     def _lose(self, lease: Lease, reason: str) -> None:
         self._leases.discard(lease)
         lease.state = LeaseState.LOST
+        lease.lost_because = reason
         lease.beat_ended.set()
-        log.warning("lease.lost", message_id=lease.message.id, reason=reason)
         lease.on_lost()

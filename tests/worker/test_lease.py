@@ -1,0 +1,205 @@
+"""Leases and acks over a queue that does as it is told."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from clocks import HandClock
+from replica import until
+from thumbq.errors import BackendUnavailable
+from thumbq.ports import MAX_LEASE_S, EntryResult, ReceivedMessage
+from thumbq.worker.acks import Acks
+from thumbq.worker.lease import Lease, LeaseKeeper, LeaseState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.ports import VisibilityChange
+
+
+class ToldQueue:
+    """Answers each batch with what ``answers`` says, OK without a word, and remembers what was asked."""
+
+    def __init__(self, *answers: Sequence[EntryResult] | Exception) -> None:
+        self._answers = list(answers)
+        self.extended: list[list[VisibilityChange]] = []
+        self.deleted: list[list[str]] = []
+
+    def _answer(self, size: int) -> Sequence[EntryResult]:
+        answer = self._answers.pop(0) if self._answers else [EntryResult.OK] * size
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
+        self.extended.append(list(changes))
+        return self._answer(len(changes))
+
+    async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
+        self.deleted.append(list(receipts))
+        return self._answer(len(receipts))
+
+
+def message(name: str) -> ReceivedMessage:
+    return ReceivedMessage(id=name, receipt=f"receipt-{name}", body="x", receive_count=1, sent_at=0.0)
+
+
+def keeper_of(queue: ToldQueue, clock: HandClock, visibility_timeout_s: int = 30) -> LeaseKeeper:
+    return LeaseKeeper(queue=queue, clock=clock, visibility_timeout_s=visibility_timeout_s)  # type: ignore[arg-type]
+
+
+def acks_of(queue: ToldQueue, clock: HandClock) -> Acks:
+    return Acks(queue=queue, clock=clock, random=random.Random(1))  # type: ignore[arg-type]
+
+
+def held(keeper: LeaseKeeper, clock: HandClock, name: str, lost: list[str]) -> Lease:
+    return keeper.hold(message(name), arrived_at=clock.now, on_lost=lambda: lost.append(name))
+
+
+async def test_due_leases_are_extended_in_one_batch_and_before_their_deadline() -> None:
+    clock, queue, lost = HandClock(), ToldQueue(), list[str]()
+    keeper = keeper_of(queue, clock)
+    leases = [held(keeper, clock, str(number), lost) for number in range(12)]
+    clock.now += 11
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.run)
+        await until(lambda: len(queue.extended) == 2, within_s=2, what="the beats")
+        tasks.cancel_scope.cancel()
+    assert sorted(len(batch) for batch in queue.extended) == [2, 10]
+    assert all(lease.deadline == clock.now + 30 - 2 for lease in leases)
+    assert lost == []
+
+
+@pytest.mark.parametrize("answer", [[EntryResult.RETRY], BackendUnavailable("throttled"), [EntryResult.CAPPED]])
+async def test_a_beat_that_fails_is_no_loss_until_the_deadline(answer: Sequence[EntryResult] | Exception) -> None:
+    clock, queue, lost = HandClock(), ToldQueue(answer), list[str]()
+    keeper = keeper_of(queue, clock)
+    lease = held(keeper, clock, "a", lost)
+    deadline = lease.deadline
+    clock.now += 11
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.run)
+        await until(lambda: queue.extended, within_s=2, what="the beat")
+        await until(lambda: lease.state is LeaseState.HELD, within_s=2, what="the end of the beat")
+        assert (lost, lease.deadline) == ([], deadline)
+        clock.now = deadline
+        assert not keeper.holds(lease)
+        tasks.cancel_scope.cancel()
+    assert lost == ["a"]
+
+
+async def test_a_beat_that_says_lost_ends_the_lease_and_nobody_elses() -> None:
+    clock, queue, lost = HandClock(), ToldQueue([EntryResult.LOST, EntryResult.OK]), list[str]()
+    keeper = keeper_of(queue, clock)
+    leases = {name: held(keeper, clock, name, lost) for name in ("a", "b")}
+    clock.now += 11
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.run)
+        await until(lambda: lost, within_s=2, what="the loss")
+        tasks.cancel_scope.cancel()
+    gone = queue.extended[0][0].receipt.removeprefix("receipt-")
+    assert lost == [gone]
+    assert [name for name, lease in leases.items() if lease.state is LeaseState.HELD] == [
+        name for name in leases if name != gone
+    ]
+
+
+async def test_no_value_past_the_12_hours_of_a_receive_is_ever_sent() -> None:
+    clock, queue, lost = HandClock(), ToldQueue(), list[str]()
+    keeper = keeper_of(queue, clock)
+    lease = held(keeper, clock, "a", lost)
+    clock.now += MAX_LEASE_S - 20
+    lease.deadline = clock.now + 15
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.run)
+        await until(lambda: queue.extended, within_s=2, what="the beat")
+        tasks.cancel_scope.cancel()
+    [[change]] = queue.extended
+    assert 0 < change.timeout_s < 20
+
+
+async def test_after_the_deadline_nothing_is_sent_on_a_receipt() -> None:
+    clock, queue, lost = HandClock(), ToldQueue(), list[str]()
+    keeper, acks = keeper_of(queue, clock), acks_of(queue, clock)
+    late, closing = (held(keeper, clock, name, lost) for name in ("late", "closing"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(acks.run)
+        assert await keeper.close(closing)
+        clock.now += 3600
+        assert not await keeper.close(late)
+        assert not await acks.delete(closing)
+        assert not await acks.release(closing, 0)
+        tasks.cancel_scope.cancel()
+    assert (queue.deleted, queue.extended, lost) == ([], [], ["late"])
+
+
+async def test_the_disposition_waits_for_the_beat_under_way_and_none_follows_it() -> None:
+    clock, lost = HandClock(), list[str]()
+    go_on = anyio.Event()
+
+    class Slow(ToldQueue):
+        async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
+            self.extended.append(list(changes))
+            await go_on.wait()
+            return [EntryResult.OK] * len(changes)
+
+    queue = Slow()
+    keeper = keeper_of(queue, clock)
+    lease = held(keeper, clock, "a", lost)
+    clock.now += 11
+    order: list[str] = []
+
+    async def close() -> None:
+        assert await keeper.close(lease)
+        order.append("closed")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.run)
+        await until(lambda: queue.extended, within_s=2, what="the beat")
+        tasks.start_soon(close)
+        await anyio.wait_all_tasks_blocked()
+        order.append("beat ends")
+        go_on.set()
+        await until(lambda: lease.state is LeaseState.CLOSING, within_s=2, what="closing")
+        clock.now += 15
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert order == ["beat ends", "closed"]
+    assert len(queue.extended) == 1
+
+
+async def test_a_bug_in_a_beat_ends_the_keeper_and_leaves_nobody_waiting() -> None:
+    clock, queue, lost = HandClock(), ToldQueue(TypeError("bug")), list[str]()
+    keeper = keeper_of(queue, clock)
+    lease = held(keeper, clock, "a", lost)
+    clock.now += 11
+    with pytest.raises(ExceptionGroup):
+        await keeper.run()
+    with anyio.fail_after(1):
+        assert await keeper.close(lease)
+
+
+async def test_deletes_are_gathered_and_each_failed_entry_is_tried_again() -> None:
+    first = [EntryResult.OK, EntryResult.RETRY, EntryResult.OK]
+    clock, queue, lost = HandClock(), ToldQueue(first), list[str]()
+    keeper, acks = keeper_of(queue, clock), acks_of(queue, clock)
+    leases = [held(keeper, clock, name, lost) for name in "abc"]
+    results: list[bool] = []
+
+    async def delete(lease: Lease) -> None:
+        assert await keeper.close(lease)
+        results.append(await acks.delete(lease))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(acks.run)
+        async with anyio.create_task_group() as deletes:
+            for lease in leases:
+                deletes.start_soon(delete, lease)
+        tasks.cancel_scope.cancel()
+    assert results == [True] * 3
+    assert [len(batch) for batch in queue.deleted] == [3, 1]
+    assert queue.deleted[1] == [queue.deleted[0][1]]
