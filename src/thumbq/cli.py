@@ -114,7 +114,7 @@ def setup(config: Path | None) -> None:
     from thumbq import commands  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
     for step in anyio.run(partial(commands.setup, settings)):
-        click.echo(f"{'made ' if step.made else 'there'}  {step.what}")
+        click.echo(str(step))
 
 
 @main.command(cls=_Command)

@@ -36,11 +36,11 @@ async def test_setup_makes_everything_and_says_so(aws: Clients, name: str) -> No
     steps = await provision(bucket=name, queue=name, max_receive_count=5, visibility_timeout_s=45)
 
     assert [str(step) for step in steps] == [
-        f"made: bucket {name}",
-        f"made: public-access block of bucket {name}",
-        f"made: dead-letter queue {name}-dlq",
-        f"made: queue {name}",
-        f"made: redrive policy of queue {name}",
+        f"made   bucket {name}",
+        f"made   public-access block of bucket {name}",
+        f"made   dead-letter queue {name}-dlq",
+        f"made   queue {name}",
+        f"made   redrive policy of queue {name}",
     ]
     location = await aws.s3.get_bucket_location(Bucket=name)
     assert location["LocationConstraint"] == REGION
@@ -84,7 +84,7 @@ async def test_another_redrive_policy_is_left_alone(aws: Clients, name: str) -> 
 
     steps = await provision(bucket=name, queue=name)
 
-    assert steps[-1].note == f"left alone: dead letters go to {name}-graves"
+    assert str(steps[-1]) == f"there  redrive policy of queue {name} (left alone: dead letters go to {name}-graves)"
     assert json.loads((await attributes(aws, name))["RedrivePolicy"])["maxReceiveCount"] == 4
     with pytest.raises(aws.control.exceptions.QueueDoesNotExist):
         await aws.control.get_queue_url(QueueName=f"{name}-dlq")

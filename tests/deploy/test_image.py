@@ -104,7 +104,7 @@ def service(status: int) -> Iterator[int]:
             thread.join()
 
 
-def check_health(port: int) -> subprocess.CompletedProcess[str]:
+def check_health(port: int | str) -> subprocess.CompletedProcess[str]:
     """Run the image's health check as the engine would, behind a proxy that is not there."""
     flags, path = health_command()[1:-2], health_command()[-1]
     return subprocess.run(
@@ -122,7 +122,7 @@ def test_the_health_check_ends_with_what_the_service_answers(status: int, exit_c
     with service(status) as port:
         done = check_health(port)
     assert done.returncode == exit_code
-    assert done.stdout == f"/livez: {status} draining\n"
+    assert done.stdout == f"http://127.0.0.1:{port}/livez: {status} draining\n"
     assert not done.stderr
 
 
@@ -132,4 +132,10 @@ def test_the_health_check_fails_without_a_traceback_when_nobody_listens() -> Non
     done = check_health(port)
     assert done.returncode == 1
     assert "ConnectionRefusedError" in done.stdout
+    assert not done.stderr
+
+
+def test_the_health_check_looks_at_the_default_port_when_kubernetes_sets_an_address() -> None:
+    done = check_health("tcp://10.0.0.1:9999")
+    assert done.stdout.startswith("http://127.0.0.1:8080/livez: ")
     assert not done.stderr

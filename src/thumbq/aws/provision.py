@@ -44,7 +44,7 @@ class Step:
     note: str = ""
 
     def __str__(self) -> str:
-        line = f"{'made' if self.made else 'there already'}: {self.what}"
+        line = f"{'made ' if self.made else 'there'}  {self.what}"
         return f"{line} ({self.note})" if self.note else line
 
 
