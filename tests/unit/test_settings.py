@@ -51,6 +51,71 @@ def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatc
         assert part in said
 
 
+def test_settings_that_do_not_agree_are_told_beside_those_that_are_wrong_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THUMBQ_PORT", "99999")
+    monkeypatch.setenv("THUMBQ_BUCKET", "b")
+    Path("thumbq.toml").write_text(
+        '[[routes]]\nprefix = "a/"\npresets = ["none"]\n[[routes]]\nprefix = "thumbnail/"\npresets = ["thumbnail"]\n'
+    )
+    port, *others = problems()
+    assert port.startswith("THUMBQ_PORT = '99999'")
+    assert [what.partition(":")[0] for what in others] == [
+        "THUMBQ_QUEUE is missing",
+        "the route 'a/' names no preset",
+        "the route 'thumbnail/' lies under thumbq's own outputs, which are never sources",
+    ]
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        'bucket = 3\nqueue = "q"',
+        'wait_time_s = 99\nshutdown_deadline_s = 5\nbucket = "b"\nqueue = "q"',
+        '[presets.card]\nwidht = 1\n[[routes]]\nprefix = "a/"\npresets = ["card"]',
+    ],
+)
+def test_what_only_follows_from_another_fault_is_not_told(toml: str) -> None:
+    Path("thumbq.toml").write_text(toml)
+    assert all(
+        what.startswith(("thumbq.toml: bucket", "thumbq.toml: wait", "thumbq.toml: presets")) for what in problems()
+    )
+
+
+def test_a_file_that_cannot_be_read_is_told_with_what_is_wrong_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("thumbq.toml").write_bytes(b'bucket = "\xff"')
+    monkeypatch.setenv("THUMBQ_QUEUE", "q")
+    monkeypatch.setenv("THUMBQ_PORT", "99999")
+    assert [what.partition(" ")[0] for what in problems()] == ["thumbq.toml", "THUMBQ_PORT"]
+
+
+def test_a_settings_file_that_cannot_be_opened_is_refused() -> None:
+    Path("thumbq.toml").mkdir()
+    assert problems() == ["cannot read thumbq.toml: Is a directory"]
+    Path("round.toml").symlink_to("round.toml")
+    assert problems(config="round.toml") == ["cannot read round.toml: Too many levels of symbolic links"]
+
+
+def test_a_bad_value_is_told_with_the_source_that_it_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("thumbq.toml").write_text('bucket = 3\nport = "a"\nwait_time_s = 99')
+    monkeypatch.setenv("THUMBQ_WAIT_TIME_S", "98")
+    said = {what.rpartition(":")[0] for what in problems(port=-1)}
+    assert said == {"thumbq.toml: bucket = 3", "--port = -1", "THUMBQ_WAIT_TIME_S = '98'"}
+
+
+def test_a_variable_in_lower_case_is_none_of_thumbqs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("thumbq_port", "1")
+    monkeypatch.setenv("Thumbq_Colour", "red")
+    assert load().port == 8080
+
+
+def test_an_empty_variable_is_unset_and_an_empty_directory_on_the_command_line_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("THUMBQ_LOCAL", "")
+    assert load().local is None
+    assert problems(local="") == ["--local = '': it is empty: name a directory"]
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
@@ -113,6 +178,10 @@ def test_the_longest_route_that_fits_says_which_presets() -> None:
         ("[presets.Big]\nwidth = 1", "no preset name"),
         ("[presets.big]\nfit = 'contain'", "presets.big: give width, height or both"),
         ("port = ", "no valid TOML"),
+        (
+            '[presets.a]\nwidth = 1\nkey = "x/{name}.{ext}"\n[presets.b]\nwidth = 2\nkey = "x/{name}.jpg"',
+            "the presets a and b write the same key, 'x/{name}.jpg'",
+        ),
     ],
 )
 def test_a_faulty_file_is_refused_with_the_place_of_the_fault(toml: str, said: str) -> None:

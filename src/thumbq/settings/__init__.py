@@ -1,0 +1,10 @@
+"""Every setting: its unit, its default, its check.
+
+Scalars come from ``THUMBQ_*`` variables or from ``thumbq.toml`` (the variable wins), presets and routes from the
+file. Endpoints, region, profile and credentials are not here: they are botocore's own variables.
+"""
+
+from thumbq.settings.loading import load, markdown_table
+from thumbq.settings.model import Route, Settings
+
+__all__ = ["Route", "Settings", "load", "markdown_table"]

@@ -1,0 +1,157 @@
+"""Where settings come from, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import EnvSettingsSource
+
+from thumbq.core.preset import Preset
+from thumbq.errors import Problem, SetupError
+from thumbq.settings.model import PREFIX, Route, Settings, suggestion
+
+DEFAULT_FILE: Final = Path("thumbq.toml")
+
+# Kubernetes puts these into every pod beside a Service named thumbq or thumbq-something ("service links").
+_SERVICE_LINK: Final = re.compile(
+    r"THUMBQ_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)"
+)
+_SERVICE_LINK_URL: Final = re.compile(r"(tcp|udp|sctp)://")
+
+_TABLES: Final[dict[str, type[BaseModel]]] = {"presets": Preset, "routes": Route}
+_FILE_ONLY: Final = frozenset(f"{PREFIX}{field.upper()}" for field in _TABLES)
+_VARIABLES: Final = tuple(
+    name for name in (f"{PREFIX}{field.upper()}" for field in Settings.model_fields) if name not in _FILE_ONLY
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What each source says; the earlier wins."""
+
+    options: dict[str, Any]
+    variables: dict[str, Any]
+    table: dict[str, Any]
+    file: Path
+
+    def values(self) -> dict[str, Any]:
+        return {**self.table, **self.variables, **self.options}
+
+    def blamed(self, field: str) -> str:
+        """Return what the user wrote the value of a field to."""
+        if field in self.options:
+            return f"--{field}"
+        return f"{PREFIX}{field.upper()}" if field in self.variables else f"{self.file}: {field}"
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings from ``overrides`` (the command line; None is not given), the environment and the file.
+
+    Raises SetupError with every problem that was found: unknown names come with the nearest known one.
+    """
+    options = {name: value for name, value in overrides.items() if value is not None}
+    variables = _variables()
+    problems = _unknown_variables()
+    named = options.get("config", variables.get("config"))
+    file = DEFAULT_FILE if named is None else Path(named)
+    table: dict[str, Any] = {}
+    unsure: frozenset[str] = frozenset()
+    try:
+        table = _read(file, must_exist=named is not None)
+    except SetupError as error:
+        problems += error.problems
+        unsure = frozenset(Settings.model_fields) - {*options, *variables}
+    given = _Given(options, variables, table, file)
+    problems += _wrong(given, given.values(), unsure)
+    if problems:
+        raise SetupError(problems)
+    return Settings(**given.values())
+
+
+def _variables() -> dict[str, Any]:
+    source = EnvSettingsSource(Settings)
+    # pydantic knows names in lower case only, and so would take thumbq_port for THUMBQ_PORT.
+    source.env_vars = {
+        name.lower(): value
+        for name, value in os.environ.items()
+        if value and name in _VARIABLES and not _is_service_link(name, value)
+    }
+    return source()
+
+
+def _unknown_variables() -> list[Problem]:
+    return [
+        Problem(f"{name} is no setting of thumbq{suggestion(name, _VARIABLES)}", "correct or unset it")
+        if name not in _FILE_ONLY
+        else Problem(f"{name} cannot be a variable", f"write [{name.removeprefix(PREFIX).lower()}] into thumbq.toml")
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and name not in _VARIABLES and not _is_service_link(name, value)
+    ]
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    is_url = name.endswith("_PORT") and _SERVICE_LINK_URL.match(value) is not None
+    return is_url or _SERVICE_LINK.fullmatch(name) is not None
+
+
+def _read(file: Path, *, must_exist: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_bytes().decode())
+    except FileNotFoundError:
+        if not must_exist:
+            return {}
+        problem = Problem(f"there is no settings file {file}", "name an existing one, or leave it out")
+    except OSError as error:
+        problem = Problem(f"cannot read {file}: {error.strerror}", "make it a file that thumbq may read, or remove it")
+    except UnicodeDecodeError as error:
+        problem = Problem(f"{file} is not UTF-8 from byte {error.start} on", "save it as UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        problem = Problem(f"{file} is no valid TOML: {error}", "mend it at the place that is named")
+    raise SetupError([problem])
+
+
+def _wrong(given: _Given, values: dict[str, Any], unsure: frozenset[str]) -> list[Problem]:
+    """Return all that is wrong with ``values``; what would follow from the ``unsure`` fields is not said."""
+    try:
+        Settings(**values)
+    except ValidationError as error:
+        entries = error.errors()
+    else:
+        return []
+    faulty = frozenset(str(entry["loc"][0]) for entry in entries if entry["loc"])
+    if not faulty:
+        faults = [fault for entry in entries for fault in entry["ctx"]["error"].faults]
+        return [fault.problem for fault in faults if not fault.fields & unsure]
+    # pydantic asks whether the fields agree only when each of them is good.
+    others = {name: value for name, value in values.items() if name not in faulty}
+    return [_explain(entry, given) for entry in entries] + _wrong(given, others, unsure | faulty)
+
+
+def _explain(entry: Any, given: _Given) -> Problem:
+    path = [str(part) for part in entry["loc"]]
+    where, text = ".".join(path), entry["msg"].removeprefix("Value error, ")
+    if entry["type"] == "extra_forbidden":
+        known = _TABLES.get(path[0], Settings).model_fields
+        return Problem(f"{given.file}: {where} is no setting{suggestion(path[-1], known)}", "correct or remove it")
+    if len(path) == 1 and path[0] not in _TABLES:
+        what = f"{given.blamed(path[0])} = {entry['input']!r}: {text}"
+        return Problem(what, "give a value of that kind (README has the table)")
+    return Problem(f"{given.file}: {where}: {text}", f"mend it in {given.file}")
+
+
+def markdown_table() -> str:
+    """Return the table of settings that README shows; a test holds the two together."""
+    rows = ["| variable | default | what it is |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        variable = f"{PREFIX}{name.upper()}"
+        label = f"`{variable}`" if variable in _VARIABLES else "in `thumbq.toml`"
+        plain = field.default is None or field.default_factory is not None or variable in _FILE_ONLY
+        default = "" if plain else f"`{field.default}`"
+        rows.append(f"| {label} | {default} | {field.description} |")
+    return "\n".join(rows)

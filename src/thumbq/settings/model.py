@@ -1,0 +1,202 @@
+"""The settings themselves: each one's unit, default and check, and how they must agree."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from thumbq.core import keys
+from thumbq.core.preset import PRESET_NAME, THUMBNAIL, Preset
+from thumbq.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+PREFIX: Final = "THUMBQ_"
+MIB: Final = 1 << 20
+
+_ANY_SOURCE: Final = "uploads/a source.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A problem between settings; ``fields`` are those that it follows from."""
+
+    fields: frozenset[str]
+    problem: Problem
+
+
+class Disagreement(ValueError):
+    """Settings that are good one by one and do not go together."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(fault.problem.what for fault in faults))
+        self.faults = tuple(faults)
+
+
+def _fault(*fields: str, what: str, fix: str) -> Fault:
+    return Fault(frozenset(fields), Problem(what, fix))
+
+
+def _usable_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+Seconds = Annotated[int, Field(ge=1)]
+
+
+class Route(BaseModel):
+    """Which presets are made of originals under a key prefix; the longest prefix that fits wins."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prefix: str
+    presets: tuple[str, ...] = Field(min_length=1)
+
+
+class Settings(BaseSettings):
+    """All settings, as they were given. ``load`` gathers them, and reports everything that is wrong at once."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    config: Path | None = Field(default=None, description="Settings file; `thumbq.toml` here when there is one.")
+    local: Path | None = Field(default=None, description="Directory of the embedded backend.")
+    bucket: str | None = Field(default=None, description="S3 bucket of originals, renditions and manifests.")
+    queue: str | None = Field(default=None, description="SQS queue, by name or URL.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    processes: int = Field(
+        default_factory=_usable_cpus, ge=1, le=256, description="Render processes; by default one per usable CPU."
+    )
+    concurrency: int | None = Field(
+        default=None, ge=1, le=1_000, description="Jobs in flight; by default `PROCESSES` + 4, to hide S3's latency."
+    )
+    visibility_timeout_s: int = Field(
+        default=30, ge=4, le=43_200, description="How long a message stays hidden without a heartbeat; at most 12 h."
+    )
+    wait_time_s: int = Field(default=20, ge=0, le=20, description="Long poll; SQS allows at most 20 s.")
+    shutdown_deadline_s: int = Field(default=30, ge=3, description="From SIGTERM to the exit, at the most.")
+    max_upload_bytes: int = Field(default=25 * MIB, ge=1, description="Largest file in an upload.")
+    max_upload_files: int = Field(default=20, ge=1, description="Most files in one upload request.")
+    max_uploads: int = Field(
+        default=16,
+        ge=1,
+        description="Upload requests at once; one more is answered 503. Each may hold one file in memory.",
+    )
+    max_source_bytes: int = Field(default=200 * MIB, ge=1, description="Largest original that a job fetches.")
+    render_timeout_s: Seconds = Field(default=60, description="Wall-clock and CPU time of one render.")
+    render_memory_bytes: int = Field(
+        default=1024 * MIB, ge=128 * MIB, description="Memory that one render process may allocate."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level to log.")
+    presets: dict[str, Preset] = Field(
+        default={THUMBNAIL.name: THUMBNAIL}, validate_default=True, description="`[presets.NAME]` tables."
+    )
+    routes: tuple[Route, ...] = Field(default=(), description="`[[routes]]` tables: `prefix`, `presets`.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic calls it with these names
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take only what is passed: ``load`` asks the sources itself, to know which one is to blame."""
+        return (init_settings,)
+
+    @field_validator("local", mode="before")
+    @classmethod
+    def _named(cls, directory: Any) -> Any:
+        # An unset shell variable; as a path it would mean the current directory.
+        if directory == "":
+            raise ValueError("it is empty: name a directory")
+        return directory
+
+    @field_validator("presets", mode="before")
+    @classmethod
+    def _name_presets(cls, tables: Any) -> Any:
+        if not isinstance(tables, dict):
+            return tables
+        named: dict[str, Any] = {THUMBNAIL.name: THUMBNAIL}
+        for name, table in tables.items():
+            if not PRESET_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no preset name: use lower-case letters, digits, - and _")
+            named[name] = {**table, "name": name} if isinstance(table, dict) else table
+        return named
+
+    @field_validator("queue")
+    @classmethod
+    def _standard_queue(cls, queue: str | None) -> str | None:
+        if queue is not None and queue.endswith(".fifo"):
+            raise ValueError("FIFO queues are not supported yet; name a standard queue")
+        return queue
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if faults := [*self._backend_faults(), *self._preset_faults(), *self._route_faults()]:
+            raise Disagreement(faults)
+        return self
+
+    def _backend_faults(self) -> Iterator[Fault]:
+        both = ("bucket", "queue")
+        if self.local and (self.bucket or self.queue):
+            what = "THUMBQ_LOCAL and THUMBQ_BUCKET/THUMBQ_QUEUE exclude each other"
+            yield _fault("local", *both, what=what, fix="unset one side")
+        elif bool(self.bucket) != bool(self.queue):
+            missing = "THUMBQ_QUEUE" if self.bucket else "THUMBQ_BUCKET"
+            yield _fault(*both, what=f"{missing} is missing: S3 and SQS need both a bucket and a queue", fix="set it")
+        if self.bucket and self.wait_time_s > self.shutdown_deadline_s - 2:
+            yield _fault(
+                "bucket",
+                "wait_time_s",
+                "shutdown_deadline_s",
+                what=f"a long poll of {self.wait_time_s} s does not end within a shutdown of "
+                f"{self.shutdown_deadline_s} s",
+                fix="lower THUMBQ_WAIT_TIME_S, or raise THUMBQ_SHUTDOWN_DEADLINE_S to 2 s more than it",
+            )
+
+    def _preset_faults(self) -> Iterator[Fault]:
+        for one, other in combinations(self.presets.values(), 2):
+            if one.rendition_key(_ANY_SOURCE) == other.rendition_key(_ANY_SOURCE):
+                what = f"the presets {one.name} and {other.name} write the same key, {other.key!r}"
+                yield _fault("presets", what=what, fix="put {preset} into the key of one")
+
+    def _route_faults(self) -> Iterator[Fault]:
+        for route in self.routes:
+            for name in route.presets:
+                if name not in self.presets:
+                    what = f"the route {route.prefix!r} names no preset: {name}{suggestion(name, self.presets)}"
+                    yield _fault("routes", "presets", what=what, fix="name one that is there, or define it")
+            if self.is_output(route.prefix):
+                what = f"the route {route.prefix!r} lies under thumbq's own outputs, which are never sources"
+                yield _fault("routes", "presets", what=what, fix="give it another prefix")
+
+    @property
+    def jobs_in_flight(self) -> int:
+        """How many jobs a replica works on at once."""
+        return self.concurrency or self.processes + 4
+
+    def is_output(self, key: str) -> bool:
+        """Whether a key lies where thumbq writes: it is then never a source, or events would start a loop."""
+        return key.startswith((keys.MANIFESTS_PREFIX, *(preset.output_prefix for preset in self.presets.values())))
+
+    def presets_for(self, source_key: str) -> tuple[Preset, ...]:
+        """Return the presets that the routes give an original; without a matching route that is ``thumbnail``."""
+        matching = [route for route in self.routes if source_key.startswith(route.prefix)]
+        names = max(matching, key=lambda route: len(route.prefix)).presets if matching else (THUMBNAIL.name,)
+        return tuple(self.presets[name] for name in names)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that names the nearest known name, if one is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
