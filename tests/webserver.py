@@ -19,6 +19,7 @@ from thumbq.intake import Intake
 from thumbq.local import open_local
 from thumbq.ports import Backend
 from thumbq.web.app import UploadLimits, WebServices, create_app
+from thumbq.web.server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,6 +105,7 @@ class FaultyBackend:
 @dataclass(frozen=True)
 class Served:
     app: web.Application
+    server: HttpServer
     behind: FaultyBackend
     vitals: Vitals
     http: aiohttp.ClientSession
@@ -119,13 +121,20 @@ class Served:
         async with self.http.post("/upload", data=form(*files, field=field)) as response:
             return response.status, await response.json(content_type=None)
 
-    async def exchange(self, request: bytes, *, close: bool = False) -> bytes:
-        """Send raw bytes and return all that comes back until the server closes the connection."""
-        stream = await anyio.connect_tcp(self.host, self.port)
-        async with stream:
-            await stream.send(request)
+    async def exchange(self, *pieces: bytes, close: bool = False, half_close: bool = False) -> bytes:
+        """Send raw bytes, each piece after the server read the one before; return all that comes back until it closes.
+
+        ``close`` leaves without waiting for an answer, ``half_close`` says that nothing more will be sent.
+        """
+        async with await anyio.connect_tcp(self.host, self.port) as stream:
+            for piece in pieces:
+                await stream.send(piece)
+                for _ in range(5):  # turns of the one loop that both ends run on
+                    await anyio.lowlevel.checkpoint()
             if close:
                 return b""
+            if half_close:
+                await stream.send_eof()
             answer = b""
             with anyio.fail_after(20):
                 async for chunk in stream:
@@ -188,12 +197,11 @@ async def serve(behind: FaultyBackend, limits: UploadLimits) -> AsyncIterator[Se
             presets={THUMBNAIL.name: THUMBNAIL},
         )
     )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
+    server = HttpServer(app, shutdown_timeout_s=1)
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
+        await server.start("127.0.0.1", 0)
+        host, port = server.address
         async with aiohttp.ClientSession(f"http://{host}:{port}") as http:
-            yield Served(app, behind, vitals, http, host, port)
+            yield Served(app, server, behind, vitals, http, host, port)
     finally:
-        await runner.cleanup()
+        await server.close()

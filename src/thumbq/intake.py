@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
@@ -12,7 +13,7 @@ import structlog
 from thumbq.core import keys, message
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.job import JobRequest, ObjectRef
-from thumbq.errors import AccessDenied, BackendError, ObjectExists, SendRefused, UploadRefused
+from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, ObjectExists, SendRefused, UploadRefused
 
 if TYPE_CHECKING:
     import random
@@ -56,16 +57,19 @@ class Intake:
         self._clock = clock
         self._random = random
 
-    async def accept(self, body: bytes, *, filename: str | None, key: str | None = None) -> Accepted:
+    async def accept(
+        self, body: bytes, *, filename: str | None, key: str | None = None, within_s: float = math.inf
+    ) -> Accepted:
         """Store an original and queue its job; when this returns, both are durable.
 
         Without ``key`` the original gets a new id and never overwrites anything; with it, it replaces what is there.
         ``filename`` is kept as metadata only. Raises UploadRefused for what is no image of the allow-list, SendRefused
         or AccessDenied when the queue said no (an original under a new id is then removed again), and
-        BackendUnavailable when it is unknown whether the job was queued (the original stays: the job may run).
+        BackendUnavailable when it is unknown whether the job was queued (the original stays: the job may run). That
+        is so too when the store and the queue did not answer ``within_s`` seconds.
 
-        A cancelled call first ends what it began, bounded by the time-outs of the store and the queue, so that no
-        original is left without its message.
+        A cancelled call first ends what it began, within the same bound, so that no original is left without its
+        message.
         """
         if not body:
             raise UploadRefused(400, "empty-file", "The file is empty.")
@@ -77,11 +81,13 @@ class Intake:
         outcome: list[Accepted | Exception] = []
 
         async def to_the_end() -> None:
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(within_s, shield=True):
                 try:
                     outcome.append(await self._store_and_send(original, key))
                 except Exception as error:  # noqa: BLE001 - handed to the caller as it is, not as a group
                     outcome.append(error)
+                return
+            outcome.append(BackendUnavailable(f"the store and the queue did not answer within {within_s:g} s"))
 
         # A shield alone does not hold off asyncio's own Task.cancel(), which is what an HTTP server calls; a task
         # group waits for its shielded child whatever happens to the caller.
@@ -104,6 +110,13 @@ class Intake:
             if upload_id is not None:
                 await self._remove(source)
             raise
+        log.info(
+            "upload.accepted",
+            job_id=upload_id or source.key,
+            message_id=message_id,
+            bytes=len(original.body),
+            content_type=original.format.content_type,
+        )
         return Accepted(
             id=upload_id,
             source=source,

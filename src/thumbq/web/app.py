@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import structlog
 from aiohttp import web
 
 from thumbq.web import health, jobs, upload
+from thumbq.web.admission import Uploads
 from thumbq.web.problems import problem_middleware
-from thumbq.web.services import SERVICES, UPLOAD_SLOTS, UploadLimits, WebServices
+from thumbq.web.services import SERVICES, UPLOADS, UploadLimits, WebServices
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -25,9 +25,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 def create_app(services: WebServices) -> web.Application:
     """Return the application. It opens and closes nothing: what it uses belongs to the caller."""
-    app = web.Application(middlewares=[_log_requests, problem_middleware])
+    app = web.Application(middlewares=[_log_requests, _close_when_stopping, problem_middleware])
     app[SERVICES] = services
-    app[UPLOAD_SLOTS] = anyio.Semaphore(services.limits.max_concurrent)
+    app[UPLOADS] = Uploads(max_concurrent=services.limits.max_concurrent)
     app.on_response_prepare.append(_forbid_sniffing)
     app.add_routes(
         [
@@ -43,6 +43,14 @@ def create_app(services: WebServices) -> web.Application:
 
 async def _forbid_sniffing(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["X-Content-Type-Options"] = "nosniff"
+
+
+@web.middleware
+async def _close_when_stopping(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
+    if request.app[UPLOADS].stopping:
+        response.force_close()
+    return response
 
 
 @web.middleware

@@ -12,7 +12,7 @@ from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge
 from thumbq.intake import client_filename
 from thumbq.web.problems import HttpProblem, ProblemRaised
-from thumbq.web.services import SERVICES, WebServices
+from thumbq.web.services import SERVICES, WebServices, in_time
 
 if TYPE_CHECKING:
     from thumbq.core.manifest import Manifest, RenditionRecord
@@ -32,6 +32,7 @@ def queued_renditions(services: WebServices, job_id: str) -> dict[str, Any]:
     return {preset.name: {"url": _rendition_url(job_id, preset.name)} for preset in presets}
 
 
+@in_time
 async def get_job(request: web.Request) -> web.Response:
     """Answer a job's state: queued, done or failed."""
     services, job_id = request.app[SERVICES], _job_id(request)
@@ -56,6 +57,7 @@ async def get_job(request: web.Request) -> web.Response:
     )
 
 
+@in_time
 async def get_rendition(request: web.Request) -> web.Response:
     """Answer a rendition's bytes, which the client may keep for good."""
     services, job_id, preset = request.app[SERVICES], _job_id(request), request.match_info["preset"]

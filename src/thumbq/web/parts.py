@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import anyio
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
@@ -17,6 +16,7 @@ from thumbq.web.problems import HttpProblem, ProblemRaised
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from thumbq.web.admission import Uploads
     from thumbq.web.services import UploadLimits
 
 FIELD: Final = "file"
@@ -51,11 +51,12 @@ class FileParts:
     A file counts only when the boundary behind it was read: aiohttp tells a part that was cut off by nothing else.
     """
 
-    def __init__(self, request: web.Request, limits: UploadLimits) -> None:
+    def __init__(self, request: web.Request, limits: UploadLimits, uploads: Uploads) -> None:
         self.fields: list[str] = []
         self._body = request.content
         self._request = request
         self._limits = limits
+        self._uploads = uploads
         self._reader: MultipartReader | None = None
         self._part: BodyPartReader | None = None
         self._files = 0
@@ -140,7 +141,7 @@ class FileParts:
         return None if kept is None else kept.getvalue()
 
     async def _unstalled(self, step: Awaitable[T]) -> T:
-        with anyio.fail_after(self._limits.stall_timeout_s):
+        with self._uploads.waiting(at_most_s=self._limits.stall_timeout_s):
             return await step
 
 

@@ -69,6 +69,8 @@ def response(
     return answer
 
 
+INTERNAL_ERROR: Final = HttpProblem(500, "internal-error", "Something went wrong here; the log says what.")
+
 EXPLAINED: Final = (UploadRefused, BackendUnavailable, SendRefused, AccessDenied)
 """The errors that have a meaning for the client."""
 
@@ -98,21 +100,23 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
-        return _from_aiohttp(error)
+        return from_aiohttp(error)
     except EXPLAINED as error:
         return response(explain(error))
     except Exception:
         log.exception("request.failed", method=request.method, path=request.rel_url.raw_path)
-        return response(HttpProblem(500, "internal-error", "Something went wrong here; the log says what."))
+        return response(INTERNAL_ERROR)
 
 
 _DETAILS: Final = {
     HTTPStatus.NOT_FOUND: "There is nothing at this address.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take this method; the header Allow says which it takes.",
+    HTTPStatus.EXPECTATION_FAILED: "The only expectation that is met here is 100-continue.",
 }
 
 
-def _from_aiohttp(error: web.HTTPException) -> web.Response:
+def from_aiohttp(error: web.HTTPException) -> web.Response:
+    """Return an error of aiohttp's own as a problem."""
     status = HTTPStatus(error.status)
     code = status.phrase.lower().replace(" ", "-")
     allow: dict[str, str] = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}

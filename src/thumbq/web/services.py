@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import anyio
 from aiohttp import web
 
+from thumbq.errors import BackendUnavailable
+from thumbq.web.admission import Uploads
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from aiohttp.typedefs import Handler
 
     from thumbq.core.preset import Preset
     from thumbq.intake import Intake
@@ -38,6 +44,8 @@ class WebServices:
     """Everything behind the HTTP side.
 
     ``default_presets`` gives the presets of an original by its key, ``presets`` are all that the settings know.
+    ``backend_timeout_s`` is how long a client waits for the store and the queue: less than clients and balancers
+    wait for an answer.
     """
 
     backend: Backend
@@ -46,7 +54,21 @@ class WebServices:
     limits: UploadLimits
     default_presets: Callable[[str], tuple[Preset, ...]]
     presets: Mapping[str, Preset]
+    backend_timeout_s: float = 20.0
 
 
 SERVICES: Final = web.AppKey("services", WebServices)
-UPLOAD_SLOTS: Final = web.AppKey("upload_slots", anyio.Semaphore)
+UPLOADS: Final = web.AppKey("uploads", Uploads)
+
+
+def in_time(handler: Handler) -> Handler:
+    """Bound a handler that only reads from the store: then it raises BackendUnavailable."""
+
+    @functools.wraps(handler)
+    async def bounded(request: web.Request) -> web.StreamResponse:
+        timeout_s = request.app[SERVICES].backend_timeout_s
+        with anyio.move_on_after(timeout_s):
+            return await handler(request)
+        raise BackendUnavailable(f"the store did not answer within {timeout_s:g} s")
+
+    return bounded

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
 from aiohttp import hdrs, web
 
 from thumbq.errors import UploadRefused
@@ -17,13 +16,12 @@ from thumbq.web import problems
 from thumbq.web.jobs import job_url, queued_renditions
 from thumbq.web.parts import EXAMPLE, FIELD, FileParts, request_too_large
 from thumbq.web.problems import HttpProblem, ProblemRaised
-from thumbq.web.services import SERVICES, UPLOAD_SLOTS
+from thumbq.web.services import SERVICES, UPLOADS
 
 if TYPE_CHECKING:
-    from thumbq.intake import Accepted, Intake
+    from thumbq.intake import Accepted
     from thumbq.web.services import WebServices
 
-_BUSY_RETRY_AFTER_S: Final = 1
 _NAMES_SHOWN: Final = 5
 _NAME_CHARS_SHOWN: Final = 40
 
@@ -42,17 +40,10 @@ async def upload(request: web.Request) -> web.Response:
         raise ProblemRaised(HttpProblem(400, "not-multipart", text))
     if (request.content_length or 0) > services.limits.max_request_bytes:
         raise request_too_large(services.limits)
-    slots = request.app[UPLOAD_SLOTS]
-    try:
-        slots.acquire_nowait()
-    except anyio.WouldBlock:
-        text = "Too many uploads are running at once. Try again in a moment."
-        raise ProblemRaised(HttpProblem(503, "busy", text, retry_after_s=_BUSY_RETRY_AFTER_S)) from None
-    try:
-        files = _Files(FileParts(request, services.limits), services.intake)
+    uploads = request.app[UPLOADS]
+    with uploads.slot():
+        files = _Files(FileParts(request, services.limits, uploads), services)
         entries = await files.take_all()
-    finally:
-        slots.release()
     if not entries:
         raise ProblemRaised(HttpProblem(400, "no-file", _no_file_text(files.other_fields)))
     return _answer(entries, services)
@@ -61,9 +52,9 @@ async def upload(request: web.Request) -> web.Response:
 class _Files:
     """Takes the files of one request in, in their order. No more than one is in memory at any time."""
 
-    def __init__(self, parts: FileParts, intake: Intake) -> None:
+    def __init__(self, parts: FileParts, services: WebServices) -> None:
         self._parts = parts
-        self._intake = intake
+        self._services = services
         self._outage: HttpProblem | None = None
 
     @property
@@ -86,7 +77,9 @@ class _Files:
             # While the store or the queue fails, one file's wait for it is enough: the others share its problem.
             return _Refused(part.filename, self._outage)
         try:
-            return await self._intake.accept(part.content, filename=part.filename)
+            return await self._services.intake.accept(
+                part.content, filename=part.filename, within_s=self._services.backend_timeout_s
+            )
         except problems.EXPLAINED as error:
             problem = problems.explain(error)
             if not isinstance(error, UploadRefused):

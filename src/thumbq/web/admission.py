@@ -1,0 +1,72 @@
+"""Which uploads are taken: how many at once, how long one may wait for bytes, and none when the service stops."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from thumbq.web.problems import HttpProblem, ProblemRaised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_RETRY_AFTER_S: Final = 1
+_BUSY: Final = HttpProblem(
+    503, "busy", "Too many uploads are running at once. Try again in a moment.", retry_after_s=_RETRY_AFTER_S
+)
+_STOPPING: Final = HttpProblem(
+    503, "stopping", "The service is stopping. Send the upload again in a moment.", retry_after_s=_RETRY_AFTER_S
+)
+
+
+class Uploads:
+    """The uploads of one process."""
+
+    def __init__(self, *, max_concurrent: int) -> None:
+        self._slots = anyio.Semaphore(max_concurrent)
+        self._waiting: set[anyio.CancelScope] = set()
+        self._stopping = False
+
+    @property
+    def stopping(self) -> bool:
+        """Whether uploads have been cut off."""
+        return self._stopping
+
+    def cut_off(self) -> None:
+        """End every upload that waits for bytes of its client, and refuse those that come later.
+
+        A file that is complete is still stored and queued.
+        """
+        self._stopping = True
+        for scope in self._waiting:
+            scope.cancel()
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Be one of the uploads that run. Raises ProblemRaised when there are too many, or none are taken."""
+        if self._stopping:
+            raise ProblemRaised(_STOPPING)
+        try:
+            self._slots.acquire_nowait()
+        except anyio.WouldBlock:
+            raise ProblemRaised(_BUSY) from None
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    @contextmanager
+    def waiting(self, *, at_most_s: float) -> Iterator[None]:
+        """Wait for the client's bytes. Raises TimeoutError after ``at_most_s``, ProblemRaised when it is cut off."""
+        with anyio.CancelScope(deadline=anyio.current_time() + at_most_s) as scope:
+            if self._stopping:
+                scope.cancel()
+            self._waiting.add(scope)
+            try:
+                yield
+            finally:
+                self._waiting.discard(scope)
+        if scope.cancelled_caught:
+            raise ProblemRaised(_STOPPING) if self._stopping else TimeoutError

@@ -1,0 +1,158 @@
+"""One client's connection: aiohttp's own, but it answers also where aiohttp would drop the connection.
+
+What it uses of aiohttp's private parts, and why:
+
+- ``_messages``, the requests that are parsed and not begun: nothing else tells the last request from one before it.
+- ``_waiter``: the task of the connection is idle while there is one.
+- ``_parser``: only it knows whether half of a request's head has arrived.
+- ``_lingering_time``, and ``_ErrInfo``, the parser's refusal in the queue of requests.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage, ContentEncodingError, HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+
+from thumbq.web import problems
+from thumbq.web.problems import HttpProblem
+
+if TYPE_CHECKING:
+    from aiohttp import StreamReader
+    from aiohttp.web_request import BaseRequest
+
+_MAX_REASON_CHARS: Final = 200
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Connection(RequestHandler):
+    """Reads requests until the client ends its direction or sends what is no HTTP, and answers all it has read.
+
+    A body that ends too early is handed to its handler as it came, ended there.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._newest_body: StreamReader = EMPTY_PAYLOAD
+        self._answered_body: StreamReader = EMPTY_PAYLOAD
+        self._unreadable = False
+        self._ended = anyio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of the client; nothing more is read once the requests cannot be told apart."""
+        if self._unreadable or self._ended.is_set():
+            return
+        super().data_received(data)
+        if not self._messages:
+            return
+        message, body = self._messages[-1]
+        if not isinstance(message, _ErrInfo):
+            self._newest_body = body
+            return
+        self._unreadable = True
+        if not self._newest_body.is_eof():
+            # The damage is in the body of a request that has its handler: it gives the answer, and the only one.
+            self._messages.pop()
+            self._end_requests()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio takes a bool; aiohttp narrowed it to None
+        """Answer what has come before the client closed its direction; True keeps the connection for that."""
+        self._ended.set()
+        if self._newest_body.is_eof():
+            self._refuse_unfinished_head()
+        return self._end_requests()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Wake what waits for the client."""
+        self._ended.set()
+        super().connection_lost(exc)
+
+    def close(self) -> None:
+        """Begin no more requests; wait no longer for bytes that belong to an answered one."""
+        super().close()
+        if not self._answered_body.is_eof():
+            self._answered_body.feed_eof()
+
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; the last one of a connection that is read no more says so."""
+        if isinstance(resp, web.HTTPException) and resp.status >= HTTPStatus.BAD_REQUEST:
+            # Raised by aiohttp outside of the middlewares: an unknown Expect.
+            log.info("request.unreadable", status=resp.status, reason=resp.text)
+            resp = problems.from_aiohttp(resp)
+        if request.content.exception() is not None:
+            self._unreadable = True
+            request.content.feed_eof()
+        last = (self._unreadable or self._ended.is_set()) and not self._messages
+        if last:
+            resp.force_close()
+        answer = await super().finish_response(request, resp, start_time)
+        self._answered_body = request.content
+        if last:
+            await self._let_it_be_read()
+        return answer
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what the parser refused, or a failure outside of the application, with a problem."""
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            reason = (message or "").partition("\n")[0][:_MAX_REASON_CHARS]
+            log.info("request.unreadable", status=status, reason=reason)
+            problem = _explain(exc, reason)
+        else:
+            log.error("request.failed", exc_info=exc)
+            problem = problems.INTERNAL_ERROR
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already; a second one would corrupt it")
+        answer = problems.response(problem, headers={"X-Content-Type-Options": "nosniff"})
+        answer.force_close()
+        return answer
+
+    def _refuse_unfinished_head(self) -> None:
+        try:
+            assert self._parser is not None
+            unfinished = self._parser.feed_eof() is not None
+        except HttpProcessingError:
+            unfinished = True
+        if unfinished:
+            error = BadHttpMessage("The request ends within its head.")
+            self._messages.append((_ErrInfo(HTTPStatus.BAD_REQUEST, error, error.message), EMPTY_PAYLOAD))
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+
+    def _end_requests(self) -> bool:
+        """End the body that was being read; return whether anything is left to answer."""
+        if not self._newest_body.is_eof():
+            self._newest_body.feed_eof()
+        if self._messages:
+            return True
+        if self._waiter is not None:
+            return False
+        self.close()
+        return True
+
+    async def _let_it_be_read(self) -> None:
+        """Close in two steps: closing at once on bytes that were not read resets the connection, answer and all."""
+        if self.transport is not None and not self._ended.is_set():
+            self.transport.write_eof()
+            with anyio.move_on_after(self._lingering_time):
+                await self._ended.wait()
+
+
+def _explain(error: BaseException | None, reason: str) -> HttpProblem:
+    if isinstance(error, ContentEncodingError):
+        return HttpProblem(415, "content-encoding", "Send the body as it is, or compressed with gzip or deflate.")
+    return HttpProblem(400, "bad-request", f"The request is no HTTP that can be read: {reason}")
