@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -28,12 +29,9 @@ MANY_FILES: Final = 10
 
 _CLEAR_LINE: Final = "\r\033[K"  # ECMA-48: to the first column, erase to the end; the bar is drawn anew below
 
-_config = click.option(
-    "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings file (default: thumbq.toml)."
-)
-_local = click.option(
-    "--local", type=click.Path(path_type=Path), help="Keep everything in this directory instead of S3 and SQS."
-)
+# Texts, not click's paths: a path that is empty (an unset shell variable) would mean the current directory.
+_config = click.option("--config", metavar="FILE", help="Settings file (default: thumbq.toml).")
+_local = click.option("--local", metavar="DIR", help="Keep everything in this directory instead of S3 and SQS.")
 
 
 class _Command(click.Command):
@@ -43,19 +41,43 @@ class _Command(click.Command):
         try:
             return super().invoke(ctx)
         except SetupError as error:
-            click.echo("\n".join(f"error: {problem}" for problem in error.problems) or str(error), err=True)
+            _say("\n".join(f"error: {problem}" for problem in error.problems) or str(error), err=True)
             ctx.exit(2)
         except ThumbqError as error:
-            click.echo(f"error: {error}", err=True)
+            _say(f"error: {error}", err=True)
             ctx.exit(1)
+        finally:
+            _settle()
 
 
-def _load(**overrides: Any) -> Settings:
+def _say(text: str, *, err: bool = False) -> bool:
+    """Print a line. Returns False when that cannot be: the reader is gone, the disk is full, a character is unknown."""
+    try:
+        click.echo(text, err=err)
+    except (OSError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def _settle() -> None:
+    """Leave nothing that the interpreter would fail to write at its exit (Python's `signal`, "Note on SIGPIPE")."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _load(*, least: str | None = None, **overrides: Any) -> Settings:
+    """Read the settings and set up logs: from ``least`` on, unless the settings name a level."""
     from thumbq.settings import load  # noqa: PLC0415 - --help needs no settings
     from thumbq.telemetry import logs  # noqa: PLC0415 - the same
 
     settings = load(**overrides)
-    logs.configure(settings.log_level)
+    if least is None or "log_level" in settings.model_fields_set:
+        least = settings.log_level
+    logs.configure(least)
     return settings
 
 
@@ -95,13 +117,13 @@ def serve(**options: Any) -> None:
 
 
 def _announce(address: str) -> None:
-    click.echo(f"listening on {address}")
-    click.echo(f"try: curl -F file=@photo.jpg {address}/upload")
+    _say(f"listening on {address}")
+    _say(f"try: curl -F file=@photo.jpg {address}/upload")
 
 
 @main.command(cls=_Command)
 @_config
-def setup(config: Path | None) -> None:
+def setup(config: str | None) -> None:
     """Make the bucket, the queue, its dead-letter queue, redrive policy and public-access block on AWS.
 
     What is there already stays as it is, so running it again changes nothing.
@@ -110,11 +132,12 @@ def setup(config: Path | None) -> None:
     Example:
       THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq setup
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = _load(config=config)
+    settings = _load(least="warning", config=config)
     from thumbq import commands  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
-    for step in anyio.run(partial(commands.setup, settings)):
-        click.echo(str(step))
+    steps = anyio.run(partial(commands.setup, settings))
+    printed = [_say(str(step)) for step in steps]
+    sys.exit(0 if all(printed) else 1)
 
 
 @main.command(cls=_Command)
@@ -125,16 +148,16 @@ def setup(config: Path | None) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @_config
-def send(files: Sequence[Path], local: Path | None, prefix: str, *, as_json: bool, config: Path | None) -> None:
+def send(files: Sequence[Path], local: str | None, prefix: str, *, as_json: bool, config: str | None) -> None:
     """Store each FILE as an original and queue its job.
 
-    Prints a line per file; goes on past a file that fails, and then exits with 1.
+    Prints a line per file; goes on past a file that fails or a line that cannot be printed, and then exits with 1.
 
     \b
     Example:
       thumbq send --local ./thumbq-data photo.jpg holiday/*.heic
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = _load(local=local, config=config)
+    settings = _load(least="warning", local=local, config=config)
     from thumbq import commands  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
     failed = False
@@ -143,33 +166,30 @@ def send(files: Sequence[Path], local: Path | None, prefix: str, *, as_json: boo
 
         def report(sent: Sent) -> None:
             nonlocal failed
-            failed = failed or sent.error is not None
             if shown:
                 click.echo(_CLEAR_LINE, nl=False, err=True)
-            _print_sent(sent, as_json=as_json)
+            printed = _print_sent(sent, as_json=as_json)
+            failed = failed or sent.error is not None or not printed
             bar.update(1)
 
         anyio.run(partial(commands.send, settings, files, prefix=prefix, report=report))
     sys.exit(1 if failed else 0)
 
 
-def _print_sent(sent: Sent, *, as_json: bool) -> None:
+def _print_sent(sent: Sent, *, as_json: bool) -> bool:
     if as_json:
-        click.echo(json.dumps({name: value for name, value in asdict(sent).items() if value is not None}))
-    elif sent.error is None:
-        click.echo(f"{sent.file}\t{sent.key}\t{sent.message_id}")
-    else:
-        click.echo(f"{sent.file}: {sent.error}", err=True)
+        return _say(json.dumps({name: value for name, value in asdict(sent).items() if value is not None}))
+    if sent.error is not None:
+        return _say(f"{sent.file}: {sent.error}", err=True)
+    return _say(f"{sent.file}\t{sent.key}\t{sent.message_id}")
 
 
 @main.command(cls=_Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Directory to write to."
-)
+@click.option("-o", "--out", required=True, metavar="DIR", help="Directory to write to.")
 @click.option("--preset", "names", multiple=True, help="Preset to make (default: those that the routes give).")
 @_config
-def render(files: Sequence[Path], out: Path, names: Sequence[str], config: Path | None) -> None:
+def render(files: Sequence[Path], out: str, names: Sequence[str], config: str | None) -> None:
     """Render each FILE here and now, in the same kind of process and with the same limits as a worker.
 
     Prints each file's manifest as JSON; exits with 1 when a file is refused.
@@ -178,9 +198,11 @@ def render(files: Sequence[Path], out: Path, names: Sequence[str], config: Path 
     Example:
       thumbq render photo.jpg -o out --preset thumbnail
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = _load(config=config)
+    settings = _load(least="warning", config=config)
     from thumbq import commands  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
+    if not out:
+        raise click.BadParameter("it is empty: name a directory", param_hint="--out")
     unknown = [name for name in names if name not in settings.presets]
     if unknown:
         raise click.BadParameter(f"no preset {unknown[0]!r}; there are: {', '.join(settings.presets)}")
@@ -188,9 +210,9 @@ def render(files: Sequence[Path], out: Path, names: Sequence[str], config: Path 
 
     def report(manifest: Manifest) -> None:
         nonlocal failed
-        failed = failed or manifest.status == "failed"
-        click.echo(manifest.encode(), nl=False)
+        printed = _say(manifest.encode().decode().rstrip("\n"))
+        failed = failed or manifest.status == "failed" or not printed
 
     presets = [settings.presets[name] for name in names]
-    anyio.run(partial(commands.render, settings, files, out, presets=presets, report=report))
+    anyio.run(partial(commands.render, settings, files, Path(out), presets=presets, report=report))
     sys.exit(1 if failed else 0)

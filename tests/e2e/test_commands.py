@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE, CompletedProcess
 from typing import TYPE_CHECKING
 
+import aiohttp
 import anyio
 import pytest
 
 import images
 from emulators import aws_environment, without_aws
 from place import Place
-from replica import THUMBQ
+from replica import THUMBQ, until
 from thumbq.core import keys
+from thumbq.local import schema
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
 
 @pytest.fixture
@@ -32,11 +38,33 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def thumbq(
-    *arguments: str, cwd: Path, variables: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[bytes]:
+    *arguments: str | bytes, cwd: Path, variables: Mapping[str, str] | None = None, stdout: int = PIPE
+) -> CompletedProcess[bytes]:
     return await anyio.run_process(
-        [THUMBQ, *arguments], cwd=cwd, env=without_aws(os.environ) | dict(variables or {}), check=False
+        [THUMBQ, *arguments], cwd=cwd, env=without_aws(os.environ) | dict(variables or {}), check=False, stdout=stdout
     )
+
+
+@contextmanager
+def unread_pipe() -> Iterator[int]:
+    """Yield the writing end of a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        yield writer
+    finally:
+        os.close(writer)
+
+
+@contextmanager
+def full_disk() -> Iterator[int]:
+    with Path("/dev/full").open("wb") as file:
+        yield file.fileno()
+
+
+async def waiting(folder: Path) -> int:
+    """Return how many messages wait in ``data``."""
+    return (await Place(folder, {"THUMBQ_LOCAL": str(folder / "data")}).counts()).visible
 
 
 async def test_without_a_place_to_keep_things_serve_explains_both_in_four_lines(tmp_path: Path) -> None:
@@ -97,8 +125,7 @@ async def test_send_goes_on_past_a_file_that_fails_and_exits_with_1(folder: Path
     said = done.stderr.decode()
     assert "notes.txt: The file is not an image" in said
     assert "gone.jpg: No such file or directory" in said
-    place = Place(folder, {"THUMBQ_LOCAL": str(folder / "data")})
-    assert (await place.counts()).visible == 2
+    assert await waiting(folder) == 2
 
 
 async def test_send_prints_json_lines_and_keeps_names_under_a_prefix_of_ones_own(folder: Path) -> None:
@@ -111,6 +138,88 @@ async def test_send_prints_json_lines_and_keeps_names_under_a_prefix_of_ones_own
     assert lines["cat.png"]["message_id"]
     assert "error" in lines["notes.txt"]
     assert "key" not in lines["notes.txt"]
+
+
+async def test_a_name_that_is_not_utf_8_gets_a_mark_and_stops_nothing(folder: Path) -> None:
+    name = b"bad\xff.png"
+    (folder / os.fsdecode(name)).write_bytes(images.png_with_alpha())
+    done = await thumbq("send", "--local", "data", "--prefix", "a/", name, "cat.png", b"gone\xff.png", cwd=folder)
+    assert done.returncode == 1
+    keys_sent = {line.split("\t")[0]: line.split("\t")[1] for line in done.stdout.decode().splitlines()}
+    assert keys_sent == {"bad\ufffd.png": "a/bad\ufffd.png", "cat.png": "a/cat.png"}
+    assert done.stderr.decode() == "gone\ufffd.png: No such file or directory\n"
+    rendered = await thumbq("render", name, "cat.png", "-o", "out", cwd=folder)
+    assert rendered.returncode == 0, rendered.stderr
+    assert (folder / "out" / "thumbnail" / "bad\ufffd.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [["send", "--local", "data", "--prefix", "a/"], ["render", "-o", "out"]], ids=["send", "render"]
+)
+async def test_files_that_would_get_one_key_are_refused_before_anything_is_done(
+    command: list[str], folder: Path
+) -> None:
+    (folder / "b").mkdir()
+    (folder / "b" / "cat.png").write_bytes(images.small_jpeg())
+    done = await thumbq(*command, "cat.png", "b/cat.png", cwd=folder)
+    assert done.returncode == 2
+    assert "cat.png and b/cat.png would both become " in done.stderr.decode()
+    assert not done.stdout
+    assert not (folder / "data").exists()
+    assert not (folder / "out").exists()
+
+
+async def test_what_is_no_regular_file_is_that_files_error(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    done = await thumbq("send", "--local", "data", "/dev/zero", "pipe", ".", "cat.png", cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr.decode().count(": this is not a regular file\n") == 3
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("output", [unread_pipe, full_disk])
+async def test_send_sends_what_it_cannot_print(output: Callable[[], AbstractContextManager[int]], folder: Path) -> None:
+    with output() as stdout:
+        done = await thumbq("send", "--local", "data", "cat.png", "photo.jpg", cwd=folder, stdout=stdout)
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert await waiting(folder) == 2
+
+
+async def test_a_service_whose_output_nobody_reads_works_on_and_ends_with_0(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with unread_pipe() as output:
+        command = [THUMBQ, "serve", "--local", "data", "--port", str(port)]
+        process = await anyio.open_process(
+            command, cwd=folder, env=without_aws(os.environ), stdin=None, stdout=output, stderr=output
+        )
+    async with process, aiohttp.ClientSession() as session:
+
+        async def ready() -> bool:
+            try:
+                async with session.get(f"{url}/readyz") as answer:
+                    return answer.status == 200
+            except aiohttp.ClientConnectionError:
+                assert process.returncode is None
+                return False
+
+        await until(ready, within_s=30, what="a ready service")
+        async with session.post(f"{url}/upload", data={"file": (folder / "cat.png").open("rb")}) as answer:
+            assert answer.status == 201
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["serve", "--local", ""], ["send", "--local", "", "cat.png"]], ids=["serve", "send"]
+)
+async def test_an_unset_shell_variable_is_not_the_current_directory(command: list[str], folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    done = await thumbq(*command, cwd=folder)
+    assert done.returncode == 2
+    assert "--local = '': it is empty: name a directory" in done.stderr.decode()
+    assert not (folder / schema.DATABASE_NAME).exists()
 
 
 async def test_send_refuses_to_write_where_thumbq_writes(folder: Path) -> None:
@@ -154,10 +263,27 @@ async def test_render_exits_with_1_and_the_reason_when_a_file_is_refused(folder:
     done = await thumbq("render", "cut.jpg", "-o", "out", cwd=folder)
     assert done.returncode == 1
     assert json.loads(done.stdout)["error"]["code"] == "truncated"
-    assert not (folder / "out").exists()
+    assert not list((folder / "out").iterdir())
 
 
 async def test_render_names_the_presets_there_are_when_one_is_unknown(folder: Path) -> None:
     done = await thumbq("render", "cat.png", "-o", "out", "--preset", "huge", cwd=folder)
     assert done.returncode == 2
     assert "no preset 'huge'; there are: thumbnail" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("out", ["", "photo.jpg", "photo.jpg/out", "/proc/out"])
+async def test_render_refuses_a_directory_that_it_cannot_write_to(out: str, folder: Path) -> None:
+    done = await thumbq("render", "cat.png", "-o", out, cwd=folder)
+    assert done.returncode == 2, done.stderr
+    assert ("it is empty" if not out else f"cannot write to {out}") in done.stderr.decode()
+    assert not done.stdout
+
+
+async def test_a_rendition_that_cannot_be_written_is_not_blamed_on_the_source(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "thumbnail").write_text("in the way")
+    done = await thumbq("render", "cat.png", "notes.txt", "gone.png", "-o", "out", cwd=folder)
+    assert done.returncode == 1, done.stderr
+    errors = [json.loads(part + "}")["error"]["code"] for part in done.stdout.decode().split("\n}\n")[:-1]]
+    assert errors == ["not-written", "unsupported-format", "unreadable"]
