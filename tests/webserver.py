@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections import defaultdict
 from contextlib import asynccontextmanager
@@ -116,6 +117,11 @@ class Served:
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
+    def connections(self) -> int:
+        """How many connections the server has, with a client or with a task that has not ended."""
+        server = self.server._runner.server
+        return 0 if server is None else len(server.connections)
+
     async def post(self, *files: tuple[str, bytes], field: str = "file") -> tuple[int, dict[str, Any]]:
         """Upload files; return the status and the document."""
         async with self.http.post("/upload", data=form(*files, field=field)) as response:
@@ -168,6 +174,11 @@ def head(length: int | None, *, boundary: str = "b0undary", extra: str = "") -> 
     ).encode()
 
 
+def answers(received: bytes) -> list[int]:
+    """Return the statuses of all answers that a connection got."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", received)]
+
+
 def document(answer: bytes) -> dict[str, Any]:
     """Return the JSON body of a raw answer."""
     parsed: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
@@ -185,7 +196,9 @@ async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
 
 
 @asynccontextmanager
-async def serve(behind: FaultyBackend, limits: UploadLimits) -> AsyncIterator[Served]:
+async def serve(
+    behind: FaultyBackend, limits: UploadLimits, *, backend_timeout_s: float = 20.0
+) -> AsyncIterator[Served]:
     vitals = Vitals()
     app = create_app(
         WebServices(
@@ -195,6 +208,7 @@ async def serve(behind: FaultyBackend, limits: UploadLimits) -> AsyncIterator[Se
             limits=limits,
             default_presets=lambda _key: (THUMBNAIL,),
             presets={THUMBNAIL.name: THUMBNAIL},
+            backend_timeout_s=backend_timeout_s,
         )
     )
     server = HttpServer(app, shutdown_timeout_s=1)

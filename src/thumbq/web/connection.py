@@ -43,11 +43,12 @@ class Connection(RequestHandler):
         self._newest_body: StreamReader = EMPTY_PAYLOAD
         self._answered_body: StreamReader = EMPTY_PAYLOAD
         self._unreadable = False
-        self._ended = anyio.Event()
+        self._ended = False
+        self._read = anyio.Event()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the client; nothing more is read once the requests cannot be told apart."""
-        if self._unreadable or self._ended.is_set():
+        if self._unreadable or self._ended:
             return
         super().data_received(data)
         if not self._messages:
@@ -64,21 +65,23 @@ class Connection(RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio takes a bool; aiohttp narrowed it to None
         """Answer what has come before the client closed its direction; True keeps the connection for that."""
-        self._ended.set()
+        self._ended = True
+        self._read.set()
         if self._newest_body.is_eof():
             self._refuse_unfinished_head()
         return self._end_requests()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Wake what waits for the client."""
-        self._ended.set()
+        """Wait no longer for the client to read."""
+        self._read.set()
         super().connection_lost(exc)
 
-    def close(self) -> None:
-        """Begin no more requests; wait no longer for bytes that belong to an answered one."""
-        super().close()
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
+        """Let a request be answered within ``timeout`` seconds; wait for no client that has its answer."""
+        self._read.set()
         if not self._answered_body.is_eof():
             self._answered_body.feed_eof()
+        await super().shutdown(timeout)
 
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -91,7 +94,7 @@ class Connection(RequestHandler):
         if request.content.exception() is not None:
             self._unreadable = True
             request.content.feed_eof()
-        last = (self._unreadable or self._ended.is_set()) and not self._messages
+        last = (self._unreadable or self._ended) and not self._messages
         if last:
             resp.force_close()
         answer = await super().finish_response(request, resp, start_time)
@@ -146,10 +149,10 @@ class Connection(RequestHandler):
 
     async def _let_it_be_read(self) -> None:
         """Close in two steps: closing at once on bytes that were not read resets the connection, answer and all."""
-        if self.transport is not None and not self._ended.is_set():
+        if self.transport is not None:
             self.transport.write_eof()
             with anyio.move_on_after(self._lingering_time):
-                await self._ended.wait()
+                await self._read.wait()
 
 
 def _explain(error: BaseException | None, reason: str) -> HttpProblem:
