@@ -32,13 +32,13 @@ class Place:
         self.environment = environment
         self.session: aiohttp.ClientSession
 
-    async def replica(self, **settings: object) -> Replica:
+    async def replica(self, *, wait_for: str = "try: curl", **settings: object) -> Replica:
         """Start a replica with further settings (``wait_time_s=1``) and wait until it is ready."""
         self._started += 1
         extra = {f"THUMBQ_{name.upper()}": str(value) for name, value in settings.items()}
         directory = self._directory / f"replica-{self._started}"
         replica = self._replicas.enter_context(running(directory, self.environment | extra))
-        await replica.ready()
+        await replica.ready(wait_for)
         return replica
 
     @asynccontextmanager

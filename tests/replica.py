@@ -45,16 +45,21 @@ class Replica:
         self._directory = directory
         self.url = ""
 
-    async def ready(self) -> None:
-        """Wait for the line that says where it listens."""
-        line = await until(self._listening, within_s=30, what=f"a listening replica\n{self.stderr()}")
-        self.url = line.removeprefix("listening on ")
+    async def ready(self, line: str) -> None:
+        """Wait until it has printed a line that starts like this."""
+        await until(lambda: self._printed(line), within_s=30, what=f"a listening replica\n{self.stderr()}")
+        self.url = self.stdout().splitlines()[0].removeprefix("listening on ")
 
-    def _listening(self) -> str | None:
+    def _printed(self, start: str) -> bool:
         if self.process.poll() is not None:
             raise AssertionError(f"the replica ended with {self.process.returncode}:\n{self.stderr()}")
-        lines = self.stdout().splitlines()
-        return lines[0] if len(lines) > 1 else None
+        return any(line.startswith(start) and line.endswith("\n") for line in self.stdout().splitlines(keepends=True))
+
+    def open_connections(self) -> int:
+        """Return how many TCP connections the main process has to its clients."""
+        port = f"{int(self.url.rpartition(':')[2]):04X}"
+        rows = [line.split() for line in Path(f"/proc/{self.process.pid}/net/tcp").read_text().splitlines()[1:]]
+        return sum(1 for row in rows if row[1].endswith(f":{port}") and row[3] == "01")
 
     def stdout(self) -> str:
         return (self._directory / "stdout").read_text()

@@ -249,3 +249,7 @@ class Vitals(Protocol):
     def not_ready(self) -> str | None:
         """Say why no requests should come here now: starting, draining, or the queue cannot be read."""
         ...
+
+    def stopping(self) -> bool:
+        """Say whether the process is on its way out, so that clients should not keep their connections."""
+        ...

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import math
-import os
 import random
-import signal
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import structlog
-from aiohttp import web
 
 from thumbq.errors import Problem, SetupError
 from thumbq.intake import Intake
 from thumbq.pool import RenderPool
+from thumbq.process import Stop, SystemClock
 from thumbq.web.app import create_app
+from thumbq.web.server import HttpServer
 from thumbq.web.services import UploadLimits, WebServices
 from thumbq.worker.consumer import Consumer
 from thumbq.worker.job import JobRunner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from aiohttp.web import Application
 
     from thumbq.ports import Backend
     from thumbq.settings import Settings
@@ -32,6 +32,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 KILL_RESERVE_S: Final = 2.0
 """The end of the shutdown's deadline that is kept for killing renders and giving their messages back."""
+
+CLOSE_RESERVE_S: Final = 0.5
+"""The very end of it, for closing the pool and the clients."""
 
 NO_BACKEND: Final = """\
 thumbq does not know where to keep things. Say one of:
@@ -46,20 +49,6 @@ class NoBackend(SetupError):
     def __init__(self) -> None:
         super().__init__(())
         self.args = (NO_BACKEND,)
-
-
-class SystemClock:
-    """The machine's clocks; the monotonic one also counts while the machine sleeps, where the system can."""
-
-    _id = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-    def monotonic(self) -> float:
-        """Return seconds since some moment in the past."""
-        return time.clock_gettime(self._id)
-
-    def wall(self) -> float:
-        """Return POSIX seconds."""
-        return time.time()
 
 
 @asynccontextmanager
@@ -101,11 +90,11 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """
     stop, refusal = Stop(), None
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(stop.watch)
+        await tasks.start(stop.watch)
         with stop.start:
             try:
-                async with open_backend(settings) as backend, render_pool(settings) as pool:
-                    await Service(settings, backend, pool, stop).run(announce)
+                async with open_backend(settings) as backend:
+                    await Service(settings, backend, stop).run(announce)
             except SetupError as error:
                 refusal = error
         tasks.cancel_scope.cancel()
@@ -114,34 +103,12 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     log.info("service.stopped")
 
 
-class Stop:
-    """The wish to stop, as SIGTERM and SIGINT bring it."""
-
-    def __init__(self) -> None:
-        self.asked = anyio.Event()
-        self.start = anyio.CancelScope()
-        self.started = False
-
-    async def watch(self) -> None:
-        """Wait for signals: the first asks for the stop (and cuts a start off), the second ends the process."""
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for number in signals:
-                if self.asked.is_set():
-                    log.warning("service.killed", signal=number.name)
-                    os._exit(128 + number)
-                log.info("service.stopping", signal=number.name)
-                self.asked.set()
-                if not self.started:
-                    self.start.cancel()
-
-
 class Service:
     """One replica: the web side and the consumer over one backend and one pool."""
 
-    def __init__(self, settings: Settings, backend: Backend, pool: RenderPool, stop: Stop) -> None:
+    def __init__(self, settings: Settings, backend: Backend, stop: Stop) -> None:
         self._settings = settings
         self._backend = backend
-        self._pool = pool
         self._clock = SystemClock()
         self._random = random.Random()  # noqa: S311 - jitter; ids take the system's random source
         self._stop = stop
@@ -159,38 +126,42 @@ class Service:
             return self._phase
         return self._consumer.not_alive() or self._consumer.not_receiving()
 
-    async def run(self, announce: Callable[[str], None]) -> None:
-        """Start, serve until a signal, and stop in order."""
-        self._consumer = consumer = await self._make_consumer()
-        runner = web.AppRunner(
-            self._make_app(),
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=self._settings.shutdown_deadline_s,
-        )
-        await runner.setup()
-        try:
-            address = await self._listen(runner)
-            async with anyio.create_task_group() as tasks:
-                drained = anyio.Event()
-                tasks.start_soon(self._consume, consumer, drained)
-                self._phase = None
-                self._stop.started = True
-                log.info("service.ready", address=address, processes=self._settings.processes)
-                announce(address)
-                await self._stop.asked.wait()
-                await self._drain(consumer, drained)
-                tasks.cancel_scope.cancel()
-        finally:
-            with anyio.move_on_after(self._deadline - anyio.current_time(), shield=True):
-                await runner.cleanup()
+    def stopping(self) -> bool:
+        """Part of the Vitals: whether a signal has asked for the end."""
+        return self._stop.asked.is_set()
 
-    async def _make_consumer(self) -> Consumer:
+    async def run(self, announce: Callable[[str], None]) -> None:
+        """Start, serve until a signal, and stop in order: consumer, server, pool."""
+        server = HttpServer(self._make_app(), shutdown_timeout_s=self._settings.shutdown_deadline_s)
+        try:
+            address = await self._listen(server)
+            async with render_pool(self._settings) as pool:
+                try:
+                    await self._work(await self._make_consumer(pool), address, announce)
+                finally:
+                    await self._close(server)
+        finally:
+            await self._close(server)
+
+    async def _work(self, consumer: Consumer, address: str, announce: Callable[[str], None]) -> None:
+        self._consumer = consumer
+        drained = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._consume, consumer, drained)
+            self._phase = None
+            self._stop.started = True
+            log.info("service.ready", address=address, processes=self._settings.processes)
+            announce(address)
+            await self._stop.asked.wait()
+            await self._drain(consumer, drained)
+            tasks.cancel_scope.cancel()
+
+    async def _make_consumer(self, pool: RenderPool) -> Consumer:
         settings = self._settings
         facts = await self._backend.queue.facts()
         jobs = JobRunner(
             backend=self._backend,
-            renderer=self._pool,
+            renderer=pool,
             settings=settings,
             clock=self._clock,
             random=self._random,
@@ -206,7 +177,7 @@ class Service:
             visibility_timeout_s=settings.visibility_timeout_s,
         )
 
-    def _make_app(self) -> web.Application:
+    def _make_app(self) -> Application:
         settings = self._settings
         return create_app(
             WebServices(
@@ -227,15 +198,15 @@ class Service:
         await consumer.run()
         drained.set()
 
-    async def _listen(self, runner: web.AppRunner) -> str:
+    async def _listen(self, server: HttpServer) -> str:
         host, port = self._settings.host, self._settings.port
         try:
-            await web.TCPSite(runner, host, port).start()
+            await server.start(host, port)
         except OSError as error:
             problem = Problem(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port or --host")
             raise SetupError([problem]) from error
-        address, bound_port = runner.addresses[0][:2]
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - what one may connect to
+        bound_host, bound_port = server.address
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound_host, bound_host)  # noqa: S104 - what to connect to
         return f"http://[{reachable}]:{bound_port}" if ":" in reachable else f"http://{reachable}:{bound_port}"
 
     async def _drain(self, consumer: Consumer, drained: anyio.Event) -> None:
@@ -250,6 +221,21 @@ class Service:
             consumer.abort(within_s=KILL_RESERVE_S / 2)
             with anyio.move_on_after(KILL_RESERVE_S / 2):
                 await drained.wait()
+
+    async def _close(self, server: HttpServer) -> None:
+        """Let open requests be answered; uploads whose bytes still come near the deadline are told to come again."""
+        end = min(self._deadline, anyio.current_time() + self._settings.shutdown_deadline_s) - CLOSE_RESERVE_S
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_cut_off_uploads, server, end - KILL_RESERVE_S / 2)
+                with anyio.move_on_at(end):
+                    await server.close()
+                tasks.cancel_scope.cancel()
+
+
+async def _cut_off_uploads(server: HttpServer, at: float) -> None:
+    await anyio.sleep_until(at)
+    server.cut_off_uploads()
 
 
 def make_intake(backend: Backend) -> Intake:

@@ -13,6 +13,8 @@ import images
 from replica import alive, until
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from place import Place
     from replica import Replica
 
@@ -93,6 +95,42 @@ async def test_a_render_that_outlasts_the_shutdown_is_killed_and_its_message_giv
     await until(lambda: not any(map(alive, family)), within_s=2, what=f"the end of {family}")
     successor = await place.replica(wait_time_s=1)
     assert (await place.finished(successor, job_id, within_s=10))["status"] == "done"
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+async def test_an_upload_whose_bytes_still_come_at_the_stop_is_taken(place: Place) -> None:
+    replica = await place.replica(shutdown_deadline_s=20)
+    go_on = anyio.Event()
+    picture = images.photo_jpeg(640, 480)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="slow.jpg"\r\n\r\n' + picture[:1000]
+        await go_on.wait()
+        yield picture[1000:] + b"\r\n--b--\r\n"
+
+    async def upload() -> None:
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        async with place.session.post(f"{replica.url}/upload", data=slowly(), headers=headers) as answer:
+            assert answer.status == 201
+            assert answer.headers["Connection"] == "close"
+
+    async with anyio.create_task_group() as clients:
+        clients.start_soon(upload)
+        await until(lambda: replica.open_connections() == 1, within_s=5, what="the upload's connection")
+        replica.signal(signal.SIGTERM)
+        await until(lambda: replica.events("service.stopping"), within_s=5, what="the stop")
+        go_on.set()
+    assert await replica.ended(within_s=5) == 0
+    assert (await place.counts()).visible == 1
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+async def test_a_signal_at_any_moment_from_the_first_line_on_is_an_orderly_stop(place: Place) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        replica = await place.replica(wait_for="listening on")
+        replica.signal(number)
+        assert await replica.ended(within_s=5) == 0, replica.stderr()
+        assert replica.events("service.stopped")
 
 
 async def test_jobs_longer_than_the_visibility_time_out_are_done_exactly_once(place: Place) -> None:

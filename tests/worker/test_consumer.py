@@ -330,7 +330,7 @@ async def test_a_last_receive_is_used_also_while_the_replica_stops(backend: Back
 
 
 async def test_a_last_receive_without_a_store_is_buried_with_its_reason(backend: Backend, tmp_path: Path) -> None:
-    away = Backend(Unreachable(), backend.queue, backend.bucket)  # type: ignore[arg-type]
+    away = Backend(Unreachable(), backend.queue, backend.bucket)
     async with consuming(away, FakeRenderer(), max_receive_count=1):
         await upload(backend)
         await settled(backend, dead=1)

@@ -28,11 +28,19 @@ class Uploads:
         self._slots = anyio.Semaphore(max_concurrent)
         self._waiting: set[anyio.CancelScope] = set()
         self._stopping = False
+        self._open = 0
+        self._closed_one = anyio.Event()
 
     @property
     def stopping(self) -> bool:
         """Whether uploads have been cut off."""
         return self._stopping
+
+    async def idle(self) -> None:
+        """Wait until no upload is open."""
+        while self._open:
+            self._closed_one = anyio.Event()
+            await self._closed_one.wait()
 
     def cut_off(self) -> None:
         """End every upload that waits for bytes of its client, and refuse those that come later.
@@ -52,10 +60,13 @@ class Uploads:
             self._slots.acquire_nowait()
         except anyio.WouldBlock:
             raise ProblemRaised(_BUSY) from None
+        self._open += 1
         try:
             yield
         finally:
             self._slots.release()
+            self._open -= 1
+            self._closed_one.set()
 
     @contextmanager
     def waiting(self, *, at_most_s: float) -> Iterator[None]:

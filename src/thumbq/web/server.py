@@ -41,9 +41,13 @@ class HttpServer:
         self._app[UPLOADS].cut_off()
 
     async def close(self) -> None:
-        """Listen no more, let open requests be answered until the shutdown's time-out, and close the connections."""
+        """Listen no more, let open requests be answered until the shutdown's time-out, and close the connections.
+
+        Uploads come first: once aiohttp cleans up, it reads no more of a body.
+        """
         if self._listening is not None:
             self._listening.close()
+        await self._app[UPLOADS].idle()
         await self._runner.cleanup()
 
     def _connect(self) -> Connection:

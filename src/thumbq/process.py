@@ -1,0 +1,52 @@
+"""What the process gets from the system: its clocks, and the wish that it stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class SystemClock:
+    """The machine's clocks; the monotonic one also counts while the machine sleeps, where the system can."""
+
+    _id = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment in the past."""
+        return time.clock_gettime(self._id)
+
+    def wall(self) -> float:
+        """Return POSIX seconds."""
+        return time.time()
+
+
+class Stop:
+    """The wish to stop, as SIGTERM and SIGINT bring it."""
+
+    def __init__(self) -> None:
+        self.asked = anyio.Event()
+        self.start = anyio.CancelScope()
+        self.started = False
+
+    async def watch(self, *, task_status: TaskStatus[None]) -> None:
+        """Wait for signals: the first asks for the stop (and cuts a start off), the second ends the process."""
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
+            async for number in signals:
+                if self.asked.is_set():
+                    log.warning("service.killed", signal=number.name)
+                    os._exit(128 + number)
+                log.info("service.stopping", signal=number.name)
+                self.asked.set()
+                if not self.started:
+                    self.start.cancel()
