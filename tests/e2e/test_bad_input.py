@@ -73,13 +73,14 @@ async def cut_off(replica: Replica) -> dict[str, Any]:
     )
     head = (
         f"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
-        f"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n{len(body):x}\r\n"
+        f"Content-Length: {len(body) + 1000}\r\n\r\n"
     )
     address = urlsplit(replica.url)
     assert address.hostname
     assert address.port
     async with await anyio.connect_tcp(address.hostname, address.port) as stream:
-        await stream.send(head.encode() + body + b"\r\n0\r\n\r\n")
+        await stream.send(head.encode() + body)
+        await stream.send_eof()
         answer = b""
         with anyio.fail_after(5):
             while True:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from thumbq.core import message
 from thumbq.core.formats import ImageFormat
@@ -53,6 +54,32 @@ async def test_an_accepted_file_is_stored_and_queued(behind: FaultyBackend) -> N
     info = await behind.real.store.head(accepted.source)
     assert (info.etag, client_filename(info)) == (accepted.etag, "cat.jpg")
     assert await queued(behind) == [JobRequest(accepted.source)]
+
+
+async def test_an_accepted_upload_is_logged_so_that_its_job_can_be_followed(behind: FaultyBackend) -> None:
+    with capture_logs() as logs:
+        accepted = await behind.intake.accept(JPEG, filename="secret-name.jpg")
+    assert logs == [
+        {
+            "event": "upload.accepted",
+            "log_level": "info",
+            "job_id": accepted.id,
+            "message_id": accepted.message_id,
+            "bytes": len(JPEG),
+            "content_type": "image/jpeg",
+        }
+    ]
+
+
+@pytest.mark.parametrize("held", ["put", "send"])
+async def test_a_backend_that_never_answers_is_unavailable_and_the_original_stays(
+    behind: FaultyBackend, held: str
+) -> None:
+    faults = behind.store if held == "put" else behind.queue
+    faults.gates[held] = anyio.Event()
+    with anyio.fail_after(5), pytest.raises(BackendUnavailable, match=r"0\.05 s"):
+        await behind.intake.accept(JPEG, filename=None, within_s=0.05)
+    assert behind.store.calls == ["put"]
 
 
 async def test_a_key_of_the_callers_own_is_overwritten_and_has_no_id(behind: FaultyBackend) -> None:

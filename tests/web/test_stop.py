@@ -57,6 +57,11 @@ async def test_a_question_does_not_wait_for_a_frozen_store_for_long(impatient: S
         assert response.status == 404
 
 
+def stop(served: Served) -> None:
+    served.vitals.ready = "stopping"
+    served.server.cut_off_uploads()
+
+
 async def begun(served: Served, sent: bytes, *, length: int = len(BODY)) -> SocketStream:
     """Send a part of an upload that keeps its connection, and wait until the server waits for the rest."""
     stream = await anyio.connect_tcp(served.host, served.port)
@@ -69,7 +74,7 @@ async def begun(served: Served, sent: bytes, *, length: int = len(BODY)) -> Sock
 @pytest.mark.parametrize("cut", [0, 50, len(BODY) - 20])
 async def test_uploads_that_wait_for_bytes_are_answered_when_they_are_cut_off(served: Served, cut: int) -> None:
     async with await begun(served, BODY[:cut]) as stream:
-        served.server.cut_off_uploads()
+        stop(served)
         with anyio.fail_after(1):
             answer = await stream.receive()
     assert answers(answer) == [503]
@@ -90,7 +95,7 @@ async def test_an_upload_that_never_stops_sending_is_cut_off_too(served: Served)
         tasks.start_soon(flood)
         for _ in range(10):
             await anyio.lowlevel.checkpoint()
-        served.server.cut_off_uploads()
+        stop(served)
         with anyio.fail_after(2):
             assert answers(await stream.receive()) == [503]
         tasks.cancel_scope.cancel()
@@ -105,7 +110,7 @@ async def test_a_file_that_is_being_stored_is_finished_and_those_behind_it_are_c
             await anyio.lowlevel.checkpoint()
         await stream.send(JPEG[:100])
         await served.behind.queue.until_called("send")
-        served.server.cut_off_uploads()
+        stop(served)
         gate.set()
         with anyio.fail_after(2):
             answer = await stream.receive()
@@ -126,7 +131,7 @@ async def test_a_complete_upload_is_finished_also_while_the_server_closes(served
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(upload)
         await served.behind.queue.until_called("send")
-        served.server.cut_off_uploads()
+        stop(served)
         tasks.start_soon(served.server.close)
         for _ in range(10):
             await anyio.lowlevel.checkpoint()
@@ -135,7 +140,7 @@ async def test_a_complete_upload_is_finished_also_while_the_server_closes(served
 
 
 async def test_uploads_that_come_after_the_cut_are_told_so_at_once(served: Served) -> None:
-    served.server.cut_off_uploads()
+    stop(served)
     answer = await served.exchange(head(None).replace(b"Connection: close\r\n", b""), half_close=True)
     assert answers(answer) == [503]
     assert document(answer)["code"] == "stopping"
@@ -145,7 +150,7 @@ async def test_uploads_that_come_after_the_cut_are_told_so_at_once(served: Serve
 
 async def test_an_upload_that_is_cut_off_does_not_hold_the_stop(served: Served) -> None:
     async with await begun(served, BODY[:50]) as stream:
-        served.server.cut_off_uploads()
+        stop(served)
         with anyio.fail_after(0.9):
             await served.server.close()
         assert answers(await stream.receive()) == [503]

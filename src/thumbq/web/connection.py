@@ -149,10 +149,14 @@ class Connection(RequestHandler):
 
     async def _let_it_be_read(self) -> None:
         """Close in two steps: closing at once on bytes that were not read resets the connection, answer and all."""
-        if self.transport is not None:
+        if self.transport is None or self._ended:
+            return
+        try:
             self.transport.write_eof()
-            with anyio.move_on_after(self._lingering_time):
-                await self._read.wait()
+        except OSError:  # the client has reset the connection
+            return
+        with anyio.move_on_after(self._lingering_time):
+            await self._read.wait()
 
 
 def _explain(error: BaseException | None, reason: str) -> HttpProblem:
