@@ -83,16 +83,12 @@ class Faults:
 class Vitals:
     alive: str | None = None
     ready: str | None = None
-    stop: bool = False
 
     def not_alive(self) -> str | None:
         return self.alive
 
     def not_ready(self) -> str | None:
         return self.ready
-
-    def stopping(self) -> bool:
-        return self.stop
 
     def stopping(self) -> bool:
         return self.ready == "stopping"

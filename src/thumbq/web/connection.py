@@ -112,7 +112,7 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """Answer what the parser refused, or a failure outside of the application, with a problem."""
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            reason = (message or "").partition("\n")[0][:_MAX_REASON_CHARS]
+            reason = (message or "").partition("\n")[0].rstrip(":")[:_MAX_REASON_CHARS]
             log.info("request.unreadable", status=status, reason=reason)
             problem = _explain(exc, reason)
         else:
