@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
 
 _MAX_REASON_CHARS: Final = 200
+_LAST_LINGER_S: Final = 0.5
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ class Connection(RequestHandler):
         self._answered_body: StreamReader = EMPTY_PAYLOAD
         self._unreadable = False
         self._ended = False
+        self._stopping = False
         self._read = anyio.Event()
 
     def data_received(self, data: bytes) -> None:
@@ -77,9 +79,11 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
-        """Let a request be answered within ``timeout`` seconds; wait for no client that has its answer."""
+        """Let a request be answered within ``timeout`` seconds; a client that has its answer gets a moment to read."""
+        self._stopping = True
         self._read.set()
         if not self._answered_body.is_eof():
+            await self._let_it_be_read(_LAST_LINGER_S)
             self._answered_body.feed_eof()
         await super().shutdown(timeout)
 
@@ -100,7 +104,9 @@ class Connection(RequestHandler):
         answer = await super().finish_response(request, resp, start_time)
         self._answered_body = request.content
         if last:
-            await self._let_it_be_read()
+            await self._let_it_be_read(self._lingering_time)
+        elif self._stopping and not request.content.is_eof():
+            await self._let_it_be_read(_LAST_LINGER_S)
         return answer
 
     def handle_error(
@@ -147,7 +153,7 @@ class Connection(RequestHandler):
         self.close()
         return True
 
-    async def _let_it_be_read(self) -> None:
+    async def _let_it_be_read(self, at_most_s: float) -> None:
         """Close in two steps: closing at once on bytes that were not read resets the connection, answer and all."""
         if self.transport is None or self._ended:
             return
@@ -155,7 +161,8 @@ class Connection(RequestHandler):
             self.transport.write_eof()
         except OSError:  # the client has reset the connection
             return
-        with anyio.move_on_after(self._lingering_time):
+        self._read = anyio.Event()
+        with anyio.move_on_after(at_most_s):
             await self._read.wait()
 
 
