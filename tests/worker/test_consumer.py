@@ -70,6 +70,22 @@ class Delegate:
         return getattr(self.target, name)
 
 
+class SlowAnswers(Delegate):
+    """A queue whose receives have taken messages a while before their answers arrive."""
+
+    def __init__(self, target: Any) -> None:
+        super().__init__(target)
+        self.received = anyio.Event()
+        self.go_on = anyio.Event()
+
+    async def receive(self, **options: Any) -> Any:
+        messages = await self.target.receive(**options)
+        if messages:
+            self.received.set()
+            await self.go_on.wait()
+        return messages
+
+
 class Unreachable:
     """A store that does not answer."""
 
@@ -284,46 +300,24 @@ async def test_a_lost_lease_kills_the_render_and_no_request_follows(backend: Bac
 
 
 async def test_what_the_open_receive_brings_after_a_stop_is_given_back_at_once(backend: Backend) -> None:
-    received = anyio.Event()
-    go_on = anyio.Event()
-
-    class Slow(Delegate):
-        async def receive(self, **options: Any) -> Any:
-            messages = await self.target.receive(**options)
-            if messages:
-                received.set()
-                await go_on.wait()
-            return messages
-
-    renderer = FakeRenderer()
-    queue: JobQueue = Slow(backend.queue)
+    renderer, queue = FakeRenderer(), SlowAnswers(backend.queue)
     async with consuming(Backend(backend.store, queue, backend.bucket), renderer) as consumer:
         await upload(backend)
-        await received.wait()
+        await queue.received.wait()
         consumer.stop()
-        go_on.set()
+        queue.go_on.set()
     assert renderer.renders == 0
     assert await backend.queue.counts() == QueueCounts(visible=1, in_flight=0, delayed=0, dead=0)
 
 
 async def test_a_last_receive_is_used_also_while_the_replica_stops(backend: Backend) -> None:
-    received = anyio.Event()
-    go_on = anyio.Event()
-
-    class Slow(Delegate):
-        async def receive(self, **options: Any) -> Any:
-            messages = await self.target.receive(**options)
-            if messages:
-                received.set()
-                await go_on.wait()
-            return messages
-
-    slow = Backend(backend.store, Slow(backend.queue), backend.bucket)
+    queue = SlowAnswers(backend.queue)
+    slow = Backend(backend.store, queue, backend.bucket)
     async with consuming(slow, FakeRenderer(), max_receive_count=1) as consumer:
         await upload(backend)
-        await received.wait()
+        await queue.received.wait()
         consumer.stop()
-        go_on.set()
+        queue.go_on.set()
     found = await record(backend)
     assert found is not None
     assert found.status == "done"

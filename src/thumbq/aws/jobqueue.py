@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from thumbq.aws.errors import batch_result, entry_result, translated, translated_send
 from thumbq.core import message
 from thumbq.errors import BackendError
-from thumbq.ports import EntryResult, QueueCounts, QueueFacts, ReceivedMessage, VisibilityChange
+from thumbq.ports import MAX_LEASE_S, EntryResult, QueueCounts, QueueFacts, ReceivedMessage, VisibilityChange
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from types_aiobotocore_sqs.client import SQSClient
 
-MAX_VISIBILITY_S: Final = 43_200
 NOTE: Final = "thumbq"
 
 _SEND_S: Final = 10
@@ -98,10 +97,10 @@ class SqsQueue:
         entries = [
             {"ReceiptHandle": change.receipt, "VisibilityTimeout": change.timeout_s}
             for change in changes
-            if change.timeout_s <= MAX_VISIBILITY_S
+            if change.timeout_s <= MAX_LEASE_S
         ]
         answered = iter(await self._batch("extend", self._control.change_message_visibility_batch, entries))
-        return [next(answered) if change.timeout_s <= MAX_VISIBILITY_S else EntryResult.CAPPED for change in changes]
+        return [next(answered) if change.timeout_s <= MAX_LEASE_S else EntryResult.CAPPED for change in changes]
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
         """Delete messages, within five seconds."""

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from thumbq.core import keys
 from thumbq.core.preset import PRESET_NAME, THUMBNAIL, Preset
 from thumbq.errors import Problem
+from thumbq.ports import MAX_LEASE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -79,7 +80,10 @@ class Settings(BaseSettings):
         default=None, ge=1, le=1_000, description="Jobs in flight; by default `PROCESSES` + 4, to hide S3's latency."
     )
     visibility_timeout_s: int = Field(
-        default=30, ge=4, le=43_200, description="How long a message stays hidden without a heartbeat; at most 12 h."
+        default=30,
+        ge=4,
+        le=MAX_LEASE_S,
+        description="How long a message stays hidden without a heartbeat; at most 12 h.",
     )
     wait_time_s: int = Field(default=20, ge=0, le=20, description="Long poll; SQS allows at most 20 s.")
     shutdown_deadline_s: int = Field(default=30, ge=3, description="From SIGTERM to the exit, at the most.")

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
 from thumbq.core import keys, manifest, message, retry
-from thumbq.core.job import JobRequest, ObjectRef
-from thumbq.core.manifest import ErrorRecord, Manifest, RenditionRecord, SourceRecord
+from thumbq.core.job import ObjectRef
 from thumbq.errors import (
     BackendError,
     BackendUnavailable,
     BucketNotAllowed,
-    ObjectExists,
     ObjectMissing,
     ObjectTooLarge,
     RenderRefused,
@@ -24,30 +19,20 @@ from thumbq.errors import (
     ThumbqError,
     UnknownPreset,
 )
+from thumbq.worker.outcome import Attempt, Outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
+    from thumbq.core.job import JobRequest
+    from thumbq.core.manifest import RenditionRecord
     from thumbq.core.preset import Preset
     from thumbq.core.retry import Bury, Delete, Release
-    from thumbq.ports import Backend, Clock, ObjectInfo, ReceivedMessage, Rendered, RenderedImage, Renderer, Sink
+    from thumbq.ports import Backend, Clock, ObjectInfo, ReceivedMessage, RenderedImage, Renderer, Sink
     from thumbq.settings import Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """What one attempt has learned so far; a failed manifest tells all of it."""
-
-    message: ReceivedMessage
-    request: JobRequest
-    presets: Sequence[Preset] = ()
-    looked: bool = False
-    previous: Manifest | None = None
-    info: ObjectInfo | None = None
-    rendered: Rendered | None = None
 
 
 class JobRunner:
@@ -64,6 +49,7 @@ class JobRunner:
         max_receive_count: int | None,
     ) -> None:
         self._store = backend.store
+        self._outcomes = Outcomes(store=backend.store, settings=settings, clock=clock)
         self._bucket = backend.bucket
         self._renderer = renderer
         self._settings = settings
@@ -75,10 +61,10 @@ class JobRunner:
 
     async def attempt(self, received: ReceivedMessage) -> Delete | Release | Bury:
         """Do the job of a message. Never raises for what goes wrong with it: that is the disposition's to say."""
-        attempt: _Attempt | None = None
+        attempt: Attempt | None = None
         try:
             request = message.parse(received.body, default_bucket=self._bucket)
-            attempt = _Attempt(received, request)
+            attempt = Attempt(received, request)
             job_id = keys.upload_id(request.source.key) or request.source.key
             structlog.contextvars.bind_contextvars(job_id=job_id)
             await self._do(attempt)
@@ -103,15 +89,14 @@ class JobRunner:
         """Whether the redrive policy allows no further receive of this message."""
         return self._max_receive_count is not None and received.receive_count >= self._max_receive_count
 
-    async def _do(self, attempt: _Attempt) -> None:
+    async def _do(self, attempt: Attempt) -> None:
         source = attempt.request.source
         if source.bucket != self._bucket:
             raise BucketNotAllowed(f"the message names the bucket {source.bucket!r}, which is not served here")
         if self._settings.is_output(source.key):
             log.info("job.ignored", reason="the key is one of thumbq's own outputs")
             return
-        attempt.previous = await self._read_manifest(source)
-        attempt.looked = True
+        await self._outcomes.read(attempt)
         attempt.presets = self._presets(attempt.request)
         if await self._is_done(attempt):
             log.info("job.already_done")
@@ -119,14 +104,14 @@ class JobRunner:
             await self._make(attempt)
         self.store_failures = 0
 
-    async def _make(self, attempt: _Attempt) -> None:
+    async def _make(self, attempt: Attempt) -> None:
         source = attempt.request.source
         started = self._clock.monotonic()
         with self._renderer.source() as original:
             attempt.info = await self._fetch(source, original)
             attempt.rendered = await self._renderer.render(original, attempt.presets)
         records = {image.preset: await self._store_rendition(source, image) for image in attempt.rendered.images}
-        await self._write_manifest(source, self._manifest(attempt, records=records))
+        await self._outcomes.write_done(attempt, records)
         log.info(
             "job.done",
             duration_ms=round((self._clock.monotonic() - started) * 1000),
@@ -142,14 +127,7 @@ class JobRunner:
                 raise UnknownPreset(f"the message asks for the preset {name!r}, which the settings do not define")
         return [self._settings.presets[name] for name in request.presets]
 
-    async def _read_manifest(self, source: ObjectRef) -> Manifest | None:
-        try:
-            _, raw = await self._store.get(_manifest_ref(source), max_bytes=manifest.MAX_MANIFEST_BYTES)
-        except (ObjectMissing, ObjectTooLarge):
-            return None
-        return manifest.decode(raw)
-
-    async def _is_done(self, attempt: _Attempt) -> bool:
+    async def _is_done(self, attempt: Attempt) -> bool:
         if attempt.previous is None or attempt.previous.status != "done":
             return False
         try:
@@ -182,7 +160,7 @@ class JobRunner:
             content_type=image.content_type,
         )
 
-    async def _failed(self, error: Exception, received: ReceivedMessage, attempt: _Attempt | None) -> Release | Bury:
+    async def _failed(self, error: Exception, received: ReceivedMessage, attempt: Attempt | None) -> Release | Bury:
         disposition = retry.after_failure(
             error,
             receive_count=received.receive_count,
@@ -200,55 +178,9 @@ class JobRunner:
         if attempt is None or isinstance(error, BucketNotAllowed):
             return disposition
         try:
-            await self._record_failure(attempt, disposition)
+            await self._outcomes.write_failed(attempt, disposition)
         except BackendError as unwritten:
             log.warning("manifest.unwritten", error=str(unwritten))
             if not self.is_last_receive(received):
                 return retry.Release(retry.backoff_s(received.receive_count, self._random.random()))
         return disposition
-
-    async def _record_failure(self, attempt: _Attempt, bury: Bury) -> None:
-        """Write the failed manifest, but never over one that says done when this attempt made nothing anew."""
-        if attempt.previous is not None and attempt.previous.status == "done" and attempt.info is None:
-            return
-        failed = self._manifest(attempt, error=ErrorRecord(code=bury.code, message=bury.text))
-        with suppress(ObjectExists):
-            await self._write_manifest(attempt.request.source, failed, if_absent=not attempt.looked)
-
-    def _manifest(
-        self,
-        attempt: _Attempt,
-        *,
-        records: dict[str, RenditionRecord] | None = None,
-        error: ErrorRecord | None = None,
-    ) -> Manifest:
-        source, info, rendered, previous = attempt.request.source, attempt.info, attempt.rendered, attempt.previous
-        etag = info.etag if info else previous.source.etag if previous else None
-        known = {name: preset.fingerprint for name, preset in self._settings.presets.items()}
-        kept = previous.current(etag=etag, fingerprints=known) if previous else {}
-        return Manifest(
-            status="failed" if error else "done",
-            source=SourceRecord(
-                bucket=source.bucket,
-                key=source.key,
-                etag=etag,
-                bytes=info.size if info else None,
-                format=rendered.format if rendered else None,
-                width=rendered.width if rendered else None,
-                height=rendered.height if rendered else None,
-            ),
-            renditions={**kept, **(records or {})},
-            error=error,
-            message_id=attempt.message.id,
-            receive_count=attempt.message.receive_count,
-            finished_at=datetime.fromtimestamp(self._clock.wall(), UTC),
-        )
-
-    async def _write_manifest(self, source: ObjectRef, record: Manifest, *, if_absent: bool = False) -> None:
-        await self._store.put(
-            _manifest_ref(source), record.encode(), content_type="application/json", if_absent=if_absent
-        )
-
-
-def _manifest_ref(source: ObjectRef) -> ObjectRef:
-    return ObjectRef(source.bucket, keys.manifest_key(source.key))

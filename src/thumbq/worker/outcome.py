@@ -1,0 +1,96 @@
+"""What became of jobs: the manifest that an attempt finds, and the one that it leaves."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from thumbq.core import keys, manifest
+from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.core.manifest import ErrorRecord, Manifest, RenditionRecord, SourceRecord
+from thumbq.errors import ObjectExists, ObjectMissing, ObjectTooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.core.preset import Preset
+    from thumbq.core.retry import Bury
+    from thumbq.ports import Clock, ObjectInfo, ObjectStore, ReceivedMessage, Rendered
+    from thumbq.settings import Settings
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What one attempt has learned so far; ``previous`` is known once it has ``looked``."""
+
+    message: ReceivedMessage
+    request: JobRequest
+    presets: Sequence[Preset] = ()
+    looked: bool = False
+    previous: Manifest | None = None
+    info: ObjectInfo | None = None
+    rendered: Rendered | None = None
+
+
+class Outcomes:
+    """Reads and writes manifests."""
+
+    def __init__(self, *, store: ObjectStore, settings: Settings, clock: Clock) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+
+    async def read(self, attempt: Attempt) -> None:
+        """Look for the manifest of an earlier attempt."""
+        with suppress(ObjectMissing, ObjectTooLarge):
+            _, raw = await self._store.get(_manifest_ref(attempt), max_bytes=manifest.MAX_MANIFEST_BYTES)
+            attempt.previous = manifest.decode(raw)
+        attempt.looked = True
+
+    async def write_done(self, attempt: Attempt, made: dict[str, RenditionRecord]) -> None:
+        """Record what was made, beside what is still current of before."""
+        await self._write(attempt, self._manifest(attempt, made=made))
+
+    async def write_failed(self, attempt: Attempt, bury: Bury) -> None:
+        """Record a failure, but never over a manifest that says done when this attempt made nothing anew."""
+        if attempt.previous is not None and attempt.previous.status == "done" and attempt.info is None:
+            return
+        failed = self._manifest(attempt, error=ErrorRecord(code=bury.code, message=bury.text))
+        with suppress(ObjectExists):
+            await self._write(attempt, failed, if_absent=not attempt.looked)
+
+    def _manifest(
+        self, attempt: Attempt, *, made: dict[str, RenditionRecord] | None = None, error: ErrorRecord | None = None
+    ) -> Manifest:
+        source, info, rendered, previous = attempt.request.source, attempt.info, attempt.rendered, attempt.previous
+        etag = info.etag if info else previous.source.etag if previous else None
+        known = {name: preset.fingerprint for name, preset in self._settings.presets.items()}
+        kept = previous.current(etag=etag, fingerprints=known) if previous else {}
+        return Manifest(
+            status="failed" if error else "done",
+            source=SourceRecord(
+                bucket=source.bucket,
+                key=source.key,
+                etag=etag,
+                bytes=info.size if info else None,
+                format=rendered.format if rendered else None,
+                width=rendered.width if rendered else None,
+                height=rendered.height if rendered else None,
+            ),
+            renditions={**kept, **(made or {})},
+            error=error,
+            message_id=attempt.message.id,
+            receive_count=attempt.message.receive_count,
+            finished_at=datetime.fromtimestamp(self._clock.wall(), UTC),
+        )
+
+    async def _write(self, attempt: Attempt, record: Manifest, *, if_absent: bool = False) -> None:
+        ref = _manifest_ref(attempt)
+        await self._store.put(ref, record.encode(), content_type="application/json", if_absent=if_absent)
+
+
+def _manifest_ref(attempt: Attempt) -> ObjectRef:
+    source = attempt.request.source
+    return ObjectRef(source.bucket, keys.manifest_key(source.key))
