@@ -93,7 +93,9 @@ class Place:
             job = await self.job(replica, job_id)
             return job if job["status"] != "queued" else None
 
-        job: dict[str, Any] = await until(ended, within_s=within_s, what=f"the end of {job_id}\n{replica.stderr()}")
+        job: dict[str, Any] = await until(
+            ended, within_s=within_s, what=lambda: f"the end of {job_id}\n{replica.stderr()}"
+        )
         return job
 
     def close(self) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 THUMBQ = str(Path(sys.executable).with_name("thumbq"))
 
 
-async def until(condition: Callable[[], Any], *, within_s: float, what: str) -> Any:
-    """Wait until ``condition`` (plain or async) gives something true, and return that."""
+async def until(condition: Callable[[], Any], *, within_s: float, what: str | Callable[[], str]) -> Any:
+    """Wait until ``condition`` (plain or async) gives something true, and return that; ``what`` says what it was."""
     try:
         with anyio.fail_after(within_s):
             while True:
@@ -34,7 +34,8 @@ async def until(condition: Callable[[], Any], *, within_s: float, what: str) -> 
                     return found
                 await anyio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError(f"not within {within_s} s: {what}") from None
+        missing = what if isinstance(what, str) else what()
+        raise AssertionError(f"not within {within_s} s: {missing}") from None
 
 
 class Replica:
@@ -47,7 +48,7 @@ class Replica:
 
     async def ready(self, line: str) -> None:
         """Wait until it has printed a line that starts like this."""
-        await until(lambda: self._printed(line), within_s=30, what=f"a listening replica\n{self.stderr()}")
+        await until(lambda: self._printed(line), within_s=30, what=lambda: f"a listening replica\n{self.stderr()}")
         self.url = self.stdout().splitlines()[0].removeprefix("listening on ")
 
     def _printed(self, start: str) -> bool:
@@ -88,7 +89,9 @@ class Replica:
 
     async def ended(self, *, within_s: float) -> int:
         """Wait for the end of the main process and return its exit code."""
-        await until(lambda: self.process.poll() is not None, within_s=within_s, what=f"the end\n{self.stderr()}")
+        await until(
+            lambda: self.process.poll() is not None, within_s=within_s, what=lambda: f"the end\n{self.stderr()}"
+        )
         return self.process.returncode
 
 

@@ -93,10 +93,10 @@ class Shell:
             assert match or self.process.poll() is None, self.output()
             return match
 
-        await until(found, within_s=150, what=f"{pattern} in:\n{self.output()}")
+        await until(found, within_s=150, what=lambda: f"{pattern} in:\n{self.output()}")
 
     async def ended(self) -> int:
-        await until(lambda: self.process.poll() is not None, within_s=150, what=f"the end of:\n{self.output()}")
+        await until(lambda: self.process.poll() is not None, within_s=150, what=lambda: f"the end of:\n{self.output()}")
         return self.process.returncode
 
     def close(self) -> None:
