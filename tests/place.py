@@ -67,6 +67,15 @@ class Place:
 
             await until(empty, within_s=10, what="an empty queue")
 
+    async def in_flight(self, expected: int) -> None:
+        """Wait until so many messages are in flight."""
+        async with self.backend() as backend:
+
+            async def reached() -> object:
+                return (await backend.queue.counts()).in_flight == expected
+
+            await until(reached, within_s=10, what=f"{expected} messages in flight")
+
     async def upload(self, replica: Replica, body: bytes, name: str = "photo.jpg") -> str:
         """Upload one file and return the job's id."""
         form = aiohttp.FormData()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import structlog
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+SAME_WISH_S: Final = 1.0
+"""Signals that come so close together are one wish: `uv run` and others pass on what the whole group gets anyway."""
 
 
 class SystemClock:
@@ -42,11 +47,15 @@ class Stop:
         """Wait for signals: the first asks for the stop (and cuts a start off), the second ends the process."""
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             task_status.started()
+            asked_at = math.inf
             async for number in signals:
-                if self.asked.is_set():
+                if anyio.current_time() - asked_at > SAME_WISH_S:
                     log.warning("service.killed", signal=number.name)
                     os._exit(128 + number)
+                if self.asked.is_set():
+                    continue
                 log.info("service.stopping", signal=number.name)
+                asked_at = anyio.current_time()
                 self.asked.set()
                 if not self.started:
                     self.start.cancel()

@@ -34,12 +34,7 @@ async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place
     doomed = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=1)
     freeze(doomed)
     ids = [await place.upload(doomed, images.photo_jpeg(640, 480)) for _ in range(6)]
-    async with place.backend() as backend:
-
-        async def all_in_flight() -> object:
-            return (await backend.queue.counts()).in_flight == len(ids)
-
-        await until(all_in_flight, within_s=10, what="all jobs in flight")
+    await place.in_flight(len(ids))
     family = doomed.children()
     assert len(family) >= 3, "the fork server, the resource tracker and a child at the least"
     doomed.signal(signal.SIGKILL)
@@ -81,17 +76,12 @@ async def test_a_render_that_outlasts_the_shutdown_is_killed_and_its_message_giv
     replica = await place.replica(wait_time_s=1, shutdown_deadline_s=4, concurrency=2)
     freeze(replica)
     job_id = await place.upload(replica, images.photo_jpeg(640, 480))
-    async with place.backend() as backend:
-
-        async def in_flight() -> object:
-            return (await backend.queue.counts()).in_flight == 1
-
-        await until(in_flight, within_s=10, what="the job in flight")
-        family = replica.children()
-        replica.signal(signal.SIGTERM)
-        assert await replica.ended(within_s=5) == 0
-        counts = await backend.queue.counts()
-        assert (counts.visible, counts.in_flight) == (1, 0)
+    await place.in_flight(1)
+    family = replica.children()
+    replica.signal(signal.SIGTERM)
+    assert await replica.ended(within_s=5) == 0
+    counts = await place.counts()
+    assert (counts.visible, counts.in_flight) == (1, 0)
     await until(lambda: not any(map(alive, family)), within_s=2, what=f"the end of {family}")
     successor = await place.replica(wait_time_s=1)
     assert (await place.finished(successor, job_id, within_s=10))["status"] == "done"
@@ -133,29 +123,42 @@ async def test_a_signal_at_any_moment_from_the_first_line_on_is_an_orderly_stop(
         assert replica.events("service.stopped")
 
 
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+async def test_signals_close_together_are_one_stop_and_a_later_one_ends_the_process(place: Place) -> None:
+    replica = await place.replica(shutdown_deadline_s=20)
+    freeze(replica)
+    await place.upload(replica, images.photo_jpeg(640, 480))
+    await place.in_flight(1)
+    first_at = anyio.current_time()
+
+    def ended_by_another_signal() -> bool:
+        replica.signal(signal.SIGTERM)
+        return replica.process.poll() is not None
+
+    await until(ended_by_another_signal, within_s=5, what="the end at once")
+    assert anyio.current_time() - first_at > 1, "the first ones, close together, were one wish to stop"
+    assert replica.process.returncode == 128 + signal.SIGTERM
+    assert len(replica.events("service.stopping")) == len(replica.events("service.killed")) == 1
+
+
 async def test_jobs_longer_than_the_visibility_time_out_are_done_exactly_once(place: Place) -> None:
     picture = images.photo_jpeg(640, 480)
-    async with place.backend() as backend:
-        holders, ids, frozen = [], [], []
-        for wait_time_s in (1, 20):
-            # One slot each, so that the second replica has to take the second job.
-            holder = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=wait_time_s, concurrency=1)
-            frozen += freeze(holder)
-            ids.append(await place.upload(holder, picture))
-            holders.append(holder)
-
-            async def in_flight(expected: int = len(ids)) -> object:
-                return (await backend.queue.counts()).in_flight == expected
-
-            await until(in_flight, within_s=10, what="the job in flight")
-        rival = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=20)
-        with anyio.move_on_after(2.5 * VISIBILITY_S):
-            await until(lambda: rival.events("job.done"), within_s=60, what="nothing: the rival must not get a job")
-            pytest.fail("the heartbeat did not hold the messages")
-        for pid in frozen:
-            os.kill(pid, signal.SIGCONT)
-        for job_id in ids:
-            assert (await place.finished(rival, job_id, within_s=5))["status"] == "done"
+    holders, ids, frozen = [], [], []
+    for wait_time_s in (1, 20):
+        # One slot each, so that the second replica has to take the second job.
+        holder = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=wait_time_s, concurrency=1)
+        frozen += freeze(holder)
+        ids.append(await place.upload(holder, picture))
+        holders.append(holder)
+        await place.in_flight(len(ids))
+    rival = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=20)
+    with anyio.move_on_after(2.5 * VISIBILITY_S):
+        await until(lambda: rival.events("job.done"), within_s=60, what="nothing: the rival must not get a job")
+        pytest.fail("the heartbeat did not hold the messages")
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+    for job_id in ids:
+        assert (await place.finished(rival, job_id, within_s=5))["status"] == "done"
     await place.queue_empty()
     for holder, job_id in zip(holders, ids, strict=True):
         assert [(event["job_id"], event["receive_count"]) for event in holder.events("job.done")] == [(job_id, 1)]

@@ -178,6 +178,7 @@ def test_the_longest_route_that_fits_says_which_presets() -> None:
         ("[presets.Big]\nwidth = 1", "no preset name"),
         ("[presets.big]\nfit = 'contain'", "presets.big: give width, height or both"),
         ("port = ", "no valid TOML"),
+        ('config = "other.toml"', "config is no setting of a file"),
         (
             '[presets.a]\nwidth = 1\nkey = "x/{name}.{ext}"\n[presets.b]\nwidth = 2\nkey = "x/{name}.jpg"',
             "the presets a and b write the same key, 'x/{name}.jpg'",

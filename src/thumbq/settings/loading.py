@@ -67,6 +67,10 @@ def load(**overrides: Any) -> Settings:
     except SetupError as error:
         problems += error.problems
         unsure = frozenset(Settings.model_fields) - {*options, *variables}
+    if table.pop("config", None) is not None:
+        problems.append(
+            Problem(f"{file}: config is no setting of a file", "name the file with --config or THUMBQ_CONFIG")
+        )
     given = _Given(options, variables, table, file)
     problems += _wrong(given, given.values(), unsure)
     if problems:

@@ -34,7 +34,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Connection(RequestHandler):
-    """Reads requests until the client ends its direction or sends what is no HTTP, and answers all it has read.
+    """Reads requests until the client ends its direction or sends what is no HTTP, and answers what was read.
 
     A body that ends too early is handed to its handler as it came, ended there.
     """
