@@ -143,7 +143,7 @@ async def test_the_first_command_serves_from_nothing_and_the_curl_line_works(
 
 
 async def test_the_second_command_runs_the_tests_from_nothing(clone: Path, port: str, shells: list[Shell]) -> None:
-    testing = Shell(f"{TEST.strip()} tests/unit/test_core.py", clone, port)
+    testing = Shell(f"{TEST.strip()} -n0 tests/unit/test_core.py", clone, port)
     shells.append(testing)
     assert await testing.ended() == 0, testing.output()
     assert re.search(r"\d+ passed", testing.output())

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS: Final = 3
 _CONNECT_S: Final = 3
-_S3_READ_S: Final = 20
+_S3_READ_S: Final = 10
 _CONTROL_READ_S: Final = 5
 _POLL_SLACK_S: Final = 10
 
