@@ -44,7 +44,7 @@ class Stop:
         self.started = False
 
     async def watch(self, *, task_status: TaskStatus[None]) -> None:
-        """Wait for signals: the first asks for the stop (and cuts a start off), the second ends the process."""
+        """Wait for signals: the first asks for the stop (and cuts a start off), a later one ends the process."""
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             task_status.started()
             asked_at = math.inf

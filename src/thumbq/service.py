@@ -85,8 +85,8 @@ def render_pool(settings: Settings) -> RenderPool:
 async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Run the whole service until SIGTERM or SIGINT; ``announce`` gets the address once it is ready.
 
-    A signal during the start ends it; a second signal ends the process at once. Raises SetupError when the start
-    cannot go on, and an exception group when a part has died.
+    A signal during the start ends it; another one later ends the process at once (see Stop). Raises SetupError when
+    the start cannot go on, and an exception group when a part has died.
     """
     stop, refusal = Stop(), None
     async with anyio.create_task_group() as tasks:

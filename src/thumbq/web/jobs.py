@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import hdrs, web
 
-from thumbq.core import keys, manifest
+from thumbq.core import keys
 from thumbq.core.formats import ImageFormat
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge
 from thumbq.intake import client_filename
+from thumbq.manifests import read_manifest
 from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES, WebServices, in_time
 
@@ -107,19 +108,18 @@ def _job_id(request: web.Request) -> str:
 
 
 async def _manifest(services: WebServices, job_id: str) -> Manifest | None:
-    ref = ObjectRef(services.backend.bucket, keys.manifest_key(keys.upload_key(job_id)))
-    try:
-        _, raw = await services.backend.store.get(ref, max_bytes=manifest.MAX_MANIFEST_BYTES)
-    except (ObjectMissing, ObjectTooLarge):
-        return None
-    return manifest.decode(raw)
+    return await read_manifest(services.backend.store, _source(services, job_id))
 
 
 async def _original(services: WebServices, job_id: str) -> ObjectInfo | None:
     try:
-        return await services.backend.store.head(ObjectRef(services.backend.bucket, keys.upload_key(job_id)))
+        return await services.backend.store.head(_source(services, job_id))
     except ObjectMissing:
         return None
+
+
+def _source(services: WebServices, job_id: str) -> ObjectRef:
+    return ObjectRef(services.backend.bucket, keys.upload_key(job_id))
 
 
 def _original_members(info: ObjectInfo | None, record: Manifest | None) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from thumbq.core import keys, manifest
-from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.manifest import ErrorRecord, Manifest, RenditionRecord, SourceRecord
-from thumbq.errors import ObjectExists, ObjectMissing, ObjectTooLarge
+from thumbq.errors import ObjectExists
+from thumbq.manifests import manifest_ref, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from thumbq.core.job import JobRequest
     from thumbq.core.preset import Preset
     from thumbq.core.retry import Bury
     from thumbq.ports import Clock, ObjectInfo, ObjectStore, ReceivedMessage, Rendered
@@ -44,9 +44,7 @@ class Outcomes:
 
     async def read(self, attempt: Attempt) -> None:
         """Look for the manifest of an earlier attempt."""
-        with suppress(ObjectMissing, ObjectTooLarge):
-            _, raw = await self._store.get(_manifest_ref(attempt), max_bytes=manifest.MAX_MANIFEST_BYTES)
-            attempt.previous = manifest.decode(raw)
+        attempt.previous = await read_manifest(self._store, attempt.request.source)
         attempt.looked = True
 
     async def write_done(self, attempt: Attempt, made: dict[str, RenditionRecord]) -> None:
@@ -87,10 +85,5 @@ class Outcomes:
         )
 
     async def _write(self, attempt: Attempt, record: Manifest, *, if_absent: bool = False) -> None:
-        ref = _manifest_ref(attempt)
+        ref = manifest_ref(attempt.request.source)
         await self._store.put(ref, record.encode(), content_type="application/json", if_absent=if_absent)
-
-
-def _manifest_ref(attempt: Attempt) -> ObjectRef:
-    source = attempt.request.source
-    return ObjectRef(source.bucket, keys.manifest_key(source.key))
