@@ -77,7 +77,11 @@ class ObjectExists(BackendError):
 
 
 class ObjectTooLarge(BackendError):
-    """The object has more bytes than the caller said it would take."""
+    """The object has more bytes than the caller said it would take: ``size``, or more."""
+
+    def __init__(self, text: str, size: int) -> None:
+        super().__init__(text)
+        self.size = size
 
 
 class SendRefused(BackendError):

@@ -1,0 +1,82 @@
+"""What the use cases need from the world. Each port has two backends with one contract (tests/contract)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
+from thumbq.ports.queueing import (
+    MAX_LEASE_S,
+    EntryResult,
+    JobQueue,
+    QueueCounts,
+    QueueFacts,
+    ReceivedMessage,
+    VisibilityChange,
+)
+from thumbq.ports.rendering import Rendered, RenderedImage, Renderer, RenderSource
+from thumbq.ports.storage import ListedObject, ObjectInfo, ObjectStore, Sink
+
+__all__ = [
+    "MAX_LEASE_S",
+    "Backend",
+    "Clock",
+    "DeadLetter",
+    "DeadLetters",
+    "EntryResult",
+    "JobQueue",
+    "ListedObject",
+    "MoveProgress",
+    "ObjectInfo",
+    "ObjectStore",
+    "QueueCounts",
+    "QueueFacts",
+    "ReceivedMessage",
+    "RenderSource",
+    "Rendered",
+    "RenderedImage",
+    "Renderer",
+    "Sink",
+    "VisibilityChange",
+    "Vitals",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A store and a queue that belong together, opened and checked; ``bucket`` is the default one."""
+
+    store: ObjectStore
+    queue: JobQueue
+    bucket: str
+    dead_letters: DeadLetters | None
+    """None when the queue has no dead-letter queue."""
+
+
+class Clock(Protocol):
+    """Time, for everything in which it matters; sleeping is the event loop's."""
+
+    def monotonic(self) -> float:
+        """Seconds that only ever go forward, also while the machine sleeps."""
+        ...
+
+    def wall(self) -> float:
+        """POSIX seconds."""
+        ...
+
+
+class Vitals(Protocol):
+    """How the process is, for the health endpoints. Each answer is None when all is well, else the reason."""
+
+    def not_alive(self) -> str | None:
+        """Say which loop has stopped making progress; restarting the process would help."""
+        ...
+
+    def not_ready(self) -> str | None:
+        """Say why no requests should come here now: starting, draining, or the queue cannot be read."""
+        ...
+
+    def stopping(self) -> bool:
+        """Say whether the process is on its way out, so that clients should not keep their connections."""
+        ...

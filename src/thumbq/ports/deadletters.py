@@ -1,0 +1,74 @@
+"""The port to dead letters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.ports.queueing import EntryResult, VisibilityChange
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A dead letter as one look at it showed it; looking is receiving, so ``receipt`` holds it for a while."""
+
+    id: str
+    receipt: str
+    body: str
+    note: str | None
+    """The attribute ``thumbq`` (JSON, see core.deadletter), None when the queue itself moved the message here."""
+    sent_at: float
+    """POSIX seconds of when it was first sent: by its sender if the queue moved it, by thumbq if thumbq buried it."""
+    receive_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveProgress:
+    """How far a move of all dead letters has come; ``failed`` says why it has ended early."""
+
+    moved: int
+    ended: bool
+    failed: str | None = None
+
+
+class DeadLetters(Protocol):
+    """The dead-letter queue of a JobQueue. Errors and batches as there."""
+
+    @property
+    def max_bytes(self) -> int:
+        """How many bytes a message may have, attributes with their names and types included."""
+        ...
+
+    async def send(self, body: str, note: str) -> None:
+        """Put a copy of a message here with ``note`` (JSON) as its attribute ``thumbq``."""
+        ...
+
+    async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:
+        """Look at up to ``max_messages`` (1 to 10); others do not see them for ``visibility_timeout_s``."""
+        ...
+
+    async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
+        """Change how long dead letters stay hidden; 0 gives them back."""
+        ...
+
+    async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
+        """Remove dead letters for good."""
+        ...
+
+    async def purge(self) -> None:
+        """Remove all dead letters for good."""
+        ...
+
+    async def start_move(self, *, rate: int | None) -> str | None:
+        """Have the server move all dead letters to the queue, ``rate`` a second; returns the move's handle.
+
+        Returns None when this server does not do that.
+        """
+        ...
+
+    async def move_progress(self, handle: str) -> MoveProgress:
+        """Say how far a move has come."""
+        ...

@@ -1,0 +1,117 @@
+"""The port to messages: SQS, or a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+MAX_LEASE_S: Final = 43_200
+"""How long one receive can hold a message (Amazon SQS Developer Guide, "Visibility timeout")."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """A message as one receive handed it out. ``receipt`` is the handle of this receive."""
+
+    id: str
+    receipt: str
+    body: str
+    receive_count: int
+    sent_at: float
+    """POSIX seconds."""
+    trace: str | None = None
+    """The trace that the sender belongs to, as AWS X-Ray writes it in the system attribute ``AWSTraceHeader``."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisibilityChange:
+    """Hide a received message for ``timeout_s`` seconds from now (0: visible at once)."""
+
+    receipt: str
+    timeout_s: int
+
+
+class EntryResult(Enum):
+    """What became of one entry of a batch."""
+
+    OK = auto()
+    LOST = auto()
+    """The receipt no longer holds the message: somebody else may have it."""
+    CAPPED = auto()
+    """The time-out would go past the 12 hours that one receive can last."""
+    RETRY = auto()
+    """Throttled or a fault of the server: nothing is known; try again while the lease lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What a queue says of itself. Times are seconds; a retention of None is for ever.
+
+    ``max_receive_count`` and ``dead_letter_retention_s`` are None when the queue has no redrive policy.
+    """
+
+    name: str
+    visibility_timeout_s: int
+    retention_s: int | None
+    max_receive_count: int | None
+    dead_letter_retention_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How many messages there are (exact on the local backend, approximate on SQS)."""
+
+    visible: int
+    in_flight: int
+    delayed: int
+    dead: int
+
+
+class JobQueue(Protocol):
+    """A queue with visibility time-outs, receive counts and dead letters.
+
+    Every method raises BackendUnavailable when the queue cannot answer and AccessDenied when it will not.
+    Batches have at most 10 entries, and results stand in the order of the entries.
+    """
+
+    async def send(self, body: str) -> str:
+        """Put a message into the queue, durably, and return its id.
+
+        Raises SendRefused when the message is certainly not in the queue, BackendUnavailable when it may be.
+        """
+        ...
+
+    async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
+        """Take up to ``max_messages`` (1 to 10), waiting up to ``wait_s`` for the first one.
+
+        The call must not be cancelled, since what it brought would stay hidden: call ``wind_up`` and let it return.
+        """
+        ...
+
+    def wind_up(self) -> None:
+        """Ask open and later receives to return as soon as they can without losing a message.
+
+        The local queue returns at once. SQS has no such request: its long poll ends in its own time.
+        """
+        ...
+
+    async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
+        """Change how long received messages stay hidden."""
+        ...
+
+    async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
+        """Remove received messages for good."""
+        ...
+
+    async def facts(self) -> QueueFacts:
+        """Return the queue's own settings."""
+        ...
+
+    async def counts(self) -> QueueCounts:
+        """Return how many messages wait, are in flight, are delayed, and are dead."""
+        ...

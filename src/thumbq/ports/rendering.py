@@ -1,0 +1,58 @@
+"""The port to the processes that render."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from thumbq.ports.storage import Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from thumbq.core.preset import Preset
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedImage:
+    """One rendition, still in memory."""
+
+    preset: str
+    body: bytes
+    width: int
+    height: int
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What a render gives: facts of the original (upright size in pixels) and the renditions."""
+
+    format: str
+    width: int
+    height: int
+    images: tuple[RenderedImage, ...]
+
+
+class RenderSource(Sink, Protocol):
+    """Where the bytes of one original are gathered for the render."""
+
+
+class Renderer(Protocol):
+    """Makes renditions in a process of its own that can be killed."""
+
+    def source(self) -> AbstractContextManager[RenderSource]:
+        """Open a place for one original's bytes; leaving it frees them."""
+        ...
+
+    async def render(
+        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], None] = lambda: None
+    ) -> Rendered:
+        """Render what was written to ``source`` (which this Renderer opened).
+
+        ``on_start`` is called when the render has got a child; until then the job has cost nothing but the wait.
+        Raises RenderRefused when the image is not one to render, RenderKilled when its child died or ran out of
+        time. Cancelling the call kills the child. Other renders are not affected by any of this.
+        """
+        ...
