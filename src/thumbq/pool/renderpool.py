@@ -75,7 +75,9 @@ class RenderPool:
         """Open a memory file for one original's bytes; leaving it frees them."""
         return open_spool()
 
-    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
+    async def render(
+        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], None] = lambda: None
+    ) -> Rendered:
         """Render what was written to ``source``; see ports.Renderer. Waits, first come first served, for a child."""
         if not isinstance(source, Spool):
             raise TypeError("this source was not opened by this pool")
@@ -83,16 +85,19 @@ class RenderPool:
             slot = self._free.pop()
             try:
                 with open_spool() as output:
-                    reply = await self._run(slot, source, output, presets)
+                    reply = await self._run(slot, source, output, presets, on_start)
                     return _collect(reply, output)
             finally:
                 self._free.append(slot)
 
-    async def _run(self, slot: Slot, source: Spool, output: Spool, presets: Sequence[Preset]) -> child.Done:
+    async def _run(
+        self, slot: Slot, source: Spool, output: Spool, presets: Sequence[Preset], on_start: Callable[[], None]
+    ) -> child.Done:
         """Have the slot's child do a job, and replace the child unless it can go on."""
         reply: child.Done | Refusal | child.Failed | None = None
         try:
             process = await self._ready(slot)
+            on_start()
             running = process.submit(self._render, source, output, presets, self._timeout_s)
             with anyio.move_on_after(self._timeout_s):
                 reply = await _outcome(running)
