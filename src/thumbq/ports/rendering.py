@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from thumbq.ports.storage import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractContextManager
 
     from thumbq.core.preset import Preset
@@ -47,11 +47,12 @@ class Renderer(Protocol):
         ...
 
     async def render(
-        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], None] = lambda: None
+        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], Awaitable[None]] | None = None
     ) -> Rendered:
         """Render what was written to ``source`` (which this Renderer opened).
 
-        ``on_start`` is called when the render has got a child; until then the job has cost nothing but the wait.
+        ``on_start`` is awaited when the render has got a child, before the child gets the job; what it raises is
+        raised here, and the child has seen nothing of the job.
         Raises RenderRefused when the image is not one to render, RenderKilled when its child died or ran out of
         time. Cancelling the call kills the child. Other renders are not affected by any of this.
         """
