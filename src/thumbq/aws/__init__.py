@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from thumbq.aws.check import checked
+from thumbq.aws.deadletters import SqsDeadLetters
 from thumbq.aws.jobqueue import SqsQueue
 from thumbq.aws.provision import Step, provision
 from thumbq.aws.session import open_clients
@@ -14,6 +15,9 @@ from thumbq.ports import Backend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from thumbq.aws.addresses import QueueAddress
+    from thumbq.aws.session import Clients
 
 __all__ = ["Step", "open_aws", "provision"]
 
@@ -27,4 +31,11 @@ async def open_aws(*, bucket: str, queue: str, connections: int = 50, wait_time_
     """
     async with open_clients(connections=connections, wait_time_s=wait_time_s) as clients:
         address = await checked(clients, bucket=bucket, queue=queue)
-        yield Backend(S3Store(clients.s3), SqsQueue(clients.control, clients.polling, address), bucket)
+        yield assembled(clients, address, bucket)
+
+
+def assembled(clients: Clients, address: QueueAddress, bucket: str) -> Backend:
+    """Put clients and addresses behind the ports."""
+    queue = SqsQueue(clients.control, clients.polling, address)
+    dead_letters = SqsDeadLetters(clients.control, clients.polling, address) if address.dead else None
+    return Backend(S3Store(clients.s3), queue, bucket, dead_letters)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from thumbq.aws.addresses import DeadLetterAddress, QueueAddress, retention_s
 from thumbq.aws.errors import FOREIGN
 from thumbq.aws.explain import bucket_problem, queue_problem
-from thumbq.aws.jobqueue import DeadLetters, QueueAddress
+from thumbq.core.message import MAX_BODY_BYTES
 from thumbq.errors import Problem, SetupError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 QUEUE_URL: Final = re.compile(r"https?://\S+/(?P<name>[^/\s]+)")
 _CHECK_S: Final = 20
-_MESSAGE_BYTES: Final = 1 << 20
 _FIFO_FIX: Final = "name a standard queue; `thumbq setup` makes one"
 
 
@@ -55,41 +55,50 @@ async def _find_queue(sqs: SQSClient, queue: str, problems: list[Problem]) -> Qu
         problems.append(Problem(f"queue {queue} is a FIFO queue", _FIFO_FIX))
         return None
     where = {"url": queue} if QUEUE_URL.fullmatch(queue) else {"QueueName": queue}
-    found = await _look(sqs, f"queue {queue}", problems, "RedrivePolicy", **where)
+    found = await _look(sqs, f"queue {queue}", problems, ["QueueArn", "RedrivePolicy"], **where)
     if found is None:
         return None
-    url, policy = found[0], json.loads(found[1] or "{}")
-    if "deadLetterTargetArn" not in policy:
-        return QueueAddress(url, None)
-    account, name = policy["deadLetterTargetArn"].split(":")[-2:]
-    found = await _look(
-        sqs,
-        f"dead-letter queue {name}",
-        problems,
-        "MaximumMessageSize",
-        QueueName=name,
-        QueueOwnerAWSAccountId=account,
+    url, attributes = found
+    policy = json.loads(attributes.get("RedrivePolicy") or "{}")
+    target = policy.get("deadLetterTargetArn")
+    dead = await _find_dead_letters(sqs, target, problems) if target else None
+    return QueueAddress(url, attributes["QueueArn"], dead)
+
+
+async def _find_dead_letters(sqs: SQSClient, arn: str, problems: list[Problem]) -> DeadLetterAddress | None:
+    account, name = arn.split(":")[-2:]
+    where = {"QueueName": name, "QueueOwnerAWSAccountId": account}
+    wanted: list[QueueAttributeNameType] = ["MaximumMessageSize", "MessageRetentionPeriod"]
+    found = await _look(sqs, f"dead-letter queue {name}", problems, wanted, **where)
+    if found is None:
+        return None
+    url, attributes = found
+    return DeadLetterAddress(
+        url,
+        arn,
+        max_bytes=int(attributes.get("MaximumMessageSize", MAX_BODY_BYTES)),
+        retention_s=retention_s(attributes),
     )
-    return QueueAddress(url, DeadLetters(found[0], int(found[1] or _MESSAGE_BYTES)) if found else None)
 
 
 async def _look(
     sqs: SQSClient,
     subject: str,
     problems: list[Problem],
-    attribute: QueueAttributeNameType,
+    wanted: list[QueueAttributeNameType],
     *,
     url: str = "",
     **where: Any,
-) -> tuple[str, str | None] | None:
-    """Return a queue's URL and one of its attributes, or None with a problem more."""
+) -> tuple[str, dict[str, str]] | None:
+    """Return a queue's URL and some of its attributes, or None with a problem more."""
     action = "sqs:GetQueueUrl"
     try:
         with anyio.fail_after(_CHECK_S):
             url = url or (await sqs.get_queue_url(**where))["QueueUrl"]
             action = "sqs:GetQueueAttributes"
-            answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[attribute])
+            answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)
     except FOREIGN as error:
         problems.append(queue_problem(error, subject, action, sqs.meta.endpoint_url))
         return None
-    return url, answer.get("Attributes", {}).get(attribute)
+    attributes: Any = answer.get("Attributes", {})
+    return url, dict(attributes)

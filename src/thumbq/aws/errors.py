@@ -74,6 +74,7 @@ _CODES: Final = {
         "OperationAborted",
         "OverLimit",
         "PriorRequestNotComplete",
+        "PurgeQueueInProgress",
         "QueueDeletedRecently",
         "RequestLimitExceeded",
         "RequestThrottled",
@@ -117,6 +118,16 @@ _LOST_TEXTS: Final = (
     "receipt handle has expired",
 )
 _CAPPED_CODES: Final = {"InvalidParameterValue", "InvalidParameterValueException"}
+
+_NOT_OFFERED_CODES: Final = {
+    "500",  # an answer without an error's name: moto fell over an operation that it does not have
+    "501",
+    "InvalidAction",
+    "NotImplemented",
+    "UnknownOperation",
+    "UnknownOperationException",
+    "UnsupportedOperation",
+}
 
 
 def kind_of(error: BaseException) -> Kind:
@@ -188,6 +199,11 @@ def _surely_refused(error: BaseException) -> bool:
         and kind_of(error) is not Kind.BUSY
         and error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) == 0
     )
+
+
+def not_offered(error: BackendError) -> bool:
+    """Say whether the server does not have an operation, or not for this queue; busy and gone servers may have it."""
+    return isinstance(error.__cause__, ClientError) and bool(codes(error.__cause__) & _NOT_OFFERED_CODES)
 
 
 def is_conflict(error: BaseException | None) -> bool:

@@ -11,10 +11,10 @@ import anyio
 
 from thumbq.aws.errors import is_conflict, translated
 from thumbq.errors import BackendUnavailable, ObjectExists, ObjectMissing, ObjectTooLarge
-from thumbq.ports import ObjectInfo
+from thumbq.ports import ListedObject, ObjectInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_s3.type_defs import HeadObjectOutputTypeDef
@@ -106,7 +106,8 @@ class S3Store:
                 taken += len(piece)
                 if taken <= max_bytes:
                     sink.write(piece)
-        raise ObjectTooLarge(f"get {ref}: {max(size, taken)} bytes or more, at most {max_bytes} are taken")
+        size = max(size, taken)
+        raise ObjectTooLarge(f"get {ref}: {size} bytes or more, at most {max_bytes} are taken", size)
 
     async def head(self, ref: ObjectRef) -> ObjectInfo:
         """Return what S3 knows of an object."""
@@ -124,6 +125,22 @@ class S3Store:
         except ObjectMissing:
             return
 
+    async def list(self, bucket: str, *, prefix: str, after: str = "", limit: int = 1000) -> Sequence[ListedObject]:
+        """Ask for one page, and for the next while a page has no keys though more follow."""
+        request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": limit}
+        if after:
+            request["StartAfter"] = after
+        try:
+            while True:
+                with translated(f"list {bucket}/{prefix}", within_s=_ANSWER_S):
+                    answer = await self._client.list_objects_v2(**request)
+                found = [_listed(entry) for entry in answer.get("Contents", [])]
+                if found or not answer.get("IsTruncated"):
+                    return found
+                request["ContinuationToken"] = answer["NextContinuationToken"]
+        except ObjectMissing as error:
+            raise BackendUnavailable(f"list {bucket}/{prefix}: there is no such bucket") from error
+
 
 class _Body(bytearray):
     """A Sink in memory."""
@@ -140,3 +157,7 @@ def _info(answer: Any) -> ObjectInfo:
         content_type=answer.get("ContentType", "application/octet-stream"),
         metadata={name: value for name, value in answer.get("Metadata", {}).items() if name != _PUT_MARK},
     )
+
+
+def _listed(entry: Any) -> ListedObject:
+    return ListedObject(entry["Key"], entry["Size"], entry["LastModified"].timestamp())

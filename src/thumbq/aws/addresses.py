@@ -1,0 +1,52 @@
+"""Where a queue and its dead-letter queue are, and what of them was read once, at the start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterAddress:
+    """A dead-letter queue, the most bytes that one of its messages can have, and how long it keeps them.
+
+    ``retention_s`` is None when the server does not say: some emulators keep messages for ever.
+    """
+
+    url: str
+    arn: str
+    max_bytes: int
+    retention_s: int | None
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return name_of(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueAddress:
+    """A queue that was found, and where its dead letters go."""
+
+    url: str
+    arn: str
+    dead: DeadLetterAddress | None
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return name_of(self.url)
+
+
+def name_of(url: str) -> str:
+    """Return a queue's name, the last part of its URL."""
+    return url.rstrip("/").rpartition("/")[2]
+
+
+def retention_s(attributes: Mapping[str, str]) -> int | None:
+    """Read among a queue's attributes how many seconds it keeps messages."""
+    value = attributes.get("MessageRetentionPeriod")
+    return None if value is None else int(value)

@@ -1,0 +1,66 @@
+"""Batches of SQS: one request for up to ten messages of a queue, a result for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from thumbq.aws.addresses import name_of
+from thumbq.aws.errors import batch_result, entry_result, translated
+from thumbq.errors import BackendError
+from thumbq.ports import MAX_LEASE_S, EntryResult
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from types_aiobotocore_sqs.client import SQSClient
+
+    from thumbq.ports import VisibilityChange
+
+_ANSWER_S: Final = 5
+
+
+async def extend(sqs: SQSClient, url: str, changes: Sequence[VisibilityChange]) -> list[EntryResult]:
+    """Change how long messages stay hidden, within five seconds. More than 12 hours are not even sent."""
+    entries = [
+        {"ReceiptHandle": change.receipt, "VisibilityTimeout": change.timeout_s}
+        for change in changes
+        if change.timeout_s <= MAX_LEASE_S
+    ]
+    answered = iter(await _batch("extend", sqs.change_message_visibility_batch, url, entries))
+    return [next(answered) if change.timeout_s <= MAX_LEASE_S else EntryResult.CAPPED for change in changes]
+
+
+async def delete(sqs: SQSClient, url: str, receipts: Sequence[str]) -> list[EntryResult]:
+    """Delete messages, within five seconds."""
+    entries = [{"ReceiptHandle": receipt} for receipt in receipts]
+    return await _batch("delete", sqs.delete_message_batch, url, entries)
+
+
+async def _batch(
+    action: str, request: Callable[..., Awaitable[Any]], url: str, entries: list[dict[str, Any]]
+) -> list[EntryResult]:
+    if not entries:
+        return []
+    # The id is the position: one message can be in a batch twice, under two receipts.
+    numbered = [{"Id": str(position), **entry} for position, entry in enumerate(entries)]
+    try:
+        with translated(f"{action} on {name_of(url)}", within_s=_ANSWER_S):
+            answer = await request(QueueUrl=url, Entries=numbered)
+    except BackendError as error:
+        result = batch_result(error)
+        if result is EntryResult.RETRY:
+            raise
+        if len(entries) == 1:
+            return [result]
+        # One bad entry must not cost the others their leases.
+        return [(await _batch(action, request, url, [entry]))[0] for entry in entries]
+    return _results(answer, len(entries))
+
+
+def _results(answer: Any, size: int) -> list[EntryResult]:
+    results = [EntryResult.RETRY] * size
+    for entry in answer.get("Successful", []):
+        results[int(entry["Id"])] = EntryResult.OK
+    for entry in answer.get("Failed", []):
+        results[int(entry["Id"])] = entry_result({entry["Code"]}, entry.get("Message", ""))
+    return results

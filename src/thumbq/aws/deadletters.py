@@ -1,0 +1,137 @@
+"""DeadLetters on SQS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from thumbq.aws import batches
+from thumbq.aws.errors import not_offered, translated, translated_send
+from thumbq.core import message
+from thumbq.core.deadletter import ATTRIBUTE
+from thumbq.errors import BackendError
+from thumbq.ports import DeadLetter, MoveProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from types_aiobotocore_sqs.client import SQSClient
+
+    from thumbq.aws.addresses import QueueAddress
+    from thumbq.ports import EntryResult, VisibilityChange
+
+_SEND_S: Final = 10
+_ANSWER_S: Final = 30
+_POLL_SLACK_S: Final = 15
+_TASKS: Final = 10
+_MOVING: Final = {"RUNNING", "CANCELLING"}
+
+
+class SqsDeadLetters:
+    """A queue's dead-letter queue on SQS; ``polling`` is for receives only, which it sends once."""
+
+    def __init__(self, control: SQSClient, polling: SQSClient, address: QueueAddress) -> None:
+        """Take the address of a queue that has a dead-letter queue."""
+        assert address.dead is not None
+        self._control = control
+        self._polling = polling
+        self._dead = address.dead
+        self._queue_arn = address.arn
+
+    @property
+    def max_bytes(self) -> int:
+        """How many bytes the queue takes in one message, as it said at the start."""
+        return self._dead.max_bytes
+
+    async def send(self, body: str, note: str) -> None:
+        """Send a message with its note, as they are."""
+        message.check_sendable(body)
+        with translated_send(f"send to {self._dead.name}", within_s=_SEND_S):
+            await self._control.send_message(
+                QueueUrl=self._dead.url,
+                MessageBody=body,
+                MessageAttributes={ATTRIBUTE: {"DataType": "String", "StringValue": note}},
+            )
+
+    async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:
+        """Receive once, without a retry: a request whose answer is lost hides what it brought."""
+        with translated(f"receive from {self._dead.name}", within_s=wait_s + _POLL_SLACK_S):
+            answer = await self._polling.receive_message(
+                QueueUrl=self._dead.url,
+                MaxNumberOfMessages=max_messages,
+                WaitTimeSeconds=wait_s,
+                VisibilityTimeout=visibility_timeout_s,
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+                MessageAttributeNames=[ATTRIBUTE],
+            )
+        return [_dead_letter(entry) for entry in answer.get("Messages", [])]
+
+    async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
+        """Change how long dead letters stay hidden; 0 gives them back."""
+        return await batches.extend(self._control, self._dead.url, changes)
+
+    async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
+        """Delete dead letters."""
+        return await batches.delete(self._control, self._dead.url, receipts)
+
+    async def purge(self) -> None:
+        """Remove all dead letters; SQS takes up to a minute for it, and refuses to be asked twice within one."""
+        with translated(f"purge {self._dead.name}", within_s=_ANSWER_S):
+            await self._control.purge_queue(QueueUrl=self._dead.url)
+
+    async def start_move(self, *, rate: int | None) -> str | None:
+        """Start a message move task back to the queue.
+
+        Returns None where the server has no such tasks, or none for this dead-letter queue.
+        """
+        limit: dict[str, Any] = {} if rate is None else {"MaxNumberOfMessagesPerSecond": rate}
+        try:
+            last = max((_started_at(task) for task in await self._moves()), default=0)
+            with translated(f"move all of {self._dead.name}", within_s=_ANSWER_S):
+                answer = await self._control.start_message_move_task(
+                    SourceArn=self._dead.arn, DestinationArn=self._queue_arn, **limit
+                )
+        except BackendError as error:
+            if not_offered(error):
+                return None
+            raise
+        # SQS lists the handle of a task only while it runs; one that has ended is known by being younger than ``last``.
+        return f"{last}:{answer['TaskHandle']}"
+
+    async def move_progress(self, handle: str) -> MoveProgress:
+        """Look the task up among the last ten of this dead-letter queue."""
+        last, _, task_handle = handle.partition(":")
+        candidates = [
+            task
+            for task in await self._moves()
+            if task.get("TaskHandle", task_handle) == task_handle and _started_at(task) > int(last)
+        ]
+        if not candidates:
+            return MoveProgress(moved=0, ended=False)  # SQS does not list it yet
+        task = max(candidates, key=_started_at)
+        status = task["Status"]
+        return MoveProgress(
+            moved=task.get("ApproximateNumberOfMessagesMoved", 0),
+            ended=status not in _MOVING,
+            failed=None if status in _MOVING | {"COMPLETED"} else task.get("FailureReason") or status.lower(),
+        )
+
+    async def _moves(self) -> Sequence[Any]:
+        with translated(f"look at the moves of {self._dead.name}", within_s=_ANSWER_S):
+            answer = await self._control.list_message_move_tasks(SourceArn=self._dead.arn, MaxResults=_TASKS)
+        return answer.get("Results", [])
+
+
+def _started_at(task: Any) -> int:
+    return int(task.get("StartedTimestamp", 0))
+
+
+def _dead_letter(entry: Any) -> DeadLetter:
+    attributes = entry["Attributes"]
+    return DeadLetter(
+        id=entry["MessageId"],
+        receipt=entry["ReceiptHandle"],
+        body=entry["Body"],
+        note=entry.get("MessageAttributes", {}).get(ATTRIBUTE, {}).get("StringValue"),
+        sent_at=int(attributes["SentTimestamp"]) / 1000,
+        receive_count=int(attributes["ApproximateReceiveCount"]),
+    )
