@@ -20,7 +20,7 @@ from thumbq.pool.slot import Slot
 from thumbq.pool.spool import Spool, open_spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
     from types import TracebackType
@@ -76,7 +76,7 @@ class RenderPool:
         return open_spool()
 
     async def render(
-        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], None] = lambda: None
+        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], Awaitable[None]] | None = None
     ) -> Rendered:
         """Render what was written to ``source``; see ports.Renderer. Waits, first come first served, for a child."""
         if not isinstance(source, Spool):
@@ -91,13 +91,19 @@ class RenderPool:
                 self._free.append(slot)
 
     async def _run(
-        self, slot: Slot, source: Spool, output: Spool, presets: Sequence[Preset], on_start: Callable[[], None]
+        self,
+        slot: Slot,
+        source: Spool,
+        output: Spool,
+        presets: Sequence[Preset],
+        on_start: Callable[[], Awaitable[None]] | None,
     ) -> child.Done:
         """Have the slot's child do a job, and replace the child unless it can go on."""
         reply: child.Done | Refusal | child.Failed | None = None
         try:
             process = await self._ready(slot)
-            on_start()
+            if on_start is not None:
+                await on_start()
             running = process.submit(self._render, source, output, presets, self._timeout_s)
             with anyio.move_on_after(self._timeout_s):
                 reply = await _outcome(running)
