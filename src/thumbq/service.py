@@ -17,8 +17,8 @@ from thumbq.process import Stop, SystemClock
 from thumbq.web.app import create_app
 from thumbq.web.server import HttpServer
 from thumbq.web.services import UploadLimits, WebServices
-from thumbq.worker.consumer import Consumer
-from thumbq.worker.job import JobRunner
+from thumbq.worker import Consumer, make_consumer
+from thumbq.worker.advice import queue_advice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -159,22 +159,18 @@ class Service:
     async def _make_consumer(self, pool: RenderPool) -> Consumer:
         settings = self._settings
         facts = await self._backend.queue.facts()
-        jobs = JobRunner(
+        advice = queue_advice(
+            facts, visibility_timeout_s=settings.visibility_timeout_s, beat_interval_s=settings.beat_interval_s
+        )
+        for problem in advice:
+            log.warning("service.advice", problem=problem.what, fix=problem.fix)
+        return make_consumer(
             backend=self._backend,
             renderer=pool,
             settings=settings,
+            facts=facts,
             clock=self._clock,
             random=self._random,
-            max_receive_count=facts.max_receive_count,
-        )
-        return Consumer(
-            queue=self._backend.queue,
-            jobs=jobs,
-            clock=self._clock,
-            random=self._random,
-            concurrency=settings.jobs_in_flight,
-            wait_time_s=settings.wait_time_s,
-            visibility_timeout_s=settings.visibility_timeout_s,
         )
 
     def _make_app(self) -> Application:

@@ -12,6 +12,10 @@ MAX_KEY_BYTES: Final = 1024
 
 UPLOADS_PREFIX: Final = "uploads/"
 MANIFESTS_PREFIX: Final = "manifests/"
+ATTEMPTS_PREFIX: Final = "attempts/"
+FAILED_MESSAGES_PREFIX: Final = "failed-messages/"
+OWN_PREFIXES: Final = (MANIFESTS_PREFIX, ATTEMPTS_PREFIX, FAILED_MESSAGES_PREFIX)
+"""Where thumbq keeps its records: a key here is never a source."""
 
 # Crockford's base32 in lower case keeps the order of the numbers in the order of the characters.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -50,6 +54,16 @@ def upload_id(source_key: str) -> str | None:
 def manifest_key(source_key: str) -> str:
     """Return the key of the manifest of an original."""
     return shortened(f"{MANIFESTS_PREFIX}{source_key}.json")
+
+
+def attempt_key(message_id: str) -> str:
+    """Return the key of the attempt record of a message."""
+    return f"{ATTEMPTS_PREFIX}{message_id}.json"
+
+
+def failed_message_key(message_id: str) -> str:
+    """Return the key of the record of a message that failed and is no job, or whose body is kept whole."""
+    return f"{FAILED_MESSAGES_PREFIX}{message_id}.json"
 
 
 def rendition_key(template: str, *, preset: str, source_key: str, extension: str) -> str:

@@ -51,7 +51,7 @@ class Preset(BaseModel):
             raise ValueError("give width, height or both (pixels)")
         if self.fit == "fill" and (self.width is None or self.height is None):
             raise ValueError('fit = "fill" stretches to an exact size: give width and height')
-        reserved = (keys.MANIFESTS_PREFIX, keys.UPLOADS_PREFIX)
+        reserved = (*keys.OWN_PREFIXES, keys.UPLOADS_PREFIX)
         if self.output_prefix.startswith(reserved):
             raise ValueError(
                 f"key template {self.key!r} writes under {self.output_prefix}, which thumbq keeps for itself"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "THUMBQ_"
 MIB: Final = 1 << 20
 
+_AHEAD: Final = 12
 _ANY_SOURCE: Final = "uploads/a source.jpg"
 
 
@@ -77,13 +78,19 @@ class Settings(BaseSettings):
         default_factory=_usable_cpus, ge=1, le=256, description="Render processes; by default one per usable CPU."
     )
     concurrency: int | None = Field(
-        default=None, ge=1, le=1_000, description="Jobs in flight; by default `PROCESSES` + 4, to hide S3's latency."
+        default=None,
+        ge=1,
+        le=1_000,
+        description="Jobs in flight; by default `PROCESSES` + 12, so that one request brings ten.",
     )
     visibility_timeout_s: int = Field(
         default=30,
         ge=4,
         le=MAX_LEASE_S,
         description="How long a message stays hidden without a heartbeat; at most 12 h.",
+    )
+    heartbeat_s: int | None = Field(
+        default=None, ge=1, description="Time between heartbeats; by default a third of the visibility time-out."
     )
     wait_time_s: int = Field(default=20, ge=0, le=20, description="Long poll; SQS allows at most 20 s.")
     shutdown_deadline_s: int = Field(default=30, ge=3, description="From SIGTERM to the exit, at the most.")
@@ -95,9 +102,16 @@ class Settings(BaseSettings):
         description="Upload requests at once; one more is answered 503. Each may hold one file in memory.",
     )
     max_source_bytes: int = Field(default=200 * MIB, ge=1, description="Largest original that a job fetches.")
+    max_in_flight_bytes: int = Field(
+        default=512 * MIB, ge=32 * MIB, description="Originals in memory at once, together; a larger one goes alone."
+    )
     render_timeout_s: Seconds = Field(default=60, description="Wall-clock and CPU time of one render.")
     render_memory_bytes: int = Field(
         default=1024 * MIB, ge=128 * MIB, description="Memory that one render process may allocate."
+    )
+    render_max_jobs: int = Field(default=1000, ge=1, description="Jobs after which a render process is replaced.")
+    render_max_growth_bytes: int = Field(
+        default=256 * MIB, ge=16 * MIB, description="Growth of a render process after which it is replaced."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level to log.")
     presets: dict[str, Preset] = Field(
@@ -158,6 +172,14 @@ class Settings(BaseSettings):
         elif bool(self.bucket) != bool(self.queue):
             missing = "THUMBQ_QUEUE" if self.bucket else "THUMBQ_BUCKET"
             yield _fault(*both, what=f"{missing} is missing: S3 and SQS need both a bucket and a queue", fix="set it")
+        if self.heartbeat_s is not None and self.heartbeat_s >= self.visibility_timeout_s:
+            yield _fault(
+                "heartbeat_s",
+                "visibility_timeout_s",
+                what=f"a heartbeat every {self.heartbeat_s} s comes too late for a visibility time-out of "
+                f"{self.visibility_timeout_s} s",
+                fix="lower THUMBQ_HEARTBEAT_S to a third of THUMBQ_VISIBILITY_TIMEOUT_S, or unset it",
+            )
         if self.bucket and self.wait_time_s > self.shutdown_deadline_s - 2:
             yield _fault(
                 "bucket",
@@ -187,11 +209,16 @@ class Settings(BaseSettings):
     @property
     def jobs_in_flight(self) -> int:
         """How many jobs a replica works on at once."""
-        return self.concurrency or self.processes + 4
+        return self.concurrency or self.processes + _AHEAD
+
+    @property
+    def beat_interval_s(self) -> float:
+        """How long after a receive or a beat the next beat is due."""
+        return self.heartbeat_s or self.visibility_timeout_s / 3
 
     def is_output(self, key: str) -> bool:
         """Whether a key lies where thumbq writes: it is then never a source, or events would start a loop."""
-        return key.startswith((keys.MANIFESTS_PREFIX, *(preset.output_prefix for preset in self.presets.values())))
+        return key.startswith((*keys.OWN_PREFIXES, *(preset.output_prefix for preset in self.presets.values())))
 
     def presets_for(self, source_key: str) -> tuple[Preset, ...]:
         """Return the presets that the routes give an original; without a matching route that is ``thumbnail``."""

@@ -1,1 +1,87 @@
-"""The consumer: from a received message to its disposition."""
+"""The worker: from messages to dispositions. ``make_consumer`` puts its parts together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thumbq.worker.acks import Acks
+from thumbq.worker.consumer import Consumer
+from thumbq.worker.disposition import Burial, Disposer
+from thumbq.worker.health import QueueHealth, StoreHealth
+from thumbq.worker.job import JobRunner
+from thumbq.worker.lease import LeaseKeeper
+from thumbq.worker.making import Maker
+from thumbq.worker.outcome import Outcomes
+from thumbq.worker.receiving import Receiver
+from thumbq.worker.slots import Slots
+from thumbq.worker.suspects import Suspects
+from thumbq.worker.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from thumbq.ports import Backend, Clock, QueueFacts, Renderer
+    from thumbq.settings import Settings
+
+__all__ = ["Consumer", "make_consumer"]
+
+
+def make_consumer(
+    *, backend: Backend, renderer: Renderer, settings: Settings, facts: QueueFacts, clock: Clock, random: Random
+) -> Consumer:
+    """Return a consumer over a backend, ready to run; ``facts`` are the queue's own settings."""
+    queue, dead_letters = backend.queue, backend.dead_letters
+    slots = Slots(settings.jobs_in_flight)
+    health, store_health = QueueHealth(clock), StoreHealth(backend)
+    outcomes = Outcomes(backend=backend, settings=settings, clock=clock)
+    jobs = JobRunner(
+        backend=backend,
+        facts=facts,
+        maker=Maker(store=backend.store, renderer=renderer, settings=settings),
+        outcomes=outcomes,
+        suspects=Suspects(backend),
+        health=store_health,
+        settings=settings,
+        clock=clock,
+        random=random,
+    )
+    keeper = LeaseKeeper(
+        queue=queue,
+        clock=clock,
+        health=health,
+        visibility_timeout_s=settings.visibility_timeout_s,
+        beat_interval_s=settings.beat_interval_s,
+    )
+    acks = Acks(queue=queue, clock=clock, health=health, random=random)
+    burial = Burial(dead_letters, outcomes) if dead_letters is not None else None
+    receiver = Receiver(
+        queue=queue,
+        slots=slots,
+        queue_health=health,
+        store_health=store_health,
+        settings=settings,
+        clock=clock,
+        random=random,
+    )
+    sweeper = None
+    if dead_letters is not None and burial is not None:
+        sweeper = Sweeper(
+            dead_letters=dead_letters,
+            jobs=jobs,
+            burial=burial,
+            settings=settings,
+            random=random,
+            received=lambda: receiver.received,
+        )
+    return Consumer(
+        receiver=receiver,
+        slots=slots,
+        jobs=jobs,
+        keeper=keeper,
+        acks=acks,
+        disposer=Disposer(burial=burial, keeper=keeper, acks=acks, random=random),
+        sweeper=sweeper,
+        health=health,
+        clock=clock,
+        wait_time_s=settings.wait_time_s,
+    )

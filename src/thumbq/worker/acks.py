@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectSendStream
 
     from thumbq.ports import Clock, JobQueue
+    from thumbq.worker.health import QueueHealth
     from thumbq.worker.lease import Lease
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-LINGER_S: Final = 0.05
+LINGER_S: Final = 0.25
+"""How long a call waits for others to go along. The slot of its job is free by then, so it holds nothing up."""
+
 _RETRY_S: Final = 0.5
 
 T = TypeVar("T")
@@ -41,8 +44,9 @@ class _Entry(Generic[T]):
 class Batcher(Generic[T]):
     """Gathers single calls for a bounded moment into one call for up to 10 of them."""
 
-    def __init__(self, call: Callable[[Sequence[T]], Awaitable[Sequence[EntryResult]]]) -> None:
+    def __init__(self, call: Callable[[Sequence[T]], Awaitable[Sequence[EntryResult]]], health: QueueHealth) -> None:
         self._call = call
+        self._health = health
         self._entries: MemoryObjectSendStream[_Entry[T]]
         self._entries, self._waiting = anyio.create_memory_object_stream[_Entry[T]](math.inf)
 
@@ -85,8 +89,10 @@ class Batcher(Generic[T]):
         try:
             results = await self._call([entry.item for entry in batch])
         except BackendError as error:
+            self._health.failed()
             log.warning("ack.failed", entries=len(batch), error=str(error))
         else:
+            self._health.answered()
             for entry, result in zip(batch, results, strict=True):
                 entry.result = result
         finally:
@@ -97,11 +103,11 @@ class Batcher(Generic[T]):
 class Acks:
     """Deletes and releases messages whose leases are closing, and tries again while the lease lasts."""
 
-    def __init__(self, *, queue: JobQueue, clock: Clock, random: Random) -> None:
+    def __init__(self, *, queue: JobQueue, clock: Clock, health: QueueHealth, random: Random) -> None:
         self._clock = clock
         self._random = random
-        self._deletes: Batcher[str] = Batcher(queue.delete)
-        self._releases: Batcher[VisibilityChange] = Batcher(queue.extend)
+        self._deletes: Batcher[str] = Batcher(queue.delete, health)
+        self._releases: Batcher[VisibilityChange] = Batcher(queue.extend, health)
 
     async def run(self) -> None:
         """Send batches until cancelled."""

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import structlog
 
-from thumbq.core import retry
+from thumbq.core import deadletter, retry
+from thumbq.core.deadletter import Note
 from thumbq.core.retry import Abandon, Bury, Delete, Disposition, Release
 from thumbq.errors import BackendError
 
 if TYPE_CHECKING:
     from random import Random
 
-    from thumbq.ports import JobQueue
+    from thumbq.ports import DeadLetters, ReceivedMessage
     from thumbq.worker.acks import Acks
     from thumbq.worker.lease import Lease, LeaseKeeper
+    from thumbq.worker.outcome import Outcomes
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Burial:
+    """Copies failed messages to the dead letters, with their reasons."""
+
+    def __init__(self, dead_letters: DeadLetters, outcomes: Outcomes) -> None:
+        self._dead_letters = dead_letters
+        self._outcomes = outcomes
+
+    async def copy(self, message: ReceivedMessage, bury: Bury) -> None:
+        """Send the copy. A body that leaves no room for its note is kept whole in the store first, and cut."""
+        body, note = message.body, Note(bury.code, bury.text, message.id, message.receive_count, message.trace)
+        if not deadletter.fits(body, note, self._dead_letters.max_bytes):
+            await self._outcomes.keep_message(message, bury)
+            body, note = deadletter.cut(body, note, self._dead_letters.max_bytes)
+        await self._dead_letters.send(body, note.encode())
 
 
 class Disposer:
     """Carries out dispositions; each ends with the last call on the message's receipt."""
 
-    def __init__(self, *, queue: JobQueue, keeper: LeaseKeeper, acks: Acks, random: Random) -> None:
-        self._queue = queue
+    def __init__(self, *, burial: Burial | None, keeper: LeaseKeeper, acks: Acks, random: Random) -> None:
+        self._burial = burial
         self._keeper = keeper
         self._acks = acks
         self._random = random
@@ -44,18 +61,11 @@ class Disposer:
     async def _bury(self, lease: Lease, bury: Bury) -> Delete | Release:
         """Copy the message to the dead letters; the failed manifest is the record where there are none."""
         message = lease.message
-        note = json.dumps(
-            {
-                "code": bury.code,
-                "reason": bury.text[:2000],
-                "message_id": message.id,
-                "receive_count": message.receive_count,
-            }
-        )
         try:
-            copied = await self._queue.send_dead_letter(message.body, note)
+            if self._burial is not None:
+                await self._burial.copy(message, bury)
         except BackendError as error:
             log.warning("bury.failed", error=str(error))
             return Release(retry.backoff_s(message.receive_count, self._random.random()))
-        log.info("message.buried", code=bury.code, dead_letter=copied)
+        log.info("message.buried", code=bury.code, dead_letter=self._burial is not None)
         return Delete()

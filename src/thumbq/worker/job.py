@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
-from thumbq.core import keys, manifest, message, retry
-from thumbq.core.job import ObjectRef
+from thumbq.core import keys, message, retry
+from thumbq.core.attempt import MAX_KILLS
 from thumbq.errors import (
     BackendError,
     BackendUnavailable,
     BucketNotAllowed,
+    JobFailed,
     ObjectMissing,
-    ObjectTooLarge,
-    RenderRefused,
-    SourceMissing,
+    RenderKilled,
     ThumbqError,
     UnknownPreset,
 )
-from thumbq.worker.outcome import Attempt, Outcomes
+from thumbq.worker.outcome import Attempt
+from thumbq.worker.suspects import Suspicion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
     from thumbq.core.job import JobRequest
-    from thumbq.core.manifest import RenditionRecord
     from thumbq.core.preset import Preset
     from thumbq.core.retry import Bury, Delete, Release
-    from thumbq.ports import Backend, Clock, ObjectInfo, ReceivedMessage, RenderedImage, Renderer, Sink
+    from thumbq.ports import Backend, Clock, QueueFacts, ReceivedMessage
     from thumbq.settings import Settings
+    from thumbq.worker.health import StoreHealth
+    from thumbq.worker.making import Maker
+    from thumbq.worker.outcome import Outcomes
+    from thumbq.worker.suspects import Suspects
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Work:
+    """One receive of a message on its way through the worker. ``started``: its render has got a process."""
+
+    message: ReceivedMessage
+    started: bool = False
+    suspicion: Suspicion | None = None
+
+
+class AlreadyFailedError(JobFailed):
+    """The manifest says that this very message has failed; what is missing is its burial."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class JobRunner:
@@ -42,81 +63,125 @@ class JobRunner:
         self,
         *,
         backend: Backend,
-        renderer: Renderer,
+        facts: QueueFacts,
+        maker: Maker,
+        outcomes: Outcomes,
+        suspects: Suspects,
+        health: StoreHealth,
         settings: Settings,
         clock: Clock,
         random: Random,
-        max_receive_count: int | None,
     ) -> None:
         self._store = backend.store
-        self._outcomes = Outcomes(store=backend.store, settings=settings, clock=clock)
         self._bucket = backend.bucket
-        self._renderer = renderer
+        self._max_receive_count = facts.max_receive_count
+        self._maker = maker
+        self._outcomes = outcomes
+        self._suspects = suspects
+        self._health = health
         self._settings = settings
         self._clock = clock
         self._random = random
-        self._max_receive_count = max_receive_count
-        self.store_failures = 0
-        """Attempts in a row that ended because the store did not answer: an outage for everybody."""
 
-    async def attempt(self, received: ReceivedMessage) -> Delete | Release | Bury:
+    async def attempt(self, work: Work) -> Delete | Release | Bury:
         """Do the job of a message. Never raises for what goes wrong with it: that is the disposition's to say."""
         attempt: Attempt | None = None
+        disposition: Delete | Release | Bury
         try:
-            request = message.parse(received.body, default_bucket=self._bucket)
-            attempt = Attempt(received, request)
-            job_id = keys.upload_id(request.source.key) or request.source.key
-            structlog.contextvars.bind_contextvars(job_id=job_id)
-            await self._do(attempt)
+            attempt = self._parsed(work.message)
+            await self._do(attempt, work)
         except ThumbqError as error:
-            return await self._failed(error, received, attempt)
+            disposition = await self._failed(error, work, attempt)
         except Exception as error:  # a bug in one job must not cancel the others: it is logged whole
             log.exception("job.bug")
-            return await self._failed(error, received, attempt)
-        return retry.Delete()
+            disposition = await self._failed(error, work, attempt)
+        else:
+            disposition = retry.Delete()
+        await self._remember(work, disposition)
+        return disposition
 
-    async def store_answers(self) -> bool:
-        """Ask the store for something small; any answer will do."""
+    async def cut_off(self, work: Work) -> None:
+        """Clean up after an attempt that was cancelled while its lease still stands."""
+        if work.suspicion is not None:
+            await self._suspects.pause(work.suspicion)
+
+    async def moved(self, received: ReceivedMessage) -> Delete | Bury:
+        """Decide about a message that the queue itself has moved to the dead letters, and record its failure.
+
+        Raises BackendError when the store does not answer.
+        """
+        text = f"the queue moved the message after {received.receive_count} receives, none of which ended"
+        bury = retry.Bury("attempts-exhausted", text)
+        attempt: Attempt | None = None
         try:
-            await self._store.head(ObjectRef(self._bucket, keys.MANIFESTS_PREFIX))
-        except BackendUnavailable:
-            return False
-        except BackendError:
-            return True
-        return True
+            attempt = self._parsed(received)
+            if not self._is_ours(attempt.request):
+                return retry.Delete()
+            await self._look(attempt)
+            if await self._is_done(attempt):
+                return retry.Delete()
+        except JobFailed as error:
+            bury = retry.Bury(error.code, error.text)
+        await self._outcomes.write_failed(received, attempt, bury)
+        await self._suspects.forget(Suspicion(received))
+        return bury
 
     def is_last_receive(self, received: ReceivedMessage) -> bool:
         """Whether the redrive policy allows no further receive of this message."""
         return self._max_receive_count is not None and received.receive_count >= self._max_receive_count
 
-    async def _do(self, attempt: Attempt) -> None:
-        source = attempt.request.source
-        if source.bucket != self._bucket:
-            raise BucketNotAllowed(f"the message names the bucket {source.bucket!r}, which is not served here")
-        if self._settings.is_output(source.key):
+    def _parsed(self, received: ReceivedMessage) -> Attempt:
+        request = message.parse(received.body, default_bucket=self._bucket)
+        structlog.contextvars.bind_contextvars(job_id=keys.upload_id(request.source.key) or request.source.key)
+        return Attempt(received, request)
+
+    async def _do(self, attempt: Attempt, work: Work) -> None:
+        if not self._is_ours(attempt.request):
             log.info("job.ignored", reason="the key is one of thumbq's own outputs")
             return
-        await self._outcomes.read(attempt)
-        attempt.presets = self._presets(attempt.request)
+        await self._look(attempt)
         if await self._is_done(attempt):
             log.info("job.already_done")
         else:
-            await self._make(attempt)
-        self.store_failures = 0
+            await self._make(attempt, work)
+        self._health.answered()
 
-    async def _make(self, attempt: Attempt) -> None:
-        source = attempt.request.source
+    def _is_ours(self, request: JobRequest) -> bool:
+        """Whether there is something to do. Raises BucketNotAllowed."""
+        if request.source.bucket != self._bucket:
+            raise BucketNotAllowed(f"the message names the bucket {request.source.bucket!r}, which is not served here")
+        return not self._settings.is_output(request.source.key)
+
+    async def _look(self, attempt: Attempt) -> None:
+        """See what earlier attempts have left."""
+        await self._outcomes.read(attempt)
+        failed = attempt.previous.error if attempt.previous else None
+        if failed is not None and attempt.previous and attempt.previous.message_id == attempt.message.id:
+            raise AlreadyFailedError(failed.code, failed.message)
+        attempt.presets = self._presets(attempt.request)
+
+    async def _make(self, attempt: Attempt, work: Work) -> None:
         started = self._clock.monotonic()
-        with self._renderer.source() as original:
-            attempt.info = await self._fetch(source, original)
-            attempt.rendered = await self._renderer.render(original, attempt.presets)
-        records = {image.preset: await self._store_rendition(source, image) for image in attempt.rendered.images}
-        await self._outcomes.write_done(attempt, records)
+        suspicion = work.suspicion = await self._suspects.look(work.message)
+        if suspicion.kills >= MAX_KILLS:
+            raise RenderKilled(suspicion.record.code, suspicion.record.text)
+
+        async def on_start() -> None:
+            work.started = True
+            await self._suspects.begin(suspicion)
+
+        async with self._suspects.turn(suspicion):
+            try:
+                made = await self._maker.make(attempt, on_start)
+            except RenderKilled as error:
+                await self._suspects.killed(suspicion, error)
+                raise
+        await self._outcomes.write_done(attempt, made)
         log.info(
             "job.done",
             duration_ms=round((self._clock.monotonic() - started) * 1000),
             waited_ms=round((self._clock.wall() - attempt.message.sent_at) * 1000),
-            renditions=list(records),
+            renditions=list(made),
         )
 
     def _presets(self, request: JobRequest) -> Sequence[Preset]:
@@ -138,49 +203,36 @@ class JobRunner:
         wanted = {preset.name: preset.fingerprint for preset in attempt.presets}
         return wanted.keys() <= attempt.previous.current(etag=etag, fingerprints=wanted).keys()
 
-    async def _fetch(self, source: ObjectRef, sink: Sink) -> ObjectInfo:
-        limit = self._settings.max_source_bytes
-        try:
-            return await self._store.fetch(source, sink, max_bytes=limit)
-        except ObjectMissing as error:
-            raise SourceMissing(f"there is no original {source.key!r}") from error
-        except ObjectTooLarge as error:
-            raise RenderRefused("too-large", f"the original has more than {limit} bytes") from error
-
-    async def _store_rendition(self, source: ObjectRef, image: RenderedImage) -> RenditionRecord:
-        preset = self._settings.presets[image.preset]
-        ref = ObjectRef(source.bucket, preset.rendition_key(source.key))
-        await self._store.put(ref, image.body, content_type=image.content_type)
-        return manifest.rendition(
-            preset,
-            ref,
-            body=image.body,
-            width=image.width,
-            height=image.height,
-            content_type=image.content_type,
-        )
-
-    async def _failed(self, error: Exception, received: ReceivedMessage, attempt: Attempt | None) -> Release | Bury:
+    async def _failed(self, error: Exception, work: Work, attempt: Attempt | None) -> Release | Bury:
+        received = work.message
         disposition = retry.after_failure(
             error,
             receive_count=received.receive_count,
             max_receive_count=self._max_receive_count,
+            kills=work.suspicion.kills if work.suspicion else 0,
             jitter=self._random.random(),
         )
         if isinstance(error, BackendUnavailable):
-            self.store_failures += 1
+            self._health.failed()
         elif attempt is not None and attempt.looked:
-            self.store_failures = 0
+            self._health.answered()
         if isinstance(disposition, retry.Release):
             log.warning("job.retry", error=str(error), kind=type(error).__name__, delay_s=round(disposition.delay_s, 1))
             return disposition
         log.error("job.failed", code=disposition.code, error=disposition.text)
-        if attempt is None or isinstance(error, BucketNotAllowed):
-            return disposition
         try:
-            await self._outcomes.write_failed(attempt, disposition)
+            if not isinstance(error, AlreadyFailedError):
+                await self._outcomes.write_failed(received, attempt, disposition)
         except BackendError as unwritten:
             log.warning("manifest.unwritten", error=str(unwritten))
             if not self.is_last_receive(received):
                 return retry.Release(retry.backoff_s(received.receive_count, self._random.random()))
         return disposition
+
+    async def _remember(self, work: Work, disposition: Delete | Release | Bury) -> None:
+        if work.suspicion is None:
+            return
+        if isinstance(disposition, retry.Release):
+            await self._suspects.pause(work.suspicion)
+        else:
+            await self._suspects.forget(work.suspicion)

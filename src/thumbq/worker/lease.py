@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from thumbq.ports import Clock, JobQueue, ReceivedMessage
+    from thumbq.worker.health import QueueHealth
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -57,13 +58,22 @@ class Lease:
 class LeaseKeeper:
     """Extends all leases that are due, in batches, until each is closed or lost."""
 
-    def __init__(self, *, queue: JobQueue, clock: Clock, visibility_timeout_s: int) -> None:
+    def __init__(
+        self,
+        *,
+        queue: JobQueue,
+        clock: Clock,
+        health: QueueHealth,
+        visibility_timeout_s: int,
+        beat_interval_s: float,
+    ) -> None:
         self._queue = queue
         self._clock = clock
+        self._health = health
         self._timeout_s = visibility_timeout_s
         self._margin_s = min(2.0, visibility_timeout_s / 10)
-        self._interval_s = visibility_timeout_s / 3
-        self._leases: set[Lease] = set()
+        self._interval_s = beat_interval_s
+        self._leases: dict[Lease, None] = {}
         self._changed = anyio.Event()
         self.last_turn = clock.monotonic()
         """When the loop went round last, for the health check."""
@@ -80,7 +90,7 @@ class LeaseKeeper:
             on_lost=on_lost,
         )
         lease.next_beat = arrived_at + self._interval_s
-        self._leases.add(lease)
+        self._leases[lease] = None
         self._changed.set()
         return lease
 
@@ -97,7 +107,7 @@ class LeaseKeeper:
         if not self.holds(lease):
             return False
         lease.state = LeaseState.CLOSING
-        self._leases.discard(lease)
+        self._leases.pop(lease, None)
         return True
 
     async def run(self) -> None:
@@ -138,7 +148,9 @@ class LeaseKeeper:
             # Bounded, so that a beat that hangs leaves time for another one.
             with anyio.move_on_after(max(1.0, self._interval_s / 2)):
                 results = await self._queue.extend(changes)
+                self._health.answered()
         except BackendError as error:
+            self._health.failed()
             log.warning("lease.beat_failed", leases=len(batch), error=str(error))
         finally:
             for lease, change, result in zip(batch, changes, results, strict=True):
@@ -164,7 +176,7 @@ class LeaseKeeper:
         lease.beat_ended.set()
 
     def _lose(self, lease: Lease, reason: str) -> None:
-        self._leases.discard(lease)
+        self._leases.pop(lease, None)
         lease.state = LeaseState.LOST
         lease.lost_because = reason
         lease.beat_ended.set()

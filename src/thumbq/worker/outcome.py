@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from thumbq.core import keys
+from thumbq.core.failedmessage import FailedMessage
+from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord, Manifest, RenditionRecord, SourceRecord
 from thumbq.errors import ObjectExists
 from thumbq.manifests import manifest_ref, read_manifest
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from thumbq.core.job import JobRequest
     from thumbq.core.preset import Preset
     from thumbq.core.retry import Bury
-    from thumbq.ports import Clock, ObjectInfo, ObjectStore, ReceivedMessage, Rendered
+    from thumbq.ports import Backend, Clock, ObjectInfo, ReceivedMessage, Rendered
     from thumbq.settings import Settings
 
 
@@ -35,10 +38,11 @@ class Attempt:
 
 
 class Outcomes:
-    """Reads and writes manifests."""
+    """Reads and writes manifests, and the records of messages that have none."""
 
-    def __init__(self, *, store: ObjectStore, settings: Settings, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, *, backend: Backend, settings: Settings, clock: Clock) -> None:
+        self._store = backend.store
+        self._bucket = backend.bucket
         self._settings = settings
         self._clock = clock
 
@@ -51,13 +55,34 @@ class Outcomes:
         """Record what was made, beside what is still current of before."""
         await self._write(attempt, self._manifest(attempt, made=made))
 
-    async def write_failed(self, attempt: Attempt, bury: Bury) -> None:
-        """Record a failure, but never over a manifest that says done when this attempt made nothing anew."""
+    async def write_failed(self, message: ReceivedMessage, attempt: Attempt | None, bury: Bury) -> None:
+        """Record a failure: in the manifest of the original, or of the message alone when it names none of ours.
+
+        It never goes over a manifest that says done when this attempt made nothing anew.
+        """
+        if attempt is None or attempt.request.source.bucket != self._bucket:
+            await self.keep_message(message, bury)
+            return
         if attempt.previous is not None and attempt.previous.status == "done" and attempt.info is None:
             return
         failed = self._manifest(attempt, error=ErrorRecord(code=bury.code, message=bury.text))
         with suppress(ObjectExists):
             await self._write(attempt, failed, if_absent=not attempt.looked)
+
+    async def keep_message(self, message: ReceivedMessage, bury: Bury) -> None:
+        """Keep a message whole, with the reason of its failure."""
+        record = FailedMessage(
+            message_id=message.id,
+            receive_count=message.receive_count,
+            body=message.body,
+            error=ErrorRecord(code=bury.code, message=bury.text),
+            finished_at=self._now(),
+        )
+        ref = ObjectRef(self._bucket, keys.failed_message_key(message.id))
+        await self._store.put(ref, record.encode(), content_type="application/json")
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
 
     def _manifest(
         self, attempt: Attempt, *, made: dict[str, RenditionRecord] | None = None, error: ErrorRecord | None = None
@@ -81,7 +106,7 @@ class Outcomes:
             error=error,
             message_id=attempt.message.id,
             receive_count=attempt.message.receive_count,
-            finished_at=datetime.fromtimestamp(self._clock.wall(), UTC),
+            finished_at=self._now(),
         )
 
     async def _write(self, attempt: Attempt, record: Manifest, *, if_absent: bool = False) -> None:

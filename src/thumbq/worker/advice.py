@@ -1,0 +1,46 @@
+"""What in a queue's own settings will hurt one day, though the service can start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from thumbq.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thumbq.ports import QueueFacts
+
+LEAST_RECEIVES: Final = 5
+_BEATS: Final = 3
+
+
+def queue_advice(facts: QueueFacts, *, visibility_timeout_s: int, beat_interval_s: float) -> Iterator[Problem]:
+    """Yield everything that an operator should know, each with its fix."""
+    if facts.max_receive_count is None:
+        yield Problem(
+            f"queue {facts.name} has no redrive policy: what always fails comes back until its retention ends",
+            "give it a dead-letter queue (`thumbq setup` makes one)",
+        )
+    else:
+        if facts.max_receive_count < LEAST_RECEIVES:
+            yield Problem(
+                f"queue {facts.name} allows {facts.max_receive_count} receives: a few stops of replicas use them up",
+                "raise maxReceiveCount to 10, and not below 5",
+            )
+        if _ends_first(facts.dead_letter_retention_s, facts.retention_s):
+            yield Problem(
+                f"the dead letters of queue {facts.name} are kept for {facts.dead_letter_retention_s} s, counted from"
+                " the first send where the queue moved them: they may be gone before anyone looks",
+                "make the dead-letter queue's retention longer than the queue's; 14 days are the most",
+            )
+    if visibility_timeout_s < _BEATS * beat_interval_s:
+        yield Problem(
+            f"a visibility time-out of {visibility_timeout_s} s is less than {_BEATS} heartbeats of"
+            f" {beat_interval_s:g} s: one that fails may lose the message",
+            "raise THUMBQ_VISIBILITY_TIMEOUT_S, or lower THUMBQ_HEARTBEAT_S",
+        )
+
+
+def _ends_first(dead_s: int | None, own_s: int | None) -> bool:
+    return dead_s is not None and (own_s is None or dead_s <= own_s)

@@ -1,0 +1,81 @@
+"""Making: an original fetched, rendered in a child, and its renditions stored."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Final
+
+from thumbq.core import manifest
+from thumbq.core.job import ObjectRef
+from thumbq.errors import ObjectMissing, ObjectTooLarge, RenderRefused, SourceMissing
+from thumbq.worker.slots import ByteBudget
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from thumbq.core.manifest import RenditionRecord
+    from thumbq.ports import ObjectInfo, ObjectStore, RenderedImage, Renderer, RenderSource
+    from thumbq.settings import Settings
+    from thumbq.worker.outcome import Attempt
+
+_FIRST_RESERVE: Final = 16 << 20
+"""What is reserved before the size of an original is known; nearly all that phones and cameras make is smaller."""
+
+
+class Maker:
+    """Makes the renditions of originals, within the budget of bytes in memory."""
+
+    def __init__(self, *, store: ObjectStore, renderer: Renderer, settings: Settings) -> None:
+        self._store = store
+        self._renderer = renderer
+        self._settings = settings
+        self._budget = ByteBudget(settings.max_in_flight_bytes)
+
+    async def make(self, attempt: Attempt, on_start: Callable[[], Awaitable[None]]) -> dict[str, RenditionRecord]:
+        """Fetch, render and store; ``on_start`` as in Renderer.render. Fills in what the attempt learns."""
+        source = attempt.request.source
+        async with self._fetched(source) as (info, original):
+            attempt.info = info
+            attempt.rendered = await self._renderer.render(original, attempt.presets, on_start=on_start)
+        return {image.preset: await self._store_rendition(source, image) for image in attempt.rendered.images}
+
+    @asynccontextmanager
+    async def _fetched(self, source: ObjectRef) -> AsyncIterator[tuple[ObjectInfo, RenderSource]]:
+        """Hold an original in memory, with its bytes reserved before they come."""
+        limit = self._settings.max_source_bytes
+        size = min(_FIRST_RESERVE, limit)
+        while True:
+            async with self._budget.reserve(size):
+                with self._renderer.source() as original:
+                    try:
+                        with _final(source):
+                            info = await self._store.fetch(source, original, max_bytes=size)
+                    except ObjectTooLarge as error:
+                        if error.size > limit:
+                            text = f"the original has {error.size} bytes, more than {limit}"
+                            raise RenderRefused("too-large", text) from error
+                        size = error.size
+                    else:
+                        yield info, original
+                        return
+
+    async def _store_rendition(self, source: ObjectRef, image: RenderedImage) -> RenditionRecord:
+        preset = self._settings.presets[image.preset]
+        ref = ObjectRef(source.bucket, preset.rendition_key(source.key))
+        await self._store.put(ref, image.body, content_type=image.content_type)
+        return manifest.rendition(
+            preset,
+            ref,
+            body=image.body,
+            width=image.width,
+            height=image.height,
+            content_type=image.content_type,
+        )
+
+
+@contextmanager
+def _final(source: ObjectRef) -> Iterator[None]:
+    try:
+        yield
+    except ObjectMissing as error:
+        raise SourceMissing(f"there is no original {source.key!r}") from error

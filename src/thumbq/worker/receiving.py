@@ -1,0 +1,155 @@
+"""Receiving: asks the queue for what can start, and for nothing while asking would only cost attempts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+
+from thumbq.core.retry import backoff_s
+from thumbq.errors import BackendError
+from thumbq.worker.lease import BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from random import Random
+
+    from thumbq.ports import Clock, JobQueue, ReceivedMessage
+    from thumbq.settings import Settings
+    from thumbq.worker.health import QueueHealth, StoreHealth
+    from thumbq.worker.slots import Slots
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+COALESCE_S: Final = 0.25
+"""How long to wait for more free places, so that one request brings several messages."""
+
+_TURN_S: Final = 5.0
+_MAX_PAUSE_S: Final = 5.0
+_EMPTY_TURN_S: Final = 1.0
+"""The least time between two receives when the first one came back empty: short polling must not spin."""
+
+
+class Receiver:
+    """The one poller of a replica: a request for ten messages takes milliseconds, a render takes more than that."""
+
+    def __init__(
+        self,
+        *,
+        queue: JobQueue,
+        slots: Slots,
+        queue_health: QueueHealth,
+        store_health: StoreHealth,
+        settings: Settings,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._queue = queue
+        self._slots = slots
+        self._queue_health = queue_health
+        self._store_health = store_health
+        self._wait_time_s = settings.wait_time_s
+        self._visibility_timeout_s = settings.visibility_timeout_s
+        # Places beyond the render processes are there to wait: with those busy, a moment's wait costs nothing.
+        self._enough = min(BATCH, max(1, slots.total - settings.processes))
+        self._clock = clock
+        self._random = random
+        self._failures = 0
+        self.stopping = anyio.Event()
+        self.last_turn = clock.monotonic()
+        """When the loop went round last, for the health check."""
+        self.received = 0
+        """How many messages there were so far."""
+
+    async def run(self, start: Callable[[ReceivedMessage, float], object]) -> None:
+        """Receive until stopped; ``start`` gets each message and when it arrived. An open receive is let return."""
+        while not self.stopping.is_set():
+            free = 1 if await self._sat_out_outage() else await self._free_places()
+            if self.stopping.is_set():
+                break
+            asked_at = self._clock.monotonic()
+            messages = await self._receive(free, asked_at)
+            if messages is None:
+                await self._pause()
+                continue
+            arrived_at = self.last_turn = self._clock.monotonic()
+            self.received += len(messages)
+            for message in messages:
+                self._slots.take()
+                start(message, arrived_at)
+            if not messages:
+                await self._rest(asked_at + _EMPTY_TURN_S - arrived_at)
+
+    def stop(self) -> None:
+        """Ask for no more."""
+        self.stopping.set()
+        self._slots.wake()
+        self._queue.wind_up()
+
+    async def _receive(self, free: int, asked_at: float) -> Sequence[ReceivedMessage] | None:
+        try:
+            messages = await self._queue.receive(
+                max_messages=free, wait_s=self._wait_time_s, visibility_timeout_s=self._visibility_timeout_s
+            )
+        except BackendError as error:
+            self._failures += 1
+            self.last_turn = self._clock.monotonic()
+            self._queue_health.receive_failed(asked_at)
+            log.warning("receive.failed", error=str(error), failures=self._failures)
+            return None
+        self._failures = 0
+        self._queue_health.received()
+        return messages
+
+    async def _free_places(self) -> int:
+        """Wait for a free place, then a bounded moment for more."""
+        while not self._slots.free and not self.stopping.is_set():
+            await self._turn(_TURN_S)
+        with anyio.move_on_after(COALESCE_S):
+            while self._slots.free < self._enough and not self.stopping.is_set():
+                await self._turn(COALESCE_S)
+        return min(self._slots.free, BATCH)
+
+    async def _sat_out_outage(self) -> bool:
+        """While the store fails for everybody, wait until it answers; True when one message is to try it first.
+
+        So an outage does not burn attempts, also one that shows in writing only.
+        """
+        while self._store_health.outage and not self._slots.idle:
+            if self.stopping.is_set():
+                return False
+            await self._turn(_TURN_S)
+        if not self._store_health.outage:
+            return False
+        log.warning("receive.paused", reason="the store does not answer", failures=self._store_health.failures)
+        while not self.stopping.is_set():
+            await self._rest(self._pause_s(self._store_health.failures))
+            self.last_turn = self._clock.monotonic()
+            if await self._store_health.answers():
+                break
+        return True
+
+    async def _turn(self, at_most_s: float) -> None:
+        self.last_turn = self._clock.monotonic()
+        await self._slots.wait(at_most_s)
+
+    async def _pause(self) -> None:
+        """Wait as long as the failures so far ask for, or until a heartbeat or an ack shows that the queue is back."""
+        recovered = self._queue_health.recovered
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._end_when, recovered, tasks.cancel_scope)
+            await self._rest(self._pause_s(self._failures))
+            tasks.cancel_scope.cancel()
+
+    def _pause_s(self, failures: int) -> float:
+        return min(backoff_s(failures + 1, self._random.random()), _MAX_PAUSE_S)
+
+    @staticmethod
+    async def _end_when(event: anyio.Event, scope: anyio.CancelScope) -> None:
+        await event.wait()
+        scope.cancel()
+
+    async def _rest(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds):
+            await self.stopping.wait()

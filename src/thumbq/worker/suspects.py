@@ -1,0 +1,119 @@
+"""Suspects: messages whose renders were killed, remembered in the store for whoever receives them next."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+
+from thumbq.core import attempt, keys
+from thumbq.core.attempt import AttemptRecord
+from thumbq.core.job import ObjectRef
+from thumbq.errors import BackendError, ObjectMissing, ObjectTooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from thumbq.errors import RenderKilled
+    from thumbq.ports import Backend, ReceivedMessage
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+NO_KILLS: Final = AttemptRecord(kills=0, open=False)
+
+
+@dataclass(slots=True)
+class Suspicion:
+    """What is known of one message.
+
+    ``kept``: the store may hold a record of it. ``stale``: that one does not say what ``record`` does.
+    """
+
+    message: ReceivedMessage
+    record: AttemptRecord = NO_KILLS
+    kept: bool = True
+    stale: bool = False
+
+    @property
+    def kills(self) -> int:
+        """How many renders of this message were killed so far."""
+        return self.record.kills
+
+
+class Suspects:
+    """Reads and writes attempt records, and lets one suspect at a time have its turn.
+
+    A first receive costs no request unless its render is killed. From the second on the record is written before the
+    render, so that also an attempt that takes the whole process along is remembered.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._store = backend.store
+        self._bucket = backend.bucket
+        self._alone = anyio.Lock()
+
+    async def look(self, message: ReceivedMessage) -> Suspicion:
+        """Return what earlier attempts at a message have left."""
+        found = await self._read(message) if message.receive_count > 1 else None
+        if found is None:
+            return Suspicion(message, kept=message.receive_count > 1)
+        return Suspicion(message, found.model_copy(update={"kills": found.suspicion, "open": False}))
+
+    @asynccontextmanager
+    async def turn(self, suspicion: Suspicion) -> AsyncIterator[None]:
+        """Hold up a suspect while another one renders; the others go on beside it."""
+        if not suspicion.kills:
+            yield
+            return
+        log.warning("job.suspect", kills=suspicion.kills)
+        async with self._alone:
+            yield
+
+    async def begin(self, suspicion: Suspicion) -> None:
+        """Write the record that says a render is under way."""
+        if suspicion.message.receive_count > 1:
+            suspicion.stale = True
+            await self._write(suspicion, suspicion.record.model_copy(update={"open": True}))
+
+    async def killed(self, suspicion: Suspicion, error: RenderKilled) -> None:
+        """Record that the render was killed."""
+        suspicion.record = AttemptRecord(kills=suspicion.kills + 1, open=False, code=error.code, text=error.text)
+        suspicion.kept = suspicion.stale = True
+        await self.pause(suspicion)
+
+    async def pause(self, suspicion: Suspicion) -> None:
+        """Record that an attempt has ended in good order, and that there will be another one."""
+        if suspicion.stale:
+            await self._settle(suspicion, keep=suspicion.kills > 0)
+
+    async def forget(self, suspicion: Suspicion) -> None:
+        """Remove the record of a message that is done or buried."""
+        if suspicion.kept:
+            await self._settle(suspicion, keep=False)
+
+    async def _settle(self, suspicion: Suspicion, *, keep: bool) -> None:
+        try:
+            if keep:
+                await self._write(suspicion, suspicion.record)
+            else:
+                await self._store.delete(self._ref(suspicion.message))
+            suspicion.stale = False
+        except BackendError as error:
+            log.warning("attempt.unwritten", error=str(error))
+
+    async def _read(self, message: ReceivedMessage) -> AttemptRecord | None:
+        try:
+            _, raw = await self._store.get(self._ref(message), max_bytes=attempt.MAX_RECORD_BYTES)
+        except (ObjectMissing, ObjectTooLarge):
+            return None
+        return attempt.decode(raw)
+
+    async def _write(self, suspicion: Suspicion, record: AttemptRecord) -> None:
+        ref = self._ref(suspicion.message)
+        await self._store.put(ref, record.encode(), content_type="application/json")
+
+    def _ref(self, message: ReceivedMessage) -> ObjectRef:
+        return ObjectRef(self._bucket, keys.attempt_key(message.id))
