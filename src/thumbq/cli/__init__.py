@@ -1,0 +1,26 @@
+"""The commands: argv in, exit codes out. Parts are imported by the command that needs them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import click
+
+from thumbq.cli.files import render, send
+from thumbq.cli.service import serve, setup
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("thumbq"), prog_name="thumbq")
+def main() -> None:
+    """Image uploads in, thumbnails out: over HTTP, S3 and SQS, or over one local directory.
+
+    \b
+    Example:
+      thumbq serve --local ./thumbq-data
+      curl -F file=@photo.jpg http://127.0.0.1:8080/upload
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+
+
+for command in (serve, setup, send, render):
+    main.add_command(command)

@@ -1,0 +1,113 @@
+"""What all commands share: their options, lines that may not be printable, exit codes, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import anyio
+import click
+
+from thumbq.errors import SetupError, ThumbqError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from thumbq.settings import Settings
+
+T = TypeVar("T")
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+CLEAR_LINE: Final = "\r\033[K"  # ECMA-48: to the first column, erase to the end; the bar is drawn anew below
+
+# Texts, not click's paths: a path that is empty (an unset shell variable) would mean the current directory.
+config_option = click.option("--config", metavar="FILE", help="Settings file (default: thumbq.toml).")
+local_option = click.option("--local", metavar="DIR", help="Keep everything in this directory instead of S3 and SQS.")
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM ended the command, in order."""
+
+
+class Command(click.Command):
+    """Turns thumbq's own errors into exit codes: 2 for a start that cannot go on, with every problem and its fix."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except SetupError as error:
+            say("\n".join(f"error: {problem}" for problem in error.problems) or str(error), err=True)
+            ctx.exit(2)
+        except ThumbqError as error:
+            say(f"error: {error}", err=True)
+            ctx.exit(1)
+        except Interrupted:
+            say("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+        finally:
+            _settle()
+
+
+def say(text: str, *, err: bool = False) -> bool:
+    """Print a line. Returns False when that cannot be: the reader is gone, the disk is full, a character is unknown."""
+    try:
+        click.echo(text, err=err)
+    except (OSError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def _settle() -> None:
+    """Leave nothing that the interpreter would fail to write at its exit (Python's `signal`, "Note on SIGPIPE")."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def load_settings(*, least: str | None = None, **overrides: Any) -> Settings:
+    """Read the settings and set up logs: from ``least`` on, unless the settings name a level."""
+    from thumbq.settings import load  # noqa: PLC0415 - --help needs no settings
+    from thumbq.telemetry import logs  # noqa: PLC0415 - the same
+
+    settings = load(**overrides)
+    if least is None or "log_level" in settings.model_fields_set:
+        least = settings.log_level
+    logs.configure(least)
+    return settings
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run a command's work; Ctrl-C and SIGTERM cancel it, so that it can give back what it holds.
+
+    Raises Interrupted then. A second signal, a second or more after the first, ends the process at once.
+    """
+    from thumbq.process import Stop  # noqa: PLC0415 - --help needs no signals
+
+    done: list[T] = []
+    failed: list[ThumbqError] = []
+
+    async def until_a_signal() -> None:
+        stop = Stop()
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(stop.watch)
+            with stop.start:
+                try:
+                    done.append(await work())
+                except ThumbqError as error:  # carried out of the task group, which would wrap it
+                    failed.append(error)
+            tasks.cancel_scope.cancel()
+
+    anyio.run(until_a_signal)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise Interrupted
+    return done[0]

@@ -1,0 +1,102 @@
+"""`thumbq send` and `thumbq render`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import click
+
+from thumbq.cli.console import CLEAR_LINE, Command, config_option, load_settings, local_option, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.commands.send import Sent
+    from thumbq.core.manifest import Manifest
+
+MANY_FILES: Final = 10
+"""From so many files on, `thumbq send` shows a progress bar on a terminal."""
+
+
+@click.command(cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@local_option
+@click.option(
+    "--prefix", default="uploads/", show_default=True, help="Key prefix; other prefixes keep the file's name."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@config_option
+def send(files: Sequence[Path], local: str | None, prefix: str, *, as_json: bool, config: str | None) -> None:
+    """Store each FILE as an original and queue its job.
+
+    Prints a line per file; goes on past a file that fails or a line that cannot be printed, and then exits with 1.
+
+    \b
+    Example:
+      thumbq send --local ./thumbq-data photo.jpg holiday/*.heic
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = load_settings(least="warning", local=local, config=config)
+    from thumbq.commands.send import send as send_files  # noqa: PLC0415 - botocore and aiohttp are slow to import
+
+    failed = False
+    shown = len(files) >= MANY_FILES and sys.stderr.isatty()
+    with click.progressbar(length=len(files), label="sending", file=sys.stderr, hidden=not shown) as bar:
+
+        def report(sent: Sent) -> None:
+            nonlocal failed
+            if shown:
+                click.echo(CLEAR_LINE, nl=False, err=True)
+            printed = _print_sent(sent, as_json=as_json)
+            failed = failed or sent.error is not None or not printed
+            bar.update(1)
+
+        anyio.run(partial(send_files, settings, files, prefix=prefix, report=report))
+    sys.exit(1 if failed else 0)
+
+
+def _print_sent(sent: Sent, *, as_json: bool) -> bool:
+    if as_json:
+        return say(json.dumps({name: value for name, value in asdict(sent).items() if value is not None}))
+    if sent.error is not None:
+        return say(f"{sent.file}: {sent.error}", err=True)
+    return say(f"{sent.file}\t{sent.key}\t{sent.message_id}")
+
+
+@click.command(cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, metavar="DIR", help="Directory to write to.")
+@click.option("--preset", "names", multiple=True, help="Preset to make (default: those that the routes give).")
+@config_option
+def render(files: Sequence[Path], out: str, names: Sequence[str], config: str | None) -> None:
+    """Render each FILE here and now, in the same kind of process and with the same limits as a worker.
+
+    Prints each file's manifest as JSON; exits with 1 when a file is refused.
+
+    \b
+    Example:
+      thumbq render photo.jpg -o out --preset thumbnail
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = load_settings(least="warning", config=config)
+    from thumbq.commands.render import render as render_files  # noqa: PLC0415 - botocore and aiohttp are slow to import
+
+    if not out:
+        raise click.BadParameter("it is empty: name a directory", param_hint="--out")
+    unknown = [name for name in names if name not in settings.presets]
+    if unknown:
+        raise click.BadParameter(f"no preset {unknown[0]!r}; there are: {', '.join(settings.presets)}")
+    failed = False
+
+    def report(manifest: Manifest) -> None:
+        nonlocal failed
+        printed = say(manifest.encode().decode().rstrip("\n"))
+        failed = failed or manifest.status == "failed" or not printed
+
+    presets = [settings.presets[name] for name in names]
+    anyio.run(partial(render_files, settings, files, Path(out), presets=presets, report=report))
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,60 @@
+"""`thumbq serve` and `thumbq setup`."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+import structlog
+
+from thumbq.cli.console import Command, config_option, load_settings, local_option, say
+
+
+@click.command(cls=Command)
+@local_option
+@click.option("--host", help="Address to listen on (default: 127.0.0.1).")
+@click.option("--port", type=int, help="Port to listen on (default: 8080); 0 takes a free one.")
+@config_option
+def serve(**options: Any) -> None:
+    """Run the whole service: the upload endpoint and the worker, in one process.
+
+    \b
+    Examples:
+      thumbq serve --local ./thumbq-data
+      THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq serve --host 0.0.0.0
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = load_settings(**options)
+    from thumbq import service  # noqa: PLC0415 - botocore and aiohttp are slow to import
+
+    try:
+        anyio.run(partial(service.serve, settings, _announce))
+    except ExceptionGroup:
+        structlog.get_logger().critical("service.crashed", exc_info=True)
+        sys.exit(1)
+
+
+def _announce(address: str) -> None:
+    say(f"listening on {address}")
+    say(f"try: curl -F file=@photo.jpg {address}/upload")
+
+
+@click.command(cls=Command)
+@config_option
+def setup(config: str | None) -> None:
+    """Make the bucket, the queue, its dead-letter queue, redrive policy and public-access block on AWS.
+
+    What is there already stays as it is, so running it again changes nothing.
+
+    \b
+    Example:
+      THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq setup
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = load_settings(least="warning", config=config)
+    from thumbq.commands.setup import setup as make  # noqa: PLC0415 - botocore and aiohttp are slow to import
+
+    steps = anyio.run(partial(make, settings))
+    printed = [say(str(step)) for step in steps]
+    sys.exit(0 if all(printed) else 1)

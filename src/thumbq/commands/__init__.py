@@ -1,0 +1,1 @@
+"""What the commands do, without argv and exit codes; one module each."""

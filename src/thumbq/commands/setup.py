@@ -1,0 +1,25 @@
+"""What `thumbq setup` does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thumbq.errors import Problem, SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.aws.provision import Step
+    from thumbq.settings import Settings
+
+
+async def setup(settings: Settings) -> Sequence[Step]:
+    """Make the bucket and the queues that the settings name, as far as they are not there."""
+    if settings.bucket is None or settings.queue is None:
+        what = "thumbq setup makes an S3 bucket and SQS queues, and needs their names"
+        raise SetupError([Problem(what, "set THUMBQ_BUCKET and THUMBQ_QUEUE (the local backend needs no setup)")])
+    from thumbq.aws.provision import provision  # noqa: PLC0415 - only this command needs it
+
+    return await provision(
+        bucket=settings.bucket, queue=settings.queue, visibility_timeout_s=settings.visibility_timeout_s
+    )
