@@ -14,6 +14,7 @@ from anyio import to_thread
 from thumbq.errors import BackendError, Problem, SetupError
 from thumbq.local.blobs import Blobs
 from thumbq.local.database import open_database
+from thumbq.local.deadletters import LocalDeadLetters
 from thumbq.local.jobqueue import LocalQueue
 from thumbq.local.store import LocalStore
 from thumbq.ports import Backend
@@ -46,4 +47,4 @@ async def open_local(directory: Path, *, clock: Clock, max_receive_count: int = 
                 [Problem(what, "see that all of it belongs to this user and the disk has room")]
             ) from error
         queue = LocalQueue(database, clock, directory=directory, max_receive_count=max_receive_count)
-        yield Backend(store, queue, BUCKET)
+        yield Backend(store, queue, BUCKET, LocalDeadLetters(database, clock))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from thumbq.core import message
-from thumbq.local import messages
+from thumbq.local import holds, messages
 from thumbq.ports import QueueFacts
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _LOOK_EVERY_S: Final = 0.1
 """How often a long poll looks for what other processes sent and for holds that ran out."""
 
 _VISIBILITY_TIMEOUT_S: Final = 30
+_TABLE: Final = "messages"
 
 
 class LocalQueue:
@@ -31,7 +32,9 @@ class LocalQueue:
     def __init__(self, database: Database, clock: Clock, *, directory: Path, max_receive_count: int) -> None:
         self._database = database
         self._clock = clock
-        self._facts = QueueFacts(str(directory), _VISIBILITY_TIMEOUT_S, max_receive_count)
+        self._facts = QueueFacts(
+            str(directory), _VISIBILITY_TIMEOUT_S, retention_s=None, max_receive_count=max_receive_count
+        )
         self._max_receive_count = max_receive_count
         self._news = anyio.Event()
         self._winding_up = False
@@ -51,7 +54,9 @@ class LocalQueue:
         deadline = anyio.current_time() + wait_s
         while not self._winding_up:
             news = self._news
-            if await self._database.read(lambda connection: messages.any_visible(connection, now=self._clock.wall())):
+            if await self._database.read(
+                lambda connection: holds.any_visible(connection, _TABLE, now=self._clock.wall())
+            ):
                 taken = await self._take(max_messages, visibility_timeout_s)
                 if taken:
                     return taken
@@ -76,7 +81,7 @@ class LocalQueue:
             )
 
         def give_back(connection: sqlite3.Connection, taken: list[ReceivedMessage]) -> None:
-            messages.give_back(connection, [entry.receipt for entry in taken], now=self._clock.wall())
+            holds.give_back(connection, _TABLE, [entry.receipt for entry in taken], now=self._clock.wall())
 
         return await self._database.write(take, undo=give_back)
 
@@ -91,7 +96,7 @@ class LocalQueue:
         def extend(connection: sqlite3.Connection) -> list[EntryResult]:
             now = self._clock.wall()
             return [
-                messages.extend(connection, receipt=change.receipt, timeout_s=change.timeout_s, now=now)
+                holds.extend(connection, _TABLE, receipt=change.receipt, timeout_s=change.timeout_s, now=now)
                 for change in changes
             ]
 
@@ -101,22 +106,13 @@ class LocalQueue:
         return results
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
-        """Remove messages for good; see JobQueue.delete, and messages.delete for receipts that ran out."""
+        """Remove messages for good; see JobQueue.delete, and holds.delete for receipts that ran out."""
         return await self._database.write(
-            lambda connection: [messages.delete(connection, receipt=receipt) for receipt in receipts]
+            lambda connection: [holds.delete(connection, _TABLE, receipt=receipt) for receipt in receipts]
         )
-
-    async def send_dead_letter(self, body: str, note: str) -> bool:
-        """Keep a copy with its note among the dead letters."""
-        await self._database.write(
-            lambda connection: messages.send_dead_letter(
-                connection, message_id=str(uuid.uuid4()), body=body, note=note, now=self._clock.wall()
-            )
-        )
-        return True
 
     async def facts(self) -> QueueFacts:
-        """Return the queue's settings; its name is the directory."""
+        """Return the queue's settings; its name is the directory, and messages and dead letters are kept for ever."""
         return self._facts
 
     async def counts(self) -> QueueCounts:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from thumbq.errors import ObjectExists
-from thumbq.ports import ObjectInfo
+from thumbq.ports import ListedObject, ObjectInfo
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,16 +37,25 @@ def find(connection: sqlite3.Connection, ref: ObjectRef) -> Entry | None:
     return Entry(blob, ObjectInfo(size, etag, content_type, json.loads(metadata)))
 
 
-def insert(connection: sqlite3.Connection, ref: ObjectRef, entry: Entry, *, if_absent: bool) -> str | None:
+def insert(connection: sqlite3.Connection, ref: ObjectRef, entry: Entry, *, if_absent: bool, now: float) -> str | None:
     """Put an object under a key and return the file that it replaces. Raises ObjectExists."""
     before = find(connection, ref)
     if before is not None and if_absent:
         raise ObjectExists(f"there is an object already: {ref}")
     info = entry.info
     connection.execute(
-        "INSERT OR REPLACE INTO objects (bucket, key, blob, size, etag, content_type, metadata)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (ref.bucket, ref.key, entry.blob, info.size, info.etag, info.content_type, json.dumps(dict(info.metadata))),
+        "INSERT OR REPLACE INTO objects (bucket, key, blob, size, etag, content_type, metadata, modified_at)"
+        " VALUES (:bucket, :key, :blob, :size, :etag, :content_type, :metadata, :now)",
+        {
+            "bucket": ref.bucket,
+            "key": ref.key,
+            "blob": entry.blob,
+            "size": info.size,
+            "etag": info.etag,
+            "content_type": info.content_type,
+            "metadata": json.dumps(dict(info.metadata)),
+            "now": now,
+        },
     )
     return None if before is None else before.blob
 
@@ -55,6 +65,18 @@ def remove(connection: sqlite3.Connection, ref: ObjectRef) -> str | None:
     before = find(connection, ref)
     connection.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (ref.bucket, ref.key))
     return None if before is None else before.blob
+
+
+def page(connection: sqlite3.Connection, bucket: str, *, prefix: str, after: str, limit: int) -> list[ListedObject]:
+    """Return the next objects under a prefix, in the order of their keys' UTF-8 bytes (which is SQLite's own)."""
+    rows = connection.execute(
+        "SELECT key, size, modified_at FROM objects"
+        " WHERE bucket = :bucket AND key >= :start AND key <> :after ORDER BY key LIMIT :limit",
+        {"bucket": bucket, "start": max(prefix, after), "after": after, "limit": limit},
+    )
+    listed = (ListedObject(key, size, modified_at) for key, size, modified_at in rows)
+    # Keys with a prefix stand together: the first without it is the end.
+    return list(takewhile(lambda entry: entry.key.startswith(prefix), listed))
 
 
 def without_object(connection: sqlite3.Connection, blobs: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 DATABASE_NAME: Final = "thumbq.sqlite3"
 OBJECTS: Final = "objects"
 
@@ -33,6 +33,7 @@ _TABLES: Final = (
         etag TEXT NOT NULL,
         content_type TEXT NOT NULL,
         metadata TEXT NOT NULL,
+        modified_at REAL NOT NULL DEFAULT 0,
         PRIMARY KEY (bucket, key)
     ) WITHOUT ROWID""",
     """CREATE TABLE messages (
@@ -53,8 +54,21 @@ _TABLES: Final = (
         note TEXT,
         sent_at REAL NOT NULL,
         buried_at REAL NOT NULL,
-        receive_count INTEGER NOT NULL
+        receive_count INTEGER NOT NULL,
+        visible_at REAL NOT NULL DEFAULT 0,
+        received_at REAL,
+        receipt TEXT
     )""",
+    "CREATE INDEX dead_letters_by_visibility ON dead_letters (visible_at)",
+)
+
+# An older thumbq may still be running on the database: what it writes does not name the new columns.
+_FROM_VERSION_1: Final = (
+    "ALTER TABLE objects ADD COLUMN modified_at REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE dead_letters ADD COLUMN visible_at REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE dead_letters ADD COLUMN received_at REAL",
+    "ALTER TABLE dead_letters ADD COLUMN receipt TEXT",
+    "CREATE INDEX dead_letters_by_visibility ON dead_letters (visible_at)",
 )
 
 
@@ -93,15 +107,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("COMMIT")
     if application != _APPLICATION_ID and (application or version or tables):
         raise SetupError([Problem(f"{path} is a database of another program", "choose another directory")])
-    if version > SCHEMA_VERSION:
-        raise SetupError(
-            [
-                Problem(
-                    f"{path} was written by a newer thumbq (schema {version}, this one knows {SCHEMA_VERSION})",
-                    "start the newer thumbq, or choose another directory",
-                )
-            ]
-        )
+    _refuse_newer(version, path)
     if path.stat().st_size <= _QUICK_CHECK_MAX_BYTES:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
@@ -114,18 +120,27 @@ def _prepare(connection: sqlite3.Connection, directory: Path) -> None:
     connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("BEGIN IMMEDIATE")
     try:
+        # Asked again under the lock: a neighbour may have made or migrated the tables meanwhile.
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        _refuse_newer(version, directory / DATABASE_NAME)
         if version == 0:
             _refuse_orphans(directory)
-            for statement in _TABLES:
-                connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        if version < SCHEMA_VERSION:
+            for statement in _TABLES if version == 0 else _FROM_VERSION_1:
+                connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
+
+
+def _refuse_newer(version: int, path: Path) -> None:
+    if version > SCHEMA_VERSION:
+        what = f"{path} was written by a newer thumbq (schema {version}, this one knows {SCHEMA_VERSION})"
+        raise SetupError([Problem(what, "start the newer thumbq, or choose another directory")])
 
 
 def _refuse_orphans(directory: Path, *, unless: Callable[[], bool] = lambda: False) -> None:

@@ -17,14 +17,14 @@ from thumbq.ports import ObjectInfo
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from thumbq.core.job import ObjectRef
     from thumbq.local.blobs import Blobs
     from thumbq.local.database import Database
     from thumbq.local.objects import Entry
-    from thumbq.ports import Clock, Sink
+    from thumbq.ports import Clock, ListedObject, Sink
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class LocalStore:
             # A process that was stopped for an hour may find its file swept: then there must be no row either.
             if not self._blobs.path(blob).exists():
                 raise BackendUnavailable(f"{ref}: the file was swept away before it was committed; put it again")
-            return objects.insert(connection, ref, entry, if_absent=if_absent)
+            return objects.insert(connection, ref, entry, if_absent=if_absent, now=self._clock.wall())
 
         try:
             replaced = await self._database.write(insert)
@@ -86,7 +86,8 @@ class LocalStore:
         while True:
             entry = await self._find(ref)
             if entry.info.size > max_bytes:
-                raise ObjectTooLarge(f"{ref} has {entry.info.size} bytes, more than {max_bytes}")
+                size = entry.info.size
+                raise ObjectTooLarge(f"{ref} has {size} bytes, more than {max_bytes}", size)
             copied = await self._in_thread(ref, partial(_copy, self._blobs.path(entry.blob), sink))
             if copied is None and entry.blob != missing:
                 missing = entry.blob  # replaced or deleted since the row was read: read it again
@@ -104,6 +105,12 @@ class LocalStore:
         blob = await self._database.write(lambda connection: objects.remove(connection, ref))
         if blob is not None:
             await self._in_thread(ref, partial(self._blobs.remove, blob))
+
+    async def list(self, bucket: str, *, prefix: str, after: str = "", limit: int = 1000) -> Sequence[ListedObject]:
+        """Return the next objects under a prefix; see ObjectStore.list."""
+        return await self._database.read(
+            lambda connection: objects.page(connection, bucket, prefix=prefix, after=after, limit=limit)
+        )
 
     async def sweep(self) -> None:
         """Remove files that no object names: a crash or a cancelled call left them.
