@@ -13,19 +13,20 @@ import pytest_asyncio
 
 import emulators
 from clocks import SystemClock
+from thumbq.aws import assembled
 from thumbq.aws.check import checked
-from thumbq.aws.jobqueue import SqsQueue
 from thumbq.aws.session import Clients, open_clients
-from thumbq.aws.store import S3Store
 from thumbq.local import open_local
-from thumbq.ports import Backend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from thumbq.ports import Backend
+
 MAX_RECEIVE_COUNT = 3
+DEAD_LETTER_RETENTION_S = 14 * 86_400
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -62,7 +63,7 @@ async def backend(clients: Clients | None, tmp_path: Path) -> AsyncIterator[Back
         name = f"contract-{uuid.uuid4().hex[:12]}"
         await _provision(clients, name)
         address = await checked(clients, bucket=name, queue=name)
-        yield Backend(S3Store(clients.s3), SqsQueue(clients.control, clients.polling, address), name)
+        yield assembled(clients, address, name)
 
 
 @pytest.fixture
@@ -79,7 +80,9 @@ def not_on(kind: str) -> Callable[[str, str], None]:
 async def _provision(clients: Clients, name: str) -> None:
     """Make what `thumbq setup` makes, with the clients that are there already."""
     await clients.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
-    dead = await clients.control.create_queue(QueueName=f"{name}-dlq")
+    dead = await clients.control.create_queue(
+        QueueName=f"{name}-dlq", Attributes={"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S)}
+    )
     described = await clients.control.get_queue_attributes(QueueUrl=dead["QueueUrl"], AttributeNames=["QueueArn"])
     policy = {"deadLetterTargetArn": described["Attributes"]["QueueArn"], "maxReceiveCount": MAX_RECEIVE_COUNT}
     await clients.control.create_queue(QueueName=name, Attributes={"RedrivePolicy": json.dumps(policy)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -214,18 +213,18 @@ async def test_a_message_received_too_often_becomes_a_dead_letter(backend: Backe
     assert await backend.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=1)
 
 
-async def test_a_dead_letter_can_be_sent_with_its_note(backend: Backend) -> None:
-    note = json.dumps({"code": "image-corrupt", "message": "broken: 猫"})
-    assert await backend.queue.send_dead_letter('{"key": "cat.png"}', note)
-    assert await backend.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=1)
-    assert await nothing_visible(backend.queue)
-
-
 async def test_the_queue_tells_its_settings(backend: Backend) -> None:
     facts = await backend.queue.facts()
     assert facts.name
     assert facts.max_receive_count == MAX_RECEIVE_COUNT
     assert 0 < facts.visibility_timeout_s <= 43_200
+
+
+async def test_the_queue_tells_how_long_it_and_its_dead_letters_are_kept(backend: Backend, kind: str) -> None:
+    facts = await backend.queue.facts()
+    for_ever = kind == "local"
+    assert facts.retention_s == (None if for_ever else 4 * 86_400)
+    assert facts.dead_letter_retention_s == (None if for_ever else 14 * 86_400)
 
 
 async def test_counts_tell_what_waits_and_what_is_in_flight(backend: Backend) -> None:

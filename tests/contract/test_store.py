@@ -94,8 +94,9 @@ async def test_what_is_not_there_is_missing(backend: Backend) -> None:
 async def test_an_object_over_the_limit_is_refused_before_it_is_read(backend: Backend) -> None:
     ref = ObjectRef(backend.bucket, "big")
     await backend.store.put(ref, bytes(100_000), content_type="image/png")
-    with pytest.raises(ObjectTooLarge):
+    with pytest.raises(ObjectTooLarge) as refusal:
         await backend.store.get(ref, max_bytes=99_999)
+    assert refusal.value.size == 100_000
     sink = io.BytesIO()
     with pytest.raises(ObjectTooLarge):
         await backend.store.fetch(ref, sink, max_bytes=99_999)

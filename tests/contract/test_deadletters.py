@@ -1,0 +1,179 @@
+"""What every DeadLetters promises."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from thumbq.core.deadletter import ATTRIBUTE, Note, decode
+from thumbq.errors import SendRefused
+from thumbq.ports import DeadLetter, EntryResult, QueueCounts, VisibilityChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thumbq.ports import Backend, DeadLetters
+
+# Starting an emulator for the first time may mean fetching it: only the claim itself is on the clock.
+pytestmark = [pytest.mark.timeout(60, func_only=True), pytest.mark.asyncio(loop_scope="session")]
+
+OK, LOST = EntryResult.OK, EntryResult.LOST
+MAX_RECEIVE_COUNT = 3
+NOTE = Note("image-corrupt", 'broken: 猫 "quoted" 🐈', "message-1", 2, trace="Root=1-a-b").encode()
+
+
+@pytest.fixture
+def dead(backend: Backend) -> DeadLetters:
+    assert backend.dead_letters is not None
+    return backend.dead_letters
+
+
+async def look(dead: DeadLetters, number: int = 1, *, timeout_s: int = 30) -> list[DeadLetter]:
+    """Receive exactly ``number`` dead letters; a queue may hand out fewer at a time than it has."""
+    letters: list[DeadLetter] = []
+    with anyio.fail_after(10):
+        while len(letters) < number:
+            letters += await dead.receive(
+                max_messages=min(10, number - len(letters)), wait_s=1, visibility_timeout_s=timeout_s
+            )
+    return letters
+
+
+async def nothing_visible(dead: DeadLetters) -> bool:
+    return not await dead.receive(max_messages=10, wait_s=0, visibility_timeout_s=30)
+
+
+async def test_a_dead_letter_arrives_with_its_note_as_it_was_sent(backend: Backend, dead: DeadLetters) -> None:
+    body = '{"key": "猫 🐈‍⬛.png"}\n\ttail '
+    before = time.time()
+    await dead.send(body, NOTE)
+    after = time.time()
+    assert await backend.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=1)
+
+    [letter] = await look(dead)
+
+    assert (letter.body, letter.note, letter.receive_count) == (body, NOTE, 1)
+    assert letter.id
+    assert before - 1 <= letter.sent_at <= after + 1
+    note = decode(letter.note)
+    assert note is not None
+    assert note.reason == 'broken: 猫 "quoted" 🐈'
+
+
+async def test_what_the_queue_moved_itself_keeps_what_it_was_and_has_no_note(
+    backend: Backend, dead: DeadLetters
+) -> None:
+    message_id = await backend.queue.send("poison")
+    sent_at = 0.0
+    for _ in range(MAX_RECEIVE_COUNT):
+        [message] = await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=0)
+        sent_at = message.sent_at
+    assert not await backend.queue.receive(max_messages=1, wait_s=0, visibility_timeout_s=0)
+
+    [letter] = await look(dead)
+
+    assert (letter.id, letter.body, letter.note, letter.sent_at) == (message_id, "poison", None, sent_at)
+    assert letter.receive_count >= MAX_RECEIVE_COUNT
+
+
+async def test_a_dead_letter_is_hidden_from_others_while_one_looks_at_it(backend: Backend, dead: DeadLetters) -> None:
+    await dead.send("a", NOTE)
+    await look(dead)
+    assert await nothing_visible(dead)
+    assert (await backend.queue.counts()).dead == 1
+
+
+async def test_a_dead_letter_comes_back_after_its_time_with_a_new_receipt(dead: DeadLetters) -> None:
+    await dead.send("a", NOTE)
+    [first] = await look(dead, timeout_s=1)
+    [second] = await look(dead)
+    assert (second.id, second.body, second.note, second.sent_at) == (first.id, "a", NOTE, first.sent_at)
+    assert second.receipt != first.receipt
+    assert second.receive_count == first.receive_count + 1
+
+
+async def test_extending_by_0_gives_a_dead_letter_back_and_by_more_keeps_it(dead: DeadLetters) -> None:
+    await dead.send("kept", NOTE)
+    [kept] = await look(dead, timeout_s=1)
+    await dead.send("given back", NOTE)
+    [given_back] = await look(dead)
+    changes = [VisibilityChange(kept.receipt, 30), VisibilityChange(given_back.receipt, 0)]
+    assert await dead.extend(changes) == [OK, OK]
+    assert [letter.body for letter in await look(dead)] == ["given back"]
+    await anyio.sleep(1)  # past the first time-out of what was extended
+    assert await nothing_visible(dead)
+
+
+async def test_a_superseded_look_changes_nothing(dead: DeadLetters, not_on: Callable[[str, str], None]) -> None:
+    not_on("aws-moto", "obeys a superseded receipt")
+    await dead.send("a", NOTE)
+    [first] = await look(dead)
+    await dead.extend([VisibilityChange(first.receipt, 0)])
+    [second] = await look(dead)
+    assert await dead.extend([VisibilityChange(first.receipt, 0)]) == [LOST]
+    await dead.delete([first.receipt])
+    assert await dead.extend([VisibilityChange(second.receipt, 0)]) == [OK]
+
+
+async def test_deleted_dead_letters_are_gone_and_batches_answer_by_position(
+    backend: Backend, dead: DeadLetters
+) -> None:
+    for number in range(10):
+        await dead.send(f"{number}", NOTE)
+    letters = await look(dead, 10)
+    assert sorted(letter.body for letter in letters) == [f"{number}" for number in range(10)]
+    receipts = [letter.receipt for letter in letters]
+    assert await dead.delete(receipts[:3]) == [OK] * 3
+    results = await dead.extend([VisibilityChange(receipt, 0) for receipt in receipts])
+    assert results == [LOST] * 3 + [OK] * 7
+    assert await dead.delete([letter.receipt for letter in await look(dead, 7)]) == [OK] * 7
+    assert (await backend.queue.counts()).dead == 0
+
+
+async def test_purge_removes_all_also_what_is_looked_at_and_no_message_of_the_queue(
+    backend: Backend, dead: DeadLetters
+) -> None:
+    await backend.queue.send("alive")
+    for number in range(5):
+        await dead.send(f"{number}", NOTE)
+    await look(dead, 2)
+    await dead.purge()
+    assert await backend.queue.counts() == QueueCounts(visible=1, in_flight=0, delayed=0, dead=0)
+    assert await nothing_visible(dead)
+
+
+async def test_a_dead_letter_with_its_note_has_max_bytes_at_most(
+    dead: DeadLetters, not_on: Callable[[str, str], None]
+) -> None:
+    body = "x" * (dead.max_bytes - len(NOTE.encode()) - len(ATTRIBUTE) - len("String"))
+    await dead.send(body, NOTE)
+    [letter] = await look(dead)
+    assert (letter.body, letter.note) == (body, NOTE)
+    not_on("aws-moto", "does not count attributes")
+    not_on("aws-ministack", "does not count attributes")
+    with pytest.raises(SendRefused):
+        await dead.send(body + "x", NOTE)
+
+
+@pytest.mark.parametrize("body", ["bell \x07", ""], ids=["control character", "empty"])
+async def test_what_sqs_does_not_take_is_refused_for_certain(dead: DeadLetters, body: str) -> None:
+    with pytest.raises(SendRefused):
+        await dead.send(body, NOTE)
+    assert await nothing_visible(dead)
+
+
+async def test_a_look_waits_for_a_dead_letter_as_long_as_it_was_told(dead: DeadLetters) -> None:
+    before = anyio.current_time()
+    assert not await dead.receive(max_messages=1, wait_s=1, visibility_timeout_s=30)
+    assert 0.9 < anyio.current_time() - before < 4
+
+
+async def test_none_of_these_servers_moves_dead_letters_by_itself_and_says_so(
+    backend: Backend, dead: DeadLetters
+) -> None:
+    await dead.send("a", NOTE)
+    assert await dead.start_move(rate=10) is None
+    assert await backend.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=1)
