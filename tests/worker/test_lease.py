@@ -13,6 +13,7 @@ from replica import until
 from thumbq.errors import BackendUnavailable
 from thumbq.ports import MAX_LEASE_S, EntryResult, ReceivedMessage
 from thumbq.worker.acks import Acks
+from thumbq.worker.health import QueueHealth
 from thumbq.worker.lease import Lease, LeaseKeeper, LeaseState
 
 if TYPE_CHECKING:
@@ -49,11 +50,17 @@ def message(name: str) -> ReceivedMessage:
 
 
 def keeper_of(queue: ToldQueue, clock: HandClock, visibility_timeout_s: int = 30) -> LeaseKeeper:
-    return LeaseKeeper(queue=queue, clock=clock, visibility_timeout_s=visibility_timeout_s)  # type: ignore[arg-type]
+    return LeaseKeeper(
+        queue=queue,  # type: ignore[arg-type]
+        clock=clock,
+        health=QueueHealth(clock),
+        visibility_timeout_s=visibility_timeout_s,
+        beat_interval_s=visibility_timeout_s / 3,
+    )
 
 
 def acks_of(queue: ToldQueue, clock: HandClock) -> Acks:
-    return Acks(queue=queue, clock=clock, random=random.Random(1))  # type: ignore[arg-type]
+    return Acks(queue=queue, clock=clock, health=QueueHealth(clock), random=random.Random(1))  # type: ignore[arg-type]
 
 
 def held(keeper: LeaseKeeper, clock: HandClock, name: str, lost: list[str]) -> Lease:

@@ -69,6 +69,7 @@ def make_consumer(
             dead_letters=dead_letters,
             jobs=jobs,
             burial=burial,
+            facts=facts,
             settings=settings,
             random=random,
             received=lambda: receiver.received,

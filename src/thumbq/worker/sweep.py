@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from thumbq.ports import DeadLetter, DeadLetters
+    from thumbq.ports import DeadLetter, DeadLetters, QueueFacts
     from thumbq.settings import Settings
     from thumbq.worker.disposition import Burial
     from thumbq.worker.job import JobRunner
@@ -47,6 +47,7 @@ class Sweeper:
         dead_letters: DeadLetters,
         jobs: JobRunner,
         burial: Burial,
+        facts: QueueFacts,
         settings: Settings,
         random: Random,
         received: Callable[[], int],
@@ -54,6 +55,7 @@ class Sweeper:
         self._dead_letters = dead_letters
         self._jobs = jobs
         self._burial = burial
+        self._receives = facts.max_receive_count or 0
         self._settle_s = settings.visibility_timeout_s + 2 * settings.wait_time_s
         self._random = random
         self._received = received
@@ -88,8 +90,9 @@ class Sweeper:
             log.warning("sweep.failed", error=str(error))
 
     async def _record(self, letter: DeadLetter) -> None:
-        message = ReceivedMessage(letter.id, letter.receipt, letter.body, letter.receive_count, letter.sent_at)
-        with structlog.contextvars.bound_contextvars(message_id=letter.id, receive_count=letter.receive_count):
+        # The letter's own count goes on with every look at it.
+        message = ReceivedMessage(letter.id, letter.receipt, letter.body, self._receives, letter.sent_at)
+        with structlog.contextvars.bound_contextvars(message_id=letter.id):
             try:
                 await self._settle(message, await self._jobs.moved(message))
             except BackendUnavailable:

@@ -1,0 +1,159 @@
+"""A consumer over a real backend and a renderer that does as it is told, for the tests of the worker."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import anyio
+
+from clocks import SystemClock
+from replica import until
+from thumbq.core import keys, manifest
+from thumbq.core.job import ObjectRef
+from thumbq.errors import BackendUnavailable, ObjectMissing
+from thumbq.ports import Backend, QueueCounts, Rendered, RenderedImage
+from thumbq.settings import Settings
+from thumbq.worker import Consumer, make_consumer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from thumbq.core.manifest import Manifest
+    from thumbq.core.preset import Preset
+    from thumbq.ports import Clock, Renderer, RenderSource
+
+KEY = "uploads/" + "0" * 26
+
+
+class FakeRenderer:
+    """Stands in for the pool: gives a picture of one byte, or what ``outcomes`` says, attempt by attempt."""
+
+    def __init__(self, *outcomes: Exception | float, children: int = 100) -> None:
+        self._outcomes = list(outcomes)
+        self._children = anyio.Semaphore(children)
+        self.waiting = 0
+        self.renders = 0
+        self.killed = 0
+
+    def source(self) -> AbstractContextManager[RenderSource]:
+        return nullcontext(BytesIO())
+
+    async def render(
+        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], Awaitable[None]] | None = None
+    ) -> Rendered:
+        del source
+        self.waiting += 1
+        async with self._children:
+            if on_start is not None:
+                await on_start()
+            self.renders += 1
+            return await self._render(presets)
+
+    async def _render(self, presets: Sequence[Preset]) -> Rendered:
+        outcome = self._outcomes.pop(0) if self._outcomes else 0.0
+        if isinstance(outcome, Exception):
+            raise outcome
+        try:
+            await anyio.sleep(outcome)
+        except anyio.get_cancelled_exc_class():
+            self.killed += 1
+            raise
+        return Rendered("JPEG", 4, 3, tuple(RenderedImage(p.name, b"x", 1, 1, p.content_type) for p in presets))
+
+
+class Delegate:
+    """Passes everything on to ``target``, but for what a subclass does itself."""
+
+    def __init__(self, target: Any) -> None:
+        self.target = target
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.target, name)
+
+
+class SlowAnswers(Delegate):
+    """A queue whose receives have taken messages a while before their answers arrive."""
+
+    def __init__(self, target: Any) -> None:
+        super().__init__(target)
+        self.received = anyio.Event()
+        self.go_on = anyio.Event()
+
+    async def receive(self, **options: Any) -> Any:
+        messages = await self.target.receive(**options)
+        if messages:
+            self.received.set()
+            await self.go_on.wait()
+        return messages
+
+
+class Unreachable:
+    """A store that does not answer."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*_args: Any, **_options: Any) -> Any:
+            raise BackendUnavailable(f"{name}: S3 is away")
+
+        return call
+
+
+@asynccontextmanager
+async def consuming(
+    backend: Backend,
+    renderer: Renderer,
+    clock: Clock | None = None,
+    *,
+    visibility_timeout_s: int = 30,
+    max_receive_count: int | None = 10,
+    **further: Any,
+) -> AsyncIterator[Consumer]:
+    clock = clock or SystemClock()
+    settings = Settings(concurrency=4, processes=1, visibility_timeout_s=visibility_timeout_s, **further)
+    consumer = make_consumer(
+        backend=backend,
+        renderer=renderer,
+        settings=settings,
+        facts=replace(await backend.queue.facts(), max_receive_count=max_receive_count),
+        clock=clock,
+        random=random.Random(1),
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(consumer.run)
+        yield consumer
+        consumer.stop()
+
+
+async def upload(backend: Backend, key: str = KEY) -> None:
+    await backend.store.put(ObjectRef(backend.bucket, key), b"original", content_type="image/jpeg")
+    await backend.queue.send(key)
+
+
+async def record(backend: Backend, key: str = KEY) -> Manifest | None:
+    try:
+        _, raw = await backend.store.get(ObjectRef(backend.bucket, keys.manifest_key(key)), max_bytes=1 << 20)
+    except ObjectMissing:
+        return None
+    return manifest.decode(raw)
+
+
+async def settled(backend: Backend, *, dead: int = 0) -> None:
+    async def empty() -> bool:
+        return await backend.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=dead)
+
+    await until(empty, within_s=10, what="an empty queue")
+
+
+def dead_letters(tmp_path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return the bodies and notes; the note of one that the queue moved itself is empty."""
+    with sqlite3.connect(next((tmp_path / "data").glob("*.sqlite*"))) as database:
+        rows = database.execute("SELECT body, note FROM dead_letters").fetchall()
+    database.close()
+    return [(body, json.loads(note or "{}")) for body, note in rows]

@@ -1,0 +1,46 @@
+"""What `thumbq serve` warns of at its start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from thumbq.ports import QueueFacts
+from thumbq.worker.advice import queue_advice
+
+GOOD = QueueFacts(
+    "jobs", visibility_timeout_s=30, retention_s=345_600, max_receive_count=10, dead_letter_retention_s=1_209_600
+)
+
+
+def advice(facts: QueueFacts, visibility_timeout_s: int = 30, beat_interval_s: float = 10.0) -> list[str]:
+    given = queue_advice(facts, visibility_timeout_s=visibility_timeout_s, beat_interval_s=beat_interval_s)
+    return [f"{problem.what}; {problem.fix}" for problem in given]
+
+
+def test_what_setup_makes_needs_no_advice() -> None:
+    assert advice(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"max_receive_count": 4}, "4 receives"),
+        ({"dead_letter_retention_s": 345_600}, "dead letters"),
+        ({"max_receive_count": None, "dead_letter_retention_s": None}, "no redrive policy"),
+    ],
+)
+def test_a_queue_that_will_hurt_one_day_is_told_with_a_fix(change: dict[str, int | None], words: str) -> None:
+    [said] = advice(replace(GOOD, **change))  # type: ignore[arg-type]
+    assert words in said
+
+
+def test_five_receives_are_enough() -> None:
+    assert advice(replace(GOOD, max_receive_count=5)) == []
+
+
+def test_a_time_out_of_less_than_three_heartbeats_is_told() -> None:
+    [said] = advice(GOOD, visibility_timeout_s=29)
+    assert "THUMBQ_HEARTBEAT_S" in said
+    assert advice(GOOD, visibility_timeout_s=30) == []

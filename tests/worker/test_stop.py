@@ -1,0 +1,96 @@
+"""The stop, step by step: rule 7."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from consuming import Delegate, FakeRenderer, SlowAnswers, consuming, record, upload
+from replica import until
+from thumbq.errors import BackendUnavailable
+from thumbq.ports import QueueCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.ports import Backend, EntryResult, VisibilityChange
+
+
+class Noting(Delegate):
+    """A queue that notes what is asked of it."""
+
+    def __init__(self, target: Any, steps: list[str]) -> None:
+        super().__init__(target)
+        self.steps = steps
+
+    async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
+        self.steps += ["release" if change.timeout_s == 0 else "beat" for change in changes]
+        results: Sequence[EntryResult] = await self.target.extend(changes)
+        return results
+
+    async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
+        self.steps += ["delete" for _ in receipts]
+        results: Sequence[EntryResult] = await self.target.delete(receipts)
+        return results
+
+
+async def test_what_has_not_started_goes_back_at_once_and_what_runs_is_done_with_heartbeats(backend: Backend) -> None:
+    steps: list[str] = []
+    renderer = FakeRenderer(5.0, children=1)
+    names = [f"uploads/{number}" for number in range(3)]
+    for name in names:
+        await upload(backend, name)
+    noting = replace(backend, queue=Noting(backend.queue, steps))
+    async with consuming(noting, renderer, visibility_timeout_s=4) as consumer:
+        await until(lambda: renderer.waiting == 3, within_s=5, what="one render and two that wait for its process")
+        consumer.stop()
+        await until(lambda: steps.count("release") == 2, within_s=2, what="the two given back")
+        assert await backend.queue.counts() == QueueCounts(visible=2, in_flight=1, delayed=0, dead=0)
+    assert renderer.renders == 1
+    assert steps[-1] == "delete"
+    assert "beat" in steps[steps.index("release") :]
+    assert [bool(await record(backend, name)) for name in names].count(True) == 1
+
+
+async def test_a_stop_in_the_middle_of_a_receive_gives_back_what_it_brings(backend: Backend) -> None:
+    renderer, queue = FakeRenderer(), SlowAnswers(backend.queue)
+    async with consuming(replace(backend, queue=queue), renderer) as consumer:
+        await upload(backend)
+        await queue.received.wait()
+        consumer.stop()
+        queue.go_on.set()
+    assert renderer.renders == 0
+    assert await backend.queue.counts() == QueueCounts(visible=1, in_flight=0, delayed=0, dead=0)
+
+
+async def test_a_stop_while_the_queue_is_away_ends_its_pause(backend: Backend) -> None:
+    class Away(Delegate):
+        failures = 0
+
+        async def receive(self, **options: Any) -> Any:
+            del options
+            self.failures += 1
+            raise BackendUnavailable("SQS is away")
+
+    queue = Away(backend.queue)
+    async with consuming(replace(backend, queue=queue), FakeRenderer()) as consumer:
+        await until(lambda: queue.failures >= 4, within_s=30, what="a long pause")
+        with anyio.fail_after(0.5):
+            consumer.stop()
+            await anyio.wait_all_tasks_blocked()
+
+
+async def test_after_the_deadline_of_a_stop_everything_is_killed_and_given_back(backend: Backend) -> None:
+    renderer = FakeRenderer(*[3600.0] * 4)
+    for number in range(4):
+        await upload(backend, f"uploads/{number}")
+    async with consuming(backend, renderer) as consumer:
+        await until(lambda: renderer.renders == 4, within_s=5, what="four renders")
+        consumer.stop()
+        await anyio.wait_all_tasks_blocked()
+        assert (await backend.queue.counts()).in_flight == 4
+        consumer.abort(within_s=1)
+    assert renderer.killed == 4
+    assert await backend.queue.counts() == QueueCounts(visible=4, in_flight=0, delayed=0, dead=0)

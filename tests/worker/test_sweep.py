@@ -1,0 +1,80 @@
+"""The sweep: what the queue itself moved to the dead letters is never without a word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from clocks import SystemClock
+from consuming import KEY, FakeRenderer, consuming, dead_letters, record, settled, upload
+from replica import until
+from thumbq.core import failedmessage, keys
+from thumbq.core.job import ObjectRef
+from thumbq.local import open_local
+from thumbq.ports import VisibilityChange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from thumbq.ports import Backend
+
+
+@pytest.fixture
+async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
+    async with open_local(tmp_path / "data", clock=SystemClock(), max_receive_count=1) as opened:
+        yield opened
+
+
+async def die_with_it(backend: Backend) -> str:
+    """Receive a message and never end it, as a replica does that is killed; the queue moves it then. Return its id."""
+    [message] = await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=30)
+    await backend.queue.extend([VisibilityChange(message.receipt, 0)])
+    assert await backend.queue.receive(max_messages=1, wait_s=0, visibility_timeout_s=30) == []
+    assert (await backend.queue.counts()).dead == 1
+    return message.id
+
+
+async def noted(tmp_path: Path) -> list[str]:
+    notes = [note for _, note in dead_letters(tmp_path)]
+    return [note["code"] for note in notes if note]
+
+
+async def test_a_silent_move_gets_its_failed_manifest_and_its_note(backend: Backend, tmp_path: Path) -> None:
+    await upload(backend)
+    message_id = await die_with_it(backend)
+    async with consuming(backend, FakeRenderer(), max_receive_count=1):
+        await until(lambda: noted(tmp_path), within_s=10, what="the note")
+    found = await record(backend)
+    assert found is not None
+    assert found.error is not None
+    assert (found.status, found.error.code, found.message_id) == ("failed", "attempts-exhausted", message_id)
+    [(body, note)] = dead_letters(tmp_path)
+    assert (body, note["message_id"], note["receive_count"]) == (KEY, message_id, 1)
+
+
+async def test_a_silent_move_of_what_was_done_is_removed(backend: Backend, tmp_path: Path) -> None:
+    async with open_local(tmp_path / "data", clock=SystemClock()) as opened, consuming(opened, FakeRenderer()):
+        await upload(opened)
+        await settled(opened)
+    await backend.queue.send(KEY)
+    await die_with_it(backend)
+    async with consuming(backend, FakeRenderer(), max_receive_count=1):
+        await settled(backend)
+    found = await record(backend)
+    assert found is not None
+    assert found.status == "done"
+    assert dead_letters(tmp_path) == []
+
+
+async def test_a_silent_move_of_what_is_no_job_is_kept_on_record_too(backend: Backend, tmp_path: Path) -> None:
+    await backend.queue.send("{broken")
+    message_id = await die_with_it(backend)
+    async with consuming(backend, FakeRenderer(), max_receive_count=1):
+        await until(lambda: noted(tmp_path), within_s=10, what="the note")
+    assert await noted(tmp_path) == ["malformed-message"]
+    _, raw = await backend.store.get(ObjectRef(backend.bucket, keys.failed_message_key(message_id)), max_bytes=1 << 20)
+    kept = failedmessage.decode(raw)
+    assert kept is not None
+    assert (kept.body, kept.error.code) == ("{broken", "malformed-message")
