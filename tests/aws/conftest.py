@@ -10,7 +10,9 @@ import pytest
 
 from emulators import aws_env, moto_server
 from scripted import Script, serving
-from thumbq.aws.jobqueue import DeadLetters, QueueAddress, SqsQueue
+from thumbq.aws.addresses import DeadLetterAddress, QueueAddress
+from thumbq.aws.deadletters import SqsDeadLetters
+from thumbq.aws.jobqueue import SqsQueue
 from thumbq.aws.session import Clients, open_clients
 from thumbq.aws.store import S3Store
 
@@ -66,6 +68,16 @@ def store(clients: Clients) -> S3Store:
 
 
 @pytest.fixture
-def queue(clients: Clients) -> SqsQueue:
-    address = QueueAddress("https://sqs.example/1/q", DeadLetters("https://sqs.example/1/q-dlq", 1 << 20))
+def address() -> QueueAddress:
+    dead = DeadLetterAddress("https://sqs.example/1/q-dlq", "arn:aws:sqs:x:1:q-dlq", 1 << 20, 1_209_600)
+    return QueueAddress("https://sqs.example/1/q", "arn:aws:sqs:x:1:q", dead)
+
+
+@pytest.fixture
+def queue(clients: Clients, address: QueueAddress) -> SqsQueue:
     return SqsQueue(clients.control, clients.polling, address)
+
+
+@pytest.fixture
+def dead_letters(clients: Clients, address: QueueAddress) -> SqsDeadLetters:
+    return SqsDeadLetters(clients.control, clients.polling, address)

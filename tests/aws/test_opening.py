@@ -13,6 +13,7 @@ from scripted import Script, s3_error, says, sqs_error
 from thumbq.aws import open_aws, provision
 from thumbq.aws.session import open_clients
 from thumbq.errors import SetupError
+from thumbq.ports import QueueFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,11 +65,39 @@ async def test_a_missing_dead_letter_queue_is_told(script: Script) -> None:
     script.when("HEAD /bucket-of-tests", says(200))
     script.then(
         says(200, {"QueueUrl": "https://sqs.example/1/q"}),
-        says(200, {"Attributes": {"RedrivePolicy": policy}}),
+        says(200, {"Attributes": {"QueueArn": "arn:aws:sqs:x:1:q", "RedrivePolicy": policy}}),
         sqs_error(400, "QueueDoesNotExist", x_amzn_query_error="AWS.SimpleQueueService.NonExistentQueue;Sender"),
     )
     [problem] = await problems()
     assert problem.what.startswith("there is no dead-letter queue graves")
+
+
+async def test_a_queue_without_a_redrive_policy_has_no_dead_letters_and_is_asked_about_once(script: Script) -> None:
+    script.when("HEAD /bucket-of-tests", says(200))
+    script.then(
+        says(200, {"QueueUrl": "https://sqs.example/1/q"}),
+        says(200, {"Attributes": {"QueueArn": "arn:aws:sqs:x:1:q"}}),
+    )
+    async with open_aws(bucket="bucket-of-tests", queue="q") as backend:
+        assert backend.dead_letters is None
+    assert sorted(script.operations) == ["GetQueueAttributes", "GetQueueUrl", "HEAD /bucket-of-tests"]
+
+
+async def test_what_the_dead_letter_queue_says_of_itself_is_read_at_the_start(script: Script) -> None:
+    policy = json.dumps({"deadLetterTargetArn": "arn:aws:sqs:x:123456789012:graves", "maxReceiveCount": 3})
+    own = {"QueueArn": "arn:aws:sqs:x:1:q", "RedrivePolicy": policy}
+    script.when("HEAD /bucket-of-tests", says(200))
+    script.then(
+        says(200, {"QueueUrl": "https://sqs.example/1/q"}),
+        says(200, {"Attributes": own}),
+        says(200, {"QueueUrl": "https://sqs.example/1/graves"}),
+        says(200, {"Attributes": {"MaximumMessageSize": "262144", "MessageRetentionPeriod": "600"}}),
+        says(200, {"Attributes": {**own, "VisibilityTimeout": "30", "MessageRetentionPeriod": "345600"}}),
+    )
+    async with open_aws(bucket="bucket-of-tests", queue="q") as backend:
+        assert backend.dead_letters is not None
+        assert backend.dead_letters.max_bytes == 262_144
+        assert await backend.queue.facts() == QueueFacts("q", 30, 345_600, 3, 600)
 
 
 async def test_missing_permissions_are_told_as_iam_calls_them(script: Script) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,7 @@ import anyio
 import pytest
 
 from scripted import Script, cuts_the_body, hangs_up, s3_error, says, sqs_error, stalls
-from thumbq.aws import jobqueue
-from thumbq.aws.jobqueue import fitted
+from thumbq.aws import batches
 from thumbq.core.job import ObjectRef
 from thumbq.errors import AccessDenied, BackendUnavailable, ObjectExists, ObjectTooLarge, SendRefused
 from thumbq.ports import EntryResult, VisibilityChange
@@ -47,7 +45,11 @@ async def test_a_receive_asks_for_what_the_port_promises(script: Script, queue: 
         "MessageId": "m",
         "ReceiptHandle": "r",
         "Body": "cat.png",
-        "Attributes": {"ApproximateReceiveCount": "3", "SentTimestamp": "1700000000123"},
+        "Attributes": {
+            "ApproximateReceiveCount": "3",
+            "SentTimestamp": "1700000000123",
+            "AWSTraceHeader": "Root=1-5759e988-bd862e3fe1be46a994272793",
+        },
     }
     script.then(says(200, {"Messages": [message]}))
     [received] = await queue.receive(max_messages=7, wait_s=1, visibility_timeout_s=4)
@@ -55,6 +57,8 @@ async def test_a_receive_asks_for_what_the_port_promises(script: Script, queue: 
     assert (asked["MaxNumberOfMessages"], asked["WaitTimeSeconds"], asked["VisibilityTimeout"]) == (7, 1, 4)
     assert (received.id, received.receipt, received.body) == ("m", "r", "cat.png")
     assert (received.receive_count, received.sent_at) == (3, 1_700_000_000.123)
+    assert received.trace == "Root=1-5759e988-bd862e3fe1be46a994272793"
+    assert set(asked["MessageSystemAttributeNames"]) == set(message["Attributes"])
 
 
 async def test_an_open_poll_brings_its_messages_after_wind_up_and_later_ones_are_not_sent(
@@ -82,7 +86,7 @@ async def test_an_open_poll_brings_its_messages_after_wind_up_and_later_ones_are
 async def test_a_stalled_server_holds_up_a_beat_for_a_bounded_time_only(
     script: Script, queue: SqsQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobqueue, "_BEAT_S", 0.2)
+    monkeypatch.setattr(batches, "_ANSWER_S", 0.2)
     script.then(stalls)
     start = time.monotonic()
     with pytest.raises(BackendUnavailable, match="TimeoutError"):
@@ -163,28 +167,6 @@ async def test_what_sqs_never_takes_is_not_even_sent(script: Script, queue: SqsQ
     assert not script.requests
 
 
-async def test_a_dead_letter_carries_its_reason_in_one_attribute(script: Script, queue: SqsQueue) -> None:
-    script.then(SENT)
-    assert await queue.send_dead_letter("cat.png", '{"code": "corrupt"}')
-    asked = script.documents[0]
-    assert asked["QueueUrl"] == "https://sqs.example/1/q-dlq"
-    assert asked["MessageAttributes"] == {"thumbq": {"DataType": "String", "StringValue": '{"code": "corrupt"}'}}
-
-
-@pytest.mark.parametrize("body", ["x" * 1024, "ü" * 512, "x" * 1000, "x" * 5000])
-def test_a_dead_letter_that_is_too_long_loses_its_end_and_says_so(body: str) -> None:
-    cut, note = fitted(body, '{"code": "corrupt"}', 1024)
-    assert body.startswith(cut)
-    assert 1020 < len((cut + note).encode()) + len("thumbqString") <= 1024
-    assert json.loads(note) == {"code": "corrupt", "body_bytes": len(body.encode())}
-
-
-def test_a_dead_letter_that_fits_stays_as_it_is() -> None:
-    note = '{"code": "corrupt"}'
-    body = "x" * (1024 - len(note) - len("thumbqString"))
-    assert fitted(body, note, 1024) == (body, note)
-
-
 async def test_a_put_is_tried_again_after_a_fault(script: Script, store: S3Store) -> None:
     script.then(says(503), STORED)
     assert await store.put(REF, b"x", content_type="image/png") == "e"
@@ -255,9 +237,10 @@ async def test_bytes_that_do_not_match_their_checksum_are_no_object(script: Scri
 async def test_an_object_that_is_too_large_is_not_read(script: Script, store: S3Store) -> None:
     script.then(says(200, b"x" * 1000, ETag='"e"'))
     sink = Gathered()
-    with pytest.raises(ObjectTooLarge):
+    with pytest.raises(ObjectTooLarge) as refusal:
         await store.fetch(REF, sink, max_bytes=999)
     assert not sink
+    assert refusal.value.size == 1000
 
 
 async def test_what_a_sink_raises_is_no_error_of_s3(script: Script, store: S3Store) -> None:

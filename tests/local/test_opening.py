@@ -134,7 +134,8 @@ async def test_a_journal_left_by_a_crash_is_rolled_back(used: Path, tmp_path: Pa
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("DELETE FROM messages")
         connection.executemany(
-            "INSERT INTO dead_letters VALUES (?, 'x', ?, '', 0, 0, 0)", [(n, "x" * 9000) for n in range(9)]
+            "INSERT INTO dead_letters (id, body, sent_at, buried_at, receive_count) VALUES ('x', ?, 0, 0, 0)",
+            [("x" * 9000,)] * 9,
         )
         shutil.copytree(used, copy)
         connection.execute("ROLLBACK")
