@@ -193,7 +193,7 @@ async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
     clock = WallClock()
     async with open_local(directory, clock=clock) as real:
         store, queue = Faults(real.store), Faults(real.queue)
-        backend = Backend(cast("ObjectStore", store), cast("JobQueue", queue), real.bucket)
+        backend = Backend(cast("ObjectStore", store), cast("JobQueue", queue), real.bucket, None)
         intake = Intake(backend=backend, clock=clock, random=random.Random(1))
         yield FaultyBackend(real, backend, store, queue, intake)
 

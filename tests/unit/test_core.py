@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import ValidationError
 
-from thumbq.core import keys, manifest, message, retry
+from thumbq.core import attempt, deadletter, failedmessage, keys, manifest, message, retry
+from thumbq.core.deadletter import Note
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import BackendUnavailable, MalformedMessage, RenderKilled, RenderRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_ids_sort_the_newest_first_and_have_their_form() -> None:
@@ -111,7 +116,7 @@ def test_what_is_no_job_is_malformed_and_says_why(body: str) -> None:
 
 def test_a_permanent_failure_is_buried_at_once() -> None:
     disposition = retry.after_failure(
-        RenderRefused("corrupt", "why"), receive_count=1, max_receive_count=10, jitter=0.5
+        RenderRefused("corrupt", "why"), receive_count=1, max_receive_count=10, kills=1, jitter=0.5
     )
     assert disposition == retry.Bury("corrupt", "why")
 
@@ -120,12 +125,42 @@ def test_a_permanent_failure_is_buried_at_once() -> None:
     "error", [BackendUnavailable("S3 is away"), RenderKilled("render-crashed", "gone"), ValueError("bug")]
 )
 def test_what_may_pass_is_tried_again_until_the_last_receive(error: Exception) -> None:
-    again = retry.after_failure(error, receive_count=9, max_receive_count=10, jitter=0.5)
+    again = retry.after_failure(error, receive_count=9, max_receive_count=10, kills=1, jitter=0.5)
     assert isinstance(again, retry.Release)
-    last = retry.after_failure(error, receive_count=10, max_receive_count=10, jitter=0.5)
+    last = retry.after_failure(error, receive_count=10, max_receive_count=10, kills=1, jitter=0.5)
     assert isinstance(last, retry.Bury)
     assert last.code == "attempts-exhausted"
-    assert isinstance(retry.after_failure(error, receive_count=99, max_receive_count=None, jitter=0.5), retry.Release)
+    assert isinstance(
+        retry.after_failure(error, receive_count=99, max_receive_count=None, kills=1, jitter=0.5), retry.Release
+    )
+
+
+def test_what_kills_renders_is_buried_after_the_second_and_other_failures_do_not_count() -> None:
+    crash, outage = RenderKilled("render-timeout", "too long"), BackendUnavailable("S3 is away")
+    buried = retry.after_failure(crash, receive_count=2, max_receive_count=None, kills=2, jitter=0.5)
+    assert isinstance(buried, retry.Bury)
+    assert buried.code == "render-timeout"
+    again = retry.after_failure(outage, receive_count=2, max_receive_count=None, kills=2, jitter=0.5)
+    assert isinstance(again, retry.Release)
+
+
+def test_a_note_is_read_as_it_was_written_and_a_long_body_is_cut_to_fit_beside_it() -> None:
+    note = Note("corrupt", "it is broken", "id-1", 3, trace="Root=1-67891233-abcdef012345678912345678")
+    assert deadletter.decode(note.encode()) == note
+    assert deadletter.decode("no note") is deadletter.decode(None) is None
+    body = "ä" * 1000
+    assert deadletter.fits("short", note, 400)
+    assert not deadletter.fits(body, note, 1000)
+    kept, told = deadletter.cut(body, note, 1000)
+    assert deadletter.fits(kept, told, 1000)
+    assert not deadletter.fits(kept + "ää", told, 1000), "as much as there is room for"
+    assert body.startswith(kept)
+    assert told.body_bytes == 2000
+
+
+@pytest.mark.parametrize("decode", [attempt.decode, failedmessage.decode])
+def test_a_damaged_or_foreign_record_is_as_good_as_none(decode: Callable[[bytes], object]) -> None:
+    assert decode(b'{"version": 99}') is decode(b"\xff") is None
 
 
 def test_backoff_grows_to_a_cap_and_uses_the_whole_range_of_the_jitter() -> None:
