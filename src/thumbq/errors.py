@@ -18,7 +18,8 @@
     │   ├── UnknownPreset       the message names a preset that the settings do not have
     │   ├── SourceMissing       the original is gone
     │   └── RenderRefused       the image is not rendered: unsupported, corrupt, too large …
-    └── RenderKilled            the render's child died or ran out of time; says nothing sure about the image
+    ├── RenderKilled            the render's child died or ran out of time; says nothing sure about the image
+    └── RenderUnavailable       there is no child to render in; the image was not tried
 
 Foreign errors are turned into these in one place per adapter: ``aws/errors.py``, ``local/errors.py``
 and ``pool/child.py``.
@@ -150,3 +151,7 @@ class RenderKilled(ThumbqError):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+class RenderUnavailable(ThumbqError):
+    """No process to render in can be started at the moment: the image was not tried, and another time it may be."""

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import structlog
 
 from marked_render import render
 from replica import alive, until
@@ -51,9 +52,7 @@ async def _kill_fork_server(pool: RenderPool) -> None:
     server = _parent(before[0])
     os.kill(server, signal.SIGKILL)
     await until(lambda: not alive(server), within_s=5, what="the end of the fork server")
-    async with anyio.create_task_group() as tasks:
-        for _ in before:
-            tasks.start_soon(_render, pool, "again")
+    await until(lambda: len(set(pool.children()) - set(before)) == len(before), within_s=5, what="new children")
 
 
 def _parent(pid: int) -> int:
@@ -61,6 +60,7 @@ def _parent(pid: int) -> int:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         anyio.run(main, sys.argv[1:])
     except SetupError as error:

@@ -29,6 +29,7 @@ Render = Callable[[bytes | mmap.mmap, "Sequence[Preset]"], Rendered | Refusal]
 """A function that a child can import and that makes renditions."""
 
 _CPU_MARGIN_S = 2
+_MAX_TEXT = 1_000
 _channel: socket.socket | None = None
 
 
@@ -45,6 +46,9 @@ class Failed:
     """The render function raised, which it never should; says nothing about the image."""
 
     text: str
+
+
+Reply = Done | Refusal | Failed
 
 
 def render_image(original: bytes | mmap.mmap, presets: Sequence[Preset], *, limits: Limits) -> Rendered | Refusal:
@@ -71,7 +75,7 @@ def check() -> None:
     from thumbq.imaging import render  # noqa: F401, PLC0415 -- as in render_image
 
 
-def run(render: Render, presets: Sequence[Preset], cpu_s: float) -> Done | Refusal | Failed:
+def run(render: Render, presets: Sequence[Preset], cpu_s: float) -> Reply:
     """Do one job: the source and the output file come over the channel, in this order.
 
     The kernel ends the child when the job takes more than about ``cpu_s`` seconds of CPU time.
@@ -90,7 +94,7 @@ def run(render: Render, presets: Sequence[Preset], cpu_s: float) -> Done | Refus
     except MemoryError:
         return Refusal("out-of-memory", "rendering the image takes more memory than a render may have")
     except Exception as error:  # noqa: BLE001 -- an exception that does not unpickle would break the executor
-        return Failed(f"{type(error).__name__}: {error}")
+        return Failed(f"{type(error).__name__}: {error}"[:_MAX_TEXT])
     finally:
         os.close(source)
         os.close(output)

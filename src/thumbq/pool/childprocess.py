@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.errors import Problem, SetupError
 from thumbq.pool import child
 from thumbq.pool.cleanstart import clean_start
+from thumbq.pool.procfs import cpu_s, resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
     from thumbq.core.preset import Preset
-    from thumbq.imaging import Refusal
+    from thumbq.pool.child import Reply
     from thumbq.pool.spool import Spool
 
 _START_TIMEOUT_S: Final = 30
@@ -39,78 +41,116 @@ class _Recorder(ForkServerContext):
 
 
 class ChildProcess:
-    """A running child. Its methods block (``retire`` for milliseconds, ``start`` longer) except where they say so."""
+    """A child. ``start`` and ``retire`` block and run in threads, the other methods do not block."""
 
-    def __init__(self, executor: ProcessPoolExecutor, process: ForkServerProcess, channel: socket.socket) -> None:
-        assert process.pid is not None
-        self.pid = process.pid
-        self._executor = executor
-        self._process = process
-        self._channel = channel
-        self._pidfd = _open_pidfd(self.pid)
+    def __init__(self, memory_limit_bytes: int) -> None:
+        self.pid = 0
+        self._memory_limit_bytes = memory_limit_bytes
+        self._executor: ProcessPoolExecutor | None = None
+        self._process: ForkServerProcess | None = None
+        self._channel: socket.socket | None = None
+        self._pidfd: int | None = None
+        self._job: Future[Reply] | None = None
+        self._doomed = False
+        self._lock = threading.Lock()
+        """Held for moments, so that nobody signals or asks for a process that is being put away."""
 
-    @classmethod
-    def start(cls, memory_limit_bytes: int) -> Self:
-        """Start a child and see that it works. Raises SetupError when it cannot."""
-        context = _Recorder()
-        context.set_forkserver_preload(_PRELOADED)
-        ours, theirs = socket.socketpair()
-        executor = None
+    def start(self) -> None:
+        """Start the child and see that it works. Raises SetupError when it does not, also when it is killed."""
         try:
-            # Everything that may start the fork server or the resource tracker is inside.
-            with theirs, clean_start():
-                executor = ProcessPoolExecutor(
-                    1, mp_context=context, initializer=child.prepare, initargs=(theirs, memory_limit_bytes)
-                )
-                checked = executor.submit(child.check)
+            checked = self._spawn()
             checked.result(_START_TIMEOUT_S)
-            assert context.started is not None
-            return cls(executor, context.started, ours)
-        except BaseException as error:
-            ours.close()
-            if context.started is not None and context.started.pid is not None:
-                context.started.kill()
-            if executor is not None:
-                executor.shutdown()
-            if isinstance(error, Exception):
-                raise SetupError([_problem(error)]) from error
-            raise
+        except Exception as error:
+            self.retire()
+            raise SetupError([_problem(error)]) from error
 
     def submit(
         self, render: child.Render, source: Spool, output: Spool, presets: Sequence[Preset], cpu_s: float
-    ) -> Future[child.Done | Refusal | child.Failed]:
-        """Hand over a job, without blocking. Raises BrokenProcessPool when the child is gone."""
+    ) -> Future[Reply]:
+        """Hand over a job. Raises BrokenProcessPool when the child is gone, and so does the future when it dies."""
+        if not self.alive() or self._channel is None or self._executor is None:
+            raise BrokenProcessPool("the process is gone")
         try:
             socket.send_fds(self._channel, [b"j"], [source.fd, output.fd])
-        except OSError as error:
+            self._job = self._executor.submit(child.run, render, tuple(presets), cpu_s)
+        except (OSError, RuntimeError) as error:  # an executor that is just breaking may also say that it is shut down
             raise BrokenProcessPool(str(error)) from error
-        return self._executor.submit(child.run, render, tuple(presets), cpu_s)
+        return self._job
+
+    @property
+    def sentinel(self) -> int:
+        """A descriptor that becomes readable when the child is gone; valid until it is retired."""
+        assert self._process is not None
+        return self._process.sentinel
 
     def alive(self) -> bool:
-        """Whether the child is there, without blocking."""
-        return not wait([self._process.sentinel], 0)
+        """Whether the child is there."""
+        with self._lock:
+            return self._process is not None and not wait([self._process.sentinel], 0)
+
+    def cpu_s(self) -> float | None:
+        """Return the CPU time that the child has used since its start; None where that is not known."""
+        return cpu_s(self.pid)
+
+    def resident_bytes(self) -> int | None:
+        """Return how much memory the child has resident; None where that is not known."""
+        return resident_bytes(self.pid)
 
     def kill(self) -> None:
-        """Kill the child now, without blocking. One that is stopped or hangs in a decoder dies as well."""
-        # A pidfd cannot hit another process that got the same number.
-        with suppress(ProcessLookupError):
-            if self._pidfd is None:
-                os.kill(self.pid, signal.SIGKILL)
-            else:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        """Kill the child now. One that is stopped, hangs in a decoder or has only begun to start dies as well."""
+        with self._lock:
+            self._doomed = True
+            if self._process is None:
+                return
+            # A pidfd cannot hit another process that got the same number.
+            with suppress(ProcessLookupError):
+                if self._pidfd is None:
+                    os.kill(self.pid, signal.SIGKILL)
+                else:
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def retire(self) -> int:
         """Kill the child, free everything that was held for it, and return its exit code (negative: a signal)."""
         self.kill()
-        self._executor.shutdown(cancel_futures=True)
-        # The executor's thread has joined the process: the code is read, and it is read only once.
-        code = self._process.exitcode
-        self._process.close()
-        self._channel.close()
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-            self._pidfd = None
+        if self._executor is not None:
+            self._executor.shutdown()
+        with self._lock:
+            process, self._process = self._process, None
+            # The executor's thread has joined the process: the code is read, and it is read only once.
+            code = process.exitcode if process is not None else None
+            if process is not None:
+                process.close()
+            if self._channel is not None:
+                self._channel.close()
+            if self._pidfd is not None:
+                os.close(self._pidfd)
+                self._pidfd = None
+        if self._job is not None and not self._job.done():
+            # It was submitted in the very moment in which the executor broke, and was forgotten.
+            self._job.set_exception(BrokenProcessPool("the process is gone"))
         return 1 if code is None else code
+
+    def _spawn(self) -> Future[None]:
+        context = _Recorder()
+        context.set_forkserver_preload(_PRELOADED)
+        self._channel, theirs = socket.socketpair()
+        # Everything that may start the fork server or the resource tracker is inside.
+        with theirs, clean_start():
+            initargs = (theirs, self._memory_limit_bytes)
+            self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=child.prepare, initargs=initargs)
+            try:
+                checked = self._executor.submit(child.check)
+            finally:
+                with self._lock:
+                    self._adopt(context.started)
+        if self._doomed:
+            self.kill()
+        return checked
+
+    def _adopt(self, process: ForkServerProcess | None) -> None:
+        if process is not None and process.pid is not None:
+            self._process, self.pid = process, process.pid
+            self._pidfd = _open_pidfd(process.pid)
 
 
 def _open_pidfd(pid: int) -> int | None:

@@ -11,12 +11,12 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import anyio
-from anyio import to_thread
 
-from thumbq.errors import RenderKilled, RenderRefused, SetupError
+from thumbq.errors import RenderKilled, RenderRefused
 from thumbq.imaging import Limits, Refusal
 from thumbq.pool import child
-from thumbq.pool.slot import Slot
+from thumbq.pool.crew import Crew
+from thumbq.pool.member import Wear
 from thumbq.pool.spool import Spool, open_spool
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from thumbq.core.preset import Preset
-    from thumbq.pool.childprocess import ChildProcess
+    from thumbq.pool.member import Member
     from thumbq.ports import Rendered, RenderSource
 
 T = TypeVar("T")
@@ -36,40 +36,47 @@ _DECODE_SHARE: Final = 0.75
 
 
 class RenderPool:
-    """A Renderer. Use it as an async context manager: entering starts all children, leaving kills them.
+    """A Renderer. Use it as an async context manager within one task: entering starts all children, leaving kills them.
 
     ``timeout_s`` bounds the wall-clock and the CPU time of one render, from when it has a child. ``render`` is a
-    function that children can import; the default is the real one. Entering raises SetupError.
+    function that children can import; the default is the real one. A child that has done ``recycle_jobs`` jobs, or
+    whose resident memory has grown by ``recycle_growth_bytes`` since its first one, works on until a fresh one is
+    ready to take its place. Entering raises SetupError.
     """
 
     def __init__(
-        self, *, processes: int, memory_limit_bytes: int, timeout_s: float, render: child.Render | None = None
+        self,
+        *,
+        processes: int,
+        memory_limit_bytes: int,
+        timeout_s: float,
+        recycle_jobs: int = 1000,
+        recycle_growth_bytes: int = 256 << 20,
+        render: child.Render | None = None,
     ) -> None:
         limits = Limits(max_decode_bytes=int(memory_limit_bytes * _DECODE_SHARE))
         self._render = render or partial(child.render_image, limits=limits)
         self._timeout_s = timeout_s
-        self._slots = [Slot(memory_limit_bytes) for _ in range(processes)]
-        self._free = list(self._slots)
-        self._turns = anyio.Semaphore(processes)
-        self._threads = anyio.CapacityLimiter(processes)
+        self._crew = Crew(
+            size=processes, memory_limit_bytes=memory_limit_bytes, wear=Wear(recycle_jobs, recycle_growth_bytes)
+        )
 
     async def __aenter__(self) -> Self:
         try:
-            for slot in self._slots:
-                await self._in_thread(slot.ready)
-        except BaseException:
-            await self._close()
+            await self._crew.open()
+        except BaseException as error:
+            await self._crew.close(type(error), error, error.__traceback__)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._close()
+    ) -> bool | None:
+        return await self._crew.close(kind, error, traceback)
 
     def children(self) -> Sequence[int]:
-        """Return the process ids of the children there are now."""
-        return tuple(slot.child.pid for slot in self._slots if slot.child is not None)
+        """Return the process ids of the children that take jobs; a killed one is missing until another is ready."""
+        return self._crew.pids()
 
     def source(self) -> AbstractContextManager[Spool]:
         """Open a memory file for one original's bytes; leaving it frees them."""
@@ -78,84 +85,68 @@ class RenderPool:
     async def render(
         self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], Awaitable[None]] | None = None
     ) -> Rendered:
-        """Render what was written to ``source``; see ports.Renderer. Waits, first come first served, for a child."""
+        """Render what was written to ``source``; see ports.Renderer. Waits, first come first served, for a child.
+
+        A render that was killed says so at once; its child is replaced behind it. Raises RenderUnavailable, and has
+        not tried the image, when there is no child left and no other can be started.
+        """
         if not isinstance(source, Spool):
             raise TypeError("this source was not opened by this pool")
-        async with self._turns:
-            slot = self._free.pop()
+        with open_spool() as output:
+            member, running = await self._begin(source, output, presets, on_start)
+            return _collect(await self._finish(member, running), output)
+
+    async def _begin(
+        self, source: Spool, output: Spool, presets: Sequence[Preset], on_start: Callable[[], Awaitable[None]] | None
+    ) -> tuple[Member, Future[child.Reply]]:
+        """Hand the job to a child. One that is found dead, or that dies before it gets the job, costs another turn."""
+        while True:
+            member = await self._crew.take()
             try:
-                with open_spool() as output:
-                    reply = await self._run(slot, source, output, presets, on_start)
-                    return _collect(reply, output)
-            finally:
-                self._free.append(slot)
+                if on_start is not None and member.process.alive():
+                    await on_start()
+                    on_start = None
+                return member, member.process.submit(self._render, source, output, presets, self._timeout_s)
+            except BrokenProcessPool:
+                self._crew.lose(member, "died-idle")
+            except BaseException:
+                self._crew.put_back(member)
+                raise
 
-    async def _run(
-        self,
-        slot: Slot,
-        source: Spool,
-        output: Spool,
-        presets: Sequence[Preset],
-        on_start: Callable[[], Awaitable[None]] | None,
-    ) -> child.Done:
-        """Have the slot's child do a job, and replace the child unless it can go on."""
-        reply: child.Done | Refusal | child.Failed | None = None
+    async def _finish(self, member: Member, running: Future[child.Reply]) -> child.Done:
+        """Wait for the child's reply, and decide whether the child can go on."""
         try:
-            process = await self._ready(slot)
-            if on_start is not None:
-                await on_start()
-            running = process.submit(self._render, source, output, presets, self._timeout_s)
+            cpu_before_s = member.process.cpu_s()
             with anyio.move_on_after(self._timeout_s):
-                reply = await _outcome(running)
+                await _outcome(running)
+            used = _cpu_text(cpu_before_s, member.process.cpu_s())
+            reply = running.result() if running.done() else None
         except BrokenProcessPool:
-            raise _crashed(await self._replace(slot)) from None
+            self._crew.lose(member, "render-crashed")
+            await member.cleared.wait()
+            raise _crashed(member.exit_code) from None
         except BaseException:
-            await self._replace(slot)
+            self._crew.lose(member, "cancelled")
             raise
-        if isinstance(reply, child.Done):
-            return reply
-        if isinstance(reply, Refusal):
-            if reply.code == "out-of-memory":
-                await self._replace(slot)  # what is left of its memory is in pieces
-            raise RenderRefused(reply.code, reply.text)
-        await self._replace(slot)
         if reply is None:
-            raise RenderKilled("render-timeout", f"the render took longer than {self._timeout_s:g} s")
-        raise RenderKilled("render-crashed", f"the render failed: {reply.text}")
-
-    async def _ready(self, slot: Slot) -> ChildProcess:
-        """Return the slot's child, a new one if it died while it had nothing to do."""
-        if slot.child is not None and slot.child.alive():
-            return slot.child
-        try:
-            return await self._in_thread(slot.ready)
-        except SetupError as error:
-            raise RenderKilled("render-crashed", f"no process to render in: {error.problems[0].what}") from error
-
-    async def _replace(self, slot: Slot) -> int:
-        """Kill a slot's child at once, put a new one in its place and return the old one's exit code."""
-        slot.kill()
-        with anyio.CancelScope(shield=True):
-            code = await self._in_thread(slot.replace)
-        return code  # noqa: RET504 -- for mypy any cancel scope may swallow what is inside
-
-    async def _close(self) -> None:
-        for slot in self._slots:
-            slot.kill()
-        with anyio.CancelScope(shield=True):
-            for slot in self._slots:
-                await self._in_thread(slot.close)
-
-    async def _in_thread(self, function: Callable[[], T]) -> T:
-        return await to_thread.run_sync(function, limiter=self._threads)
+            self._crew.lose(member, "render-timeout")
+            raise RenderKilled("render-timeout", f"the render took longer than {self._timeout_s:g} s{used}")
+        if isinstance(reply, child.Failed):
+            self._crew.lose(member, "render-failed")
+            raise RenderKilled("render-crashed", f"the render failed: {reply.text}")
+        if isinstance(reply, Refusal) and reply.code == "out-of-memory":
+            self._crew.lose(member, reply.code)  # what is left of its memory is in pieces
+        self._crew.put_after_job(member)
+        if isinstance(reply, Refusal):
+            raise RenderRefused(reply.code, reply.text)
+        return reply
 
 
-async def _outcome(running: Future[T]) -> T:
+async def _outcome(running: Future[T]) -> None:
     """Wait for an executor's future, but never cancel it: an executor that breaks trips over a cancelled one."""
     loop, done = asyncio.get_running_loop(), anyio.Event()
     running.add_done_callback(lambda _: loop.call_soon_threadsafe(done.set))
     await done.wait()
-    return running.result()
 
 
 def _collect(done: child.Done, output: Spool) -> Rendered:
@@ -168,10 +159,17 @@ def _collect(done: child.Done, output: Spool) -> Rendered:
     return replace(done.rendered, images=images)
 
 
+def _cpu_text(before_s: float | None, after_s: float | None) -> str:
+    """Tell a render that works too long from one that waits, on a host that is too busy or was asleep."""
+    return "" if before_s is None or after_s is None else f", of which {after_s - before_s:.1f} s on a CPU"
+
+
 def _crashed(exit_code: int) -> RenderKilled:
     if exit_code >= 0:
         return RenderKilled("render-crashed", f"the render's process ended with exit code {exit_code}")
     if -exit_code == signal.SIGXCPU:
         return RenderKilled("render-timeout", "the render took more CPU time than it may have")
-    name = signal.Signals(-exit_code).name
-    return RenderKilled("render-crashed", f"the render's process was killed by {name}")
+    by = signal.Signals(-exit_code).name
+    if -exit_code == signal.SIGKILL:
+        by += ", perhaps by the kernel because memory ran out"
+    return RenderKilled("render-crashed", f"the render's process was killed by {by}")

@@ -1,0 +1,70 @@
+"""Pools whose renders do what marks say (see marked_render), and how tests use them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import marked_render
+from replica import alive, until
+from thumbq.core.preset import THUMBNAIL, Preset
+from thumbq.pool import RenderPool
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from thumbq.ports import Rendered
+
+MIB = 1 << 20
+
+
+def marked_pool(
+    *,
+    processes: int = 1,
+    timeout_s: float = 20,
+    memory_limit_bytes: int = 512 * MIB,
+    recycle_jobs: int = 1000,
+    recycle_growth_bytes: int = 256 * MIB,
+) -> RenderPool:
+    return RenderPool(
+        processes=processes,
+        memory_limit_bytes=memory_limit_bytes,
+        timeout_s=timeout_s,
+        recycle_jobs=recycle_jobs,
+        recycle_growth_bytes=recycle_growth_bytes,
+        render=marked_render.render,
+    )
+
+
+async def render(
+    pool: RenderPool, data: bytes, *presets: Preset, begun: Callable[[], Awaitable[None]] | None = None
+) -> Rendered:
+    with pool.source() as source:
+        source.write(data)
+        return await pool.render(source, presets or [THUMBNAIL], on_start=begun)
+
+
+async def pid_of_render(pool: RenderPool) -> int:
+    return int((await render(pool, b"ok")).images[0].body)
+
+
+class Begun:
+    """Counts the renders that have got a child: their ``on_start``."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __call__(self) -> None:
+        self.count += 1
+
+    async def reaches(self, count: int) -> None:
+        await until(lambda: self.count >= count, within_s=5, what=lambda: f"{count} renders, not {self.count}")
+
+
+async def whole(pool: RenderPool, size: int) -> Sequence[int]:
+    """Wait until the pool has as many children as it should have, all alive, and return them."""
+
+    def complete() -> bool:
+        return len(pool.children()) == size and all(alive(pid) for pid in pool.children())
+
+    await until(complete, within_s=5, what=lambda: f"{size} children, not {pool.children()}")
+    return pool.children()

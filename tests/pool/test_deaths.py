@@ -1,0 +1,326 @@
+"""What the end of a child costs: its own job, and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from marked_pool import MIB, Begun, marked_pool, pid_of_render, render, whole
+from replica import alive, until
+from thumbq.errors import Problem, RenderKilled, RenderRefused, RenderUnavailable, SetupError
+from thumbq.pool.childprocess import ChildProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+async def gone(*pids: int) -> None:
+    await until(lambda: not any(alive(pid) for pid in pids), within_s=1, what=f"the end of {pids}")
+
+
+@pytest.mark.parametrize(
+    ("mark", "says"),
+    [
+        ("signal SIGSEGV", "killed by SIGSEGV"),
+        ("signal SIGKILL", "killed by SIGKILL, perhaps by the kernel because memory ran out"),
+        ("exit 3", "ended with exit code 3"),
+        ("raise", "oneanother"),
+    ],
+)
+async def test_a_crash_costs_its_own_job_only_and_the_child_is_replaced(mark: str, says: str) -> None:
+    async with marked_pool(processes=2) as pool:
+        before = pool.children()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pid_of_render, pool)
+            with pytest.raises(RenderKilled) as killed:
+                await render(pool, mark.encode())
+        assert killed.value.code == "render-crashed"
+        assert killed.value.text.endswith(says)
+        now = await whole(pool, 2)
+        assert len(set(before) & set(now)) == 1
+        assert await pid_of_render(pool) in now
+
+
+async def test_a_cpu_limit_counts_as_a_time_out() -> None:
+    async with marked_pool() as pool:
+        with pytest.raises(RenderKilled) as killed:
+            await render(pool, b"signal SIGXCPU")
+        assert killed.value.code == "render-timeout"
+        await whole(pool, 1)
+
+
+@pytest.mark.parametrize(("mark", "used"), [(b"hold", "of which 0.0 s on a CPU"), (b"spin", "s on a CPU")])
+async def test_a_render_that_takes_too_long_is_killed_and_replaced(mark: bytes, used: str) -> None:
+    async with marked_pool(timeout_s=0.3) as pool:
+        (before,) = pool.children()
+        with anyio.fail_after(2), pytest.raises(RenderKilled) as killed:
+            await render(pool, mark)
+        assert killed.value.code == "render-timeout"
+        assert killed.value.text.startswith("the render took longer than 0.3 s")
+        assert killed.value.text.endswith(used)
+        await gone(before)
+        assert await pid_of_render(pool) in await whole(pool, 1)
+
+
+async def test_a_stopped_child_is_killed_at_its_deadline() -> None:
+    async with marked_pool(timeout_s=0.3) as pool:
+        os.kill(pool.children()[0], signal.SIGSTOP)
+        with anyio.fail_after(2), pytest.raises(RenderKilled):
+            await render(pool, b"ok")
+        await pid_of_render(pool)
+
+
+@pytest.mark.parametrize("mark", [b"hold", b"spin"])
+async def test_cancelling_a_render_kills_its_child_at_once_and_no_other(mark: bytes) -> None:
+    async with marked_pool(processes=2) as pool:
+        before, begun = pool.children(), Begun()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: render(pool, mark, begun=begun))
+            await begun.reaches(1)
+            tasks.cancel_scope.cancel()
+        await until(lambda: sum(map(alive, before)) == 1, within_s=1, what="the end of one child")
+        assert len(set(await whole(pool, 2)) & set(before)) == 1
+
+
+async def test_cancelling_the_task_of_a_render_kills_its_child() -> None:
+    async with marked_pool(processes=2) as pool:
+        before, begun = set(pool.children()), Begun()
+        task = asyncio.create_task(render(pool, b"hold", begun=begun))
+        await begun.reaches(1)
+        task.cancel()
+        with anyio.fail_after(1), pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(before & set(await whole(pool, 2))) == 1
+
+
+async def test_cancelling_a_render_that_waits_for_a_child_kills_nothing() -> None:
+    async with marked_pool(processes=2) as pool:
+        before, begun = pool.children(), Begun()
+        async with anyio.create_task_group() as tasks:
+            for _ in before:
+                tasks.start_soon(lambda: render(pool, b"hold", begun=begun))
+            await begun.reaches(2)
+            with anyio.move_on_after(0.05):
+                await render(pool, b"ok", begun=begun)
+            assert begun.count == 2
+            assert pool.children() == before
+            tasks.cancel_scope.cancel()
+        assert await pid_of_render(pool)
+
+
+@pytest.mark.parametrize("ends", ["raises", "is cancelled"])
+async def test_a_render_that_ends_in_its_on_start_leaves_the_child_untouched(ends: str) -> None:
+    async def on_start() -> None:
+        if ends == "raises":
+            raise OSError("as asked")
+        await anyio.sleep_forever()
+
+    async with marked_pool() as pool:
+        before = pool.children()
+        if ends == "raises":
+            with pytest.raises(OSError, match="as asked"):
+                await render(pool, b"hold", begun=on_start)
+        else:
+            with anyio.move_on_after(0.05):
+                await render(pool, b"hold", begun=on_start)
+        assert await pid_of_render(pool) in before
+
+
+async def test_a_render_cancelled_before_it_begins_costs_nothing() -> None:
+    async with marked_pool() as pool:
+        before = pool.children()
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await render(pool, b"ok")
+        task = asyncio.create_task(render(pool, b"ok"))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await pid_of_render(pool) in before
+
+
+async def test_cancelling_at_any_tick_leaves_the_pool_whole() -> None:
+    async with marked_pool(processes=2) as pool, anyio.create_task_group() as others:
+        for _ in range(40):
+            others.start_soon(pid_of_render, pool)
+        for ticks in range(60):
+            task = asyncio.create_task(render(pool, b"ok"))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        for _ in range(4):
+            assert await pid_of_render(pool)
+        await whole(pool, 2)
+
+
+async def test_a_killed_render_says_so_while_its_child_is_still_being_replaced() -> None:
+    async with marked_pool(timeout_s=0.3) as pool:
+        (before,) = pool.children()
+        with stopped(fork_server(before)):
+            with anyio.fail_after(1), pytest.raises(RenderKilled):
+                await render(pool, b"hold")
+            assert pool.children() == ()
+        assert await pid_of_render(pool) != before
+
+
+class stopped:  # noqa: N801 -- reads as a statement
+    """Stop a process for a while."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def __enter__(self) -> None:
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def __exit__(self, *_: object) -> None:
+        os.kill(self._pid, signal.SIGCONT)
+
+
+def fork_server(child: int) -> int:
+    return int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def test_a_render_waits_for_a_child_that_is_being_replaced_and_does_not_fail() -> None:
+    async with marked_pool() as pool:
+        with pytest.raises(RenderKilled):
+            await render(pool, b"raise")
+        assert pool.children() == ()
+        assert await pid_of_render(pool) in pool.children()
+
+
+async def test_a_render_that_eats_memory_is_refused_and_the_next_one_runs() -> None:
+    async with marked_pool(memory_limit_bytes=160 * MIB) as pool:
+        (before,) = pool.children()
+        with pytest.raises(RenderRefused) as refusal:
+            await render(pool, b"eat")
+        assert refusal.value.code == "out-of-memory"
+        assert await pid_of_render(pool) != before
+
+
+async def test_children_killed_while_idle_are_replaced_before_anybody_asks() -> None:
+    async with marked_pool(processes=2) as pool:
+        before = set(pool.children())
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: before.isdisjoint(pool.children()), within_s=2, what="new children")
+        await whole(pool, 2)
+
+
+async def test_a_child_killed_in_the_moment_in_which_it_is_handed_out_costs_no_job() -> None:
+    async with marked_pool(processes=2) as pool:
+        for _ in range(20):
+            for pid in pool.children():
+                os.kill(pid, signal.SIGKILL)
+                await gone(pid)
+            assert await pid_of_render(pool)
+
+
+async def test_a_child_that_dies_during_on_start_costs_another_turn_and_no_other_on_start() -> None:
+    async with marked_pool() as pool:
+        calls = []
+
+        async def on_start() -> None:
+            (pid,) = pool.children()
+            calls.append(pid)
+            os.kill(pid, signal.SIGKILL)
+            await gone(pid)
+
+        assert (await render(pool, b"ok", begun=on_start)).images
+        assert len(calls) == 1
+
+
+@contextmanager
+def no_child_starts() -> Iterator[None]:
+    def start(_: ChildProcess) -> None:
+        raise SetupError([Problem("no memory, as asked", "none")])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ChildProcess, "start", start)
+        yield
+
+
+async def test_without_any_child_that_starts_a_render_fails_and_says_why_and_the_next_one_tries_again() -> None:
+    async with marked_pool() as pool:
+        with no_child_starts():
+            os.kill(pool.children()[0], signal.SIGKILL)
+            await until(lambda: not pool.children(), within_s=2, what="the end of the child")
+            for _ in range(2):
+                begun = Begun()
+                with pytest.raises(RenderUnavailable, match="no process to render in: no memory, as asked"):
+                    await render(pool, b"ok", begun=begun)
+                assert begun.count == 0
+        assert await pid_of_render(pool) in await whole(pool, 1)
+
+
+async def test_while_one_child_cannot_be_started_the_other_one_serves_everybody() -> None:
+    async with marked_pool(processes=2) as pool:
+        one, other = pool.children()
+        with no_child_starts():
+            os.kill(one, signal.SIGKILL)
+            await until(lambda: len(pool.children()) == 1, within_s=2, what="the end of a child")
+            async with anyio.create_task_group() as tasks:
+                for _ in range(4):
+                    tasks.start_soon(pid_of_render, pool)
+            assert pool.children() == (other,)
+        await pid_of_render(pool)
+        await whole(pool, 2)
+
+
+async def test_children_ignore_the_signals_that_are_meant_for_the_service() -> None:
+    async with marked_pool(processes=2) as pool:
+        before = pool.children()
+        for pid in before:
+            os.kill(pid, signal.SIGINT)
+            os.kill(pid, signal.SIGTERM)
+        assert {await pid_of_render(pool) for _ in range(4)} <= set(before)
+        assert pool.children() == before
+
+
+async def test_no_descriptor_and_no_process_is_left_behind_on_any_path() -> None:
+    async def every_path() -> list[int]:
+        async with marked_pool(processes=2, timeout_s=0.2, memory_limit_bytes=160 * MIB) as pool:
+            seen = [*pool.children()]
+            for mark in (b"ok", b"refuse x", b"raise", b"signal SIGSEGV", b"eat", b"hold"):
+                with anyio.move_on_after(5):
+                    try:
+                        await render(pool, mark)
+                    except (RenderKilled, RenderRefused):
+                        seen += await whole(pool, 2)
+            with anyio.move_on_after(0.05):
+                await render(pool, b"hold")
+            return [*seen, *await whole(pool, 2)]
+
+    await every_path()
+    gc.collect()
+    before = open_files()
+    pids = await every_path()
+    gc.collect()
+    assert open_files() == before
+    assert not any(alive(pid) for pid in pids)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("halted", [False, True])
+async def test_leaving_the_pool_is_quick_whatever_the_children_do(*, halted: bool) -> None:
+    with anyio.fail_after(2):
+        async with marked_pool(processes=2) as pool, anyio.create_task_group() as tasks:
+            children, begun = pool.children(), Begun()
+            tasks.start_soon(lambda: render(pool, b"spin", begun=begun))
+            await begun.reaches(1)
+            if halted:
+                for pid in children:
+                    os.kill(pid, signal.SIGSTOP)
+            tasks.cancel_scope.cancel()
+    assert not any(alive(pid) for pid in children)
