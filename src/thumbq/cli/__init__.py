@@ -6,7 +6,9 @@ from importlib.metadata import version
 
 import click
 
+from thumbq.cli.dlq import dlq
 from thumbq.cli.files import render, send
+from thumbq.cli.reconcile import reconcile
 from thumbq.cli.service import serve, setup
 
 
@@ -22,5 +24,5 @@ def main() -> None:
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
 
 
-for command in (serve, setup, send, render):
+for command in (serve, setup, send, render, dlq, reconcile):
     main.add_command(command)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import anyio
 import click
@@ -31,6 +32,32 @@ local_option = click.option("--local", metavar="DIR", help="Keep everything in t
 
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM ended the command, in order."""
+
+
+class Bar:
+    """A progress bar on standard error of unknown length; shown on a terminal only."""
+
+    def __init__(self, label: str) -> None:
+        self._shown = sys.stderr.isatty()
+        # An endless iterable is click's word for a length that nobody knows.
+        self._bar = click.progressbar(count(), label=label, show_pos=True, file=sys.stderr, hidden=not self._shown)
+
+    def __enter__(self) -> Self:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bar.render_finish()
+
+    def update(self, steps: int) -> None:
+        """Count on."""
+        self._bar.update(steps)
+
+    def say(self, text: str, *, err: bool = False) -> bool:
+        """Print a line above the bar; see ``say``."""
+        if self._shown:
+            click.echo(CLEAR_LINE, nl=False, err=True)
+        return say(text, err=err)
 
 
 class Command(click.Command):

@@ -1,0 +1,127 @@
+"""`thumbq dlq`: look at dead letters, send them back to the queue, remove them."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from thumbq.cli import letters
+from thumbq.cli.console import Command, config_option, load_settings, local_option, run, say
+from thumbq.cli.redrive import redrive
+from thumbq.commands.holding import MOST
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.commands.deadletters import Letter
+    from thumbq.errors import BackendError
+
+
+@click.group()
+def dlq() -> None:
+    """Dead letters: messages that failed for good, or that were received too often.
+
+    \b
+    Example:
+      thumbq dlq list
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+
+
+@dlq.command("list", cls=Command)
+@local_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines with everything, the body included.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST), default=MOST, metavar="N", help=f"Stop after N (default: {MOST:,})."
+)
+@config_option
+def list_letters(local: str | None, limit: int, *, as_json: bool, config: str | None) -> None:
+    """List dead letters: what failed and why, when it was sent, how often it was received.
+
+    SQS has no peek: a letter that was looked at is hidden from others for up to a minute, and given back at the end.
+
+    \b
+    Example:
+      thumbq dlq list --local ./thumbq-data --limit 20
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = load_settings(least="warning", local=local, config=config)
+    from thumbq.commands.deadletters import show_all  # noqa: PLC0415 - botocore is slow to import
+
+    headed, printed = as_json, True
+
+    def report(letter: Letter) -> bool:
+        nonlocal headed, printed
+        headed = headed or say(letters.HEADING)
+        printed = headed and say(letters.line(letters.document(letter)) if as_json else letters.row(letter))
+        return printed
+
+    listed = run(partial(show_all, settings, limit=limit, report=report))
+    if listed.others is None and printed:
+        say(f"stopped after {listed.shown}; there may be more", err=True)
+    elif not listed.shown and not listed.others:
+        printed = say("no dead letters", err=as_json)
+    letters.say_others(listed.others)
+    sys.exit(0 if printed else 1)
+
+
+@dlq.command(cls=Command)
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@local_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@config_option
+def show(ids: Sequence[str], local: str | None, *, as_json: bool, config: str | None) -> None:
+    """Show everything of dead letters, whole bodies included.
+
+    ID is that of the dead letter, or of the message that was buried (the first letter that bears it is shown). Exits
+    with 1 when an ID is not found.
+
+    \b
+    Example:
+      thumbq dlq show 0c1f6b1e-8f5c-4a52-9f0e-5b8f3d7f2f10
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = load_settings(least="warning", local=local, config=config)
+    from thumbq.commands.deadletters import show as show_some  # noqa: PLC0415 - botocore is slow to import
+
+    failed = False
+
+    def report(letter: Letter, error: BackendError | None) -> None:
+        nonlocal failed
+        printed = say(letters.line(letters.document(letter)) if as_json else letters.page(letter))
+        if error is not None:
+            say(f"{letter.letter.id}: {error}", err=True)
+        failed = failed or error is not None or not printed
+
+    missing = run(partial(show_some, settings, ids, report=report))
+    letters.say_missing(missing)
+    sys.exit(1 if missing or failed else 0)
+
+
+@dlq.command(cls=Command)
+@local_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+def purge(local: str | None, *, yes: bool, config: str | None) -> None:
+    """Remove all dead letters for good. Asks first; without a terminal it needs --yes.
+
+    \b
+    Example:
+      thumbq dlq purge --local ./thumbq-data
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = load_settings(least="warning", local=local, config=config)
+    from thumbq.commands import deadletters  # noqa: PLC0415 - botocore is slow to import
+
+    number = run(partial(deadletters.count, settings))
+    if not number:
+        say("no dead letters")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"there are {number} dead letters; without a terminal to ask on, say --yes")
+        click.confirm(f"Remove {number} dead letters for good?", abort=True, err=True)
+    run(partial(deadletters.purge, settings))
+    sys.exit(0 if say(f"removed {number} dead letters") else 1)
+
+
+dlq.add_command(redrive)

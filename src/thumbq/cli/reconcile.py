@@ -1,0 +1,155 @@
+"""`thumbq reconcile`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import time
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from thumbq.cli import letters
+from thumbq.cli.console import Bar, Command, Interrupted, config_option, load_settings, local_option, run, say
+from thumbq.errors import SetupError, ThumbqError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.commands.reconcile import Missing, Progress
+
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class _Age(click.ParamType[int]):
+    """A length of time, such as 90s, 15m, 1h or 2d; in seconds."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a length of time."""
+        found = re.fullmatch(r"(\d{1,9})([smhd]?)", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no length of time: say 90s, 15m, 1h or 2d", param, ctx)
+        return int(found[1]) * _UNITS[found[2]]
+
+
+@click.command(cls=Command)
+@local_option
+@click.option("--prefix", "prefixes", multiple=True, help="Look under this key prefix (default: uploads/ and routes').")
+@click.option("--older-than", type=_Age(), default="1h", show_default=True, metavar="AGE", help="90s, 15m, 1h, 2d")
+@click.option("--after", default="", metavar="KEY", help="Go on after this key.")
+@click.option("--apply", is_flag=True, help="Queue what is found; without it nothing is changed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@config_option
+def reconcile(
+    local: str | None,
+    prefixes: Sequence[str],
+    older_than: int,
+    after: str,
+    *,
+    apply: bool,
+    as_json: bool,
+    config: str | None,
+) -> None:
+    """Find originals that have no manifest, and queue them again.
+
+    A job that only waits in the queue for longer than AGE is found too: queued twice, it is done once. Failed jobs have
+    manifests, and are not found. What ends early prints the command that goes on.
+
+    \b
+    Examples:
+      thumbq reconcile --older-than 1d
+      thumbq reconcile --older-than 1d --apply
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = load_settings(least="warning", local=local, config=config)
+    from thumbq.commands import reconcile as command  # noqa: PLC0415 - botocore is slow to import
+
+    progress = command.Progress(after)
+    with Bar("looking") as bar:
+        found = _Found(bar, as_json=as_json)
+        try:
+            run(
+                partial(
+                    command.reconcile,
+                    settings,
+                    command.prefixes_of(settings, prefixes),
+                    modified_before=time.time() - older_than,
+                    apply=apply,
+                    progress=progress,
+                    report=found.report,
+                    moved_on=bar.update,
+                )
+            )
+        except SetupError:
+            raise
+        except (ThumbqError, Interrupted):
+            bar.say(_go_on_with(progress), err=True)
+            raise
+    printed = say(found.summary(progress, apply=apply), err=as_json)
+    sys.exit(1 if found.failed or found.untold or not printed else 0)
+
+
+def _go_on_with(progress: Progress) -> str:
+    """Return the command that goes on where this one has ended."""
+    given = sys.argv[1:]
+    if "--after" in given:
+        at = given.index("--after")
+        given = [*given[:at], *given[at + 2 :]]
+    given = [word for word in given if not word.startswith("--after=")]
+    words = ["thumbq", *given, *(["--after", progress.after] if progress.after else [])]
+    return f"to go on: {' '.join(map(_word, words))}"
+
+
+def _word(text: str) -> str:
+    """Return a word as a shell reads it, without anything that a terminal would obey."""
+    if text.isprintable():
+        return shlex.quote(text)
+    safe = "".join(
+        char if char.isprintable() and char not in "\\'" else "".join(f"\\x{byte:02x}" for byte in char.encode())
+        for char in text
+    )
+    return f"$'{safe}'"
+
+
+class _Found:
+    """Prints what is found."""
+
+    def __init__(self, bar: Bar, *, as_json: bool) -> None:
+        self._bar = bar
+        self._as_json = as_json
+        self.number = 0
+        self.failed = 0
+        self.untold = 0
+
+    def report(self, missing: Missing) -> None:
+        """Print one original, above the bar."""
+        self.number += 1
+        self.failed += missing.error is not None
+        self.untold += not self._bar.say(self._line(missing))
+
+    def _line(self, missing: Missing) -> str:
+        stored_at = datetime.fromtimestamp(missing.modified_at, UTC)
+        if self._as_json:
+            members = {
+                "bucket": missing.source.bucket,
+                "key": missing.source.key,
+                "bytes": missing.size,
+                "modified_at": stored_at.isoformat(),
+                "message_id": missing.message_id,
+                "error": missing.error,
+            }
+            return letters.line({name: value for name, value in members.items() if value is not None})
+        ending = missing.error or missing.message_id
+        key = letters.printable(missing.source.key)
+        return f"{stored_at:%Y-%m-%d %H:%M}\t{missing.size}\t{key}" + (f"\t{ending}" if ending else "")
+
+    def summary(self, progress: Progress, *, apply: bool) -> str:
+        """Return the last line."""
+        text = f"{progress.looked_at} keys, {self.number} originals without a manifest"
+        if apply:
+            return f"{text}, {self.number - self.failed} queued"
+        return f"{text}; nothing was changed, --apply queues them" if self.number else text

@@ -1,0 +1,140 @@
+"""What `thumbq reconcile` does: find originals that have no manifest, and queue them again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from thumbq.commands.files import text_of
+from thumbq.commands.gaps import ManifestCursor
+from thumbq.core import keys, message
+from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.errors import BackendError, Problem, SendRefused, SetupError
+from thumbq.manifests import read_manifest
+from thumbq.service import open_backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from thumbq.ports import Backend, ListedObject
+    from thumbq.settings import Settings
+
+CONCURRENCY: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An original without a manifest: its new message if it was queued again, or why it was not."""
+
+    source: ObjectRef
+    size: int
+    modified_at: float
+    message_id: str | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run has come: it can go on ``after`` this key."""
+
+    after: str
+    looked_at: int = 0
+
+
+def prefixes_of(settings: Settings, given: Sequence[str]) -> list[str]:
+    """Return the prefixes to look under, in order and none inside another.
+
+    Those that are given; without any, where uploads and the routes' originals are. Raises SetupError for one that is
+    thumbq's own.
+    """
+    for prefix in given:
+        if settings.is_output(prefix) or text_of(prefix) != prefix:
+            raise SetupError([Problem(f"under {text_of(prefix)} are no originals", "name another --prefix")])
+    wanted = given or [keys.UPLOADS_PREFIX, *(route.prefix for route in settings.routes)]
+    chosen: list[str] = []
+    for prefix in sorted(set(wanted)):
+        if not chosen or not prefix.startswith(chosen[-1]):
+            chosen.append(prefix)
+    return chosen
+
+
+async def reconcile(
+    settings: Settings,
+    prefixes: Iterable[str],
+    *,
+    modified_before: float,
+    apply: bool,
+    progress: Progress,
+    report: Callable[[Missing], None],
+    moved_on: Callable[[int], None],
+) -> None:
+    """Report every original that was stored ``modified_before`` (POSIX seconds) and has no manifest.
+
+    With ``apply`` each is queued again first. Keys come in order, from ``progress.after`` on; ``progress`` is kept, so
+    that a run that was cancelled or ended by BackendError can be gone on with. ``moved_on`` gets how many more
+    originals were looked at.
+    """
+    async with open_backend(settings) as backend:
+        for prefix in prefixes:
+            manifests = ManifestCursor(backend.store, backend.bucket, prefix)
+            while page := await backend.store.list(backend.bucket, prefix=prefix, after=progress.after):
+                old = [entry for entry in page if entry.modified_at < modified_before and _is_original(entry, settings)]
+                suspects = [entry for entry in old if not await manifests.has(entry.key)]
+                for some in _batches(suspects):
+                    await _see_to(backend, some, apply=apply, report=report)
+                    progress.after = some[-1].key
+                progress.after = page[-1].key
+                progress.looked_at += len(page)
+                moved_on(len(page))
+
+
+def _batches(suspects: Sequence[ListedObject]) -> Iterable[Sequence[ListedObject]]:
+    return (suspects[start : start + CONCURRENCY] for start in range(0, len(suspects), CONCURRENCY))
+
+
+def _is_original(entry: ListedObject, settings: Settings) -> bool:
+    """Whether this may be an image that a job is made of; an empty object named like a folder is a mark for one."""
+    return not settings.is_output(entry.key) and not (entry.size == 0 and entry.key.endswith("/"))
+
+
+async def _see_to(
+    backend: Backend, suspects: Sequence[ListedObject], *, apply: bool, report: Callable[[Missing], None]
+) -> None:
+    """Ask for each original's manifest, queue those that have none, and report them in order.
+
+    A cancelled call ends what it began, so that everything that was queued is told. Raises BackendError then too.
+    """
+    found: dict[str, Missing | None] = {}
+    failures: list[BackendError] = []
+
+    async def one(entry: ListedObject) -> None:
+        try:
+            found[entry.key] = await _check(backend, entry, apply=apply)
+        except BackendError as error:
+            failures.append(error)
+
+    with anyio.CancelScope(shield=True):
+        async with anyio.create_task_group() as tasks:
+            for entry in suspects:
+                tasks.start_soon(one, entry)
+    for entry in suspects:
+        if (missing := found.get(entry.key)) is not None:
+            report(missing)
+    if failures:
+        raise failures[0]
+
+
+async def _check(backend: Backend, entry: ListedObject, *, apply: bool) -> Missing | None:
+    source = ObjectRef(backend.bucket, entry.key)
+    manifest = await read_manifest(backend.store, source)
+    if manifest is not None and manifest.source.key == entry.key:
+        return None
+    message_id = refusal = None
+    if apply:
+        try:
+            message_id = await backend.queue.send(message.encode(JobRequest(source)))
+        except SendRefused as error:
+            refusal = str(error)
+    return Missing(source, entry.size, entry.modified_at, message_id, refusal)

@@ -1,0 +1,212 @@
+"""What `thumbq dlq redrive` does: dead letters become messages of the queue again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from thumbq.commands.deadletters import Look, others, read, whole_body
+from thumbq.commands.holding import BATCH, END_S, dead_letters_of, holding
+from thumbq.core import keys
+from thumbq.errors import AccessDenied, BackendError, BackendUnavailable
+from thumbq.service import open_backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from thumbq.commands.holding import Holder
+    from thumbq.ports import Backend, DeadLetter, DeadLetters, MoveProgress
+    from thumbq.settings import Settings
+
+WORKERS: Final = 8
+MOST_FAILURES: Final = 1000
+"""So many letters may fail before the redrive stops; they are remembered, so as not to be tried twice."""
+
+_LAST_MOMENTS_S: Final = 20
+_OUTAGE: Final = 10
+_LOOK_EVERY_S: Final = 1
+_NOTE_BYTES: Final = 16 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """What became of one letter: the id of its new message, or why there is none, or why it may be redriven twice."""
+
+    letter_id: str
+    message_id: str | None = None
+    error: str | None = None
+
+
+class _Pace:
+    """Lets one caller through at a time, at most ``rate`` a second."""
+
+    def __init__(self, rate: int | None) -> None:
+        self._gap_s = 1 / rate if rate else 0.0
+        self._next_at = anyio.current_time()
+
+    async def wait(self) -> None:
+        at = max(self._next_at, anyio.current_time())
+        self._next_at = at + self._gap_s
+        await anyio.sleep_until(at)
+
+
+class Redrive:
+    """Sends letters to the queue and removes them: in this order, so that none can be lost."""
+
+    def __init__(
+        self, backend: Backend, holder: Holder, *, rate: int | None, report: Callable[[Redriven], None]
+    ) -> None:
+        self._backend = backend
+        self._holder = holder
+        self._rate = rate
+        self._pace = _Pace(rate)
+        self._report = report
+        self._not_again: set[str] = set()
+        self._unanswered = 0
+        self._stopped_by: BackendError | None = None
+        self.left = 0
+        """How many letters are still there though they were tried, or may be."""
+
+    async def all(self) -> None:
+        """Redrive everything that is visible, several letters at a time.
+
+        Raises BackendError when going on makes no sense: access is denied, the queue is away, or too much fails.
+        """
+        # At most so many that each batch is sent well within its hold.
+        workers = min(WORKERS, math.ceil(self._rate / BATCH)) if self._rate else WORKERS
+        async with anyio.create_task_group() as tasks:
+            for _ in range(workers):
+                tasks.start_soon(self._work)
+        if self._stopped_by is not None:
+            raise self._stopped_by
+
+    async def _work(self) -> None:
+        try:
+            while self._stopped_by is None and (taken := await self._holder.receive()):
+                await self._redrive([letter for letter in taken if letter.id not in self._not_again])
+        except BackendError as error:
+            self._stopped_by = self._stopped_by or error
+
+    async def these(self, letters: Sequence[DeadLetter]) -> None:
+        """Redrive up to ten letters that are held. Raises BackendError as ``all`` does."""
+        for letter in await self._redrive(letters):
+            self._failed(letter, None, "not tried: the time to do it in ran out")
+        if self._stopped_by is not None:
+            raise self._stopped_by
+
+    async def _redrive(self, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+        """Redrive letters and return those that were not tried, as their hold is nearly over; they come again."""
+        sent: list[tuple[DeadLetter, str]] = []
+        try:
+            for position, letter in enumerate(letters):
+                await self._pace.wait()
+                if self._stopped_by is not None or not self._holder.holds(letter, for_s=_LAST_MOMENTS_S):
+                    return letters[position:]
+                with anyio.CancelScope(shield=True):
+                    message_id = await self._send(letter)
+                    if message_id is not None:
+                        sent.append((letter, message_id))
+        finally:
+            if sent:
+                with anyio.CancelScope(shield=True):
+                    await self._remove(sent)
+        return []
+
+    async def _send(self, letter: DeadLetter) -> str | None:
+        try:
+            body = await whole_body(self._backend.store, self._backend.bucket, read(letter, self._backend.bucket))
+            message_id = await self._backend.queue.send(body)
+        except BackendError as error:
+            self._failed(letter, None, str(error))
+            self._unanswered += isinstance(error, BackendUnavailable)
+            if isinstance(error, AccessDenied) or self._unanswered >= _OUTAGE:
+                self._stopped_by = error
+            return None
+        self._unanswered = 0
+        return message_id
+
+    async def _remove(self, sent: Sequence[tuple[DeadLetter, str]]) -> None:
+        doubtful = {letter.id for letter, _ in sent}
+        with anyio.move_on_after(END_S):
+            doubtful = {letter.id for letter in await self._holder.remove([letter for letter, _ in sent])}
+        for letter, message_id in sent:
+            if letter.id in doubtful:
+                self._failed(letter, message_id, "sent, but not removed: it may be redriven once more")
+            else:
+                self._report(Redriven(letter.id, message_id))
+
+    def _failed(self, letter: DeadLetter, message_id: str | None, error: str) -> None:
+        self.left += 1
+        self._not_again.add(letter.id)
+        if len(self._not_again) >= MOST_FAILURES:
+            self._stopped_by = BackendError(f"{MOST_FAILURES} letters could not be redriven")
+        self._report(Redriven(letter.id, message_id, error))
+
+
+async def redrive_all(
+    settings: Settings,
+    *,
+    rate: int | None,
+    report: Callable[[Redriven], None],
+    moving: Callable[[MoveProgress], None],
+) -> int:
+    """Redrive all letters, and return about how many are there that were not tried.
+
+    A server that moves letters itself is asked to; ``moving`` gets its progress, and a cancelled call leaves the
+    move running. Everything else is sent and removed from here, letter by letter.
+    """
+    async with open_backend(settings) as backend:
+        letters = dead_letters_of(backend, str(settings.queue))
+        if not await _some_body_was_cut(backend, letters) and await _move(letters, rate, moving):
+            return 0
+        async with holding(letters) as holder:
+            redrive = Redrive(backend, holder, rate=rate, report=report)
+            await redrive.all()
+        return await others(backend, redrive.left)
+
+
+async def _move(letters: DeadLetters, rate: int | None, moving: Callable[[MoveProgress], None]) -> bool:
+    """Have the server move all letters. Returns False when it does not do that."""
+    with anyio.CancelScope(shield=True):
+        handle = await letters.start_move(rate=rate)
+    if handle is None:
+        return False
+    while True:
+        progress = await letters.move_progress(handle)
+        moving(progress)
+        if progress.ended:
+            return True
+        await anyio.sleep(_LOOK_EVERY_S)
+
+
+async def _some_body_was_cut(backend: Backend, letters: DeadLetters) -> bool:
+    """Whether a letter may hold only a part of its body: a move by the server would make a broken job of it.
+
+    A body that was cut is in the store, in a record nearly as large as a message can be, or larger.
+    """
+    after = ""
+    while page := await backend.store.list(backend.bucket, prefix=keys.FAILED_MESSAGES_PREFIX, after=after):
+        if any(record.size > letters.max_bytes - _NOTE_BYTES for record in page):
+            return True
+        after = page[-1].key
+    return False
+
+
+async def redrive_some(
+    settings: Settings, names: Iterable[str], *, rate: int | None, report: Callable[[Redriven], None]
+) -> set[str]:
+    """Redrive the letters with these ids (theirs, or those of the messages that were buried).
+
+    Returns the ids that were not found.
+    """
+    missing = set(names)
+    async with open_backend(settings) as backend, holding(dead_letters_of(backend, str(settings.queue))) as holder:
+        look, redrive = Look(holder), Redrive(backend, holder, rate=rate, report=report)
+        while missing and (new := await look.next()):
+            found = [letter for letter in new if read(letter, backend.bucket).is_named(missing)]
+            missing -= {name for name in missing for letter in found if read(letter, backend.bucket).is_named([name])}
+            await redrive.these(found)
+    return missing
