@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from thumbq.worker.acks import Acks
 from thumbq.worker.consumer import Consumer
 from thumbq.worker.disposition import Burial, Disposer
+from thumbq.worker.guard import GuardedStore
 from thumbq.worker.health import QueueHealth, StoreHealth
 from thumbq.worker.job import JobRunner
 from thumbq.worker.lease import LeaseKeeper
@@ -30,6 +32,7 @@ def make_consumer(
     *, backend: Backend, renderer: Renderer, settings: Settings, facts: QueueFacts, clock: Clock, random: Random
 ) -> Consumer:
     """Return a consumer over a backend, ready to run; ``facts`` are the queue's own settings."""
+    backend = replace(backend, store=GuardedStore(backend.store))
     queue, dead_letters = backend.queue, backend.dead_letters
     slots = Slots(settings.jobs_in_flight)
     health, store_health = QueueHealth(clock), StoreHealth(backend)

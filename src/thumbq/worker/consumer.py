@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import structlog
 
 from thumbq.core.retry import Abandon, Disposition, Release
+from thumbq.worker.guard import guarded
 from thumbq.worker.job import Work
 from thumbq.worker.lease import Lease, LeaseState
 
@@ -112,7 +114,8 @@ class Consumer:
             try:
                 # A last receive is used even then: given back, the message would be a dead letter without a word.
                 if not self._receiver.stopping.is_set() or self._jobs.is_last_receive(message):
-                    disposition = await self._jobs.attempt(work)
+                    with guarded(partial(self._keeper.holds, lease)):
+                        disposition = await self._jobs.attempt(work)
             finally:
                 del self._running[work]
                 self._slots.give_back()
@@ -126,9 +129,10 @@ class Consumer:
         with anyio.CancelScope(shield=True, deadline=self._ends_at) as scope:
             self._ending[work] = scope
             try:
-                if isinstance(disposition, Release) and self._keeper.holds(lease):
-                    with anyio.move_on_after(_TIDY_S):
-                        await self._jobs.cut_off(work)
-                await self._disposer.dispose(lease, disposition)
+                with guarded(partial(self._keeper.holds, lease)):
+                    if isinstance(disposition, Release):
+                        with anyio.move_on_after(_TIDY_S):
+                            await self._jobs.cut_off(work)
+                    await self._disposer.dispose(lease, disposition)
             finally:
                 del self._ending[work]

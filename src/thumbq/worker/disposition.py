@@ -10,6 +10,7 @@ from thumbq.core import deadletter, retry
 from thumbq.core.deadletter import Note
 from thumbq.core.retry import Abandon, Bury, Delete, Disposition, Release
 from thumbq.errors import BackendError
+from thumbq.worker import guard
 
 if TYPE_CHECKING:
     from random import Random
@@ -35,6 +36,7 @@ class Burial:
         if not deadletter.fits(body, note, self._dead_letters.max_bytes):
             await self._outcomes.keep_message(message, bury)
             body, note = deadletter.cut(body, note, self._dead_letters.max_bytes)
+        guard.check()
         await self._dead_letters.send(body, note.encode())
 
 
@@ -49,7 +51,7 @@ class Disposer:
 
     async def dispose(self, lease: Lease, disposition: Disposition) -> None:
         """Carry out one disposition, as far as the lease still stands."""
-        if isinstance(disposition, Bury) and self._keeper.holds(lease):
+        if isinstance(disposition, Bury):
             disposition = await self._bury(lease, disposition)
         if isinstance(disposition, Abandon) or not await self._keeper.close(lease):
             return

@@ -26,6 +26,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 BATCH: Final = 10
 _CAP_MARGIN_S: Final = 3
+_TURN_S: Final = 1.0
+"""How often to look at the clock at the least: it also counts while the machine sleeps, and timers do not."""
+
 _IDLE_TURN_S: Final = 5.0
 
 
@@ -138,7 +141,7 @@ class LeaseKeeper:
     def _until_next(self, now: float) -> float:
         times = [lease.deadline for lease in self._leases]
         times += [lease.next_beat for lease in self._leases if lease.state is LeaseState.HELD]
-        return min(max(min(times, default=math.inf) - now, 0.0), _IDLE_TURN_S)
+        return min(max(min(times, default=math.inf) - now, 0.0), _TURN_S if self._leases else _IDLE_TURN_S)
 
     async def _beat(self, batch: Sequence[Lease]) -> None:
         sent_at = self._clock.monotonic()
