@@ -102,7 +102,7 @@ async def test_what_may_be_well_later_is_unavailable(error: BaseException) -> No
         (answer(403, "InvalidObjectState"), AccessDenied),
         (answer(404, "NoSuchKey"), ObjectMissing),
         (answer(404, "404"), ObjectMissing),
-        (answer(404, "NoSuchBucket"), ObjectMissing),
+        (answer(404, "NoSuchBucket"), BackendUnavailable),
         (answer(412, "PreconditionFailed"), ObjectExists),
         (answer(400, "AWS.SimpleQueueService.NonExistentQueue"), BackendUnavailable),
         (answer(400, "KeyTooLongError"), BackendError),

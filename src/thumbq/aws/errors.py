@@ -214,11 +214,11 @@ def is_conflict(error: BaseException | None) -> bool:
 def _ours(error: BaseException, action: str) -> BackendError:
     text = f"{action}: {text_of(error)}"
     match kind_of(error):
-        case Kind.UNREACHABLE | Kind.BUSY | Kind.CREDENTIALS | Kind.NO_QUEUE:
+        case Kind.UNREACHABLE | Kind.BUSY | Kind.CREDENTIALS | Kind.NO_QUEUE | Kind.NO_BUCKET:
             return BackendUnavailable(text)
         case Kind.DENIED:
             return AccessDenied(text)
-        case Kind.NO_OBJECT | Kind.NO_BUCKET:
+        case Kind.NO_OBJECT:
             return ObjectMissing(text)
         case Kind.EXISTS:
             return ObjectExists(text)

@@ -46,10 +46,7 @@ class S3Store:
     ) -> str:
         """Store an object whole and return its ETag. With ``if_absent``, raise ObjectExists when there is one."""
         request: dict[str, Any] = {"Body": body, "ContentType": content_type, "Metadata": dict(metadata or {})}
-        try:
-            return await (self._put_new(ref, request) if if_absent else self._put(ref, request))
-        except ObjectMissing as error:
-            raise BackendUnavailable(f"put {ref}: there is no such bucket") from error
+        return await (self._put_new(ref, request) if if_absent else self._put(ref, request))
 
     async def _put_new(self, ref: ObjectRef, request: dict[str, Any]) -> str:
         mark = secrets.token_hex(16)
@@ -130,16 +127,13 @@ class S3Store:
         request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": limit}
         if after:
             request["StartAfter"] = after
-        try:
-            while True:
-                with translated(f"list {bucket}/{prefix}", within_s=_ANSWER_S):
-                    answer = await self._client.list_objects_v2(**request)
-                found = [_listed(entry) for entry in answer.get("Contents", [])]
-                if found or not answer.get("IsTruncated"):
-                    return found
-                request["ContinuationToken"] = answer["NextContinuationToken"]
-        except ObjectMissing as error:
-            raise BackendUnavailable(f"list {bucket}/{prefix}: there is no such bucket") from error
+        while True:
+            with translated(f"list {bucket}/{prefix}", within_s=_ANSWER_S):
+                answer = await self._client.list_objects_v2(**request)
+            found = [_listed(entry) for entry in answer.get("Contents", [])]
+            if found or not answer.get("IsTruncated"):
+                return found
+            request["ContinuationToken"] = answer["NextContinuationToken"]
 
 
 class _Body(bytearray):

@@ -8,7 +8,10 @@ from typing import Any, Final
 
 ATTRIBUTE: Final = "thumbq"
 _TYPE: Final = "String"
-_MAX_REASON: Final = 2000
+_MAX_REASON: Final = 500
+
+EMPTY: Final = "-"
+"""Stands for a body of which nothing fits: SQS takes no empty ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def cut(body: str, note: Note, max_bytes: int) -> tuple[str, Note]:
     """Return as much of the body as fits beside its note, and the note that says so."""
     raw = body.encode(errors="replace")
     note = Note(**{**asdict(note), "body_bytes": len(raw)})
-    return raw[: max(_room(note, max_bytes), 1)].decode(errors="ignore"), note
+    return raw[: max(_room(note, max_bytes), 0)].decode(errors="ignore") or EMPTY, note
 
 
 def _room(note: Note, max_bytes: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 import structlog
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from thumbq.pool.member import Wear
 
 T = TypeVar("T")
+
+_RETRY_AFTER_S: Final = 0.2
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -105,17 +107,23 @@ class Crew:
         """Start a child in the place of another one, and stay with it."""
         try:
             await self._live(old, reason)
-        except SetupError as error:
-            if self._tasks.cancel_scope.cancel_called:
-                return
-            if self._worn is old:
-                self._worn = None
-            if old is None or old.over.is_set():
-                self._missing += 1
-            what = error.problems[0].what
-            log.error("pool.child_not_started", reason=reason, error=what, children=len(self.pids()))  # noqa: TRY400 - the problem says it all
-            if all(member.over.is_set() for member in self._members):
-                self._turns.refuse(f"there is no process to render in: {what}")
+        except SetupError:
+            # The fork server may have died with the children, and not be quite gone: the next one will do.
+            await anyio.sleep(_RETRY_AFTER_S)
+            try:
+                await self._live(old, reason)
+            except SetupError as error:
+                self._give_up(old, reason, error)
+
+    def _give_up(self, old: Member | None, reason: str, error: SetupError) -> None:
+        if self._worn is old:
+            self._worn = None
+        if old is None or old.over.is_set():
+            self._missing += 1
+        what = error.problems[0].what
+        log.error("pool.child_not_started", reason=reason, error=what, children=len(self.pids()))
+        if all(member.over.is_set() for member in self._members):
+            self._turns.refuse(f"there is no process to render in: {what}")
 
     async def _live(
         self, old: Member | None = None, reason: str = "start", *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
