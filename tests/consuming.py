@@ -116,7 +116,8 @@ async def consuming(
     **further: Any,
 ) -> AsyncIterator[Consumer]:
     clock = clock or SystemClock()
-    settings = Settings(concurrency=4, processes=1, visibility_timeout_s=visibility_timeout_s, **further)
+    small: dict[str, Any] = {"concurrency": 4, "processes": 1, "visibility_timeout_s": visibility_timeout_s}
+    settings = Settings(**(small | further))
     consumer = make_consumer(
         backend=backend,
         renderer=renderer,
@@ -144,11 +145,11 @@ async def record(backend: Backend, key: str = KEY) -> Manifest | None:
     return manifest.decode(raw)
 
 
-async def settled(backend: Backend, *, dead: int = 0) -> None:
+async def settled(backend: Backend, *, dead: int = 0, within_s: float = 10) -> None:
     async def empty() -> bool:
         return await backend.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=dead)
 
-    await until(empty, within_s=10, what="an empty queue")
+    await until(empty, within_s=within_s, what="an empty queue")
 
 
 def dead_letters(tmp_path: Path) -> list[tuple[str, dict[str, Any]]]:

@@ -79,6 +79,8 @@ def render_pool(settings: Settings) -> RenderPool:
         processes=settings.processes,
         memory_limit_bytes=settings.render_memory_bytes,
         timeout_s=settings.render_timeout_s,
+        recycle_jobs=settings.render_max_jobs,
+        recycle_growth_bytes=settings.render_max_growth_bytes,
     )
 
 

@@ -1,0 +1,52 @@
+"""Renders that hang, crash and eat memory among good ones, through the whole worker and real child processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from consuming import consuming, dead_letters, record, settled
+from marked_pool import marked_pool
+from replica import alive
+from thumbq.core import keys
+from thumbq.core.job import ObjectRef
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thumbq.core.manifest import Manifest
+    from thumbq.ports import Backend
+
+GOOD = 500
+BAD = [b"hold", b"spin", b"signal SIGSEGV", b"signal SIGKILL", b"eat"] * 4
+REASONS = Counter({"render-timeout": 8, "render-crashed": 8, "out-of-memory": 4})
+
+
+async def outcome(backend: Backend, key: str) -> Manifest:
+    found = await record(backend, key)
+    assert found is not None, key
+    return found
+
+
+@pytest.mark.timeout(120)  # each of 8 hanging renders is waited for twice
+async def test_bad_renders_cost_the_good_ones_no_attempt_and_are_buried_with_their_reasons(
+    backend: Backend, tmp_path: Path
+) -> None:
+    marks = {f"uploads/good-{number}": b"ok" for number in range(GOOD)}
+    marks |= {f"uploads/bad-{number}": mark for number, mark in enumerate(BAD)}
+    for key in sorted(marks, key=lambda key: key[::-1]):
+        await backend.store.put(ObjectRef(backend.bucket, key), marks[key], content_type="image/jpeg")
+        await backend.queue.send(key)
+    async with marked_pool(processes=2, timeout_s=1, memory_limit_bytes=256 << 20) as pool:
+        async with consuming(backend, pool, concurrency=14, processes=2):
+            await settled(backend, dead=len(BAD), within_s=100)
+        assert len(pool.children()) == 2
+        assert all(map(alive, pool.children()))
+    good = [await outcome(backend, key) for key in marks if "good" in key]
+    assert {(found.status, found.receive_count) for found in good} == {("done", 1)}
+    bad = [await outcome(backend, key) for key in marks if "bad" in key]
+    assert Counter(found.error.code for found in bad if found.error) == REASONS
+    assert Counter(note["code"] for _, note in dead_letters(tmp_path)) == REASONS
+    assert await backend.store.list(backend.bucket, prefix=keys.ATTEMPTS_PREFIX) == []
