@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
+import time
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import anyio
 
 from emulators import without_aws
 from replica import Replica, running, until
+from thumbq.core import keys, message
+from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.ports import QueueCounts
 from thumbq.service import open_backend
 from thumbq.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from thumbq.ports import Backend
@@ -28,16 +33,22 @@ class Place:
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
         self._directory = directory
         self._replicas = ExitStack()
-        self._started = 0
         self.environment = environment
+        self.replicas: list[Replica] = []
+        """All that were started, dead ones too."""
         self.session: aiohttp.ClientSession
 
-    async def replica(self, *, wait_for: str = "try: curl", **settings: object) -> Replica:
-        """Start a replica with further settings (``wait_time_s=1``) and wait until it is ready."""
-        self._started += 1
+    async def replica(self, *, wait_for: str = "try: curl", endpoint: str | None = None, **settings: object) -> Replica:
+        """Start a replica with further settings (``wait_time_s=1``) and wait until it is ready.
+
+        ``endpoint`` is where it finds S3 and SQS instead of where the place does: a proxy.
+        """
         extra = {f"THUMBQ_{name.upper()}": str(value) for name, value in settings.items()}
-        directory = self._directory / f"replica-{self._started}"
+        if endpoint is not None:
+            extra["AWS_ENDPOINT_URL"] = endpoint
+        directory = self._directory / f"replica-{len(self.replicas) + 1}"
         replica = self._replicas.enter_context(running(directory, self.environment | extra))
+        self.replicas.append(replica)
         await replica.ready(wait_for)
         return replica
 
@@ -58,14 +69,14 @@ class Place:
         async with self.backend() as backend:
             return await backend.queue.counts()
 
-    async def queue_empty(self) -> None:
+    async def queue_empty(self, *, within_s: float = 10) -> None:
         """Wait until no message is left, neither waiting nor in flight nor dead."""
         async with self.backend() as backend:
 
             async def empty() -> bool:
                 return await backend.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=0)
 
-            await until(empty, within_s=10, what="an empty queue")
+            await until(empty, within_s=within_s, what="an empty queue")
 
     async def in_flight(self, expected: int) -> None:
         """Wait until so many messages are in flight."""
@@ -109,3 +120,21 @@ class Place:
 
     def close(self) -> None:
         self._replicas.close()
+
+
+async def queued(backend: Backend, bodies: Sequence[bytes]) -> list[str]:
+    """Store originals and queue a message for each, without a replica's help, and return the jobs' ids."""
+    ids = [keys.new_id(int(time.time() * 1000), secrets.randbits(80)) for _ in bodies]
+    waiting = list(zip(ids, bodies, strict=True))
+
+    async def send() -> None:
+        while waiting:
+            job_id, body = waiting.pop()
+            source = ObjectRef(backend.bucket, keys.upload_key(job_id))
+            await backend.store.put(source, body, content_type="image/jpeg")
+            await backend.queue.send(message.encode(JobRequest(source)))
+
+    async with anyio.create_task_group() as senders:
+        for _ in range(16):
+            senders.start_soon(send)
+    return ids

@@ -84,6 +84,14 @@ class Replica:
         """Return the pids of the processes that render: the forkserver's children."""
         return [pid for direct in _children(self.process.pid) for pid in _children(direct)]
 
+    def freeze_renders(self) -> list[int]:
+        """Stop every render process where it is, so that jobs hang in their renders; return their pids."""
+        children = self.render_children()
+        assert children
+        for pid in children:
+            os.kill(pid, signal.SIGSTOP)
+        return children
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
@@ -127,6 +135,11 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much memory of a process is in RAM, shared pages included."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def alive(pid: int) -> bool:

@@ -1,0 +1,71 @@
+"""What SQS is asked for, counted on its side of the wire: requests are what it charges for."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+import images
+from place import queued
+from replica import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from faultproxy import Asked, FaultProxy
+    from place import Place
+
+pytestmark = pytest.mark.chaos
+
+PER_MESSAGE = ("ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")
+
+
+async def test_draining_a_backlog_costs_less_than_a_third_of_a_request_for_each_message(
+    place: Place, proxy: FaultProxy, form: str, figure: Callable[[str, object], None]
+) -> None:
+    count = 1000 if form == "full" else 200
+    async with place.backend() as backend:
+        await queued(backend, [images.small_jpeg()] * count)
+    replica = await place.replica(endpoint=await proxy.endpoint("a"))
+    ready_at = anyio.current_time()
+    await place.queue_empty(within_s=100)
+    drained_s = anyio.current_time() - ready_at
+    asked = proxy.counts("sqs")
+    requests = sum(asked[operation] for operation in PER_MESSAGE) / count
+    figure("messages", count)
+    figure("requests to SQS", dict(asked))
+    figure("requests to SQS for a message", round(requests, 3))
+    figure("messages a second", round(count / drained_s))
+    assert len(replica.events("job.done")) == count
+    assert requests <= 0.30
+
+
+async def test_an_idle_replica_makes_one_long_poll_after_the_other_and_no_other_request(
+    place: Place, proxy: FaultProxy, form: str, figure: Callable[[str, object], None]
+) -> None:
+    wait_time_s, polls = (20, 3) if form == "full" else (2, 4)
+    await place.replica(endpoint=await proxy.endpoint("a"), wait_time_s=wait_time_s, visibility_timeout_s=4)
+
+    def of_dead_letters(asked: Asked) -> bool:
+        return asked.operation == "ReceiveMessage" and "-dlq" in asked.body
+
+    # The dead letters are looked at at the start, and when leases of a dead predecessor would have run out.
+    await until(
+        lambda: sum(map(of_dead_letters, proxy.asked)) == 2,
+        within_s=4 + 2 * wait_time_s + 10,
+        what="the second look at the dead letters",
+    )
+    seen = len(proxy.asked)
+    await until(
+        lambda: proxy.counts("sqs", since=seen)["ReceiveMessage"] > polls,
+        within_s=(polls + 1) * wait_time_s + 5,
+        what=f"{polls} polls more",
+    )
+    later = proxy.asked[seen:]
+    pauses = [round(after.at - before.at, 2) for before, after in pairwise(later)]
+    figure("requests while idle, and the seconds between them", ([asked.operation for asked in later], pauses))
+    assert {asked.operation for asked in later} == {"ReceiveMessage"}
+    assert min(pauses) >= wait_time_s - 0.05
