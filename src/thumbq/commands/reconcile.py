@@ -85,6 +85,7 @@ async def reconcile(
                 for some in _batches(suspects):
                     await _see_to(backend, some, apply=apply, report=report)
                     progress.after = some[-1].key
+                    await anyio.lowlevel.checkpoint()
                 progress.after = page[-1].key
                 progress.looked_at += len(page)
                 moved_on(len(page))

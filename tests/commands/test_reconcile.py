@@ -1,0 +1,288 @@
+"""Finding originals without a manifest: against brute force, with keys that sort in awkward ways, and resumed."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from thumbq.commands import reconcile as command
+from thumbq.commands.gaps import ManifestCursor
+from thumbq.commands.reconcile import Missing, Progress, prefixes_of, reconcile
+from thumbq.core import keys
+from thumbq.core.job import ObjectRef
+from thumbq.core.manifest import Manifest, SourceRecord
+from thumbq.errors import BackendUnavailable, SetupError
+from thumbq.local.store import LocalStore
+from thumbq.service import open_backend
+from thumbq.settings import Settings
+from thumbq.settings.model import Route
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+    from pathlib import Path
+
+    from thumbq.ports import Backend, ListedObject
+
+LONG = "uploads/" + "猫" * 330
+LONGEST = "uploads/" + "x" * (keys.MAX_KEY_BYTES - len("uploads/"))
+
+# Neighbours around "." and "/", prefixes of each other, and keys whose manifests' keys are shortened.
+TAILS = ("", "-", "-1", " (1)", ".json", "/", "0", "!")
+AWKWARD = [
+    *(f"uploads/{stem}{tail}" for stem in ("a", "b.jpg", "猫") for tail in TAILS),
+    "uploads/a.json.json",
+    "uploads/a/b",
+    LONG,
+    f"{LONG}-1",
+    LONGEST,
+    LONGEST[:-1],
+    LONGEST[:-14],
+    LONGEST[:-15],
+    LONGEST[:-16],
+]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(local=tmp_path / "data")
+
+
+@pytest.fixture
+async def backend(settings: Settings) -> AsyncIterator[Backend]:
+    async with open_backend(settings) as opened:
+        yield opened
+
+
+async def store(backend: Backend, originals: Iterable[str], manifests: Iterable[str] = (), body: bytes = b"x") -> None:
+    async def put(key: str, raw: bytes) -> None:
+        await backend.store.put(ObjectRef(backend.bucket, key), raw, content_type="text/plain")
+
+    async with anyio.create_task_group() as tasks:
+        for key in originals:
+            tasks.start_soon(put, key, body)
+        for key in manifests:
+            record = Manifest.model_validate(
+                {"status": "failed", "source": SourceRecord(bucket="local", key=key), "finished_at": 0}
+            )
+            tasks.start_soon(put, keys.manifest_key(key), record.encode())
+
+
+async def found(
+    settings: Settings,
+    *,
+    prefixes: Sequence[str] = ("uploads/",),
+    apply: bool = False,
+    after: str = "",
+    older_than_s: float = -60,
+) -> list[str]:
+    told: list[Missing] = []
+    await reconcile(
+        settings,
+        prefixes,
+        modified_before=time.time() - older_than_s,
+        apply=apply,
+        progress=Progress(after),
+        report=told.append,
+        moved_on=lambda _: None,
+    )
+    return [missing.source.key for missing in told]
+
+
+async def queued(backend: Backend) -> list[str]:
+    bodies: list[str] = []
+    while messages := await backend.queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=30):
+        bodies += [message.body for message in messages]
+    return bodies
+
+
+@pytest.fixture(params=[1, 2, 3, 1000])
+def page_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Have listings come in pages of so many keys."""
+    size: int = request.param
+    whole = LocalStore.list
+
+    async def some(
+        self: LocalStore, bucket: str, *, prefix: str, after: str = "", limit: int = 1000
+    ) -> Sequence[ListedObject]:
+        return await whole(self, bucket, prefix=prefix, after=after, limit=min(limit, size))
+
+    monkeypatch.setattr(LocalStore, "list", some)
+    return size
+
+
+@pytest.mark.usefixtures("page_size")
+async def test_exactly_the_originals_without_a_manifest_are_found_whatever_their_keys(
+    backend: Backend, settings: Settings
+) -> None:
+    for seed in range(3):
+        chance = random.Random(seed)
+        originals = {key for key in AWKWARD if chance.random() < 0.8}
+        done = {key for key in AWKWARD if chance.random() < 0.6}  # also of originals that are gone
+        await store(backend, originals, done)
+        expected = sorted(originals - done)
+        assert await found(settings) == expected, seed
+        for key in originals | {keys.manifest_key(key) for key in done}:
+            await backend.store.delete(ObjectRef(backend.bucket, key))
+
+
+@pytest.mark.usefixtures("page_size")
+async def test_the_listing_never_shows_a_manifest_that_is_not_there(backend: Backend) -> None:
+    for present in AWKWARD:
+        await store(backend, [], [present])
+        cursor = ManifestCursor(backend.store, backend.bucket, "uploads/")
+        shown = [key for key in sorted(AWKWARD) if await cursor.has(key)]
+        assert shown in ([], [present])
+        await backend.store.delete(ObjectRef(backend.bucket, keys.manifest_key(present)))
+
+
+async def test_most_manifests_are_seen_in_the_listing_and_cost_no_request_of_their_own(
+    backend: Backend, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [keys.upload_key(keys.new_id(index, index)) for index in range(500)]
+    await store(backend, ids, ids[:400])
+    asked: list[str] = []
+    get = LocalStore.get
+
+    async def counted(self: LocalStore, ref: ObjectRef, *, max_bytes: int) -> object:
+        asked.append(ref.key)
+        return await get(self, ref, max_bytes=max_bytes)
+
+    monkeypatch.setattr(LocalStore, "get", counted)
+    assert await found(settings) == sorted(ids[400:])
+    assert len(asked) == 100
+
+
+async def test_a_manifest_of_another_original_under_a_shortened_key_does_not_count(
+    backend: Backend, settings: Settings
+) -> None:
+    shortened = keys.manifest_key(LONGEST)
+    twin = shortened.removeprefix(keys.MANIFESTS_PREFIX).removesuffix(".json")
+    assert keys.manifest_key(twin) == shortened
+    await store(backend, [LONGEST, twin], [LONGEST])
+    assert await found(settings) == [twin]
+
+
+async def test_an_empty_manifest_is_none(backend: Backend, settings: Settings) -> None:
+    await store(backend, ["uploads/a", keys.manifest_key("uploads/a")], body=b"")
+    assert await found(settings) == ["uploads/a"]
+
+
+async def test_what_is_young_an_output_a_record_or_a_folder_is_no_original(
+    backend: Backend, settings: Settings
+) -> None:
+    await store(backend, ["uploads/a", "thumbnail/a.jpg", "attempts/m.json", "failed-messages/m.json", "cat.png"])
+    await store(backend, ["uploads/folder/"], body=b"")
+    assert await found(settings, prefixes=[""]) == ["cat.png", "uploads/a"]
+    assert await found(settings, prefixes=[""], older_than_s=60) == []
+
+
+async def test_without_apply_nothing_is_queued_and_with_it_each_once(backend: Backend, settings: Settings) -> None:
+    originals = [f"uploads/{index:03}" for index in range(100)]
+    await store(backend, originals, originals[::2])
+    assert await found(settings) == originals[1::2]
+    assert await queued(backend) == []
+    assert await found(settings, apply=True) == originals[1::2]
+    bodies = await queued(backend)
+    assert sorted(bodies) == sorted(f'{{"bucket": "local", "key": "{key}"}}' for key in originals[1::2])
+
+
+async def test_a_key_that_no_message_can_hold_is_told_and_the_others_are_queued(
+    backend: Backend, settings: Settings
+) -> None:
+    await store(backend, ["uploads/a\x00b", "uploads/\ufffe", "uploads/c"])
+    told: list[Missing] = []
+    await reconcile(
+        settings,
+        ["uploads/"],
+        modified_before=time.time() + 60,
+        apply=True,
+        progress=Progress(""),
+        report=told.append,
+        moved_on=lambda _: None,
+    )
+    assert {missing.source.key: missing.error for missing in told} == {
+        "uploads/a\x00b": None,
+        "uploads/c": None,
+        "uploads/\ufffe": "a message cannot hold the character U+FFFE",
+    }
+    assert len(await queued(backend)) == 2
+
+
+@pytest.mark.parametrize("fails_at", [1, 40, 99])
+async def test_a_run_that_an_outage_ended_goes_on_where_it_was(
+    backend: Backend, settings: Settings, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    monkeypatch.setattr(command, "CONCURRENCY", 8)
+    originals = [f"uploads/{index:03}" for index in range(100)]
+    await store(backend, originals)
+    asked = 0
+    get = LocalStore.get
+
+    async def failing(self: LocalStore, ref: ObjectRef, *, max_bytes: int) -> object:
+        nonlocal asked
+        asked += 1
+        if asked == fails_at:
+            raise BackendUnavailable("away")
+        return await get(self, ref, max_bytes=max_bytes)
+
+    monkeypatch.setattr(LocalStore, "get", failing)
+    progress, told = Progress(""), list[Missing]()
+
+    async def run() -> None:
+        await reconcile(
+            settings,
+            ["uploads/"],
+            modified_before=time.time() + 60,
+            apply=True,
+            progress=progress,
+            report=told.append,
+            moved_on=lambda _: None,
+        )
+
+    with pytest.raises(BackendUnavailable):
+        await run()
+    assert len(told) == len(await queued(backend)), "what was queued was told"
+    first = {missing.source.key for missing in told}
+    await run()
+    assert {missing.source.key for missing in told} == set(originals)
+    again = [missing.source.key for missing in told if missing.source.key in first]
+    assert len(again) - len(first) < 8, "at most one batch is queued twice"
+
+
+async def test_a_cancelled_run_tells_all_that_it_queued(backend: Backend, settings: Settings) -> None:
+    originals = [f"uploads/{index:03}" for index in range(200)]
+    await store(backend, originals)
+    progress, told = Progress(""), list[str]()
+    with anyio.CancelScope() as scope:
+
+        def report(missing: Missing) -> None:
+            told.append(missing.source.key)
+            if len(told) == 40:
+                scope.cancel()
+
+        await reconcile(
+            settings,
+            ["uploads/"],
+            modified_before=time.time() + 60,
+            apply=True,
+            progress=progress,
+            report=report,
+            moved_on=lambda _: None,
+        )
+    assert scope.cancelled_caught
+    assert len(await queued(backend)) == len(told) < 200
+    assert progress.after == told[-1]
+    assert await found(settings, after=progress.after) == originals[len(told) :]
+
+
+def test_the_prefixes_are_uploads_and_the_routes_none_inside_another(settings: Settings) -> None:
+    routes = [Route(prefix=prefix, presets=("thumbnail",)) for prefix in ("uploads/vip/", "b/", "a/x", "a/x/y")]
+    routed = Settings(local=settings.local, routes=tuple(routes))
+    assert prefixes_of(routed, []) == ["a/x", "b/", "uploads/"]
+    assert prefixes_of(routed, ["c/", ""]) == [""]
+    with pytest.raises(SetupError, match="no originals"):
+        prefixes_of(routed, ["manifests/uploads/"])

@@ -1,0 +1,296 @@
+"""The careful redrive: sent first, removed after, and told when something is in doubt."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from deadqueue import DeadQueue, Queue, on_virtual_time
+from thumbq.commands.holding import HOLD_S, holding
+from thumbq.commands.redrive import MOST_FAILURES, Redrive, redrive_all, redrive_some
+from thumbq.core import deadletter, keys
+from thumbq.core.deadletter import Note
+from thumbq.core.failedmessage import FailedMessage
+from thumbq.core.job import ObjectRef
+from thumbq.core.manifest import ErrorRecord
+from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, SendRefused
+from thumbq.ports import Backend, MoveProgress
+from thumbq.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from thumbq.commands.redrive import Redriven
+
+
+async def redrive(
+    dead: DeadQueue, queue: Queue, *, rate: int | None = None, within_s: float = 10_000
+) -> dict[str, Redriven]:
+    told: dict[str, Redriven] = {}
+
+    def report(letter: Redriven) -> None:
+        told[letter.letter_id] = letter
+
+    backend = Backend(None, queue, "b", dead)  # type: ignore[arg-type]
+    with anyio.move_on_after(within_s):
+        async with holding(dead) as holder:
+            await Redrive(backend, holder, rate=rate, report=report).all()
+    return told
+
+
+def test_everything_is_sent_once_and_then_removed() -> None:
+    async def claim() -> None:
+        dead = DeadQueue(500, request_s=0.01)
+        queue = Queue(dead)
+        told = await redrive(dead, queue)
+        assert sorted(queue.bodies) == sorted(f"uploads/{index}" for index in range(500))
+        assert not dead.rows
+        assert {letter.error for letter in told.values()} == {None}
+        assert len({letter.message_id for letter in told.values()}) == 500
+
+    on_virtual_time(claim)
+
+
+def test_no_letter_is_removed_before_it_was_sent() -> None:
+    async def claim() -> None:
+        dead = DeadQueue(300, request_s=0.01)
+        queue = Queue(dead)
+        bodies = {row.id: row.body for row in dead.rows.values()}
+        await redrive(dead, queue, within_s=0.1)
+        assert 0 < len(dead.rows) < 300
+        assert {body for name, body in bodies.items() if name not in dead.rows} <= set(queue.bodies)
+
+    on_virtual_time(claim)
+
+
+@pytest.mark.parametrize("within_s", [0.015 * step for step in range(1, 12)])
+def test_ctrl_c_at_any_moment_removes_what_was_sent_and_gives_the_rest_back(within_s: float) -> None:
+    async def claim() -> None:
+        dead = DeadQueue(200, request_s=0.01)
+        queue = Queue(dead)
+        await redrive(dead, queue, within_s=within_s)
+        left = {row.body for row in dead.rows.values()}
+        assert not left & set(queue.bodies), "sent, and would be redriven once more"
+        assert len(left) + len(queue.sent) == 200
+        assert not dead.hidden()
+
+    on_virtual_time(claim)
+
+
+def test_a_letter_whose_send_fails_stays_and_is_not_tried_again() -> None:
+    async def claim() -> None:
+        dead = DeadQueue(100)
+        queue = Queue(dead, lambda body: SendRefused("too long") if body == "uploads/7" else None)
+        told = await redrive(dead, queue)
+        assert list(dead.rows) == ["letter-7"]
+        assert not dead.hidden()
+        assert queue.tried["uploads/7"] == 1
+        assert told["letter-7"].message_id is None
+        assert told["letter-7"].error == "too long"
+        assert len(queue.sent) == 99
+
+    on_virtual_time(claim)
+
+
+@pytest.mark.parametrize(("error", "most"), [(AccessDenied("no"), 8), (BackendUnavailable("away"), 20)])
+def test_a_queue_that_takes_nothing_stops_the_redrive_and_loses_nothing(error: BackendError, most: int) -> None:
+    async def claim() -> None:
+        dead = DeadQueue(300)
+        queue = Queue(dead, lambda _: error)
+        with pytest.raises(type(error)):
+            await redrive(dead, queue)
+        assert queue.tried.total() <= most
+        assert len(dead.rows) == 300
+        assert not dead.hidden()
+
+    on_virtual_time(claim)
+
+
+def test_when_too_many_fail_the_redrive_stops() -> None:
+    async def claim() -> None:
+        dead = DeadQueue(2 * MOST_FAILURES)
+        with pytest.raises(BackendError, match="could not be redriven"):
+            await redrive(dead, Queue(dead, lambda _: SendRefused("no")))
+        assert len(dead.rows) == 2 * MOST_FAILURES
+
+    on_virtual_time(claim)
+
+
+def test_a_letter_that_cannot_be_removed_is_told_and_sent_once_only() -> None:
+    async def claim() -> None:
+        dead = DeadQueue(20, request_s=0.01)
+        dead.refuses_deletes = True
+        queue = Queue(dead)
+        told = await redrive(dead, queue)
+        assert len(queue.sent) == len(set(queue.bodies)) == 20
+        assert all("once more" in str(letter.error) and letter.message_id for letter in told.values())
+
+    on_virtual_time(claim)
+
+
+@pytest.mark.parametrize("rate", [1, 7, 50, 500])
+def test_a_rate_is_kept_and_no_letter_outlives_its_hold(rate: int) -> None:
+    async def claim() -> None:
+        dead = DeadQueue(60)
+        queue = Queue(dead)
+        await redrive(dead, queue, rate=rate)
+        assert len(queue.sent) == len(set(queue.bodies)) == 60
+        times = [at for at, _ in queue.sent]
+        gaps = [after - before for before, after in itertools.pairwise(times)]
+        assert min(gaps) >= 0.999 / rate
+        assert times[-1] - times[0] <= 59 / rate + 1
+
+    on_virtual_time(claim)
+
+
+def test_sends_that_take_for_ever_do_not_send_what_is_no_longer_held() -> None:
+    async def claim() -> None:
+        dead = DeadQueue(10, request_s=12)
+        queue = Queue(dead)
+        await redrive(dead, queue, within_s=HOLD_S)
+        assert len(queue.sent) <= 5
+        assert len(dead.rows) == 10 - len(queue.sent)
+
+    on_virtual_time(claim)
+
+
+def a_note(message_id: str, body_bytes: int | None = None) -> str:
+    return Note("malformed-message", "no job", message_id, 1, body_bytes=body_bytes).encode()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(local=tmp_path / "data")
+
+
+@pytest.fixture
+async def backend(settings: Settings) -> AsyncIterator[Backend]:
+    from thumbq.service import open_backend  # noqa: PLC0415 - only these tests need a real one
+
+    async with open_backend(settings) as opened:
+        yield opened
+
+
+async def bury_cut(backend: Backend, body: str, message_id: str, *, keep: bool = True) -> None:
+    """Do what a worker does with a body that leaves no room for its note."""
+    assert backend.dead_letters is not None
+    note = Note("malformed-message", "no job", message_id, 1)
+    short, note = deadletter.cut(body, note, backend.dead_letters.max_bytes)
+    await backend.dead_letters.send(short, note.encode())
+    if keep:
+        error = ErrorRecord(code=note.code, message=note.reason)
+        record = FailedMessage.model_validate(
+            {"message_id": message_id, "receive_count": 1, "body": body, "error": error, "finished_at": 0}
+        )
+        ref = ObjectRef(backend.bucket, keys.failed_message_key(message_id))
+        await backend.store.put(ref, record.encode(), content_type="application/json")
+
+
+async def received(backend: Backend) -> list[str]:
+    bodies = []
+    while messages := await backend.queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=30):
+        bodies += [message.body for message in messages]
+    return bodies
+
+
+def never(*_: object) -> None:
+    raise AssertionError
+
+
+async def test_a_body_that_was_cut_is_sent_whole(backend: Backend, settings: Settings) -> None:
+    body = '{"key": "' + "猫" * 300_000
+    body += "x" * ((1 << 20) - len(body.encode()))
+    await bury_cut(backend, body, "m-1")
+    told: list[Redriven] = []
+    assert await redrive_all(settings, rate=None, report=told.append, moving=never) == 0
+    assert [letter.error for letter in told] == [None]
+    assert await received(backend) == [body]
+    assert (await backend.queue.counts()).dead == 0
+
+
+async def test_a_cut_body_whose_whole_is_gone_stays_and_says_why(backend: Backend, settings: Settings) -> None:
+    await bury_cut(backend, "{" + "x" * ((1 << 20) - 1), "m-1", keep=False)
+    told: list[Redriven] = []
+    assert await redrive_all(settings, rate=None, report=told.append, moving=never) == 0
+    assert len(told) == 1
+    assert "failed-messages/m-1.json is not there" in str(told[0].error)
+    assert await received(backend) == []
+    assert (await backend.queue.counts()).dead == 1
+
+
+async def test_some_are_redriven_by_their_id_or_that_of_the_message_that_was_buried(
+    backend: Backend, settings: Settings
+) -> None:
+    dead = backend.dead_letters
+    assert dead is not None
+    for index in range(30):
+        await dead.send(f"uploads/{index}", a_note(f"m-{index}"))
+    [one] = await dead.receive(max_messages=1, wait_s=0, visibility_timeout_s=0)
+    told: list[Redriven] = []
+    missing = await redrive_some(settings, [one.id, "m-17", "m-99"], rate=None, report=told.append)
+    assert missing == {"m-99"}
+    assert sorted(await received(backend)) == sorted([one.body, "uploads/17"])
+    assert len(told) == 2
+    assert (await backend.queue.counts()).dead == 28
+    assert len(await dead.receive(max_messages=10, wait_s=0, visibility_timeout_s=0)) == 10, "the others are given back"
+
+
+async def test_letters_that_another_reader_holds_are_counted(backend: Backend, settings: Settings) -> None:
+    dead = backend.dead_letters
+    assert dead is not None
+    for index in range(25):
+        await dead.send(f"uploads/{index}", a_note(f"m-{index}"))
+    await dead.receive(max_messages=10, wait_s=0, visibility_timeout_s=600)
+    told: list[Redriven] = []
+    assert await redrive_all(settings, rate=None, report=told.append, moving=never) == 10
+    assert len(told) == 15
+
+
+@pytest.fixture
+def moving_server(backend: Backend, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have the backend's dead letters offer moves that report these steps."""
+
+    def offer(*steps: MoveProgress) -> None:
+        remaining = list(steps)
+
+        async def start_move(_: object, *, rate: int | None) -> str:
+            assert rate == 50
+            return "handle"
+
+        async def move_progress(_: object, handle: str) -> MoveProgress:
+            assert handle == "handle"
+            return remaining.pop(0)
+
+        monkeypatch.setattr(type(backend.dead_letters), "start_move", start_move)
+        monkeypatch.setattr(type(backend.dead_letters), "move_progress", move_progress)
+
+    del settings
+    return offer
+
+
+async def test_a_server_that_moves_letters_itself_is_left_to_do_so(
+    settings: Settings, moving_server: Callable[..., None], backend: Backend
+) -> None:
+    assert backend.dead_letters is not None
+    await backend.dead_letters.send("uploads/1", a_note("m-1"))
+    steps = [MoveProgress(3, ended=False), MoveProgress(7, ended=True, failed="stopped")]
+    moving_server(*steps)
+    followed: list[MoveProgress] = []
+    assert await redrive_all(settings, rate=50, report=never, moving=followed.append) == 0
+    assert followed == steps
+    assert await received(backend) == []
+
+
+async def test_where_a_body_was_cut_no_server_moves_it(
+    settings: Settings, moving_server: Callable[..., None], backend: Backend
+) -> None:
+    body = '{"key": "x"' + " " * ((1 << 20) - 12) + "}"
+    await bury_cut(backend, body, "m-1")
+    moving_server()
+    told: list[Redriven] = []
+    await redrive_all(settings, rate=50, report=told.append, moving=never)
+    assert await received(backend) == [body]
