@@ -24,7 +24,7 @@ from consuming import (
 )
 from replica import until
 from thumbq.core.job import ObjectRef
-from thumbq.errors import BackendUnavailable, RenderKilled, RenderRefused
+from thumbq.errors import AccessDenied, BackendUnavailable, RenderKilled, RenderRefused
 from thumbq.ports import Backend, EntryResult
 
 if TYPE_CHECKING:
@@ -286,6 +286,30 @@ async def test_a_store_that_cannot_write_is_tried_with_one_message_at_a_time(
         await settled(backend)
     found = [await record(backend, name) for name in names]
     assert [one.status for one in found if one] == ["done"] * len(names)
+
+
+async def test_a_role_that_lost_its_rights_burns_few_attempts(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thumbq.worker.receiving._MAX_PAUSE_S", 0.1)
+
+    class Denied(Delegate):
+        denials = 0
+
+        async def get(self, ref: ObjectRef, **options: Any) -> Any:
+            if self.denials < 9:
+                self.denials += 1
+                raise AccessDenied("no s3:GetObject")
+            return await self.target.get(ref, **options)
+
+    names = [f"uploads/{number}" for number in range(12)]
+    for name in names:
+        await upload(backend, name)
+    async with consuming(replace(backend, store=Denied(backend.store)), FakeRenderer()):
+        await settled(backend, within_s=30)
+    found = [await record(backend, name) for name in names]
+    assert sum(one.receive_count for one in found if one and one.receive_count) == len(names) + 9
+    assert max(one.receive_count for one in found if one and one.receive_count) <= 4
 
 
 async def test_a_late_duplicate_for_a_removed_original_leaves_what_was_done(backend: Backend) -> None:

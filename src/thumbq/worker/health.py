@@ -62,14 +62,14 @@ class StoreHealth:
         self._store = backend.store
         self._probe = ObjectRef(backend.bucket, keys.MANIFESTS_PREFIX)
         self.failures = 0
-        """Attempts in a row that ended because the store did not answer."""
+        """Attempts in a row that ended because the store did not answer, or would not."""
 
     def answered(self) -> None:
         """Note that a job has had all its answers."""
         self.failures = 0
 
     def failed(self) -> None:
-        """Note that a job has ended because the store did not answer."""
+        """Note that a job has ended because the store did not answer, or would not."""
         self.failures += 1
 
     @property

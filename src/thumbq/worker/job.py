@@ -10,6 +10,7 @@ import structlog
 from thumbq.core import keys, message, retry
 from thumbq.core.attempt import MAX_KILLS
 from thumbq.errors import (
+    AccessDenied,
     BackendError,
     BackendUnavailable,
     BucketNotAllowed,
@@ -212,7 +213,7 @@ class JobRunner:
             kills=work.suspicion.kills if work.suspicion else 0,
             jitter=self._random.random(),
         )
-        if isinstance(error, BackendUnavailable):
+        if isinstance(error, (BackendUnavailable, AccessDenied)):
             self._health.failed()
         elif attempt is not None and attempt.looked:
             self._health.answered()
