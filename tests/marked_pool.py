@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 import marked_render
 from replica import alive, until
 from thumbq.core.preset import THUMBNAIL, Preset
+from thumbq.errors import Problem, SetupError
 from thumbq.pool import RenderPool
+from thumbq.pool.childprocess import ChildProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from thumbq.ports import Rendered
 
@@ -68,3 +76,37 @@ async def whole(pool: RenderPool, size: int) -> Sequence[int]:
 
     await until(complete, within_s=5, what=lambda: f"{size} children, not {pool.children()}")
     return pool.children()
+
+
+async def gone(*pids: int) -> None:
+    """Wait for the end of processes, as long as one may last that has been killed."""
+    await until(lambda: not any(alive(pid) for pid in pids), within_s=1, what=f"the end of {pids}")
+
+
+def parent(pid: int) -> int:
+    """Return the process that started another one; of the pool's children it is the fork server."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def children_of(pid: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if alive(int(child))}
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Stop a process for a while. While the fork server is stopped no start of a child gets anywhere."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def no_child_starts() -> Iterator[None]:
+    def start(_: ChildProcess) -> None:
+        raise SetupError([Problem("no memory, as asked", "none")])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ChildProcess, "start", start)
+        yield

@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from thumbq.imaging import Refusal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from thumbq.core.preset import Preset
 
 STARTED = b"started\n"
+_leaked: list[bytearray] = []
 
 
 class UnpicklableError(Exception):
@@ -33,10 +35,27 @@ class UnpicklableError(Exception):
 
 def render(original: bytes | mmap.mmap, presets: Sequence[Preset]) -> Rendered | Refusal:
     """Do what the mark asks for; the default is a rendition with this process's id as its body."""
-    mark = bytes(original[:100]).decode()
-    match mark.split():
+    mark = bytes(original[:200]).decode().split()
+    match mark:
         case ["refuse", code]:
             return Refusal(code, "as asked")
+        case ["leak", mib, "refuse"]:
+            _leak(int(mib))
+            return Refusal("leaked", "as asked")
+        case ["leak", mib]:
+            _leak(int(mib))
+        case ["wait", path]:
+            while not Path(path).exists():
+                time.sleep(0.01)
+        case ["modules"]:
+            return _rendered(presets, "\n".join(sys.modules).encode())
+        case _:
+            _misbehave(mark)
+    return _rendered(presets, str(os.getpid()).encode())
+
+
+def _misbehave(mark: list[str]) -> None:
+    match mark:
         case ["raise"]:
             raise UnpicklableError("one", "another")
         case ["signal", name]:
@@ -44,19 +63,19 @@ def render(original: bytes | mmap.mmap, presets: Sequence[Preset]) -> Rendered |
         case ["exit", code]:
             os._exit(int(code))
         case ["eat"]:
-            eaten = [bytearray(1 << 20)]
             while True:
-                eaten.append(bytearray(16 << 20))
+                _leak(16)
         case ["announce", *rest]:
             os.write(1, STARTED)
             _hold(rest)
         case ["hold" | "spin" as how]:
             _hold([how])
-        case ["modules"]:
-            return _rendered(presets, "\n".join(sys.modules).encode())
         case _:
             pass
-    return _rendered(presets, str(os.getpid()).encode())
+
+
+def _leak(mib: int) -> None:
+    _leaked.append(bytearray(mib << 20))
 
 
 def _rendered(presets: Sequence[Preset], body: bytes) -> Rendered:

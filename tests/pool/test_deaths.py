@@ -6,24 +6,14 @@ import asyncio
 import gc
 import os
 import signal
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from marked_pool import MIB, Begun, marked_pool, pid_of_render, render, whole
+from marked_pool import MIB, Begun, gone, marked_pool, no_child_starts, parent, pid_of_render, render, stopped, whole
 from replica import alive, until
-from thumbq.errors import Problem, RenderKilled, RenderRefused, RenderUnavailable, SetupError
-from thumbq.pool.childprocess import ChildProcess
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-async def gone(*pids: int) -> None:
-    await until(lambda: not any(alive(pid) for pid in pids), within_s=1, what=f"the end of {pids}")
+from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 
 
 @pytest.mark.parametrize(
@@ -165,28 +155,11 @@ async def test_cancelling_at_any_tick_leaves_the_pool_whole() -> None:
 async def test_a_killed_render_says_so_while_its_child_is_still_being_replaced() -> None:
     async with marked_pool(timeout_s=0.3) as pool:
         (before,) = pool.children()
-        with stopped(fork_server(before)):
+        with stopped(parent(before)):
             with anyio.fail_after(1), pytest.raises(RenderKilled):
                 await render(pool, b"hold")
             assert pool.children() == ()
         assert await pid_of_render(pool) != before
-
-
-class stopped:  # noqa: N801 -- reads as a statement
-    """Stop a process for a while."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-
-    def __enter__(self) -> None:
-        os.kill(self._pid, signal.SIGSTOP)
-
-    def __exit__(self, *_: object) -> None:
-        os.kill(self._pid, signal.SIGCONT)
-
-
-def fork_server(child: int) -> int:
-    return int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 async def test_a_render_waits_for_a_child_that_is_being_replaced_and_does_not_fail() -> None:
@@ -236,16 +209,6 @@ async def test_a_child_that_dies_during_on_start_costs_another_turn_and_no_other
 
         assert (await render(pool, b"ok", begun=on_start)).images
         assert len(calls) == 1
-
-
-@contextmanager
-def no_child_starts() -> Iterator[None]:
-    def start(_: ChildProcess) -> None:
-        raise SetupError([Problem("no memory, as asked", "none")])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ChildProcess, "start", start)
-        yield
 
 
 async def test_without_any_child_that_starts_a_render_fails_and_says_why_and_the_next_one_tries_again() -> None:

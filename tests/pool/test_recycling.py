@@ -1,0 +1,169 @@
+"""Worn children give way to fresh ones, and no render waits for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from marked_pool import (
+    MIB,
+    Begun,
+    children_of,
+    gone,
+    marked_pool,
+    no_child_starts,
+    parent,
+    pid_of_render,
+    render,
+    stopped,
+    whole,
+)
+from replica import until
+from thumbq.errors import RenderRefused
+from thumbq.pool.childprocess import ChildProcess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thumbq.pool import RenderPool
+
+
+async def replaced(pool: RenderPool, *pids: int) -> None:
+    await until(lambda: not set(pids) & set(pool.children()), within_s=5, what=f"successors of {pids}")
+    await gone(*pids)
+
+
+async def test_a_child_that_has_done_its_jobs_gives_way_to_another_one() -> None:
+    async with marked_pool(recycle_jobs=3) as pool:
+        (first,) = pool.children()
+        assert [await pid_of_render(pool) for _ in range(2)] == [first, first]
+        assert pool.children() == (first,)
+        await pid_of_render(pool)
+        await replaced(pool, first)
+        assert await pid_of_render(pool) in await whole(pool, 1)
+
+
+@pytest.mark.parametrize("mark", [b"leak 40", b"leak 40 refuse"])
+async def test_a_child_whose_memory_has_grown_gives_way_to_another_one(mark: bytes) -> None:
+    async with marked_pool(recycle_growth_bytes=60 * MIB) as pool:
+        (first,) = pool.children()
+        await render(pool, b"leak 100")  # what the first job leaves behind is no growth
+        for _ in range(2):
+            assert pool.children() == (first,)
+            with suppress(RenderRefused):
+                await render(pool, mark)
+        await replaced(pool, first)
+        await whole(pool, 1)
+
+
+async def test_a_worn_child_works_on_while_its_successor_starts() -> None:
+    async with marked_pool(recycle_jobs=1) as pool:
+        (first,) = pool.children()
+        with stopped(parent(first)):
+            for _ in range(10):
+                assert await pid_of_render(pool) == first
+                assert pool.children() == (first,)
+        await replaced(pool, first)
+
+
+async def test_a_successor_waits_for_the_end_of_the_job_that_runs(tmp_path: Path) -> None:
+    async with marked_pool(recycle_jobs=1) as pool, anyio.create_task_group() as tasks:
+        (first,), begun = pool.children(), Begun()
+        server = parent(first)
+        with stopped(server):
+            await pid_of_render(pool)
+            tasks.start_soon(lambda: render(pool, f"wait {tmp_path}/over".encode(), begun=begun))
+            await begun.reaches(1)
+        await until(lambda: any(child.leaving for child in pool._crew._members), within_s=5, what="a successor")
+        assert pool.children() == (first,)
+        assert len(children_of(server)) == 2
+        (tmp_path / "over").touch()
+        assert await pid_of_render(pool) != first
+        await gone(first)
+
+
+async def test_children_are_recycled_one_at_a_time_however_many_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, lock, now, most = ChildProcess.start, threading.Lock(), 0, 0
+
+    def counted(process: ChildProcess) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        start(process)
+        with lock:
+            now -= 1
+
+    async with marked_pool(processes=3, recycle_jobs=1) as pool:
+        monkeypatch.setattr(ChildProcess, "start", counted)
+        first = pool.children()
+        pids: set[int] = set()
+
+        async def some() -> None:
+            for _ in range(40):
+                pids.add(await pid_of_render(pool))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(6):
+                tasks.start_soon(some)
+        assert most == 1
+        assert len(pids - set(first)) >= 1
+        await whole(pool, 3)
+
+
+async def test_a_worn_child_that_dies_is_replaced_by_one_and_not_by_two() -> None:
+    async with marked_pool(recycle_jobs=1) as pool:
+        (first,) = pool.children()
+        server = parent(first)
+        with stopped(server):
+            await pid_of_render(pool)
+            os.kill(first, signal.SIGKILL)
+        await replaced(pool, first)
+        assert children_of(server) == set(await whole(pool, 1))
+
+
+async def test_a_worn_child_goes_on_when_no_other_one_can_be_started() -> None:
+    async with marked_pool(recycle_jobs=1) as pool:
+        (first,) = pool.children()
+        with no_child_starts():
+            async with anyio.create_task_group() as tasks:
+                for _ in range(20):
+                    tasks.start_soon(pid_of_render, pool)
+            await until(lambda: pool._crew._worn is None, within_s=5, what="the end of the attempts to start")
+            assert pool.children() == (first,)
+        await pid_of_render(pool)
+        await replaced(pool, first)
+
+
+@pytest.mark.parametrize("after_s", [0, 0.001, 0.005, 0.01, 0.02, 0.04, 0.08])
+async def test_leaving_the_pool_while_a_child_is_being_replaced_leaves_no_process(after_s: float) -> None:
+    with anyio.fail_after(5):
+        async with marked_pool(recycle_jobs=1) as pool:
+            server = parent(pool.children()[0])
+            await pid_of_render(pool)
+            await anyio.sleep(after_s)
+    assert children_of(server) == set()
+
+
+async def test_leaving_the_pool_ends_a_start_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawn = ChildProcess._spawn
+
+    def hang(process: ChildProcess) -> object:
+        checked = spawn(process)
+        os.kill(process.pid, signal.SIGSTOP)
+        return checked
+
+    async with marked_pool(recycle_jobs=1) as pool:
+        server = parent(pool.children()[0])
+        monkeypatch.setattr(ChildProcess, "_spawn", hang)
+        await pid_of_render(pool)
+        await until(lambda: len(children_of(server)) == 2, within_s=5, what="a successor")
+        leaving = anyio.current_time()
+    assert anyio.current_time() - leaving < 2
+    assert children_of(server) == set()
