@@ -1,0 +1,82 @@
+"""Which faults there are in one run, how often, and until when."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from simulation.virtualloop import VirtualLoop
+
+RATES: Final = {
+    # What a standard queue may do to anybody.
+    "reordering": 0.5,
+    "short-answer": 0.3,
+    "empty-receive": 0.05,
+    "delivered-twice": 0.15,
+    "deleted-comes-back": 0.15,
+    "failed-entry": 0.2,
+    # What happens on the way to a service and back.
+    "refused": 0.15,
+    "throttled": 0.15,
+    "request-lost": 0.1,
+    "answer-lost": 0.15,
+    "sent-twice": 0.1,
+    "slow-answer": 0.15,
+    # What happens to a replica, beside what the world plans for it.
+    "killed-at-a-request": 0.02,
+    "killed-at-an-answer": 0.02,
+    # What happens to a render.
+    "slow-render": 0.4,
+    "child-killed": 0.15,
+}
+"""The highest rate of each; a run draws its own below it, often none at all."""
+
+WITHIN_AN_OUTAGE: Final = 0.97
+
+
+class Faults:
+    """Draws the faults of one run, and counts those that happened."""
+
+    def __init__(self, loop: VirtualLoop, random: Random, *, ends_at: float, none: bool = False) -> None:
+        self._loop = loop
+        self._random = random
+        self.ends_at = ends_at
+        self.seen: Counter[str] = Counter()
+        self._rates = {name: 0.0 if none else self._rate(top) for name, top in RATES.items()}
+        self._outages: list[tuple[str, float, float]] = []
+        for service in ("store", "store-writes", "queue", "beats"):
+            if not none and random.random() < 0.2:
+                start = random.uniform(0, ends_at)
+                self._outages.append((service, start, min(ends_at, start + random.choice([5, 20, 60]))))
+
+    def _rate(self, top: float) -> float:
+        draw = self._random.random()
+        return 0.0 if draw < 0.4 else top * self._random.random() if draw < 0.9 else top
+
+    @property
+    def over(self) -> bool:
+        return self._loop.now >= self.ends_at
+
+    def hit(self, name: str) -> bool:
+        """Whether this fault happens now."""
+        rate = self._rates[name]
+        if not rate or self.over or self._random.random() >= rate:
+            return False
+        self.seen[name] += 1
+        return True
+
+    def away(self, *services: str) -> bool:
+        """Whether one of these services is away for everybody."""
+        now = self._loop.now
+        for service, start, end in self._outages:
+            if service in services and start <= now < end and self._random.random() < WITHIN_AN_OUTAGE:
+                self.seen[f"outage-{service}"] += 1
+                return True
+        return False
+
+    def note(self, name: str) -> None:
+        """Count a fault that the world made itself."""
+        self.seen[name] += 1

@@ -1,0 +1,117 @@
+"""Renders that take time, crash, hang, refuse, and take their whole replica along, as the image says."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from thumbq.errors import RenderKilled, RenderRefused
+from thumbq.ports import Rendered, RenderedImage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from random import Random
+
+    from simulation.replica import Replica
+    from thumbq.core.preset import Preset
+    from thumbq.ports import RenderSource
+
+MAGIC: Final = b"\xff\xd8\xff"
+
+KINDS: Final = ("good", "refused", "crashing", "hanging", "killer")
+"""``killer`` ends the whole replica whenever it is rendered: the container's memory limit, for instance."""
+
+
+def image(kind: str, number: int) -> bytes:
+    """Return an upload that renders as its kind says."""
+    return MAGIC + f"{kind} {number}".encode()
+
+
+class RenderModel:
+    """A Renderer: ``processes`` children, each with at most one job."""
+
+    def __init__(self, replica: Replica, random: Random, *, processes: int, timeout_s: float) -> None:
+        self._replica = replica
+        self._random = random
+        self._timeout_s = timeout_s
+        self._turns = anyio.Semaphore(processes)
+        self.processes = processes
+        self.running = 0
+
+    def source(self) -> AbstractContextManager[RenderSource]:
+        return nullcontext(BytesIO())
+
+    async def render(
+        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], Awaitable[None]] | None = None
+    ) -> Rendered:
+        assert isinstance(source, BytesIO)
+        kind = source.getvalue().removeprefix(MAGIC).split()[0].decode()
+        async with self._turns:
+            referee, replica = self._replica.world.referee, self._replica
+            if on_start is not None:
+                referee.render_starting(replica)
+                await on_start()
+            how = "was cut off"
+            self.running += 1
+            suspect = replica.is_suspect()
+            hold = referee.render_started(replica, suspect=suspect)
+            if hold is not None:
+                replica.world.check_render(hold)
+            referee.record(replica.name, f"render {kind}{' (suspect)' if suspect else ''} of {hold}")
+            if suspect:
+                replica.suspects.append(str(hold))
+            try:
+                result = await self._child(kind, presets)
+                how = "ended"
+            except RenderKilled:
+                how = "crashed"
+                if kind == "good" and hold is not None:
+                    referee.cuts[hold.message.id].append("child-killed")
+                raise
+            finally:
+                self.running -= 1
+                if suspect:
+                    replica.suspects.remove(str(hold))
+                referee.record(replica.name, f"render {how}: {hold}")
+                referee.render_ended(hold, how)
+            return result
+
+    async def _child(self, kind: str, presets: Sequence[Preset]) -> Rendered:
+        """Be the child: it goes on while its replica is frozen, and dies with it."""
+        faults = self._replica.world.faults
+        takes_s = self._random.choice([0.01, 0.2, self._random.random()])
+        killed = kind == "crashing" or (kind == "good" and faults.hit("child-killed"))
+        if kind == "hanging":
+            takes_s = self._timeout_s
+        elif faults.hit("slow-render"):
+            takes_s = self._random.uniform(0, self._replica.world.shape.longest_render_s)
+        await self._until_done(takes_s)
+        if kind == "killer":
+            self._replica.world.faults.note("killed-by-a-render")
+            self._replica.kill()
+            await asyncio.get_running_loop().create_future()
+        if kind == "refused":
+            raise RenderRefused("corrupt", "no image")
+        if killed or kind == "hanging" or takes_s > self._timeout_s:
+            code = "render-crashed" if killed else "render-timeout"
+            raise RenderKilled(code, f"the child was killed: {code}")
+        images = tuple(RenderedImage(preset.name, b"x", 1, 1, preset.content_type) for preset in presets)
+        return Rendered("JPEG", 4, 3, images)
+
+    async def _until_done(self, takes_s: float) -> None:
+        loop = self._replica.world.loop
+        done = loop.create_future()
+        timer = loop.world_later(min(takes_s, self._timeout_s), _resolve, done)
+        try:
+            await done
+        finally:
+            timer.cancel()
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

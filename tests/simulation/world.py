@@ -1,0 +1,426 @@
+"""The world of one run: uploads, replicas and what befalls them, drawn from one seed, until all is settled."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from simulation.faults import Faults
+from simulation.model import EPOCH, S3Model, SqsModel, dead_letter, received
+from simulation.ports import BUCKET, model_backend
+from simulation.referee import Referee, Violation
+from simulation.rendering import image
+from simulation.replica import Replica
+from simulation.virtualloop import PROCESS, Process, Stuck, VirtualLoop, same_order_every_time
+from thumbq.core import attempt, keys, manifest
+from thumbq.core import message as messages
+from thumbq.core.job import ObjectRef
+from thumbq.errors import BackendError, MalformedMessage
+from thumbq.ports import QueueFacts
+from thumbq.settings import Settings
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Coroutine
+
+    from simulation.model import StoredMessage
+    from simulation.referee import Hold
+    from thumbq.core.manifest import Manifest
+    from thumbq.ports import Backend, DeadLetter, ReceivedMessage
+
+MAX_TURNS: Final = 600_000
+MAX_TIME_S: Final = 200_000.0
+SETTLE_WITHIN_S: Final = 20_000.0
+MAX_KILLS: Final = 6
+
+EXPECTED: Final = {
+    "refused": {"corrupt"},
+    "crashing": {"render-crashed"},
+    "hanging": {"render-timeout", "render-crashed"},
+    "killer": {"render-crashed"},
+}
+"""How each bad image ends, unless its attempts are used up before."""
+
+STRANGE: Final = ('{"key": ', "thumbnail/of-our-own.jpg", "uploads/not-there", '{"bucket": "other", "key": "k"}')
+"""Messages that no upload sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What kind of run this is. Times are seconds."""
+
+    kind: str
+    settings: Settings
+    replicas: int
+    uploads: tuple[str, ...]
+    faults_s: float
+    max_receive_count: int | None
+    dead_letters: bool
+    longest_render_s: float
+    render_timeout_s: float
+    grid_s: float
+    disasters: int
+
+
+@lru_cache(maxsize=1024)
+def _settings(**values: int) -> Settings:
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def draw_shape(draw: random.Random) -> Shape:
+    """Draw a run's shape."""
+    kind = draw.choices(["faults", "deploys", "hours"], weights=[0.86, 0.12, 0.02])[0]
+    timeout_s = draw.choice([4, 6, 10, 30]) if kind != "hours" else 14_400
+    processes = draw.randint(1, 3)
+    settings = _settings(
+        processes=processes,
+        concurrency=draw.choice([processes, processes + 1, processes + 3, 12]),
+        visibility_timeout_s=timeout_s,
+        wait_time_s=draw.choice([0, 1, 5, 20]) if kind != "hours" else 20,
+        shutdown_deadline_s=draw.choice([3, 10, 30]),
+    )
+    bad = ["refused", "crashing", "hanging", "killer"] if kind == "faults" and draw.random() < 0.5 else []
+    uploads = tuple(draw.choice(bad) if bad and draw.random() < 0.3 else "good" for _ in range(draw.randint(2, 7)))
+    redrive = kind == "deploys" or draw.random() < 0.85
+    return Shape(
+        kind=kind,
+        settings=settings,
+        replicas=draw.randint(1, 3),
+        uploads=uploads,
+        faults_s=draw.choice([20.0, 60.0, 120.0]) if kind != "hours" else 60_000.0,
+        max_receive_count=(10 if kind == "deploys" else draw.choice([2, 4, 10, 10])) if redrive else None,
+        dead_letters=redrive,
+        longest_render_s=3.0 * timeout_s if kind != "hours" else 50_000.0,
+        render_timeout_s=100.0 if kind != "hours" else 50_000.0,
+        grid_s=draw.choice([0.0, 0.05, 0.25]),
+        disasters=draw.randint(0, 5),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run went."""
+
+    seed: int
+    violation: str | None
+    seen: Counter[str]
+    digest: str
+    turns: int
+    virtual_s: float
+    trace: list[str]
+
+
+class World:
+    """One run. ``run`` never raises for what it finds: the outcome says it."""
+
+    def __init__(self, seed: int, *, backend: str = "model", keep_trace: bool = False) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.loop = VirtualLoop(max_turns=MAX_TURNS, max_time_s=MAX_TIME_S)
+        self.referee = Referee(self.loop, keep_trace)
+        self.shape = draw_shape(self.random)
+        self.faults = Faults(self.loop, self.random, ends_at=self.shape.faults_s, none=self.shape.kind == "deploys")
+        self.facts = QueueFacts("jobs", 30, None, self.shape.max_receive_count)
+        self.s3 = S3Model(self.loop)
+        self._build_queues()
+        self.unsure: set[str] = set()
+        """Requests that were carried out without an answer, perhaps late, or not at all."""
+        self.accepted: dict[str, str] = {}
+        self.replicas: list[Replica] = []
+        self._kills = 0
+        self._ending = False
+        self._serial = 0
+        self._tasks: list[tuple[asyncio.Task[Any], Process | None]] = []
+        self._clients: list[asyncio.Task[Any]] = []
+
+    def _build_queues(self) -> None:
+        dead: SqsModel[DeadLetter] | None = None
+        if self.shape.dead_letters:
+            dead = SqsModel(self.loop, self.random, self.faults, "dead", dead_letter)
+        self.queue: SqsModel[ReceivedMessage] = SqsModel(
+            self.loop, self.random, self.faults, "m", received, self.shape.max_receive_count, dead
+        )
+        self.queue.on_move = self._moved
+
+    def run(self) -> Outcome:
+        """Live through the run, to its end or to the first violation."""
+        self.loop.set_task_factory(self._make_task)
+        self.loop.set_exception_handler(lambda _, context: self.referee.violated(f"left to the loop: {context}"))
+        violation: str | None = None
+        with same_order_every_time():
+            try:
+                self.loop.run_until_complete(self._live())
+            except (Violation, Stuck) as error:
+                violation = f"{type(error).__name__}: {error}"
+            except BaseExceptionGroup as errors:
+                violation = f"the world failed: {errors!r}"
+            finally:
+                self._throw_away()
+        return Outcome(
+            self.seed,
+            violation,
+            self.faults.seen,
+            self.referee.digest(),
+            self.loop.turns,
+            self.loop.now,
+            self.referee.trace,
+        )
+
+    # What the parts of a replica ask the world.
+
+    def backend_of(self, replica: Replica) -> Backend:
+        return model_backend(replica)
+
+    def latency_s(self) -> float:
+        """Draw how long a request is under way in one direction; on a grid, so that things happen at one moment."""
+        latency_s = self.random.choice([0.002, 0.01, 0.1 * self.random.random()])
+        grid_s = self.shape.grid_s
+        return round(latency_s / grid_s) * grid_s if grid_s else latency_s
+
+    def may_kill(self) -> bool:
+        return self._kills < MAX_KILLS
+
+    def killed(self, replica: Replica) -> None:
+        self._kills += 1
+        self.referee.record(replica.name, "KILLED")
+        for hold in self.referee.holds.values():
+            if hold.replica is replica and hold.rendering:
+                self.referee.cuts[hold.message.id].append("replica-killed")
+        self._start_later()
+
+    def stopped(self, replica: Replica) -> None:
+        self.referee.record(replica.name, "stopped")
+        renderer = replica.renderer
+        if renderer.running:
+            self.referee.violated(f"{replica.name} has stopped and left {renderer.running} renders")
+        if not self._ending:
+            self._start_later()
+
+    def manifest_of(self, key: str) -> Manifest | None:
+        found = self.s3.objects.get((BUCKET, keys.manifest_key(key)))
+        return None if found is None else manifest.decode(found.body)
+
+    def is_suspect(self, hold: Hold | None) -> bool:
+        if hold is None:
+            return False
+        found = self.s3.objects.get((BUCKET, keys.attempt_key(hold.message.id)))
+        record = None if found is None else attempt.decode(found.body)
+        return record is not None and record.kills > 0
+
+    def check_render(self, hold: Hold) -> None:
+        """Check that what is made has not been made before this receive."""
+        request = messages.parse(hold.message.body, default_bucket=BUCKET)
+        found = self.s3.objects.get((BUCKET, keys.manifest_key(request.source.key)))
+        if found is None or found.stored_at >= EPOCH + hold.arrived_at:
+            return
+        record = manifest.decode(found.body)
+        if record is not None and record.status == "done":
+            self.referee.violated(f"rendered again though it was done before it was received: {hold}")
+
+    def check_delete(self, hold: Hold) -> None:
+        """Check that a message's outcome is stored before the message is deleted."""
+        try:
+            source = messages.parse(hold.message.body, default_bucket=BUCKET).source
+        except MalformedMessage:
+            source = ObjectRef("", "")
+        if source.bucket != BUCKET:
+            stored = (BUCKET, keys.failed_message_key(hold.message.id)) in self.s3.objects
+        else:
+            stored = self.shape.settings.is_output(source.key) or self.manifest_of(source.key) is not None
+        if not stored:
+            self.referee.violated(f"deleted before its outcome was stored: {hold} {hold.message.body}")
+
+    # The course of a run.
+
+    async def _live(self) -> None:
+        for _ in range(self.shape.replicas):
+            self._start()
+        plans: list[Coroutine[Any, Any, None]] = [self._client(kind, n) for n, kind in enumerate(self.shape.uploads)]
+        plans += [self._strange(body) for body in STRANGE if self.random.random() < 0.1]
+        plans += [self._disaster() for _ in range(self.shape.disasters)]
+        self._clients = [asyncio.create_task(plan) for plan in plans]
+        await asyncio.sleep(self.shape.faults_s)
+        await asyncio.gather(*self._clients)
+        self.referee.record("world", "the faults are over")
+        await self._settle()
+        await self._stop_all()
+        self._check_end()
+        await asyncio.sleep(0)
+
+    def _start(self) -> None:
+        if self._ending:
+            return
+        self._serial += 1
+        replica = Replica(self, f"replica{self._serial}")
+        replica.task.add_done_callback(lambda task: self._check_life(replica, task))
+        self.replicas.append(replica)
+        self.referee.record(replica.name, "started")
+
+    def _start_later(self) -> None:
+        self.loop.world_later(self.random.choice([0.1, 2.0, 20.0]) * self.random.random(), self._start)
+
+    def _check_life(self, replica: Replica, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.referee.violated(f"{replica.name} died of {error!r}")
+
+    def _serving(self) -> list[Replica]:
+        return [replica for replica in self.replicas if replica.serving]
+
+    async def _client(self, kind: str, number: int) -> None:
+        """Upload one image, as often as it takes to have it accepted."""
+        await asyncio.sleep(self.random.random() * self.shape.faults_s * self.random.random())
+        while True:
+            if serving := [one for one in self._serving() if not one.process.frozen]:
+                replica = self.random.choice(serving)
+                accepting = replica.intake.accept(image(kind, number), filename=None, within_s=20)
+                call = self.loop.create_task(accepting, context=replica.context.copy())
+                await asyncio.wait([call], timeout=60)
+                if call.done() and call.exception() is None:
+                    key = call.result().source.key
+                    self.referee.record("client", f"accepted {key} ({kind})")
+                    self.accepted[key] = kind
+                    return
+                if call.done() and not isinstance(call.exception(), BackendError):
+                    self.referee.violated(f"an upload was answered with {call.exception()!r}")
+            await asyncio.sleep(1 + self.random.random())
+
+    async def _strange(self, body: str) -> None:
+        await asyncio.sleep(self.random.random() * self.shape.faults_s)
+        self.queue.send(body)
+
+    async def _disaster(self) -> None:
+        """Do something to a replica at some time."""
+        await asyncio.sleep(self.random.random() * self.shape.faults_s)
+        serving = self._serving()
+        if not serving:
+            return
+        replica = self.random.choice(serving)
+        calm = self.shape.kind == "deploys"
+        what = "stop" if calm else self.random.choice(["kill", "kill", "stop", "stop", "freeze", "suspend", "wall"])
+        if what == "kill" and not self.may_kill():
+            return
+        self.faults.note(f"replica-{what}")
+        self.referee.record(replica.name, f"DISASTER: {what}")
+        if what == "stop":
+            replica.stop()
+            if not calm and self.random.random() < 0.2:
+                await asyncio.sleep(self.random.random() * 5)
+                if replica.task in asyncio.all_tasks() and not replica.process.dead:
+                    replica.kill()
+        elif what == "kill":
+            replica.kill()
+        elif what == "wall":
+            replica.clock.wall_offset += self.random.choice([-7200, -60, 60, 7200]) * self.random.random()
+        else:
+            replica.freeze()
+            asleep_s = self.random.choice([0.5, 0.9, 1.0, 3.0]) * self.shape.settings.visibility_timeout_s
+            await asyncio.sleep(asleep_s)
+            replica.thaw(suspended_s=asleep_s if what == "suspend" else 0.0)
+
+    async def _settle(self) -> None:
+        """Let the replicas work until everything is done, failed or buried."""
+        end = self.loop.now + SETTLE_WITHIN_S
+        while unsettled := self._unsettled():
+            if self.loop.now > end:
+                self.referee.violated(f"not settled after {SETTLE_WITHIN_S:.0f} s: {'; '.join(unsettled)}")
+            if not self._serving() and not any(one.serving for one in self.replicas):
+                self._start()
+            await asyncio.sleep(5)
+
+    def _unsettled(self) -> list[str]:
+        left = [f"message {one.id} is in the queue" for one in self.queue.messages]
+        left += [f"{key} has no manifest" for key in self.accepted if self.manifest_of(key) is None]
+        records = [key for _, key in self.s3.objects if key.startswith(keys.ATTEMPTS_PREFIX)]
+        # A record may be left by a request that failed, or that was carried out when its sender had gone.
+        left += [f"{key} is left" for key in records if not {f"put {key}", f"delete {key}"} & self.unsure]
+        if self.queue.dead is not None:
+            left += [f"dead letter {one.id} has no reason" for one in self.queue.dead.messages if one.note is None]
+        return left
+
+    async def _stop_all(self) -> None:
+        self._ending = True
+        serving = [replica for replica in self.replicas if not replica.process.dead]
+        for replica in serving:
+            if not replica.stopping:
+                replica.stop()
+        await asyncio.gather(*(replica.task for replica in serving))
+
+    def _check_end(self) -> None:
+        for key, kind in self.accepted.items():
+            self._check_upload(key, kind)
+        self.referee.check_slots(self.shape.settings.jobs_in_flight)
+        alive = [task for task, process in self._tasks if not task.done() and not (process and process.dead)]
+        if left := [task for task in alive if task is not asyncio.current_task()]:
+            self.referee.violated(f"tasks are left: {left}")
+
+    def _check_upload(self, key: str, kind: str) -> None:
+        record = self.manifest_of(key)
+        assert record is not None
+        if (BUCKET, key) not in self.s3.objects:
+            self.referee.violated(f"the original {key} is gone")
+        if kind == "good" and record.status == "done":
+            return
+        if record.status == "done":
+            self.referee.violated(f"{key} is done though it is {kind}")
+        assert record.error is not None
+        code, message_id = record.error.code, record.message_id or ""
+        if code not in EXPECTED.get(kind, set()) and not self._excused(code, message_id, record.receive_count or 0):
+            self.referee.violated(
+                f"{key} ({kind}) failed with {code} after {record.receive_count} receives: {record.error.message};"
+                f" what was done to it: {self.referee.cuts[message_id]}"
+            )
+
+    def _excused(self, code: str, message_id: str, receive_count: int) -> bool:
+        """Whether the faults were that bad.
+
+        Attempts are used up when each receive that the redrive policy allows was; and two renders whose children or
+        whole replicas were killed cannot be told from a poisonous image.
+        """
+        if self.shape.kind == "deploys":
+            return False
+        if code == "attempts-exhausted":
+            return self.shape.max_receive_count is not None and receive_count >= self.shape.max_receive_count
+        return code == "render-crashed" and len(self.referee.cuts[message_id]) >= attempt.MAX_KILLS
+
+    def _moved(self, message: StoredMessage) -> None:
+        self.faults.note("moved-silently")
+        self.referee.record("queue", f"moved {message.id} to the dead letters")
+
+    # What asyncio leaves behind.
+
+    def _make_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **options)
+        context = options.get("context")
+        self._tasks.append((task, PROCESS.get() if context is None else context.get(PROCESS)))
+        return task
+
+    def _throw_away(self) -> None:
+        """Close what will never go on: the tasks of dead processes, and all of them after a violation."""
+        self.referee.closed = True
+        self.loop.set_exception_handler(_ignore)
+        for replica in self.replicas:
+            replica.process.dead = True
+        for task, _ in self._tasks:
+            if not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                _close(task.get_coro())
+            elif not task.cancelled():
+                task.exception()
+        self.loop.close()
+
+
+def _ignore(_loop: object, _context: object) -> None:
+    """Say nothing of what is thrown away."""
+
+
+def _close(coro: Any) -> None:
+    """Close a coroutine whose clean-up wants to wait, which it cannot any more."""
+    for _ in range(20):
+        try:
+            coro.close()
+        except BaseException:  # noqa: BLE001 - whatever the dead still want to say
+            continue
+        return
