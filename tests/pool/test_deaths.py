@@ -14,6 +14,7 @@ import pytest
 from marked_pool import MIB, Begun, gone, marked_pool, no_child_starts, parent, pid_of_render, render, stopped, whole
 from replica import alive, until
 from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
+from thumbq.pool.childprocess import ChildProcess
 
 
 @pytest.mark.parametrize(
@@ -287,3 +288,58 @@ async def test_leaving_the_pool_is_quick_whatever_the_children_do(*, halted: boo
                     os.kill(pid, signal.SIGSTOP)
             tasks.cancel_scope.cancel()
     assert not any(alive(pid) for pid in children)
+
+
+async def test_an_error_of_those_who_use_the_pool_leaves_it_as_it_is() -> None:
+    children: list[int] = []
+
+    async def use() -> None:
+        async with marked_pool() as pool:
+            children.extend(pool.children())
+            raise ValueError("theirs")
+
+    with pytest.raises(ValueError, match="theirs"):
+        await use()
+    assert not alive(children[0])
+
+
+@pytest.mark.parametrize("scoped", [False, True])
+async def test_cancelling_those_who_use_the_pool_closes_it_and_goes_on_outwards(*, scoped: bool) -> None:
+    children: list[int] = []
+
+    async def use() -> None:
+        async with marked_pool() as pool:
+            children.extend(pool.children())
+            await anyio.sleep_forever()
+
+    if scoped:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(use)
+            await until(lambda: children, within_s=5, what="a pool")
+            tasks.cancel_scope.cancel()
+    else:
+        task = asyncio.create_task(use())
+        await until(lambda: children, within_s=5, what="a pool")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert not alive(children[0])
+
+
+async def test_a_bug_in_the_pool_itself_ends_those_who_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: ChildProcess) -> None:
+        raise ZeroDivisionError
+
+    children: list[int] = []
+
+    async def use() -> None:
+        async with marked_pool(processes=2) as pool:
+            children.extend(pool.children())
+            monkeypatch.setattr(ChildProcess, "start", start)
+            os.kill(children[0], signal.SIGKILL)
+            await anyio.sleep_forever()
+
+    with anyio.fail_after(5), pytest.raises(ExceptionGroup) as group:
+        await use()
+    assert [type(error) for error in group.value.exceptions] == [ZeroDivisionError]
+    await gone(*children)
