@@ -77,6 +77,7 @@ class FaultProxy:
         self._target = target
         self._session = session
         self._random = random
+        self._deck: list[Fault] = []
         self._endpoints: dict[str, str] = {}
         self._runners = AsyncExitStack()
 
@@ -129,8 +130,14 @@ class FaultProxy:
                 await asyncio.sleep(0.05)
             return _reset(request)
         if self._random.random() < self.share:
-            asked.fault = self._random.choice(list(Fault))
+            asked.fault = self._next_fault()
         return await self._answered(asked, request, body)
+
+    def _next_fault(self) -> Fault:
+        """Draw a fault; each kind comes once before one comes again."""
+        if not self._deck:
+            self._deck = self._random.sample(list(Fault), len(Fault))
+        return self._deck.pop()
 
     async def _answered(self, asked: Asked, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         match asked.fault:
