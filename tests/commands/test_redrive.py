@@ -96,7 +96,7 @@ def test_a_letter_whose_send_fails_stays_and_is_not_tried_again() -> None:
     on_virtual_time(claim)
 
 
-@pytest.mark.parametrize(("error", "most"), [(AccessDenied("no"), 8), (BackendUnavailable("away"), 20)])
+@pytest.mark.parametrize(("error", "most"), [(AccessDenied("no"), 80), (BackendUnavailable("away"), 90)])
 def test_a_queue_that_takes_nothing_stops_the_redrive_and_loses_nothing(error: BackendError, most: int) -> None:
     async def claim() -> None:
         dead = DeadQueue(300)
@@ -147,13 +147,13 @@ def test_a_rate_is_kept_and_no_letter_outlives_its_hold(rate: int) -> None:
     on_virtual_time(claim)
 
 
-def test_sends_that_take_for_ever_do_not_send_what_is_no_longer_held() -> None:
+def test_what_is_held_for_a_moment_only_is_not_sent() -> None:
     async def claim() -> None:
-        dead = DeadQueue(10, request_s=12)
+        dead = DeadQueue(10, request_s=HOLD_S - 10)  # the receive itself takes nearly all of the hold
         queue = Queue(dead)
-        await redrive(dead, queue, within_s=HOLD_S)
-        assert len(queue.sent) <= 5
-        assert len(dead.rows) == 10 - len(queue.sent)
+        await redrive(dead, queue, within_s=4 * HOLD_S)
+        assert queue.sent == []
+        assert len(dead.rows) == 10
 
     on_virtual_time(claim)
 

@@ -100,20 +100,26 @@ class Redrive:
     async def _redrive(self, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
         """Redrive letters and return those that were not tried, as their hold is nearly over; they come again."""
         sent: list[tuple[DeadLetter, str]] = []
+        untried: list[DeadLetter] = []
+
+        async def one(letter: DeadLetter) -> None:
+            await self._pace.wait()
+            if self._stopped_by is not None or not self._holder.holds(letter, for_s=_LAST_MOMENTS_S):
+                untried.append(letter)
+                return
+            with anyio.CancelScope(shield=True):
+                message_id = await self._send(letter)
+                if message_id is not None:
+                    sent.append((letter, message_id))
+
         try:
-            for position, letter in enumerate(letters):
-                await self._pace.wait()
-                if self._stopped_by is not None or not self._holder.holds(letter, for_s=_LAST_MOMENTS_S):
-                    return letters[position:]
-                with anyio.CancelScope(shield=True):
-                    message_id = await self._send(letter)
-                    if message_id is not None:
-                        sent.append((letter, message_id))
+            async with anyio.create_task_group() as tasks:
+                for letter in letters:
+                    tasks.start_soon(one, letter)
         finally:
-            if sent:
-                with anyio.CancelScope(shield=True):
-                    await self._remove(sent)
-        return []
+            with anyio.CancelScope(shield=True):
+                await self._remove(sent)
+        return untried
 
     async def _send(self, letter: DeadLetter) -> str | None:
         try:
@@ -129,6 +135,8 @@ class Redrive:
         return message_id
 
     async def _remove(self, sent: Sequence[tuple[DeadLetter, str]]) -> None:
+        if not sent:
+            return
         doubtful = {letter.id for letter, _ in sent}
         with anyio.move_on_after(END_S):
             doubtful = {letter.id for letter in await self._holder.remove([letter for letter, _ in sent])}

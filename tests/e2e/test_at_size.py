@@ -1,0 +1,221 @@
+"""Dead letters and originals by the thousand: the commands are right, quick, and bounded in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import time
+import uuid
+from collections import Counter
+from contextlib import closing
+from subprocess import PIPE
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from emulators import EmulatorMissing, aws_env, aws_environment, ministack_server, without_aws
+from place import Place
+from replica import THUMBQ
+from thumbq.aws.session import open_clients
+from thumbq.core import keys
+from thumbq.core.deadletter import ATTRIBUTE, Note
+from thumbq.core.job import ObjectRef
+from thumbq.local import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from types_aiobotocore_sqs.type_defs import MessageAttributeValueTypeDef
+
+    from thumbq.ports import Backend
+
+LETTERS = 5_000
+ORIGINALS = 20_000
+MIB = 1 << 20
+
+_MEASURE = (
+    "import resource, subprocess, sys; code = subprocess.run(sys.argv[1:]).returncode;"
+    " print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr); sys.exit(code)"
+)
+
+pytestmark = pytest.mark.timeout(120)  # the data are made first, and an emulator may have to be fetched
+
+
+async def measured(place: Place, *arguments: str) -> tuple[list[str], float, int]:
+    """Run a command that must end well; return its lines, how many seconds it took, and its peak memory in bytes."""
+    command = [sys.executable, "-c", _MEASURE, THUMBQ, *arguments]
+    started = time.monotonic()
+    done = await anyio.run_process(
+        command, env=without_aws(os.environ) | place.environment, check=False, stdout=PIPE, stderr=PIPE
+    )
+    took = time.monotonic() - started
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.decode().splitlines(), took, int(done.stderr.split()[-1]) * 1024
+
+
+async def local_place(directory: Path, *statements: tuple[str, Iterable[tuple[object, ...]]]) -> Place:
+    """Make a local backend and fill its tables directly: a put or a burial each would take minutes."""
+    place = Place(directory, {"THUMBQ_LOCAL": str(directory / "data")})
+    async with place.backend():
+        pass
+    with closing(sqlite3.connect(directory / "data" / schema.DATABASE_NAME)) as connection, connection:
+        for statement, rows in statements:
+            connection.executemany(statement, rows)
+    return place
+
+
+def letters(number: int) -> tuple[str, Iterator[tuple[object, ...]]]:
+    def rows() -> Iterator[tuple[object, ...]]:
+        for index in range(number):
+            note = Note("truncated", "the image ends early", f"m-{index}", 2).encode()
+            yield str(uuid.uuid4()), body_of(index), note, 1.7e9 + index
+
+    return (
+        "INSERT INTO dead_letters (id, body, note, sent_at, buried_at, receive_count) VALUES (?, ?, ?, ?, 0, 0)",
+        rows(),
+    )
+
+
+def body_of(index: int) -> str:
+    return json.dumps({"bucket": "local", "key": keys.upload_key(keys.new_id(index, index))})
+
+
+def objects(named: Iterable[str]) -> tuple[str, Iterator[tuple[object, ...]]]:
+    rows = (("local", key, uuid.uuid4().hex, 500, "e", "image/jpeg", "{}", 1.7e9) for key in named)
+    return "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
+
+
+def originals(number: int) -> list[str]:
+    return sorted(keys.upload_key(keys.new_id(index, index * 7919)) for index in range(number))
+
+
+def is_lost(index: int) -> bool:
+    return index % 13 == 0
+
+
+async def place_with_originals(directory: Path, number: int) -> Place:
+    sources = originals(number)
+    done = [keys.manifest_key(key) for index, key in enumerate(sources) if not is_lost(index)]
+    return await local_place(directory, objects([*sources, *done]))
+
+
+async def bodies(backend: Backend) -> Counter[str]:
+    """Take all that waits in the queue."""
+    found: Counter[str] = Counter()
+    async with anyio.create_task_group() as tasks:
+
+        async def take() -> None:
+            while messages := await backend.queue.receive(max_messages=10, wait_s=1, visibility_timeout_s=600):
+                found.update(message.body for message in messages)
+
+        for _ in range(4):
+            tasks.start_soon(take)
+    return found
+
+
+async def test_5000_dead_letters_are_listed_and_redriven_in_bounded_memory(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    few = await local_place(tmp_path / "few", letters(LETTERS // 20))
+    many = await local_place(tmp_path / "many", letters(LETTERS))
+    _, _, base = await measured(few, "dlq", "list", "--json")
+    lines, took, peak = await measured(many, "dlq", "list", "--json")
+    assert len({json.loads(line)["id"] for line in lines}) == len(lines) == LETTERS
+    record_property(f"list of {LETTERS}", f"{took:.1f} s, {peak / MIB:.0f} MiB ({base / MIB:.0f} for a twentieth)")
+    assert peak - base < 8 * MIB
+
+    _, _, base = await measured(few, "dlq", "redrive", "--all")
+    lines, took, peak = await measured(many, "dlq", "redrive", "--all")
+    assert lines[-1] == f"redriven: {LETTERS}"
+    record_property(f"redrive of {LETTERS}", f"{took:.1f} s, {peak / MIB:.0f} MiB ({base / MIB:.0f} for a twentieth)")
+    assert peak - base < 8 * MIB
+    async with many.backend() as backend:
+        assert await bodies(backend) == Counter(body_of(index) for index in range(LETTERS))
+        assert (await backend.queue.counts()).dead == 0
+
+
+async def test_20000_originals_are_reconciled_in_bounded_memory(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    few = await place_with_originals(tmp_path / "few", ORIGINALS // 20)
+    many = await place_with_originals(tmp_path / "many", ORIGINALS)
+    _, _, base = await measured(few, "reconcile", "--apply")
+    expected = [key for index, key in enumerate(originals(ORIGINALS)) if is_lost(index)]
+    dry, took, peak = await measured(many, "reconcile")
+    assert [line.split("\t")[2] for line in dry[:-1]] == expected
+    record_property(f"{ORIGINALS} keys", f"{took:.1f} s, {peak / MIB:.0f} MiB ({base / MIB:.0f} for a twentieth)")
+    assert peak - base < 8 * MIB
+    applied, took, peak = await measured(many, "reconcile", "--apply", "--json")
+    assert [json.loads(line)["key"] for line in applied] == expected
+    record_property(f"{len(expected)} queued", f"{took:.1f} s, {peak / MIB:.0f} MiB")
+    assert peak - base < 8 * MIB
+    async with many.backend() as backend:
+        queued = await bodies(backend)
+    assert queued == Counter(f'{{"bucket": "local", "key": "{key}"}}' for key in expected)
+
+
+@pytest.fixture(scope="module")
+def ministack() -> Iterator[str]:
+    try:
+        with ministack_server() as endpoint:
+            yield endpoint
+    except EmulatorMissing as missing:
+        if os.environ.get("REQUIRE_MINISTACK") == "1":
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+async def on_sqs(ministack: str, tmp_path: Path) -> Place:
+    names = {"THUMBQ_BUCKET": "at-size", "THUMBQ_QUEUE": f"t-{uuid.uuid4().hex}"}
+    place = Place(tmp_path, aws_environment(ministack) | names)
+    await anyio.run_process([THUMBQ, "setup"], env=without_aws(os.environ) | place.environment)
+    return place
+
+
+async def test_5000_dead_letters_on_sqs(
+    on_sqs: Place, ministack: str, record_property: Callable[[str, object], None]
+) -> None:
+    value = Note("truncated", "the image ends early", "m", 2).encode()
+    note: MessageAttributeValueTypeDef = {"DataType": "String", "StringValue": value}
+    with aws_env(ministack):
+        async with open_clients(connections=8, wait_time_s=1) as clients:
+            dead = await clients.control.get_queue_url(QueueName=f"{on_sqs.environment['THUMBQ_QUEUE']}-dlq")
+            for start in range(0, LETTERS, 10):
+                await clients.control.send_message_batch(
+                    QueueUrl=dead["QueueUrl"],
+                    Entries=[
+                        {"Id": str(index), "MessageBody": body_of(index), "MessageAttributes": {ATTRIBUTE: note}}
+                        for index in range(start, start + 10)
+                    ],
+                )
+    lines, took, peak = await measured(on_sqs, "dlq", "list", "--json")
+    assert len({json.loads(line)["id"] for line in lines}) == len(lines) == LETTERS
+    record_property(f"list of {LETTERS} on SQS", f"{took:.1f} s, {peak / MIB:.0f} MiB")
+    lines, took, peak = await measured(on_sqs, "dlq", "redrive", "--all")
+    assert lines[-1] == f"redriven: {LETTERS}"
+    record_property(f"redrive of {LETTERS} on SQS", f"{took:.1f} s, {peak / MIB:.0f} MiB")
+    counts = await on_sqs.counts()
+    assert (counts.visible, counts.dead) == (LETTERS, 0)
+
+
+async def test_pages_of_s3_are_reconciled(on_sqs: Place, record_property: Callable[[str, object], None]) -> None:
+    sources = originals(2_100)
+    lost = [key for index, key in enumerate(sources) if is_lost(index)]
+    everything = iter([*sources, *(keys.manifest_key(key) for index, key in enumerate(sources) if not is_lost(index))])
+    async with on_sqs.backend() as backend, anyio.create_task_group() as tasks:
+
+        async def put() -> None:
+            for key in everything:
+                await backend.store.put(ObjectRef(backend.bucket, key), b"{}", content_type="application/json")
+
+        for _ in range(8):
+            tasks.start_soon(put)
+    lines, took, peak = await measured(on_sqs, "reconcile", "--older-than", "0", "--apply", "--json")
+    assert [json.loads(line)["key"] for line in lines] == lost
+    record_property(f"{len(sources)} keys on S3", f"{took:.1f} s, {peak / MIB:.0f} MiB")
+    assert (await on_sqs.counts()).visible == len(lost)

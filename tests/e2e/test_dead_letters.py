@@ -1,0 +1,181 @@
+"""`thumbq dlq` as a user types it, beside real replicas, on the local backend and on S3 and SQS."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+from subprocess import PIPE, CompletedProcess
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+import images
+from emulators import without_aws
+from replica import THUMBQ, until
+from thumbq.core import keys
+from thumbq.core.deadletter import Note
+from thumbq.core.job import ObjectRef
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from place import Place
+
+on_local = pytest.mark.parametrize("place", ["local"], indirect=True)
+
+
+async def thumbq(place: Place, *arguments: str, stdin: int | None = None, **variables: str) -> CompletedProcess[bytes]:
+    environment = without_aws(os.environ) | place.environment | variables
+    return await anyio.run_process([THUMBQ, *arguments], env=environment, check=False, stdin=stdin, stdout=PIPE)
+
+
+async def bury(place: Place, number: int) -> None:
+    async with place.backend() as backend, anyio.create_task_group() as tasks:
+        assert backend.dead_letters is not None
+        for index in range(number):
+            note = Note("truncated", f"the image ends early {'猫' * 50}", f"m-{index}", 2)
+            tasks.start_soon(backend.dead_letters.send, f"uploads/{index}", note.encode())
+
+
+async def visible(place: Place) -> int:
+    """Return how many dead letters others can see now."""
+    seen = set()
+    async with place.backend() as backend:
+        assert backend.dead_letters is not None
+        while letters := await backend.dead_letters.receive(max_messages=10, wait_s=0, visibility_timeout_s=30):
+            seen |= {letter.id for letter in letters}
+    return len(seen)
+
+
+def lines(done: CompletedProcess[bytes]) -> list[Any]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+async def test_fail_look_mend_redrive_done(place: Place) -> None:
+    replica = await place.replica()
+    broken = await place.upload(replica, images.truncated_jpeg())
+    assert (await place.finished(replica, broken, within_s=20))["error"]["code"] == "truncated"
+    async with place.backend() as backend:
+        asked_for = await backend.queue.send('{"key": "holiday/late.jpg"}')
+    await until(lambda: len(replica.events("message.buried")) == 2, within_s=20, what="two burials")
+
+    listed = {line["key"]: line for line in lines(await thumbq(place, "dlq", "list", "--json"))}
+    assert {key: line["code"] for key, line in listed.items()} == {
+        keys.upload_key(broken): "truncated",
+        "holiday/late.jpg": "source-missing",
+    }
+    assert listed["holiday/late.jpg"]["message_id"] == asked_for
+    shown = await thumbq(place, "dlq", "show", asked_for)
+    assert shown.returncode == 0
+    assert b'\n{"key": "holiday/late.jpg"}\n' in shown.stdout
+
+    async with place.backend() as backend:
+        for key in listed:
+            photo = images.photo_jpeg(640, 480)
+            await backend.store.put(ObjectRef(backend.bucket, key), photo, content_type="image/jpeg")
+    by_id = await thumbq(place, "dlq", "redrive", asked_for, "not-there")
+    assert by_id.returncode == 1
+    assert by_id.stdout.splitlines()[-1] == b"redriven: 1"
+    assert b"not-there: there is no such dead letter" in by_id.stderr
+    everything = await thumbq(place, "dlq", "redrive", "--all", "--rate", "100")
+    assert (everything.returncode, everything.stdout.splitlines()[-1]) == (0, b"redriven: 1"), everything.stderr
+
+    async def broken_is_done() -> bool:
+        return bool((await place.job(replica, broken))["status"] == "done")
+
+    await until(broken_is_done, within_s=20, what=replica.stderr)
+    await until(lambda: len(replica.events("job.done")) == 2, within_s=20, what=replica.stderr)
+    await place.queue_empty()
+
+
+async def test_ctrl_c_in_a_listing_gives_everything_back_at_once(place: Place) -> None:
+    await bury(place, 120)
+    environment = without_aws(os.environ) | place.environment
+    process = await anyio.open_process([THUMBQ, "dlq", "list", "--json"], env=environment, stderr=None)
+    async with process:
+        assert process.stdout is not None
+        await process.stdout.receive()
+        process.send_signal(signal.SIGINT)
+        async for _ in process.stdout:
+            pass
+        assert await process.wait() == 130
+    assert await visible(place) == 120
+
+
+async def test_an_empty_queue_has_no_dead_letters(place: Place) -> None:
+    for command in (["list"], ["redrive", "--all"]):
+        done = await thumbq(place, "dlq", *command)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"no dead letters\n", b""), command
+    done = await thumbq(place, "dlq", "show", "some-id")
+    assert done.returncode == 1
+    assert b"some-id: there is no such dead letter" in done.stderr
+
+
+@pytest.mark.parametrize("place", ["aws"], indirect=True)
+async def test_a_queue_without_a_dead_letter_queue_is_a_problem_with_a_fix(place: Place) -> None:
+    name = f"{place.environment['THUMBQ_QUEUE']}-dlq"  # a dead-letter queue has none of its own
+    for command in (["list"], ["redrive", "--all"]):
+        done = await thumbq(place, "dlq", *command, THUMBQ_QUEUE=name)
+        assert done.returncode == 2
+        assert f"error: the queue {name} has no dead-letter queue\n    fix: " in done.stderr.decode()
+
+
+async def test_a_purge_asks_and_without_a_terminal_needs_to_be_told(place: Place) -> None:
+    await bury(place, 3)
+    untold = await thumbq(place, "dlq", "purge", stdin=-3)
+    assert untold.returncode == 2
+    assert b"there are 3 dead letters; without a terminal to ask on, say --yes" in untold.stderr
+    for answer, code, left in ((b"n\n", 1, 3), (b"y\n", 0, 0)):
+        ours, theirs = pty.openpty()
+        os.write(ours, answer)
+        done = await thumbq(place, "dlq", "purge", stdin=theirs)
+        os.close(ours)
+        os.close(theirs)
+        assert done.returncode == code, done.stderr
+        assert b"Remove 3 dead letters for good?" in done.stderr
+        assert (await place.counts()).dead == left
+
+
+@on_local
+async def test_a_purge_that_is_told_so_does_not_ask(place: Place) -> None:
+    await bury(place, 3)
+    done = await thumbq(place, "dlq", "purge", "--yes")
+    assert (done.returncode, done.stdout) == (0, b"removed 3 dead letters\n")
+    assert (await place.counts()).dead == 0
+
+
+@on_local
+async def test_the_table_fits_its_terminal(place: Place, tmp_path: Path) -> None:
+    await bury(place, 5)
+    ours, theirs = pty.openpty()
+    environment = without_aws(os.environ) | place.environment | {"COLUMNS": "60"}
+    await anyio.run_process([THUMBQ, "dlq", "list"], env=environment, cwd=tmp_path, stdout=theirs)
+    rows = os.read(ours, 65_536).decode().splitlines()
+    os.close(ours)
+    os.close(theirs)
+    assert len(rows) == 1 + 2 * 5
+    assert all(len(row) + row.count("猫") <= 60 for row in rows[1:])
+    assert "local/uploads/" in rows[2]
+
+
+@on_local
+async def test_a_listing_whose_reader_has_gone_stops_and_gives_back(place: Place) -> None:
+    await bury(place, 40)
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = without_aws(os.environ) | place.environment
+    done = await anyio.run_process([THUMBQ, "dlq", "list"], env=environment, check=False, stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert await visible(place) == 40
+
+
+@on_local
+async def test_redrive_wants_either_all_or_ids(place: Place) -> None:
+    for wrong in ([], ["--all", "some-id"]):
+        done = await thumbq(place, "dlq", "redrive", *wrong)
+        assert done.returncode == 2
+        assert b"say either --all or the IDs" in done.stderr
