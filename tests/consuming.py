@@ -98,8 +98,12 @@ class SlowAnswers(Delegate):
 class Unreachable:
     """A store that does not answer."""
 
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
     def __getattr__(self, name: str) -> Any:
         async def call(*_args: Any, **_options: Any) -> Any:
+            self.asked.append(name)
             raise BackendUnavailable(f"{name}: S3 is away")
 
         return call

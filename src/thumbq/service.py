@@ -13,6 +13,7 @@ import structlog
 from thumbq.errors import Problem, SetupError
 from thumbq.intake import Intake
 from thumbq.pool import RenderPool
+from thumbq.pool.memory import memory_problem
 from thumbq.process import Stop, SystemClock
 from thumbq.web.app import create_app
 from thumbq.web.server import HttpServer
@@ -164,8 +165,9 @@ class Service:
         advice = queue_advice(
             facts, visibility_timeout_s=settings.visibility_timeout_s, beat_interval_s=settings.beat_interval_s
         )
-        for problem in advice:
-            log.warning("service.advice", problem=problem.what, fix=problem.fix)
+        for problem in (*advice, self._memory_problem()):
+            if problem is not None:
+                log.warning("service.advice", problem=problem.what, fix=problem.fix)
         return make_consumer(
             backend=self._backend,
             renderer=pool,
@@ -174,6 +176,11 @@ class Service:
             clock=self._clock,
             random=self._random,
         )
+
+    def _memory_problem(self) -> Problem | None:
+        settings = self._settings
+        others = settings.max_in_flight_bytes + settings.max_uploads * settings.max_upload_bytes
+        return memory_problem(settings.processes, settings.render_memory_bytes, others)
 
     def _make_app(self) -> Application:
         settings = self._settings

@@ -187,14 +187,15 @@ async def test_a_last_receive_is_used_also_while_the_replica_stops(backend: Back
     assert found.status == "done"
 
 
-async def test_a_last_receive_without_a_store_is_buried_with_its_reason(backend: Backend, tmp_path: Path) -> None:
-    away = replace(backend, store=Unreachable())
-    async with consuming(away, FakeRenderer(), max_receive_count=1):
+async def test_without_a_manifest_no_message_is_removed_and_a_last_receive_is_left_to_the_queue(
+    backend: Backend,
+) -> None:
+    away = Unreachable()
+    async with consuming(replace(backend, store=away), FakeRenderer(), max_receive_count=1):
         await upload(backend)
-        await settled(backend, dead=1)
-    [(_, note)] = dead_letters(tmp_path)
-    assert note["code"] == "attempts-exhausted"
-    assert "S3 is away" in note["reason"]
+        await until(lambda: "put" in away.asked, within_s=5, what="the try to record the failure")
+    counts = await backend.queue.counts()
+    assert (counts.visible + counts.in_flight, counts.dead) == (1, 0), "the queue moves it, and the sweep records it"
 
 
 async def test_a_message_that_fails_untouched_leaves_what_was_done(backend: Backend) -> None:

@@ -44,10 +44,10 @@ async def test_a_message_that_kills_two_renders_is_buried_with_the_reason(backen
     assert await attempt_records(backend) == []
 
 
-async def test_an_attempt_that_never_ended_counts_as_a_kill_for_whoever_comes_next(backend: Backend) -> None:
+async def test_attempts_that_never_ended_count_for_whoever_comes_next(backend: Backend) -> None:
     await upload(backend)
     [message] = await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=1)
-    left_open = AttemptRecord(kills=1, open=True)
+    left_open = AttemptRecord(vanished=2, open=True)
     ref = ObjectRef(backend.bucket, keys.attempt_key(message.id))
     await backend.store.put(ref, left_open.encode(), content_type="application/json")
     renderer = FakeRenderer()
@@ -71,7 +71,7 @@ async def test_the_record_is_written_before_a_second_render_and_removed_after_it
     async with consuming(backend, Looking(CRASH)):
         await upload(backend)
         await settled(backend)
-    after_the_first_kill = AttemptRecord(kills=1, open=True, code="render-crashed", text="signal 11")
+    after_the_first_kill = AttemptRecord(kills=1, open=True, text="signal 11")
     assert during == [[], [after_the_first_kill]]
     assert await attempt_records(backend) == []
 
@@ -160,3 +160,31 @@ async def test_a_redriven_message_starts_without_a_past(backend: Backend) -> Non
     assert found is not None
     assert found.status == "done", "a failed manifest does not count as done"
     assert renderer.renders == 3
+
+
+async def test_a_replica_that_died_while_it_rendered_makes_a_suspect_and_no_verdict(backend: Backend) -> None:
+    await upload(backend)
+    [message] = await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=1)
+    ref = ObjectRef(backend.bucket, keys.attempt_key(message.id))
+    await backend.store.put(ref, AttemptRecord(vanished=1, open=True).encode(), content_type="application/json")
+    async with consuming(backend, FakeRenderer()):
+        await settled(backend)
+    found = await record(backend)
+    assert found is not None
+    assert found.status == "done"
+    assert await attempt_records(backend) == []
+
+
+async def test_a_record_is_closed_before_the_renditions_are_stored(backend: Backend) -> None:
+    at_puts: list[list[AttemptRecord | None]] = []
+
+    class Watching(Delegate):
+        async def put(self, ref: ObjectRef, *args: Any, **options: Any) -> Any:
+            if ref.key.startswith("thumbnail/"):
+                at_puts.append(await attempt_records(backend))
+            return await self.target.put(ref, *args, **options)
+
+    async with consuming(replace(backend, store=Watching(backend.store)), FakeRenderer(ZeroDivisionError("a bug"))):
+        await upload(backend)
+        await settled(backend)
+    assert at_puts == [[]]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from thumbq.core.attempt import MAX_KILLS
 from thumbq.errors import JobFailed, RenderKilled
+
+if TYPE_CHECKING:
+    from thumbq.core.attempt import AttemptRecord
 
 BACKOFF_BASE_S: Final = 1.0
 BACKOFF_CAP_S: Final = 300.0
@@ -50,9 +52,9 @@ def backoff_s(receive_count: int, jitter: float) -> float:
 
 
 def after_failure(
-    error: Exception, *, receive_count: int, max_receive_count: int | None, kills: int, jitter: float
+    error: Exception, *, receive_count: int, max_receive_count: int | None, past: AttemptRecord, jitter: float
 ) -> Release | Bury:
-    """Decide what becomes of a message whose job raised ``error``; ``kills`` renders of it were killed so far.
+    """Decide what becomes of a message whose job raised ``error``, with what is known of its ``past``.
 
     Permanent errors are buried at once, and so is what kills renders again and again. Everything else is tried again,
     unless this was the last receive that the redrive policy allows: then thumbq buries it itself, so that the queue
@@ -60,8 +62,8 @@ def after_failure(
     """
     if isinstance(error, JobFailed):
         return Bury(error.code, error.text)
-    if isinstance(error, RenderKilled) and kills >= MAX_KILLS:
-        return Bury(error.code, f"{kills} renders were killed, the last one with: {error.text}")
+    if isinstance(error, RenderKilled) and past.guilty:
+        return Bury(error.code, f"{past.kills + past.vanished} renders were killed, the last one with: {error.text}")
     if max_receive_count is not None and receive_count >= max_receive_count:
         last = error.text if isinstance(error, RenderKilled) else str(error) or type(error).__name__
         return Bury("attempts-exhausted", f"{receive_count} attempts failed, the last one with: {last}")

@@ -53,7 +53,9 @@ class Renderer(Protocol):
 
         ``on_start`` is awaited when the render has got a child, before the child gets the job; what it raises is
         raised here, and the child has seen nothing of the job.
-        Raises RenderRefused when the image is not one to render, RenderKilled when its child died or ran out of
-        time. Cancelling the call kills the child. Other renders are not affected by any of this.
+
+        Raises RenderRefused when the image is not one to render, RenderKilled when its child died or ran out of time,
+        RenderUnavailable when there is no child and none can be started. Cancelling the call kills the child. Other
+        renders are not affected by any of this.
         """
         ...

@@ -69,13 +69,14 @@ def make_consumer(
     sweeper = None
     if dead_letters is not None and burial is not None:
         sweeper = Sweeper(
+            queue=queue,
             dead_letters=dead_letters,
             jobs=jobs,
             burial=burial,
             facts=facts,
             settings=settings,
             random=random,
-            received=lambda: receiver.received,
+            last_message_at=lambda: receiver.last_message_at,
         )
     return Consumer(
         receiver=receiver,

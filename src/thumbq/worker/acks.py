@@ -34,8 +34,9 @@ T = TypeVar("T")
 
 
 class _Entry(Generic[T]):
-    def __init__(self, item: T) -> None:
+    def __init__(self, item: T, deadline: float) -> None:
         self.item = item
+        self.deadline = deadline
         self.result = EntryResult.RETRY
         self.settled = anyio.Event()
         self.given_up = False
@@ -44,15 +45,18 @@ class _Entry(Generic[T]):
 class Batcher(Generic[T]):
     """Gathers single calls for a bounded moment into one call for up to 10 of them."""
 
-    def __init__(self, call: Callable[[Sequence[T]], Awaitable[Sequence[EntryResult]]], health: QueueHealth) -> None:
+    def __init__(
+        self, call: Callable[[Sequence[T]], Awaitable[Sequence[EntryResult]]], clock: Clock, health: QueueHealth
+    ) -> None:
         self._call = call
+        self._clock = clock
         self._health = health
         self._entries: MemoryObjectSendStream[_Entry[T]]
         self._entries, self._waiting = anyio.create_memory_object_stream[_Entry[T]](math.inf)
 
-    async def submit(self, item: T) -> EntryResult:
-        """Do the call for one item as a part of the next batch, and return what became of it."""
-        entry = _Entry(item)
+    async def submit(self, item: T, deadline: float) -> EntryResult:
+        """Do the call for one item as a part of the next batch, but not after ``deadline``, and return its result."""
+        entry = _Entry(item, deadline)
         self._entries.send_nowait(entry)
         try:
             await entry.settled.wait()
@@ -83,20 +87,19 @@ class Batcher(Generic[T]):
                 entry.settled.set()
 
     async def _send(self, entries: list[_Entry[T]]) -> None:
-        batch = [entry for entry in entries if not entry.given_up]
-        if not batch:
-            return
+        now = self._clock.monotonic()
+        batch = [entry for entry in entries if not entry.given_up and entry.deadline > now]
         try:
-            results = await self._call([entry.item for entry in batch])
+            if batch:
+                results = await self._call([entry.item for entry in batch])
+                self._health.answered()
+                for entry, result in zip(batch, results, strict=True):
+                    entry.result = result
         except BackendError as error:
             self._health.failed()
             log.warning("ack.failed", entries=len(batch), error=str(error))
-        else:
-            self._health.answered()
-            for entry, result in zip(batch, results, strict=True):
-                entry.result = result
         finally:
-            for entry in batch:
+            for entry in entries:
                 entry.settled.set()
 
 
@@ -106,8 +109,8 @@ class Acks:
     def __init__(self, *, queue: JobQueue, clock: Clock, health: QueueHealth, random: Random) -> None:
         self._clock = clock
         self._random = random
-        self._deletes: Batcher[str] = Batcher(queue.delete, health)
-        self._releases: Batcher[VisibilityChange] = Batcher(queue.extend, health)
+        self._deletes: Batcher[str] = Batcher(queue.delete, clock, health)
+        self._releases: Batcher[VisibilityChange] = Batcher(queue.extend, clock, health)
 
     async def run(self) -> None:
         """Send batches until cancelled."""
@@ -117,18 +120,18 @@ class Acks:
 
     async def delete(self, lease: Lease) -> bool:
         """Remove the message; False when that failed until the lease ended, so that it may come again."""
-        return await self._until_settled(lease, lambda: self._deletes.submit(lease.message.receipt))
+        return await self._until_settled(lease, lambda: self._deletes.submit(lease.message.receipt, lease.deadline))
 
     async def release(self, lease: Lease, delay_s: float) -> bool:
         """Make the message visible again after ``delay_s``; False when it comes back by its time-out instead."""
         change = VisibilityChange(lease.message.receipt, math.ceil(delay_s))
-        return await self._until_settled(lease, lambda: self._releases.submit(change))
+        return await self._until_settled(lease, lambda: self._releases.submit(change, lease.deadline))
 
     async def _until_settled(self, lease: Lease, call: Callable[[], Awaitable[EntryResult]]) -> bool:
         result = EntryResult.RETRY
-        left_s = lease.deadline - self._clock.monotonic()
-        with anyio.move_on_after(left_s):
-            while left_s > 0:
+        with anyio.move_on_after(lease.deadline - self._clock.monotonic()):
+            # The clock is asked again each time: it also counts while the machine sleeps, and timers do not.
+            while lease.deadline > self._clock.monotonic():
                 result = await call()
                 if result is not EntryResult.RETRY:
                     break

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from thumbq.core import keys, message, retry
-from thumbq.core.attempt import MAX_KILLS
 from thumbq.errors import (
     AccessDenied,
     BackendError,
@@ -21,7 +20,7 @@ from thumbq.errors import (
     UnknownPreset,
 )
 from thumbq.worker.outcome import Attempt
-from thumbq.worker.suspects import Suspicion
+from thumbq.worker.suspects import NO_PAST, Suspicion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +103,7 @@ class JobRunner:
     async def cut_off(self, work: Work) -> None:
         """Clean up after an attempt that was cancelled while its lease still stands."""
         if work.suspicion is not None:
-            await self._suspects.pause(work.suspicion)
+            await self._suspects.rest(work.suspicion)
 
     async def moved(self, received: ReceivedMessage) -> Delete | Bury:
         """Decide about a message that the queue itself has moved to the dead letters, and record its failure.
@@ -116,10 +115,8 @@ class JobRunner:
         attempt: Attempt | None = None
         try:
             attempt = self._parsed(received)
-            if not self._is_ours(attempt.request):
-                return retry.Delete()
-            await self._look(attempt)
-            if await self._is_done(attempt):
+            if await self._needs_nothing(attempt):
+                await self._suspects.forget(Suspicion(received))
                 return retry.Delete()
         except JobFailed as error:
             bury = retry.Bury(error.code, error.text)
@@ -137,34 +134,33 @@ class JobRunner:
         return Attempt(received, request)
 
     async def _do(self, attempt: Attempt, work: Work) -> None:
-        if not self._is_ours(attempt.request):
-            log.info("job.ignored", reason="the key is one of thumbq's own outputs")
-            return
-        await self._look(attempt)
-        if await self._is_done(attempt):
-            log.info("job.already_done")
-        else:
+        if not await self._needs_nothing(attempt):
             await self._make(attempt, work)
-        self._health.answered()
+        if attempt.looked:
+            self._health.answered()
 
-    def _is_ours(self, request: JobRequest) -> bool:
-        """Whether there is something to do. Raises BucketNotAllowed."""
-        if request.source.bucket != self._bucket:
-            raise BucketNotAllowed(f"the message names the bucket {request.source.bucket!r}, which is not served here")
-        return not self._settings.is_output(request.source.key)
-
-    async def _look(self, attempt: Attempt) -> None:
-        """See what earlier attempts have left."""
+    async def _needs_nothing(self, attempt: Attempt) -> bool:
+        """Whether there is nothing to make, going by what the message names and earlier attempts have left."""
+        source = attempt.request.source
+        if source.bucket != self._bucket:
+            raise BucketNotAllowed(f"the message names the bucket {source.bucket!r}, which is not served here")
+        if self._settings.is_output(source.key):
+            log.info("job.ignored", reason="the key is one of thumbq's own outputs")
+            return True
         await self._outcomes.read(attempt)
         failed = attempt.previous.error if attempt.previous else None
         if failed is not None and attempt.previous and attempt.previous.message_id == attempt.message.id:
             raise AlreadyFailedError(failed.code, failed.message)
         attempt.presets = self._presets(attempt.request)
+        if await self._is_done(attempt):
+            log.info("job.already_done")
+            return True
+        return False
 
     async def _make(self, attempt: Attempt, work: Work) -> None:
         started = self._clock.monotonic()
         suspicion = work.suspicion = await self._suspects.look(work.message)
-        if suspicion.kills >= MAX_KILLS:
+        if suspicion.record.guilty:
             raise RenderKilled(suspicion.record.code, suspicion.record.text)
 
         async def on_start() -> None:
@@ -173,10 +169,12 @@ class JobRunner:
 
         async with self._suspects.turn(suspicion):
             try:
-                made = await self._maker.make(attempt, on_start)
+                images = await self._maker.render(attempt, on_start)
             except RenderKilled as error:
                 await self._suspects.killed(suspicion, error)
                 raise
+            await self._suspects.rest(suspicion)
+        made = await self._maker.store(attempt.request.source, images)
         await self._outcomes.write_done(attempt, made)
         log.info(
             "job.done",
@@ -210,7 +208,7 @@ class JobRunner:
             error,
             receive_count=received.receive_count,
             max_receive_count=self._max_receive_count,
-            kills=work.suspicion.kills if work.suspicion else 0,
+            past=work.suspicion.record if work.suspicion else NO_PAST,
             jitter=self._random.random(),
         )
         if isinstance(error, (BackendUnavailable, AccessDenied)):
@@ -226,14 +224,12 @@ class JobRunner:
                 await self._outcomes.write_failed(received, attempt, disposition)
         except BackendError as unwritten:
             log.warning("manifest.unwritten", error=str(unwritten))
-            if not self.is_last_receive(received):
-                return retry.Release(retry.backoff_s(received.receive_count, self._random.random()))
+            # On the last receive too: then the queue moves the message, and the sweep records the failure.
+            return retry.Release(retry.backoff_s(received.receive_count, self._random.random()))
         return disposition
 
     async def _remember(self, work: Work, disposition: Delete | Release | Bury) -> None:
-        if work.suspicion is None:
-            return
-        if isinstance(disposition, retry.Release):
-            await self._suspects.pause(work.suspicion)
-        else:
-            await self._suspects.forget(work.suspicion)
+        if not isinstance(disposition, retry.Release):
+            await self._suspects.forget(work.suspicion or Suspicion(work.message, kept=work.message.receive_count > 1))
+        elif work.suspicion is not None:
+            await self._suspects.rest(work.suspicion)

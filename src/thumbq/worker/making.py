@@ -11,7 +11,7 @@ from thumbq.errors import ObjectMissing, ObjectTooLarge, RenderRefused, SourceMi
 from thumbq.worker.slots import ByteBudget
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from thumbq.core.manifest import RenditionRecord
     from thumbq.ports import ObjectInfo, ObjectStore, RenderedImage, Renderer, RenderSource
@@ -31,13 +31,16 @@ class Maker:
         self._settings = settings
         self._budget = ByteBudget(settings.max_in_flight_bytes)
 
-    async def make(self, attempt: Attempt, on_start: Callable[[], Awaitable[None]]) -> dict[str, RenditionRecord]:
-        """Fetch, render and store; ``on_start`` as in Renderer.render. Fills in what the attempt learns."""
-        source = attempt.request.source
-        async with self._fetched(source) as (info, original):
+    async def render(self, attempt: Attempt, on_start: Callable[[], Awaitable[None]]) -> Sequence[RenderedImage]:
+        """Fetch and render; ``on_start`` as in Renderer.render. Fills in what the attempt learns."""
+        async with self._fetched(attempt.request.source) as (info, original):
             attempt.info = info
             attempt.rendered = await self._renderer.render(original, attempt.presets, on_start=on_start)
-        return {image.preset: await self._store_rendition(source, image) for image in attempt.rendered.images}
+        return attempt.rendered.images
+
+    async def store(self, source: ObjectRef, images: Sequence[RenderedImage]) -> dict[str, RenditionRecord]:
+        """Store renditions, and return their records by preset."""
+        return {image.preset: await self._store_rendition(source, image) for image in images}
 
     @asynccontextmanager
     async def _fetched(self, source: ObjectRef) -> AsyncIterator[tuple[ObjectInfo, RenderSource]]:

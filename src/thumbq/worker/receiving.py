@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -59,8 +60,8 @@ class Receiver:
         self.stopping = anyio.Event()
         self.last_turn = clock.monotonic()
         """When the loop went round last, for the health check."""
-        self.received = 0
-        """How many messages there were so far."""
+        self.last_message_at = -math.inf
+        """When the last message came, in the event loop's time."""
 
     async def run(self, start: Callable[[ReceivedMessage, float], object]) -> None:
         """Receive until stopped; ``start`` gets each message and when it arrived. An open receive is let return."""
@@ -74,8 +75,8 @@ class Receiver:
                 await self._pause()
                 continue
             arrived_at = self.last_turn = self._clock.monotonic()
-            self.received += len(messages)
             for message in messages:
+                self.last_message_at = anyio.current_time()
                 self._slots.take()
                 start(message, arrived_at)
             if not messages:

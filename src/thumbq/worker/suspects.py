@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-NO_KILLS: Final = AttemptRecord(kills=0, open=False)
+NO_PAST: Final = AttemptRecord()
 
 
 @dataclass(slots=True)
@@ -33,14 +33,9 @@ class Suspicion:
     """
 
     message: ReceivedMessage
-    record: AttemptRecord = NO_KILLS
+    record: AttemptRecord = NO_PAST
     kept: bool = True
     stale: bool = False
-
-    @property
-    def kills(self) -> int:
-        """How many renders of this message were killed so far."""
-        return self.record.kills
 
 
 class Suspects:
@@ -59,35 +54,35 @@ class Suspects:
         """Return what earlier attempts at a message have left."""
         found = await self._read(message) if message.receive_count > 1 else None
         if found is None:
-            return Suspicion(message, kept=message.receive_count > 1)
-        return Suspicion(message, found.model_copy(update={"kills": found.suspicion, "open": False}))
+            return Suspicion(message, kept=False)
+        return Suspicion(message, found.found())
 
     @asynccontextmanager
     async def turn(self, suspicion: Suspicion) -> AsyncIterator[None]:
         """Hold up a suspect while another one renders; the others go on beside it."""
-        if not suspicion.kills:
+        if not suspicion.record.suspect:
             yield
             return
-        log.warning("job.suspect", kills=suspicion.kills)
+        log.warning("job.suspect", kills=suspicion.record.kills, vanished=suspicion.record.vanished)
         async with self._alone:
             yield
 
     async def begin(self, suspicion: Suspicion) -> None:
         """Write the record that says a render is under way."""
         if suspicion.message.receive_count > 1:
-            suspicion.stale = True
+            suspicion.stale = suspicion.kept = True
             await self._write(suspicion, suspicion.record.model_copy(update={"open": True}))
 
     async def killed(self, suspicion: Suspicion, error: RenderKilled) -> None:
         """Record that the render was killed."""
-        suspicion.record = AttemptRecord(kills=suspicion.kills + 1, open=False, code=error.code, text=error.text)
+        suspicion.record = suspicion.record.killed(error.code, error.text)
         suspicion.kept = suspicion.stale = True
-        await self.pause(suspicion)
+        await self.rest(suspicion)
 
-    async def pause(self, suspicion: Suspicion) -> None:
-        """Record that an attempt has ended in good order, and that there will be another one."""
+    async def rest(self, suspicion: Suspicion) -> None:
+        """Record that no render is under way any more."""
         if suspicion.stale:
-            await self._settle(suspicion, keep=suspicion.kills > 0)
+            await self._settle(suspicion, keep=suspicion.record.suspect)
 
     async def forget(self, suspicion: Suspicion) -> None:
         """Remove the record of a message that is done or buried."""
@@ -100,7 +95,7 @@ class Suspects:
                 await self._write(suspicion, suspicion.record)
             else:
                 await self._store.delete(self._ref(suspicion.message))
-            suspicion.stale = False
+            suspicion.stale, suspicion.kept = False, keep
         except BackendError as error:
             log.warning("attempt.unwritten", error=str(error))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from thumbq.ports import DeadLetter, DeadLetters, QueueFacts
+    from thumbq.ports import DeadLetter, DeadLetters, JobQueue, QueueFacts
     from thumbq.settings import Settings
     from thumbq.worker.disposition import Burial
     from thumbq.worker.job import JobRunner
@@ -32,45 +32,57 @@ _HIDE_S: Final = 60
 _BURIAL_S: Final = 2.0
 _MAX_LETTERS: Final = 1000
 _EVERY_S: Final = 300.0
+_AT_LEAST_EVERY_S: Final = 3600.0
 
 
 class Sweeper:
-    """Looks through the dead letters: at the start, when the leases of a dead predecessor have run out, then in turns.
+    """Looks through the dead letters: at the start and every few minutes while there is work, else once an hour.
 
-    A replica that has received nothing since its last look does not look again: an idle one makes no requests but its
-    long poll. One look goes through 1,000 letters at most.
+    One look goes through 1,000 letters at most.
     """
 
     def __init__(
         self,
         *,
+        queue: JobQueue,
         dead_letters: DeadLetters,
         jobs: JobRunner,
         burial: Burial,
         facts: QueueFacts,
         settings: Settings,
         random: Random,
-        received: Callable[[], int],
+        last_message_at: Callable[[], float],
     ) -> None:
+        self._queue = queue
         self._dead_letters = dead_letters
         self._jobs = jobs
         self._burial = burial
         self._receives = facts.max_receive_count or 0
         self._settle_s = settings.visibility_timeout_s + 2 * settings.wait_time_s
         self._random = random
-        self._received = received
+        self._last_message_at = last_message_at
 
     async def run(self) -> None:
         """Look now and then until cancelled."""
         await self._look()
-        await anyio.sleep(self._settle_s)
-        await self._look()
-        seen = self._received()
+        if await self._in_flight():
+            # Perhaps to a replica that died: what comes back from it has come back by then.
+            await anyio.sleep(self._settle_s)
+            await self._look()
+        looked_at = anyio.current_time()
         while True:
             await anyio.sleep(_EVERY_S * (0.5 + self._random.random()))
-            if self._received() != seen:
-                seen = self._received()
+            now = anyio.current_time()
+            if self._last_message_at() + self._settle_s > looked_at or now - looked_at > _AT_LEAST_EVERY_S:
+                looked_at = now
                 await self._look()
+
+    async def _in_flight(self) -> bool:
+        try:
+            return (await self._queue.counts()).in_flight > 0
+        except BackendError as error:
+            log.warning("sweep.failed", error=str(error))
+            return True
 
     async def _look(self) -> None:
         """Go through the dead letters once; what stays hidden meanwhile comes back after a minute."""
