@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from thumbq.errors import ObjectExists, ObjectMissing, ObjectTooLarge
@@ -116,13 +116,17 @@ class SqsModel(Generic[T]):
     _serial: int = 0
     _looks_at: float = math.inf
 
-    def send(self, body: str, note: str | None = None, *, sent_at: float | None = None) -> StoredMessage:
+    def send(self, body: str, note: str | None = None) -> StoredMessage:
         self._serial += 1
         now = self.loop.now
-        message = StoredMessage(f"{self.name}-{self._serial}", body, note, sent_at or EPOCH + now, now)
+        message = StoredMessage(f"{self.name}-{self._serial}", body, note, EPOCH + now, now)
+        self.take_over(message)
+        return message
+
+    def take_over(self, message: StoredMessage) -> None:
+        """Put a message into the queue as it is."""
         self.messages.append(message)
         self._look()
-        return message
 
     def poll(self, max_messages: int, wait_s: float, timeout_s: int, answer: Callable[[list[T]], None]) -> None:
         """Answer with messages once there are some, or with none after ``wait_s``."""
@@ -186,9 +190,8 @@ class SqsModel(Generic[T]):
         self.messages.remove(message)
         message.deleted = True
         if self.dead is not None:
-            moved = self.dead.send(message.body, sent_at=message.sent_at)
-            moved.id = message.id
-            moved.receive_count = message.receive_count
+            moved = replace(message, deleted=False, visible_at=self.loop.now)
+            self.loop.world_later(0, self.dead.take_over, moved)
         self.on_move(message)
 
     def extend(self, receipt: str, timeout_s: int) -> EntryResult:

@@ -133,6 +133,7 @@ class Network:
             result = await answer
         except (BackendUnavailable, asyncio.CancelledError) as error:
             self.world.unsure.add(what)
+            self.world.referee.failed(self.replica, what)
             # anyio writes addresses into the text of a cancellation, which differ from run to run.
             text = str(error) if isinstance(error, BackendUnavailable) else f"{what}: cancelled"
             self.world.referee.record(self.replica.name, f"        {text}")

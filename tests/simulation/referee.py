@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 KILL_WITHIN_S: Final = 1.0
 """How soon after its lease's end a render has to be dead."""
 
+TRY_AGAIN_WITHIN_S: Final = 3.0
+
 _CAP_ZONE_S: Final = 10
 _OF_THE_JOB: Final = ("get", "head", "fetch", "render", "put manifests", "put thumbnail")
 """What a job asks for while it holds its slot; attempt records and burials may come after that."""
+
+_OF_THE_OUTCOME: Final = ("put manifests", "put failed-messages", "bury")
 
 
 class Violation(AssertionError):
@@ -52,6 +56,10 @@ class Hold:
     settled: bool = False
     lost: bool = False
     last_request_at: float | None = None
+    failed_at: float | None = None
+    """When the disposition was answered with a failure that is to be tried again."""
+    unrecorded: bool = False
+    """A request that was to store the outcome has failed."""
     rendering: bool = False
 
     def __str__(self) -> str:
@@ -64,6 +72,7 @@ class Referee:
 
     loop: VirtualLoop
     keep_trace: bool = False
+    max_receive_count: int | None = None
     closed: bool = False
     """Nothing counts any more: the run is over, and its tasks are thrown away."""
     trace: list[str] = field(default_factory=list)
@@ -112,7 +121,7 @@ class Referee:
         for hold in holds:
             if hold.calling:
                 self.violated(f"two calls on one receipt at once: {what} during {hold.calling} on {hold}")
-            hold.calling = what
+            hold.calling, hold.failed_at = what, None
             self._check_lease(hold, what)
         return holds
 
@@ -120,6 +129,8 @@ class Referee:
         """Note how a request on receipts has ended; None when nothing is known of it."""
         for position, hold in enumerate(holds):
             hold.calling = None
+            if hold.ended_by and (results is None or results[position] is EntryResult.RETRY):
+                hold.failed_at = hold.replica.clock.monotonic()
             if results is not None and results[position] is EntryResult.LOST:
                 hold.lost = True
             if results is not None and hold.ended_by and results[position] is not EntryResult.RETRY:
@@ -143,7 +154,19 @@ class Referee:
             self.violated(f"{how} after {hold.ended_by} on {hold}")
         if hold.settled:
             self.violated(f"{how} once more on {hold}, though it was answered")
+        last = self.max_receive_count is not None and hold.message.receive_count >= self.max_receive_count
+        if last and how != "delete" and not (hold.unrecorded or hold.replica.stopping):
+            self.violated(f"the last receive was given back, so that the queue moves it without a word: {hold}")
         hold.ended_by = how
+
+    def check_debts(self, replica: Replica) -> None:
+        """Check, when a replica ends, that each disposition that had failed was tried again while its lease lasted."""
+        until = replica.aborted_at or replica.clock.monotonic()
+        for hold in self.attempts.values():
+            if hold.replica is not replica or hold.failed_at is None or replica.thawed_at > hold.failed_at:
+                continue
+            if hold.failed_at + TRY_AGAIN_WITHIN_S < min(hold.deadline, until):
+                self.violated(f"not tried again: {hold.ended_by} of {hold}")
 
     def beaten(self, hold: Hold, sent_at: float, timeout_s: int) -> None:
         """Note a beat that was answered with OK."""
@@ -176,6 +199,11 @@ class Referee:
         """Note that a job has got a child: from now on a death of the replica may be the render's."""
         if (hold := self.about(replica)) is not None:
             hold.rendering = True
+
+    def failed(self, replica: Replica, what: str) -> None:
+        """Note that a request of a job has failed or was cut off."""
+        if (hold := self.about(replica)) is not None and what.startswith(_OF_THE_OUTCOME):
+            hold.unrecorded = True
 
     def render_started(self, replica: Replica, *, suspect: bool) -> Hold | None:
         """Check a render that starts."""

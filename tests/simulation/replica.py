@@ -49,6 +49,7 @@ class Replica:
         self.process = Process(name)
         self.clock = SkewedClock(world)
         self.thawed_at = 0.0
+        self.aborted_at: float | None = None
         self.suspects: list[str] = []
         self.stopping = False
         self._stop = anyio.Event()
@@ -126,6 +127,7 @@ class Replica:
         with anyio.move_on_at(deadline - KILL_RESERVE_S):
             await drained.wait()
         if not drained.is_set():
+            self.aborted_at = self.clock.monotonic()
             consumer.abort(within_s=KILL_RESERVE_S / 2)
             with anyio.move_on_after(KILL_RESERVE_S / 2):
                 await drained.wait()

@@ -19,7 +19,7 @@ from thumbq.core import attempt, keys, manifest
 from thumbq.core import message as messages
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, MalformedMessage
-from thumbq.ports import QueueFacts
+from thumbq.ports import QueueCounts, QueueFacts
 from thumbq.settings import Settings
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class World:
         self.loop = VirtualLoop(max_turns=MAX_TURNS, max_time_s=MAX_TIME_S)
         self.referee = Referee(self.loop, keep_trace)
         self.shape = draw_shape(self.random)
+        self.referee.max_receive_count = self.shape.max_receive_count
         self.faults = Faults(self.loop, self.random, ends_at=self.shape.faults_s, none=self.shape.kind == "deploys")
         self.facts = QueueFacts("jobs", 30, None, self.shape.max_receive_count)
         self.s3 = S3Model(self.loop)
@@ -185,6 +186,7 @@ class World:
 
     def killed(self, replica: Replica) -> None:
         self._kills += 1
+        self.referee.check_debts(replica)
         self.referee.record(replica.name, "KILLED")
         for hold in self.referee.holds.values():
             if hold.replica is replica and hold.rendering:
@@ -193,6 +195,7 @@ class World:
 
     def stopped(self, replica: Replica) -> None:
         self.referee.record(replica.name, "stopped")
+        self.referee.check_debts(replica)
         renderer = replica.renderer
         if renderer.running:
             self.referee.violated(f"{replica.name} has stopped and left {renderer.running} renders")
@@ -222,16 +225,24 @@ class World:
 
     def check_delete(self, hold: Hold) -> None:
         """Check that a message's outcome is stored before the message is deleted."""
+        if not self.has_ended(hold):
+            self.referee.violated(f"deleted before its outcome was stored: {hold} {hold.message.body}")
+
+    def has_ended(self, hold: Hold) -> bool:
+        """Whether the outcome of a message is stored."""
         try:
             source = messages.parse(hold.message.body, default_bucket=BUCKET).source
         except MalformedMessage:
             source = ObjectRef("", "")
         if source.bucket != BUCKET:
-            stored = (BUCKET, keys.failed_message_key(hold.message.id)) in self.s3.objects
-        else:
-            stored = self.shape.settings.is_output(source.key) or self.manifest_of(source.key) is not None
-        if not stored:
-            self.referee.violated(f"deleted before its outcome was stored: {hold} {hold.message.body}")
+            return (BUCKET, keys.failed_message_key(hold.message.id)) in self.s3.objects
+        return self.shape.settings.is_output(source.key) or self.manifest_of(source.key) is not None
+
+    def counts(self) -> QueueCounts:
+        """Count the messages; like SQS's own counts these may be those of a moment ago."""
+        now, dead = self.loop.now, self.queue.dead
+        visible = sum(message.visible_at <= now for message in self.queue.messages)
+        return QueueCounts(visible, len(self.queue.messages) - visible, 0, 0 if dead is None else len(dead.messages))
 
     # The course of a run.
 
@@ -298,6 +309,8 @@ class World:
         if not serving:
             return
         replica = self.random.choice(serving)
+        if replica.process.frozen:
+            return
         calm = self.shape.kind == "deploys"
         what = "stop" if calm else self.random.choice(["kill", "kill", "stop", "stop", "freeze", "suspend", "wall"])
         if what == "kill" and not self.may_kill():

@@ -1,0 +1,170 @@
+"""Mistakes that the simulation has to find: each is a change of the worker's source, made when it is imported."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import CodeType, ModuleType
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One mistake: in ``module`` the text ``old``, which is there exactly once, becomes ``new``.
+
+    ``found_as`` is a part of what the referee says of it, within so many ``seeds``.
+    """
+
+    name: str
+    module: str
+    old: str
+    new: str
+    found_as: str
+    seeds: int = 200
+
+
+class StaleMutation(Exception):
+    """The text that a mutation changes is not there exactly once."""
+
+
+class _Mutating(SourceFileLoader):
+    def __init__(self, mutation: Mutation, path: str) -> None:
+        super().__init__(mutation.module, path)
+        self._mutation = mutation
+
+    def get_code(self, fullname: str) -> CodeType:
+        source = self.get_source(fullname) or ""
+        if (times := source.count(self._mutation.old)) != 1:
+            raise StaleMutation(f"{self._mutation.name}: the text is {times} times in {fullname}")
+        return compile(source.replace(self._mutation.old, self._mutation.new), self.path, "exec", dont_inherit=True)
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, mutation: Mutation) -> None:
+        self._mutation = mutation
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._mutation.module:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.origin is not None:
+            spec.loader = _Mutating(self._mutation, spec.origin)
+        return spec
+
+
+def install(mutation: Mutation) -> None:
+    """Have the mistake in the module from its first import on, which must not have been yet."""
+    if mutation.module in sys.modules:
+        raise StaleMutation(f"{mutation.module} is imported already")
+    sys.meta_path.insert(0, _Finder(mutation))
+
+
+_ACKS, _CONSUMER, _JOB, _LEASE = (f"thumbq.worker.{name}" for name in ("acks", "consumer", "job", "lease"))
+
+MUTATIONS: Final = (
+    Mutation(
+        "the message is deleted before the manifest is put",
+        _JOB,
+        "        await self._outcomes.write_done(attempt, made)\n",
+        "",
+        "deleted before its outcome was stored",
+    ),
+    Mutation(
+        "a beat goes on after the disposition",
+        _LEASE,
+        "        lease.state = LeaseState.CLOSING\n        self._leases.pop(lease, None)\n",
+        "",
+        "a beat after|two calls on one receipt at once|once more on",
+    ),
+    Mutation(
+        "a failed entry of a batch counts as done",
+        _ACKS,
+        "                if result is not EntryResult.RETRY:\n                    break\n",
+        "                break\n",
+        "not tried again",
+    ),
+    Mutation(
+        "a beat's deadline counts from its answer",
+        _LEASE,
+        "lease.deadline = max(lease.deadline, sent_at + timeout_s - self._margin_s)",
+        "lease.deadline = max(lease.deadline, self._clock.monotonic() + timeout_s - self._margin_s)",
+        "on a lease that ended",
+    ),
+    Mutation(
+        "a receive's deadline has no margin",
+        _LEASE,
+        "deadline=arrived_at + self._timeout_s - self._margin_s,",
+        "deadline=arrived_at + self._timeout_s,",
+        "on a lease that ended",
+    ),
+    Mutation(
+        "a lease is never lost at its deadline",
+        _LEASE,
+        "lease.deadline <= self._clock.monotonic()",
+        "lease.deadline <= self._clock.monotonic() - 1e6",
+        "on a lease that ended",
+    ),
+    Mutation(
+        "a lost lease does not cancel the job",
+        _CONSUMER,
+        "on_lost=scope.cancel)",
+        "on_lost=lambda: None)",
+        "on a lost lease|on a lease that ended|after the lease's end",
+    ),
+    Mutation(
+        "the disposition does not wait for the beat in flight",
+        _LEASE,
+        "            await lease.beat_ended.wait()\n",
+        "            break\n",
+        "two calls on one receipt at once",
+    ),
+    Mutation(
+        "the last receive is released like any other",
+        "thumbq.core.retry",
+        "if max_receive_count is not None and receive_count >= max_receive_count:",
+        "if max_receive_count is None and receive_count >= 1_000:",
+        "the last receive was given back",
+    ),
+    Mutation(
+        "a failed manifest is not written",
+        _JOB,
+        "                await self._outcomes.write_failed(received, attempt, disposition)\n",
+        "                pass\n",
+        "deleted before its outcome was stored",
+    ),
+    Mutation(
+        "done work is made again",
+        _JOB,
+        "        if await self._is_done(attempt):\n            log.info(",
+        "        if attempt is None:\n            log.info(",
+        "rendered again",
+    ),
+    Mutation(
+        "a slot is not given back",
+        _CONSUMER,
+        "                self._slots.give_back()\n",
+        "                pass\n",
+        "not settled|Stuck",
+    ),
+    Mutation(
+        "a slot is given back at once",
+        "thumbq.worker.receiving",
+        "                self._slots.take()\n",
+        "",
+        "jobs at",
+    ),
+    Mutation(
+        "an attempt record is never closed",
+        "thumbq.worker.suspects",
+        "        if suspicion.kept:\n            await self._settle(suspicion, keep=False)\n",
+        "        del suspicion\n",
+        "is left",
+    ),
+)
