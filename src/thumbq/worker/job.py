@@ -19,6 +19,7 @@ from thumbq.errors import (
     ThumbqError,
     UnknownPreset,
 )
+from thumbq.worker import guard
 from thumbq.worker.outcome import Attempt
 from thumbq.worker.suspects import NO_PAST, Suspicion
 
@@ -166,6 +167,7 @@ class JobRunner:
         async def on_start() -> None:
             work.started = True
             await self._suspects.begin(suspicion)
+            guard.check()
 
         async with self._suspects.turn(suspicion):
             try:
