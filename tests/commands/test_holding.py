@@ -7,7 +7,7 @@ import pytest
 
 from deadqueue import DeadQueue, on_virtual_time
 from thumbq.commands.deadletters import Look
-from thumbq.commands.holding import HOLD_S, Holder, dead_letters_of, holding
+from thumbq.commands.holding import HOLD_S, ROUND, Holder, dead_letters_of, holding
 from thumbq.errors import BackendUnavailable, SetupError
 from thumbq.ports import Backend
 
@@ -21,11 +21,13 @@ async def look_at_all(holder: Holder) -> list[str]:
 
 def test_a_listing_longer_than_a_minute_shows_each_letter_once_and_ends() -> None:
     async def claim() -> None:
-        dead = DeadQueue(2_000, request_s=0.5)  # 20 a second: the first are visible again before the last were seen
+        dead = DeadQueue(8_000, request_s=1)  # 80 a second: the first are visible again before the last were seen
         async with holding(dead) as holder:
             seen = await look_at_all(holder)
-            assert len(seen) == len(set(seen)) == 2_000
+            assert len(seen) == len(set(seen)) == 8_000
             assert anyio.current_time() > HOLD_S
+            dead.request_s = 0.01
+        await anyio.sleep(1)  # a hold is counted from before its request, which took so long
         assert not dead.hidden()
 
     on_virtual_time(claim)
@@ -33,13 +35,13 @@ def test_a_listing_longer_than_a_minute_shows_each_letter_once_and_ends() -> Non
 
 def test_what_is_remembered_is_what_a_minute_brings() -> None:
     async def claim() -> None:
-        dead = DeadQueue(3_000, request_s=1)
+        dead = DeadQueue(6_000, request_s=1)
         most = 0
         async with holding(dead) as holder:
             look = Look(holder)
             while await look.next():
                 most = max(most, len(holder._until))
-        assert most <= 10 * (HOLD_S + 1)
+        assert most <= ROUND * (HOLD_S + 1)
 
     on_virtual_time(claim)
 
@@ -51,7 +53,8 @@ def test_a_hold_that_has_run_out_is_not_given_back_as_the_letter_may_be_somebody
             first = await holder.receive()
             await anyio.sleep(HOLD_S + 1)
             second = await holder.receive()
-        assert len(first) == len(second) == 10
+        assert len(first) == 10
+        assert second
         assert dead.late == []
         assert set(dead.given_back) == {letter.id for letter in second}
 
@@ -65,7 +68,7 @@ def test_a_cancelled_look_ends_its_request_and_gives_back_what_that_brought() ->
             async with holding(dead) as holder:
                 await look_at_all(holder)
         assert scope.cancelled_caught
-        assert dead.receives == 3
+        assert dead.receives == 1 + 2 + 4, "more at the same time while there are many"
         assert len(dead.given_back) == 25
         assert not dead.hidden()
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from types_aiobotocore_sqs.type_defs import MessageAttributeValueTypeDef
 
-    from thumbq.ports import Backend
-
 LETTERS = 5_000
 ORIGINALS = 20_000
 MIB = 1 << 20
@@ -103,21 +101,13 @@ async def place_with_originals(directory: Path, number: int) -> Place:
     return await local_place(directory, objects([*sources, *done]))
 
 
-async def bodies(backend: Backend) -> Counter[str]:
-    """Take all that waits in the queue."""
-    found: Counter[str] = Counter()
-    async with anyio.create_task_group() as tasks:
-
-        async def take() -> None:
-            while messages := await backend.queue.receive(max_messages=10, wait_s=1, visibility_timeout_s=600):
-                found.update(message.body for message in messages)
-
-        for _ in range(4):
-            tasks.start_soon(take)
-    return found
+def queued(directory: Path) -> Counter[str]:
+    """Return the bodies of all messages that wait."""
+    with closing(sqlite3.connect(directory / "data" / schema.DATABASE_NAME)) as connection:
+        return Counter(body for (body,) in connection.execute("SELECT body FROM messages"))
 
 
-async def test_5000_dead_letters_are_listed_and_redriven_in_bounded_memory(
+async def test_5000_dead_letters_are_listed_in_bounded_memory(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     few = await local_place(tmp_path / "few", letters(LETTERS // 20))
@@ -128,14 +118,19 @@ async def test_5000_dead_letters_are_listed_and_redriven_in_bounded_memory(
     record_property(f"list of {LETTERS}", f"{took:.1f} s, {peak / MIB:.0f} MiB ({base / MIB:.0f} for a twentieth)")
     assert peak - base < 8 * MIB
 
+
+async def test_5000_dead_letters_are_redriven_in_bounded_memory(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    few = await local_place(tmp_path / "few", letters(LETTERS // 20))
+    many = await local_place(tmp_path / "many", letters(LETTERS))
     _, _, base = await measured(few, "dlq", "redrive", "--all")
     lines, took, peak = await measured(many, "dlq", "redrive", "--all")
     assert lines[-1] == f"redriven: {LETTERS}"
     record_property(f"redrive of {LETTERS}", f"{took:.1f} s, {peak / MIB:.0f} MiB ({base / MIB:.0f} for a twentieth)")
     assert peak - base < 8 * MIB
-    async with many.backend() as backend:
-        assert await bodies(backend) == Counter(body_of(index) for index in range(LETTERS))
-        assert (await backend.queue.counts()).dead == 0
+    assert queued(tmp_path / "many") == Counter(body_of(index) for index in range(LETTERS))
+    assert (await many.counts()).dead == 0
 
 
 async def test_20000_originals_are_reconciled_in_bounded_memory(
@@ -153,9 +148,7 @@ async def test_20000_originals_are_reconciled_in_bounded_memory(
     assert [json.loads(line)["key"] for line in applied] == expected
     record_property(f"{len(expected)} queued", f"{took:.1f} s, {peak / MIB:.0f} MiB")
     assert peak - base < 8 * MIB
-    async with many.backend() as backend:
-        queued = await bodies(backend)
-    assert queued == Counter(f'{{"bucket": "local", "key": "{key}"}}' for key in expected)
+    assert queued(tmp_path / "many") == Counter(f'{{"bucket": "local", "key": "{key}"}}' for key in expected)
 
 
 @pytest.fixture(scope="module")
@@ -177,14 +170,12 @@ async def on_sqs(ministack: str, tmp_path: Path) -> Place:
     return place
 
 
-async def test_5000_dead_letters_on_sqs(
-    on_sqs: Place, ministack: str, record_property: Callable[[str, object], None]
-) -> None:
+async def fill_dead_letter_queue(place: Place, endpoint: str) -> None:
     value = Note("truncated", "the image ends early", "m", 2).encode()
     note: MessageAttributeValueTypeDef = {"DataType": "String", "StringValue": value}
-    with aws_env(ministack):
+    with aws_env(endpoint):
         async with open_clients(connections=8, wait_time_s=1) as clients:
-            dead = await clients.control.get_queue_url(QueueName=f"{on_sqs.environment['THUMBQ_QUEUE']}-dlq")
+            dead = await clients.control.get_queue_url(QueueName=f"{place.environment['THUMBQ_QUEUE']}-dlq")
             for start in range(0, LETTERS, 10):
                 await clients.control.send_message_batch(
                     QueueUrl=dead["QueueUrl"],
@@ -193,9 +184,24 @@ async def test_5000_dead_letters_on_sqs(
                         for index in range(start, start + 10)
                     ],
                 )
+
+
+async def test_5000_dead_letters_on_sqs_are_listed_and_given_back(
+    on_sqs: Place, ministack: str, record_property: Callable[[str, object], None]
+) -> None:
+    await fill_dead_letter_queue(on_sqs, ministack)
     lines, took, peak = await measured(on_sqs, "dlq", "list", "--json")
     assert len({json.loads(line)["id"] for line in lines}) == len(lines) == LETTERS
     record_property(f"list of {LETTERS} on SQS", f"{took:.1f} s, {peak / MIB:.0f} MiB")
+    async with on_sqs.backend() as backend:
+        assert backend.dead_letters is not None
+        assert len(await backend.dead_letters.receive(max_messages=10, wait_s=0, visibility_timeout_s=0)) == 10
+
+
+async def test_5000_dead_letters_on_sqs_are_redriven(
+    on_sqs: Place, ministack: str, record_property: Callable[[str, object], None]
+) -> None:
+    await fill_dead_letter_queue(on_sqs, ministack)
     lines, took, peak = await measured(on_sqs, "dlq", "redrive", "--all")
     assert lines[-1] == f"redriven: {LETTERS}"
     record_property(f"redrive of {LETTERS} on SQS", f"{took:.1f} s, {peak / MIB:.0f} MiB")

@@ -54,6 +54,7 @@ def lines(done: CompletedProcess[bytes]) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.timeout(150)  # a replica that sweeps the dead letters may hide them for a minute
 async def test_fail_look_mend_redrive_done(place: Place) -> None:
     replica = await place.replica()
     broken = await place.upload(replica, images.truncated_jpeg())
@@ -62,7 +63,11 @@ async def test_fail_look_mend_redrive_done(place: Place) -> None:
         asked_for = await backend.queue.send('{"key": "holiday/late.jpg"}')
     await until(lambda: len(replica.events("message.buried")) == 2, within_s=20, what="two burials")
 
-    listed = {line["key"]: line for line in lines(await thumbq(place, "dlq", "list", "--json"))}
+    async def both() -> dict[str, Any] | None:
+        found = {line["key"]: line for line in lines(await thumbq(place, "dlq", "list", "--json"))}
+        return found if len(found) == 2 else None
+
+    listed = await until(both, within_s=90, what="both dead letters")
     assert {key: line["code"] for key, line in listed.items()} == {
         keys.upload_key(broken): "truncated",
         "holiday/late.jpg": "source-missing",

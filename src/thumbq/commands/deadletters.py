@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.commands.holding import BATCH, HOLD_S, MOST, dead_letters_of, holding
+from thumbq.commands.holding import HOLD_S, MOST, ROUND, dead_letters_of, holding
 from thumbq.core import deadletter, failedmessage, keys, message
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, MalformedMessage, ObjectMissing, ObjectTooLarge
@@ -82,8 +82,8 @@ class Look:
         """How many letters have come by."""
         return len(self._seen)
 
-    async def next(self, limit: int = BATCH) -> list[DeadLetter]:
-        """Return up to ``limit`` (1 to 10) letters that were not there before; none at the end.
+    async def next(self, limit: int = ROUND) -> list[DeadLetter]:
+        """Return up to ``limit`` letters that were not there before; none at the end.
 
         A listing that takes more than a minute meets again what it saw at first: the end is also when a minute
         has brought nothing new, or MOST letters were seen.
@@ -119,7 +119,7 @@ async def show_all(settings: Settings, *, limit: int, report: Callable[[Letter],
         shown = 0
         async with holding(letters) as holder:
             look = Look(holder)
-            while new := await look.next(min(BATCH, limit - shown)):
+            while new := await look.next(min(ROUND, limit - shown)):
                 for letter in new:
                     shown += 1
                     if not report(read(letter, backend.bucket)) or shown == limit:

@@ -23,6 +23,9 @@ HOLD_S: Final = 60
 """How long a letter that was looked at stays hidden from others."""
 
 BATCH: Final = 10
+ROUND: Final = 80
+"""How many letters are looked at together at the most."""
+
 END_S: Final = 15
 """The most that giving back, or removing what was sent, may take; also after Ctrl-C."""
 
@@ -32,6 +35,7 @@ MOST: Final = 100_000
 MAX_RATE: Final = 500
 """The most letters a second that a redrive can be held to (Amazon SQS API Reference, StartMessageMoveTask)."""
 
+_MOST_REQUESTS: Final = ROUND // BATCH
 _WAIT_S: Final = 1
 _GIVING_BACK: Final = 8
 _REMOVALS: Final = 4
@@ -56,19 +60,38 @@ class Holder:
     def __init__(self, letters: DeadLetters) -> None:
         self._letters = letters
         self._until: dict[str, float] = {}
+        self._requests = 1
 
-    async def receive(self, limit: int = BATCH) -> Sequence[DeadLetter]:
-        """Look at up to ``limit`` (1 to 10) letters; none means that none is visible.
+    async def receive(self, limit: int = ROUND) -> list[DeadLetter]:
+        """Look at up to ``limit`` letters, each once; none means that none is visible.
 
-        A cancelled call ends the request first, so that nothing stays hidden that nobody knows of.
+        While there are many, several requests are under way at the same time. A cancelled call ends them first, so that
+        nothing stays hidden that nobody knows of.
         """
-        with anyio.CancelScope(shield=True):
+        requests = min(self._requests, -(-limit // BATCH))
+        answers: list[Sequence[DeadLetter]] = []
+        failures: list[BackendError] = []
+
+        async def one(most: int) -> None:
             until = anyio.current_time() + HOLD_S
-            taken = await self._letters.receive(max_messages=limit, wait_s=_WAIT_S, visibility_timeout_s=HOLD_S)
+            try:
+                taken = await self._letters.receive(max_messages=most, wait_s=_WAIT_S, visibility_timeout_s=HOLD_S)
+            except BackendError as error:
+                failures.append(error)
+                return
             self._until.update((letter.receipt, until) for letter in taken)
+            answers.append(taken)
+
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                for request in range(requests):
+                    tasks.start_soon(one, min(BATCH, limit - request * BATCH))
+        self._requests = min(2 * requests, _MOST_REQUESTS) if all(answers) else 1
         self._forget_expired()
         await anyio.lowlevel.checkpoint()
-        return taken
+        if failures:
+            raise failures[0]
+        return list({letter.id: letter for taken in answers for letter in taken}.values())
 
     def holds(self, letter: DeadLetter, *, for_s: float) -> bool:
         """Whether a letter stays hidden for so long yet."""
@@ -78,9 +101,9 @@ class Holder:
         """Delete up to ten letters, and return those that may still be there."""
         left = {letter.receipt: letter for letter in letters}
         for tries_before in range(_REMOVALS):
-            await anyio.sleep(_AGAIN_S * tries_before)
             if not left:
                 break
+            await anyio.sleep(_AGAIN_S * tries_before)
             receipts = list(left)
             try:
                 results = await self._letters.delete(receipts)

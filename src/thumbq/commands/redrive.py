@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from thumbq.commands.deadletters import Look, others, read, whole_body
-from thumbq.commands.holding import BATCH, END_S, dead_letters_of, holding
+from thumbq.commands.holding import BATCH, END_S, ROUND, dead_letters_of, holding
 from thumbq.core import keys
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable
 from thumbq.service import open_backend
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from thumbq.ports import Backend, DeadLetter, DeadLetters, MoveProgress
     from thumbq.settings import Settings
 
-WORKERS: Final = 8
 MOST_FAILURES: Final = 1000
 """So many letters may fail before the redrive stops; they are remembered, so as not to be tried twice."""
 
@@ -71,27 +70,19 @@ class Redrive:
         """How many letters are still there though they were tried, or may be."""
 
     async def all(self) -> None:
-        """Redrive everything that is visible, several letters at a time.
+        """Redrive everything that is visible, in rounds of up to eighty letters.
 
         Raises BackendError when going on makes no sense: access is denied, the queue is away, or too much fails.
         """
-        # At most so many that each batch is sent well within its hold.
-        workers = min(WORKERS, math.ceil(self._rate / BATCH)) if self._rate else WORKERS
-        async with anyio.create_task_group() as tasks:
-            for _ in range(workers):
-                tasks.start_soon(self._work)
+        # A round must be sent well within its hold.
+        most = min(ROUND, BATCH * math.ceil(self._rate / BATCH)) if self._rate else ROUND
+        while self._stopped_by is None and (letters := await self._holder.receive(most)):
+            await self._redrive([letter for letter in letters if letter.id not in self._not_again])
         if self._stopped_by is not None:
             raise self._stopped_by
 
-    async def _work(self) -> None:
-        try:
-            while self._stopped_by is None and (taken := await self._holder.receive()):
-                await self._redrive([letter for letter in taken if letter.id not in self._not_again])
-        except BackendError as error:
-            self._stopped_by = self._stopped_by or error
-
     async def these(self, letters: Sequence[DeadLetter]) -> None:
-        """Redrive up to ten letters that are held. Raises BackendError as ``all`` does."""
+        """Redrive letters that are held. Raises BackendError as ``all`` does."""
         for letter in await self._redrive(letters):
             self._failed(letter, None, "not tried: the time to do it in ran out")
         if self._stopped_by is not None:
@@ -135,16 +126,19 @@ class Redrive:
         return message_id
 
     async def _remove(self, sent: Sequence[tuple[DeadLetter, str]]) -> None:
-        if not sent:
-            return
-        doubtful = {letter.id for letter, _ in sent}
-        with anyio.move_on_after(END_S):
-            doubtful = {letter.id for letter in await self._holder.remove([letter for letter, _ in sent])}
-        for letter, message_id in sent:
-            if letter.id in doubtful:
-                self._failed(letter, message_id, "sent, but not removed: it may be redriven once more")
-            else:
-                self._report(Redriven(letter.id, message_id))
+        async def some(batch: Sequence[tuple[DeadLetter, str]]) -> None:
+            doubtful = {letter.id for letter, _ in batch}
+            with anyio.move_on_after(END_S):
+                doubtful = {letter.id for letter in await self._holder.remove([letter for letter, _ in batch])}
+            for letter, message_id in batch:
+                if letter.id in doubtful:
+                    self._failed(letter, message_id, "sent, but not removed: it may be redriven once more")
+                else:
+                    self._report(Redriven(letter.id, message_id))
+
+        async with anyio.create_task_group() as tasks:
+            for start in range(0, len(sent), BATCH):
+                tasks.start_soon(some, sent[start : start + BATCH])
 
     def _failed(self, letter: DeadLetter, message_id: str | None, error: str) -> None:
         self.left += 1
