@@ -76,9 +76,15 @@ async def test_without_a_place_to_keep_things_serve_explains_both_in_four_lines(
     assert "THUMBQ_BUCKET=… THUMBQ_QUEUE=…" in said
 
 
-@pytest.mark.parametrize("command", ["serve", "setup", "send", "render"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("serve", "setup", "send", "render", "reconcile"),
+        *("dlq", "dlq list", "dlq show", "dlq redrive", "dlq purge"),
+    ],
+)
 async def test_every_command_shows_an_example(command: str, tmp_path: Path) -> None:
-    done = await thumbq(command, "--help", cwd=tmp_path)
+    done = await thumbq(*command.split(), "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "Example" in done.stdout.decode()
 

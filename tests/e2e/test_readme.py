@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-RUN, TEST, TRY, AWS = BLOCKS
+RUN, TEST, TRY, AWS, MEND = BLOCKS
 
 pytestmark = pytest.mark.timeout(180)
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="README uploads with curl, which is not here")
@@ -161,8 +161,18 @@ async def test_the_section_on_s3_and_sqs_works_line_by_line(clone: Path, port: s
     assert "made   bucket" in section.output()
 
 
+async def test_the_commands_for_dead_letters_and_lost_messages_work(
+    clone: Path, port: str, shells: list[Shell]
+) -> None:
+    mending = Shell(f"{RUN.partition('&&')[0]}\n{MEND}", clone, port)
+    shells.append(mending)
+    assert await mending.ended() == 0, mending.output()
+    said = mending.output().splitlines()
+    assert said[-3:] == ["no dead letters", "no dead letters", "0 keys, 0 originals without a manifest"]
+
+
 def test_readme_has_no_commands_but_the_ones_that_are_run_here() -> None:
     prompts = re.findall(r"^(?:\$|>) .*", README, flags=re.MULTILINE)
     assert prompts == []
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     assert all("\n" not in block.strip() for block in (RUN, TEST)), "each of the two commands is a single line"
