@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,9 @@ class Fleet:
     async def all_up(self, names: Sequence[str]) -> None:
         await until(lambda: self.up.keys() == set(names), within_s=20, what=f"{names} up, not only {set(self.up)}")
 
-    async def kill_replicas(self, *, every_s: float) -> None:
+    async def kill_replicas(self, *, every_s: float, at_most: float = math.inf) -> None:
         """Kill a replica that has come up, again and again, until cancelled."""
-        while True:
+        while self.replicas_killed < at_most:
             await anyio.sleep(every_s)
             if self.up:
                 replica = self._random.choice(list(self.up.values()))
