@@ -46,9 +46,8 @@ class SimStore:
         world, hold = self._replica.world, self._replica.world.referee.about(self._replica)
 
         def put() -> str:
-            if ref.key.startswith(keys.ATTEMPTS_PREFIX) and hold is not None and world.has_ended(hold):
-                # Another receive of the same message has ended it meanwhile, and cannot know of this record.
-                world.unsure.add(f"put {ref.key}")
+            if ref.key.startswith(keys.ATTEMPTS_PREFIX) and hold is not None:
+                world.record_writers[ref.key] = (hold, world.loop.now)
             return self._s3.put(ref, body, content_type, metadata, if_absent=if_absent)
 
         return await self._ask(f"put {ref.key}", put, writes=True, again=not if_absent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ import structlog
 from thumbq.ports import MAX_LEASE_S, EntryResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from simulation.replica import Replica
     from simulation.virtualloop import VirtualLoop
@@ -184,6 +185,8 @@ class Referee:
             self._check_lease(hold, what)
             if hold.ended_by:
                 self.violated(f"{what} after {hold.ended_by} on {hold}")
+            if what.startswith("put thumbnail"):
+                hold.rendering = False
             if what.startswith(_OF_THE_JOB):
                 hold.last_request_at = self.loop.now
         return hold
@@ -195,15 +198,28 @@ class Referee:
         elif late_s >= 0:
             self.violated(f"{what} on a lease that ended {late_s:.3f} s ago: {hold}")
 
-    def render_starting(self, replica: Replica) -> None:
+    @contextmanager
+    def render_starting(self, replica: Replica) -> Iterator[None]:
         """Note that a job has got a child: from now on a death of the replica may be the render's."""
-        if (hold := self.about(replica)) is not None:
+        hold = self.about(replica)
+        if hold is not None:
             hold.rendering = True
+        try:
+            yield
+        except BaseException:
+            if hold is not None:
+                self.note_loss(hold)
+            raise
 
     def failed(self, replica: Replica, what: str) -> None:
         """Note that a request of a job has failed or was cut off."""
         if (hold := self.about(replica)) is not None and what.startswith(_OF_THE_OUTCOME):
             hold.unrecorded = True
+
+    def note_loss(self, hold: Hold) -> None:
+        """Count it when an attempt's lease has ended before its render has."""
+        if hold.lost or hold.replica.clock.monotonic() >= hold.deadline:
+            self.cuts[hold.message.id].append("lease-lost")
 
     def render_started(self, replica: Replica, *, suspect: bool) -> Hold | None:
         """Check a render that starts."""
@@ -218,8 +234,8 @@ class Referee:
         """Check a render that has ended or was killed."""
         if hold is None:
             return
-        hold.rendering = False
         hold.last_request_at = self.loop.now
+        self.note_loss(hold)
         clock = hold.replica.clock
         late_s = clock.monotonic() - max(hold.deadline, hold.replica.thawed_at)
         if late_s > KILL_WITHIN_S:

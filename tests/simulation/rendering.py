@@ -53,8 +53,8 @@ class RenderModel:
         async with self._turns:
             referee, replica = self._replica.world.referee, self._replica
             if on_start is not None:
-                referee.render_starting(replica)
-                await on_start()
+                with referee.render_starting(replica):
+                    await on_start()
             how = "was cut off"
             self.running += 1
             suspect = replica.is_suspect()

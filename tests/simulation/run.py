@@ -63,9 +63,14 @@ def main() -> int:
     parser.add_argument("--start", type=int, default=0, help="the first one")
     parser.add_argument("--seed", type=int, help="this one only")
     parser.add_argument("--trace", action="store_true", help="print all that happens (with --seed)")
+    parser.add_argument("--digests", action="store_true", help="print what is the same for the same runs")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--backend", choices=["model", "local"], default="model")
     options = parser.parse_args()
+    if options.digests:
+        for outcome in run_seeds(range(options.start, options.start + options.seeds), options.backend):
+            print(outcome.seed, outcome.digest)
+        return 0
     if options.seed is not None and options.trace:
         return 1 if trace(options.seed, options.backend).violation else 0
     seeds = range(options.start, options.start + options.seeds) if options.seed is None else [options.seed]
@@ -80,7 +85,7 @@ def main() -> int:
         virtual_s += outcome.virtual_s
         if outcome.violation:
             failures.append(outcome)
-            _report(outcome, options.backend)
+            print(told(outcome, options.backend), flush=True)
     took_s = time.monotonic() - started
     for name, times in sorted(seen.items()):
         print(f"{name:22} {times:9,} times in {runs_with[name]:7,} runs")
@@ -94,9 +99,12 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def _report(outcome: Outcome, backend: str) -> None:
-    print(f"seed {outcome.seed}: {(outcome.violation or '')[:600]}")
-    print(f"    replay: python tests/simulation/run.py --backend {backend} --seed {outcome.seed} --trace", flush=True)
+def told(outcome: Outcome, backend: str) -> str:
+    """Say what a run has found and how to have it again."""
+    return (
+        f"seed {outcome.seed}: {(outcome.violation or '')[:600]}\n"
+        f"    replay: python tests/simulation/run.py --backend {backend} --seed {outcome.seed} --trace"
+    )
 
 
 def _kind(outcome: Outcome) -> str:

@@ -54,7 +54,9 @@ class _Timer(asyncio.TimerHandle):
     """A timer in the world's time, and how far its process was behind when it was set."""
 
     __slots__ = ("lag",)
+    _context: Context
     _scheduled: bool
+    _when: float
     lag: float
 
 
@@ -114,7 +116,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Let a process go on; ``suspended_s`` is how much of the time its timers did not see."""
         process.frozen = False
         process.lag += suspended_s
-        self._ready.extend(process.waiting)
+        for handle in process.waiting:
+            if not (isinstance(handle, _Timer) and self._put_off(handle)):
+                self._ready.append(handle)
         process.waiting.clear()
 
     def _run_once(self) -> None:
@@ -157,7 +161,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self.now = scheduled[0]._when
             self._turns_now = 0
 
-    def _put_off(self, timer: Any) -> bool:
+    def _put_off(self, timer: _Timer) -> bool:
         """Set a timer again whose process was suspended since; it is that much later in the world's time."""
         process = timer._context.get(PROCESS)
         if process is None or process.lag <= timer.lag:
