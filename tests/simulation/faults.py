@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from simulation.virtualloop import VirtualLoop
 
-RATES: Final = {
+_MODEL: Final = {
     # What a standard queue may do to anybody.
     "reordering": 0.5,
     "short-answer": 0.3,
@@ -25,14 +25,27 @@ RATES: Final = {
     "answer-lost": 0.15,
     "sent-twice": 0.1,
     "slow-answer": 0.15,
+    "slow-then-away": 0.1,
     # What happens to a replica, beside what the world plans for it.
     "killed-at-a-request": 0.02,
     "killed-at-an-answer": 0.02,
-    # What happens to a render.
+}
+_LOCAL: Final = {
+    "disk-full": 0.05,
+    "killed-before-a-write": 0.02,
+    "killed-after-a-write": 0.02,
+    "killed-before-a-file": 0.05,
+    "killed-after-a-file": 0.05,
+    "killed-before-a-removal": 0.2,
+}
+_RENDERS: Final = {
     "slow-render": 0.4,
     "child-killed": 0.15,
 }
+RATES: Final = _MODEL | _LOCAL | _RENDERS
 """The highest rate of each; a run draws its own below it, often none at all."""
+
+MODEL_FAULTS, LOCAL_FAULTS, RENDER_FAULTS = set(_MODEL), set(_LOCAL), set(_RENDERS)
 
 WITHIN_AN_OUTAGE: Final = 0.97
 
@@ -76,6 +89,10 @@ class Faults:
                 self.seen[f"outage-{service}"] += 1
                 return True
         return False
+
+    def go_away(self, service: str, from_s: float, for_s: float) -> None:
+        """Have a service go away for everybody in a moment."""
+        self._outages.append((service, from_s, min(self.ends_at, from_s + for_s)))
 
     def note(self, name: str) -> None:
         """Count a fault that the world made itself."""

@@ -26,6 +26,7 @@ class Mutation:
     new: str
     found_as: str
     seeds: int = 200
+    backend: str = "model"
 
 
 class StaleMutation(Exception):
@@ -166,5 +167,32 @@ MUTATIONS: Final = (
         "        if suspicion.kept:\n            await self._settle(suspicion, keep=False)\n",
         "        del suspicion\n",
         "is left",
+    ),
+    Mutation(
+        "the local store removes the file that it has just put",
+        "thumbq.local.store",
+        "partial(self._blobs.remove, replaced)",
+        "partial(self._blobs.remove, blob)",
+        "is not there",
+        seeds=60,
+        backend="local",
+    ),
+    Mutation(
+        "the local queue hands a message out once too often",
+        "thumbq.local.messages",
+        "if receive_count >= max_receive_count:",
+        "if receive_count > max_receive_count:",
+        "received more often",
+        seeds=60,
+        backend="local",
+    ),
+    Mutation(
+        "the local database answers without having committed",
+        "thumbq.local.database",
+        '            connection.execute("COMMIT")\n        except',
+        '            connection.execute("ROLLBACK")\n        except',
+        "not settled|Stuck",
+        seeds=60,
+        backend="local",
     ),
 )

@@ -77,13 +77,16 @@ class Network:
         self, services: tuple[str, ...], what: str, bound_s: float, do: Callable[[], T], *, again: bool = True
     ) -> T:
         """Have a service do something. Raises BackendUnavailable after ``bound_s`` at the latest, as adapters do."""
-        self._check_alive()
         await self._perhaps_die_before(what, do)
         there_s, back_s = self.world.latency_s(), self.world.latency_s()
         if self._faults.hit("slow-answer"):
             slow_s = bound_s * self._random.random()
             there_s, back_s = self._random.choice([(slow_s, back_s), (there_s, slow_s)])
         fate = self._fate(services)
+        if fate is None and "beats" in services and self._faults.hit("slow-then-away"):
+            back_s = self._random.uniform(0.3, 0.95)
+            away_for_s = 1.2 * self.world.shape.settings.visibility_timeout_s
+            self._faults.go_away("beats", self.loop.now + there_s + back_s, away_for_s)
         if fate is None and there_s + back_s > bound_s:
             fate = "answer-lost"
         request = _Request(self, what, do, again=again)
@@ -93,7 +96,7 @@ class Network:
         if fate is None or fate == "answer-lost":
             request.leave(there_s, back_s, answered=fate is None)
         try:
-            return await self._arrived(request.answer, what)
+            return await self._arrived(request.answer)
         except asyncio.CancelledError:
             if self._random.random() < 0.5:
                 request.forget()
@@ -101,7 +104,6 @@ class Network:
 
     async def poll(self, queue: SqsModel[T], max_messages: int, wait_s: int, timeout_s: int) -> list[T]:
         """Receive. Nobody gets the messages of an answer that is lost, nor of a poll whose sender has gone."""
-        self._check_alive()
         answer: asyncio.Future[list[T]] = self.loop.create_future()
         fate = self._fate(("queue",))
         slow = self._faults.hit("slow-answer")
@@ -117,7 +119,7 @@ class Network:
             self.loop.world_later(wait_s + POLL_SLACK_S, _fail, answer, "receive: no answer")
         if fate is None or fate == "answer-lost":
             self.loop.world_later(self.world.latency_s(), queue.poll, max_messages, wait_s, timeout_s, reply)
-        return await self._arrived(answer, "receive")
+        return await self._arrived(answer)
 
     async def _perhaps_die_before(self, what: str, do: Callable[[], object]) -> None:
         if not self.world.may_kill() or not self._faults.hit("killed-at-a-request"):
@@ -128,16 +130,8 @@ class Network:
         self.replica.kill()
         await self.loop.create_future()
 
-    async def _arrived(self, answer: asyncio.Future[T], what: str) -> T:
-        try:
-            result = await answer
-        except (BackendUnavailable, asyncio.CancelledError) as error:
-            self.world.unsure.add(what)
-            self.world.referee.failed(self.replica, what)
-            # anyio writes addresses into the text of a cancellation, which differ from run to run.
-            text = str(error) if isinstance(error, BackendUnavailable) else f"{what}: cancelled"
-            self.world.referee.record(self.replica.name, f"        {text}")
-            raise
+    async def _arrived(self, answer: asyncio.Future[T]) -> T:
+        result = await answer
         if self.world.may_kill() and self._faults.hit("killed-at-an-answer"):
             self.replica.kill()
             await self.loop.create_future()
@@ -147,10 +141,6 @@ class Network:
         if self._faults.away(*services):
             return self._random.choice(["refused", "refused", "request-lost"])
         return next((fate for fate in _FATES if self._faults.hit(fate)), None)
-
-    def _check_alive(self) -> None:
-        if self.replica.process.dead:
-            raise asyncio.CancelledError
 
 
 def _carry_out(do: Callable[[], object]) -> None:

@@ -113,6 +113,8 @@ class Referee:
         now = replica.clock.monotonic()
         deadline = now + timeout_s - min(2.0, timeout_s / 10)
         hold = Hold(replica, message, timeout_s, now, deadline, self.loop.now)
+        if self.max_receive_count is not None and message.receive_count > self.max_receive_count:
+            self.violated(f"received more often than the redrive policy allows: {hold}")
         self.holds[replica.name, message.receipt] = hold
         self.attempts[replica.name, message.id, message.receive_count] = hold
 

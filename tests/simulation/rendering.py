@@ -90,6 +90,8 @@ class RenderModel:
         elif faults.hit("slow-render"):
             takes_s = self._random.uniform(0, self._replica.world.shape.longest_render_s)
         await self._until_done(takes_s)
+        if self._replica.world.over:
+            raise RenderRefused("over", "the run is over")
         if kind == "killer":
             self._replica.world.faults.note("killed-by-a-render")
             self._replica.kill()

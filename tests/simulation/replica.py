@@ -11,6 +11,7 @@ import anyio
 from simulation.model import EPOCH
 from simulation.rendering import RenderModel
 from simulation.virtualloop import PROCESS, Process
+from simulation.watched import watched
 from thumbq.intake import Intake
 from thumbq.service import KILL_RESERVE_S
 from thumbq.worker import make_consumer
@@ -56,7 +57,7 @@ class Replica:
         self._disturbed = False
         draw = world.random.getrandbits
         shape = world.shape
-        self.backend = world.backend_of(self)
+        self.backend = watched(self, world.services.backend(self))
         self.renderer = RenderModel(
             self, random.Random(draw(32)), processes=shape.settings.processes, timeout_s=shape.render_timeout_s
         )
@@ -83,7 +84,6 @@ class Replica:
         """Send SIGKILL: nothing of the process runs from now on."""
         self.world.killed(self)
         self.process.dead = True
-        self.process.waiting.clear()
 
     def freeze(self) -> None:
         """Let nothing run, as SIGSTOP does; all clocks go on."""

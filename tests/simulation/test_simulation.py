@@ -9,24 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from simulation.faults import RATES
+from simulation.faults import LOCAL_FAULTS, MODEL_FAULTS, RENDER_FAULTS
 from simulation.run import run_seeds, told
 
 RUN = Path(__file__).with_name("run.py")
 
-DISASTERS = ("kill", "stop", "freeze", "suspend", "wall")
+DISASTERS = {f"replica-{what}" for what in ("kill", "stop", "freeze", "suspend", "wall")} | {"killed-by-a-render"}
 
 
-@pytest.mark.timeout(300)  # 300 worlds take 10 s on a core of their own
-def test_nothing_is_lost_done_twice_or_stuck_in_300_worlds_and_each_fault_occurs() -> None:
+@pytest.mark.timeout(300)  # some 10 s on a core of their own
+@pytest.mark.parametrize(
+    ("backend", "seeds", "faults"),
+    [("model", 250, MODEL_FAULTS | {"moved-silently"}), ("local", 60, LOCAL_FAULTS)],
+    ids=["S3 and SQS", "local"],
+)
+def test_nothing_is_lost_done_twice_or_stuck_in_any_world_and_each_fault_occurs(
+    backend: str, seeds: int, faults: set[str]
+) -> None:
     seen = Counter[str]()
-    for outcome in run_seeds(range(300), "model"):
-        assert outcome.violation is None, told(outcome, "model")
+    for outcome in run_seeds(range(seeds), backend):
+        assert outcome.violation is None, told(outcome, backend)
         seen += outcome.seen
-    assert {*RATES, *(f"replica-{what}" for what in DISASTERS), "killed-by-a-render", "moved-silently"} <= seen.keys()
+    assert faults | RENDER_FAULTS | DISASTERS <= seen.keys()
 
 
-@pytest.mark.parametrize("backend", ["model"])
+@pytest.mark.parametrize("backend", ["model", "local"])
 def test_the_same_seed_is_the_same_run_in_every_process(backend: str) -> None:
     def digests(hash_seed: str) -> str:
         arguments = ["--digests", "--seeds", "12", "--start", "40", "--backend", backend]

@@ -11,6 +11,8 @@ import contextvars
 import heapq
 import io
 import itertools
+import math
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,6 +78,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._max_turns = max_turns
         self._max_time_s = max_time_s
         self._turns_now = 0
+        self._thread = threading.get_ident()
+
+    def allow(self, turns: int) -> None:
+        """Go on for so many turns, whatever has happened."""
+        self.failure = None
+        self._max_turns = self.turns + turns
+        self._max_time_s = math.inf
 
     def time(self) -> float:
         """Return the time as the running process's timers see it."""
@@ -99,7 +108,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return _NOBODY.run(self.call_at, self.now + delay_s, callback, *args)
 
     def _write_to_self(self) -> None:
-        raise Stuck("a thread spoke to the loop: something real was waited for")
+        if threading.get_ident() != self._thread:
+            raise Stuck("a thread spoke to the loop: something real was waited for")
 
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
         """Let asynchronous generators of thrown-away tasks be: there is nobody left to run their clean-up."""
@@ -138,7 +148,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             process = handle._context.get(PROCESS)
             if process is None or not (process.dead or process.frozen):
                 handle._run()
-            elif process.frozen and not process.dead:
+            else:
                 process.waiting.append(handle)
 
     def _bound(self) -> None:

@@ -5,37 +5,36 @@ from __future__ import annotations
 import asyncio
 import random
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from simulation.faults import Faults
-from simulation.model import EPOCH, S3Model, SqsModel, dead_letter, received
-from simulation.ports import BUCKET, model_backend
+from simulation.local import LocalServices
 from simulation.referee import Referee, Violation
 from simulation.rendering import image
 from simulation.replica import Replica
+from simulation.services import ModelServices, Services
 from simulation.virtualloop import PROCESS, Process, Stuck, VirtualLoop, same_order_every_time
 from thumbq.core import attempt, keys, manifest
 from thumbq.core import message as messages
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, MalformedMessage
-from thumbq.ports import QueueCounts, QueueFacts
 from thumbq.settings import Settings
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Coroutine
 
-    from simulation.model import StoredMessage
     from simulation.referee import Hold
     from thumbq.core.manifest import Manifest
-    from thumbq.ports import Backend, DeadLetter, ReceivedMessage
 
 MAX_TURNS: Final = 600_000
 MAX_TIME_S: Final = 200_000.0
 SETTLE_WITHIN_S: Final = 20_000.0
 MAX_KILLS: Final = 6
+_LAST_TURNS: Final = 5_000
 
 EXPECTED: Final = {
     "refused": {"corrupt"},
@@ -71,9 +70,9 @@ def _settings(**values: int) -> Settings:
     return Settings(**values)  # type: ignore[arg-type]
 
 
-def draw_shape(draw: random.Random) -> Shape:
-    """Draw a run's shape."""
-    kind = draw.choices(["faults", "deploys", "hours"], weights=[0.86, 0.12, 0.02])[0]
+def draw_shape(draw: random.Random, *, local: bool) -> Shape:
+    """Draw a run's shape. The local backend looks for messages often, so that hours would take too long there."""
+    kind = draw.choices(["faults", "deploys", "hours"], weights=[0.86, 0.12, 0.0 if local else 0.02])[0]
     timeout_s = draw.choice([4, 6, 10, 30]) if kind != "hours" else 14_400
     processes = draw.randint(1, 3)
     settings = _settings(
@@ -85,7 +84,7 @@ def draw_shape(draw: random.Random) -> Shape:
     )
     bad = ["refused", "crashing", "hanging", "killer"] if kind == "faults" and draw.random() < 0.5 else []
     uploads = tuple(draw.choice(bad) if bad and draw.random() < 0.3 else "good" for _ in range(draw.randint(2, 7)))
-    redrive = kind == "deploys" or draw.random() < 0.85
+    redrive = local or kind == "deploys" or draw.random() < 0.85
     return Shape(
         kind=kind,
         settings=settings,
@@ -122,39 +121,32 @@ class World:
         self.random = random.Random(seed)
         self.loop = VirtualLoop(max_turns=MAX_TURNS, max_time_s=MAX_TIME_S)
         self.referee = Referee(self.loop, keep_trace)
-        self.shape = draw_shape(self.random)
+        self.shape = draw_shape(self.random, local=backend == "local")
         self.referee.max_receive_count = self.shape.max_receive_count
         self.faults = Faults(self.loop, self.random, ends_at=self.shape.faults_s, none=self.shape.kind == "deploys")
-        self.facts = QueueFacts("jobs", 30, None, self.shape.max_receive_count)
-        self.s3 = S3Model(self.loop)
-        self._build_queues()
+        self.services: Services = LocalServices(self) if backend == "local" else ModelServices(self)
+        self.over = False
+        """Nothing is answered any more, so that what is left over comes to its end."""
         self.unsure: set[str] = set()
         """Requests that were carried out without an answer, perhaps late, or not at all."""
-        self.record_writers: dict[str, tuple[Hold, float]] = {}
-        """Which receive of its message an attempt record is of, and when it was written."""
+        self._record_writers: dict[str, Hold] = {}
+        """Which receive of its message has written an attempt record last."""
+        self._done_since: dict[str, float] = {}
         self.accepted: dict[str, str] = {}
         self.replicas: list[Replica] = []
+        self.left_open = 0
         self._kills = 0
         self._ending = False
         self._serial = 0
         self._tasks: list[tuple[asyncio.Task[Any], Process | None]] = []
         self._clients: list[asyncio.Task[Any]] = []
 
-    def _build_queues(self) -> None:
-        dead: SqsModel[DeadLetter] | None = None
-        if self.shape.dead_letters:
-            dead = SqsModel(self.loop, self.random, self.faults, "dead", dead_letter)
-        self.queue: SqsModel[ReceivedMessage] = SqsModel(
-            self.loop, self.random, self.faults, "m", received, self.shape.max_receive_count, dead
-        )
-        self.queue.on_move = self._moved
-
     def run(self) -> Outcome:
         """Live through the run, to its end or to the first violation."""
         self.loop.set_task_factory(self._make_task)
         self.loop.set_exception_handler(lambda _, context: self.referee.violated(f"left to the loop: {context}"))
         violation: str | None = None
-        with same_order_every_time():
+        with same_order_every_time(), self.services:
             try:
                 self.loop.run_until_complete(self._live())
             except (Violation, Stuck) as error:
@@ -175,9 +167,6 @@ class World:
 
     # What the parts of a replica ask the world.
 
-    def backend_of(self, replica: Replica) -> Backend:
-        return model_backend(replica)
-
     def latency_s(self) -> float:
         """Draw how long a request is under way in one direction; on a grid, so that things happen at one moment."""
         latency_s = self.random.choice([0.002, 0.01, 0.1 * self.random.random()])
@@ -185,10 +174,11 @@ class World:
         return round(latency_s / grid_s) * grid_s if grid_s else latency_s
 
     def may_kill(self) -> bool:
-        return self._kills < MAX_KILLS
+        return self._kills < MAX_KILLS and not self.over
 
     def killed(self, replica: Replica) -> None:
         self._kills += 1
+        self.services.ended(replica, killed=True)
         self.referee.check_debts(replica)
         self.referee.record(replica.name, "KILLED")
         for hold in self.referee.holds.values():
@@ -198,6 +188,7 @@ class World:
 
     def stopped(self, replica: Replica) -> None:
         self.referee.record(replica.name, "stopped")
+        self.services.ended(replica, killed=False)
         self.referee.check_debts(replica)
         renderer = replica.renderer
         if renderer.running:
@@ -206,24 +197,30 @@ class World:
             self._start_later()
 
     def manifest_of(self, key: str) -> Manifest | None:
-        found = self.s3.objects.get((BUCKET, keys.manifest_key(key)))
-        return None if found is None else manifest.decode(found.body)
+        found = self.services.read(keys.manifest_key(key))
+        return None if found is None else manifest.decode(found)
 
     def is_suspect(self, hold: Hold | None) -> bool:
-        if hold is None:
-            return False
-        found = self.s3.objects.get((BUCKET, keys.attempt_key(hold.message.id)))
-        record = None if found is None else attempt.decode(found.body)
-        return record is not None and record.kills > 0
+        """Whether a message is known to have ended renders, going by its attempt record."""
+        found = None if hold is None else self.services.read(keys.attempt_key(hold.message.id))
+        record = None if found is None else attempt.decode(found)
+        return record is not None and record.suspect
+
+    def note_record(self, key: str, hold: Hold | None) -> None:
+        """Remember whose an attempt record is."""
+        if hold is not None:
+            self._record_writers[key] = hold
+
+    def note_manifest(self, key: str, body: bytes) -> None:
+        """Remember since when it is known that something is done."""
+        record = manifest.decode(body)
+        if record is not None and record.status == "done":
+            self._done_since.setdefault(key, self.loop.now)
 
     def check_render(self, hold: Hold) -> None:
         """Check that what is made has not been made before this receive."""
-        request = messages.parse(hold.message.body, default_bucket=BUCKET)
-        found = self.s3.objects.get((BUCKET, keys.manifest_key(request.source.key)))
-        if found is None or found.stored_at >= EPOCH + hold.arrived_at:
-            return
-        record = manifest.decode(found.body)
-        if record is not None and record.status == "done":
+        source = messages.parse(hold.message.body, default_bucket=self.services.bucket).source
+        if self._done_since.get(keys.manifest_key(source.key), self.loop.now) < hold.arrived_at:
             self.referee.violated(f"rendered again though it was done before it was received: {hold}")
 
     def check_delete(self, hold: Hold) -> None:
@@ -234,18 +231,12 @@ class World:
     def has_ended(self, hold: Hold) -> bool:
         """Whether the outcome of a message is stored."""
         try:
-            source = messages.parse(hold.message.body, default_bucket=BUCKET).source
+            source = messages.parse(hold.message.body, default_bucket=self.services.bucket).source
         except MalformedMessage:
             source = ObjectRef("", "")
-        if source.bucket != BUCKET:
-            return (BUCKET, keys.failed_message_key(hold.message.id)) in self.s3.objects
+        if source.bucket != self.services.bucket:
+            return self.services.read(keys.failed_message_key(hold.message.id)) is not None
         return self.shape.settings.is_output(source.key) or self.manifest_of(source.key) is not None
-
-    def counts(self) -> QueueCounts:
-        """Count the messages; like SQS's own counts these may be those of a moment ago."""
-        now, dead = self.loop.now, self.queue.dead
-        visible = sum(message.visible_at <= now for message in self.queue.messages)
-        return QueueCounts(visible, len(self.queue.messages) - visible, 0, 0 if dead is None else len(dead.messages))
 
     # The course of a run.
 
@@ -303,7 +294,7 @@ class World:
 
     async def _strange(self, body: str) -> None:
         await asyncio.sleep(self.random.random() * self.shape.faults_s)
-        self.queue.send(body)
+        self.services.send(body)
 
     async def _disaster(self) -> None:
         """Do something to a replica at some time."""
@@ -329,7 +320,7 @@ class World:
         elif what == "kill":
             replica.kill()
         elif what == "wall":
-            replica.clock.wall_offset += self.random.choice([-7200, -60, 60, 7200]) * self.random.random()
+            self.services.set_wall_clock(replica, self.random.choice([-600, -60, 60, 600]) * self.random.random())
         else:
             replica.freeze()
             asleep_s = self.random.choice([0.5, 0.9, 1.0, 3.0]) * self.shape.settings.visibility_timeout_s
@@ -347,12 +338,11 @@ class World:
             await asyncio.sleep(5)
 
     def _unsettled(self) -> list[str]:
-        left = [f"message {one.id} is in the queue" for one in self.queue.messages]
+        left = [f"message {one} is in the queue" for one in self.services.messages()]
         left += [f"{key} has no manifest" for key in self.accepted if self.manifest_of(key) is None]
-        records = [key for _, key in self.s3.objects if key.startswith(keys.ATTEMPTS_PREFIX)]
+        records = self.services.keys(keys.ATTEMPTS_PREFIX)
         left += [f"{key} is left" for key in records if not self._excused_record(key)]
-        if self.queue.dead is not None:
-            left += [f"dead letter {one.id} has no reason" for one in self.queue.dead.messages if one.note is None]
+        left += [f"dead letter {one} has no reason" for one in self.services.letters_without_note()]
         return left
 
     def _excused_record(self, key: str) -> bool:
@@ -361,12 +351,13 @@ class World:
         That is so when a request for it failed or was carried out after its sender had gone, and when it was written
         while another receive of the same message was at work, which may have ended the message.
         """
-        writer, written_at = self.record_writers.get(key, (None, 0.0))
+        writer = self._record_writers.get(key)
         if writer is None or {f"put {key}", f"delete {key}"} & self.unsure:
             return True
         twins = [one for one in self.referee.attempts.values() if one.message.id == writer.message.id and one != writer]
         return any(
-            twin.arrived_at <= written_at and (twin.last_request_at or 0.0) >= writer.arrived_at for twin in twins
+            twin.arrived_at <= (writer.last_request_at or 0.0) and (twin.last_request_at or 0.0) >= writer.arrived_at
+            for twin in twins
         )
 
     async def _stop_all(self) -> None:
@@ -388,7 +379,7 @@ class World:
     def _check_upload(self, key: str, kind: str) -> None:
         record = self.manifest_of(key)
         assert record is not None
-        if (BUCKET, key) not in self.s3.objects:
+        if self.services.read(key) is None:
             self.referee.violated(f"the original {key} is gone")
         if kind == "good" and record.status == "done":
             return
@@ -413,12 +404,10 @@ class World:
             return False
         if code == "attempts-exhausted":
             return self.shape.max_receive_count is not None and receive_count >= self.shape.max_receive_count
-        cuts = self.referee.cuts[message_id]
+        cuts = list(self.referee.cuts[message_id])
+        if f"put {keys.attempt_key(message_id)}" in self.unsure:
+            cuts.append("record-unsure")  # one that was closed may have been opened again by a request that came late
         return code == "render-crashed" and (cuts.count("child-killed") >= 2 or len(cuts) >= 3)
-
-    def _moved(self, message: StoredMessage) -> None:
-        self.faults.note("moved-silently")
-        self.referee.record("queue", f"moved {message.id} to the dead letters")
 
     # What asyncio leaves behind.
 
@@ -429,11 +418,18 @@ class World:
         return task
 
     def _throw_away(self) -> None:
-        """Close what will never go on: the tasks of dead processes, and all of them after a violation."""
-        self.referee.closed = True
+        """Bring what will not go on to its end: the tasks of dead processes, and all of them after a violation."""
+        self.referee.closed = self.over = True
         self.loop.set_exception_handler(_ignore)
         for replica in self.replicas:
-            replica.process.dead = True
+            replica.process.dead = False
+            self.loop.thaw(replica.process)
+        self.loop.allow(_LAST_TURNS)
+        for task in [*(replica.task for replica in self.replicas), *self._clients]:
+            task.cancel()
+        with suppress(Stuck):
+            if left := [task for task, _ in self._tasks if not task.done()]:
+                self.loop.run_until_complete(asyncio.wait(left))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # some have not even begun
             self._close_tasks()
@@ -442,6 +438,7 @@ class World:
     def _close_tasks(self) -> None:
         for task, _ in self._tasks:
             if not task.done():
+                self.left_open += 1
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 _close(task.get_coro())
             elif not task.cancelled():
