@@ -76,6 +76,25 @@ def test_no_letter_is_removed_before_it_was_sent() -> None:
     on_virtual_time(claim)
 
 
+def test_a_job_that_fails_again_at_once_is_told_and_does_not_come_round_for_ever() -> None:
+    class Failing(Queue):
+        async def send(self, body: str) -> str:
+            message_id = await super().send(body)
+            await dead.send(f"again-{body}", Note("corrupt", "it is broken", message_id, 1).encode())
+            return message_id
+
+    async def claim() -> None:
+        told = await redrive(dead, Failing(dead))
+        assert len(told) == 400
+        again = [letter for letter in told.values() if letter.error is not None]
+        assert {letter.error for letter in again} == {"the job that was redriven has failed again"}
+        assert sorted(dead.rows) == sorted(letter.letter_id for letter in again)
+        assert not dead.hidden(), "they are given back"
+
+    dead = DeadQueue(200, request_s=0.01)
+    on_virtual_time(claim)
+
+
 @pytest.mark.parametrize("within_s", [0.015 * step for step in range(1, 12)])
 def test_ctrl_c_at_any_moment_removes_what_was_sent_and_gives_the_rest_back(within_s: float) -> None:
     async def claim() -> None:

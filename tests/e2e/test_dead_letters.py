@@ -54,7 +54,6 @@ def lines(done: CompletedProcess[bytes]) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.timeout(150)  # a replica that sweeps the dead letters may hide them for a minute
 async def test_fail_look_mend_redrive_done(place: Place) -> None:
     replica = await place.replica()
     broken = await place.upload(replica, images.truncated_jpeg())

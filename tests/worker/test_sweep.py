@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from clocks import SystemClock
-from consuming import KEY, FakeRenderer, consuming, dead_letters, record, settled, upload
+from consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
 from replica import until
 from thumbq.core import failedmessage, keys
+from thumbq.core.deadletter import Note
 from thumbq.core.job import ObjectRef
 from thumbq.local import open_local
 from thumbq.ports import VisibilityChange
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from thumbq.ports import Backend
+    from thumbq.ports import Backend, EntryResult
 
 
 @pytest.fixture
@@ -78,3 +80,21 @@ async def test_a_silent_move_of_what_is_no_job_is_kept_on_record_too(backend: Ba
     kept = failedmessage.decode(raw)
     assert kept is not None
     assert (kept.body, kept.error.code) == ("{broken", "malformed-message")
+
+
+async def test_what_has_its_reason_already_is_given_back_at_once(backend: Backend) -> None:
+    letters = backend.dead_letters
+    assert letters is not None
+    for number in range(25):
+        await letters.send(f"uploads/{number}", Note("corrupt", "it is broken", f"id-{number}", 1).encode())
+    given_back: list[str] = []
+
+    class Watching(Delegate):
+        async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
+            results: Sequence[EntryResult] = await self.target.extend(changes)
+            given_back.extend(change.receipt for change in changes if change.timeout_s == 0)
+            return results
+
+    async with consuming(replace(backend, dead_letters=Watching(letters)), FakeRenderer()):
+        await until(lambda: len(given_back) == 25, within_s=5, what="all given back")
+    assert len(await letters.receive(max_messages=10, wait_s=0, visibility_timeout_s=1)) == 10

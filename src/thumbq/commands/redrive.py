@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from thumbq.commands.deadletters import Look, others, read, whole_body
-from thumbq.commands.holding import BATCH, END_S, ROUND, dead_letters_of, holding
-from thumbq.core import keys
+from thumbq.commands.holding import BATCH, END_S, MOST, ROUND, dead_letters_of, holding
+from thumbq.core import deadletter, keys
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable
 from thumbq.service import open_backend
 
@@ -64,6 +65,8 @@ class Redrive:
         self._pace = _Pace(rate)
         self._report = report
         self._not_again: set[str] = set()
+        self._sent: deque[str] = deque(maxlen=MOST)
+        self._sent_ids: set[str] = set()
         self._unanswered = 0
         self._stopped_by: BackendError | None = None
         self.left = 0
@@ -77,9 +80,27 @@ class Redrive:
         # A round must be sent well within its hold.
         most = min(ROUND, BATCH * math.ceil(self._rate / BATCH)) if self._rate else ROUND
         while self._stopped_by is None and (letters := await self._holder.receive(most)):
-            await self._redrive([letter for letter in letters if letter.id not in self._not_again])
+            await self._redrive([letter for letter in letters if self._is_new(letter)])
         if self._stopped_by is not None:
             raise self._stopped_by
+
+    def _is_new(self, letter: DeadLetter) -> bool:
+        """Whether to redrive a letter. What was sent from here and failed again would come back for ever."""
+        if letter.id in self._not_again:
+            return False
+        note = deadletter.decode(letter.note)
+        if (note.message_id if note else letter.id) not in self._sent_ids:
+            return True
+        self.left += 1
+        self._not_again.add(letter.id)
+        self._report(Redriven(letter.id, None, "the job that was redriven has failed again"))
+        return False
+
+    def _remember(self, message_id: str) -> None:
+        if len(self._sent) == MOST:
+            self._sent_ids.discard(self._sent[0])
+        self._sent.append(message_id)
+        self._sent_ids.add(message_id)
 
     async def these(self, letters: Sequence[DeadLetter]) -> None:
         """Redrive letters that are held. Raises BackendError as ``all`` does."""
@@ -123,6 +144,7 @@ class Redrive:
                 self._stopped_by = error
             return None
         self._unanswered = 0
+        self._remember(message_id)
         return message_id
 
     async def _remove(self, sent: Sequence[tuple[DeadLetter, str]]) -> None:

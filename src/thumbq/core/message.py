@@ -21,7 +21,8 @@ def encode(request: JobRequest) -> str:
     body: dict[str, Any] = {"bucket": request.source.bucket, "key": request.source.key}
     if request.presets is not None:
         body["presets"] = list(request.presets)
-    return json.dumps(body, ensure_ascii=False)
+    plain = json.dumps(body, ensure_ascii=False)
+    return json.dumps(body) if _NOT_SENDABLE.search(plain) else plain
 
 
 def check_sendable(body: str) -> None:

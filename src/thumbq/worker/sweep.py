@@ -6,6 +6,7 @@ replica each time, which no code of the replica sees.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -13,7 +14,7 @@ import structlog
 
 from thumbq.core.retry import Bury, Delete
 from thumbq.errors import BackendError, BackendUnavailable
-from thumbq.ports import ReceivedMessage
+from thumbq.ports import ReceivedMessage, VisibilityChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,21 +86,27 @@ class Sweeper:
             return True
 
     async def _look(self) -> None:
-        """Go through the dead letters once; what stays hidden meanwhile comes back after a minute."""
-        looked = 0
+        """Go through the dead letters once, and give back those that have their reason already."""
+        held: list[str] = []
         try:
-            while looked < _MAX_LETTERS:
+            while len(held) < _MAX_LETTERS:
                 letters = await self._dead_letters.receive(
                     max_messages=_BATCH, wait_s=_WAIT_S, visibility_timeout_s=_HIDE_S
                 )
                 if not letters:
                     return
-                looked += len(letters)
                 for letter in letters:
                     if letter.note is None:
                         await self._record(letter)
+                    else:
+                        held.append(letter.receipt)
         except BackendUnavailable as error:
             log.warning("sweep.failed", error=str(error))
+        finally:
+            with anyio.move_on_after(_BURIAL_S, shield=True), suppress(BackendError):
+                for start in range(0, len(held), _BATCH):
+                    batch = held[start : start + _BATCH]
+                    await self._dead_letters.extend([VisibilityChange(receipt, 0) for receipt in batch])
 
     async def _record(self, letter: DeadLetter) -> None:
         # The letter's own count goes on with every look at it.
