@@ -50,7 +50,7 @@ class _Request(Generic[T]):
             return
         self._under_way = False
         if self.answer.done() or self._network.replica.process.dead:
-            self._network.world.unsure.add(self._what)
+            self._network.world.ledger.unsure.add(self._what)
         loop = self._network.loop
         try:
             result = self._do()
@@ -125,7 +125,7 @@ class Network:
         if not self.world.may_kill() or not self._faults.hit("killed-at-a-request"):
             return
         if self._random.random() < 0.5:
-            self.world.unsure.add(what)
+            self.world.ledger.unsure.add(what)
             self.loop.world_later(self.world.latency_s(), _carry_out, do)
         self.replica.kill()
         await self.loop.create_future()

@@ -43,7 +43,7 @@ class Violation(AssertionError):
 class Hold:
     """One receive of one message by one replica.
 
-    ``received_at`` and ``deadline`` are the replica's monotonic times, the other two the world's.
+    ``received_at``, ``deadline`` and ``failed_at`` are the replica's monotonic times, the others the world's.
     """
 
     replica: Replica
@@ -57,6 +57,7 @@ class Hold:
     settled: bool = False
     lost: bool = False
     last_request_at: float | None = None
+    busy_until: float = 0.0
     failed_at: float | None = None
     """When the disposition was answered with a failure that is to be tried again."""
     unrecorded: bool = False
@@ -138,6 +139,12 @@ class Referee:
                 hold.lost = True
             if results is not None and hold.ended_by and results[position] is not EntryResult.RETRY:
                 hold.settled = True
+
+    def check_stop(self, replica: Replica) -> None:
+        """Check, where nothing went wrong, that a replica which has stopped leaves no message to its time-out."""
+        for hold in self.attempts.values():
+            if hold.replica is replica and not hold.settled and not hold.lost:
+                self.violated(f"left behind by a stop: {hold}")
 
     def changing(self, hold: Hold, timeout_s: int) -> None:
         """Check a change of visibility: a beat, or the release that ends the hold."""

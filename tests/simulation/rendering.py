@@ -60,7 +60,7 @@ class RenderModel:
             suspect = replica.is_suspect()
             hold = referee.render_started(replica, suspect=suspect)
             if hold is not None:
-                replica.world.check_render(hold)
+                replica.world.ledger.check_render(hold)
             referee.record(replica.name, f"render {kind}{' (suspect)' if suspect else ''} of {hold}")
             if suspect:
                 replica.suspects.append(str(hold))

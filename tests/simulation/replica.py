@@ -73,7 +73,7 @@ class Replica:
 
     def is_suspect(self) -> bool:
         """Whether the job that is running here now is known to have killed a render."""
-        return self.world.is_suspect(self.world.referee.about(self))
+        return self.world.ledger.is_suspect(self.world.referee.about(self))
 
     def stop(self) -> None:
         """Send SIGTERM."""

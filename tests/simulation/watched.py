@@ -54,7 +54,7 @@ class _Watch:
                 "cut off" if isinstance(error, asyncio.CancelledError) else str(error).replace(world.services.place, "")
             )
             if not isinstance(error, BackendError) or isinstance(error, BackendUnavailable):
-                world.unsure.add(what)
+                world.ledger.unsure.add(what)
                 world.referee.failed(self.replica, what)
             world.referee.record(self.replica.name, f"        {what}: {text}")
             raise
@@ -91,10 +91,10 @@ class WatchedStore:
     ) -> str:
         with self._request(f"put {ref.key}"):
             if ref.key.startswith(keys.ATTEMPTS_PREFIX):
-                self._world.note_record(ref.key, self._world.referee.about(self._replica))
+                self._world.ledger.note_record(ref.key, self._world.referee.about(self._replica))
             etag = await self._store.put(ref, body, content_type=content_type, metadata=metadata, if_absent=if_absent)
             if ref.key.startswith(keys.MANIFESTS_PREFIX):
-                self._world.note_manifest(ref.key, body)
+                self._world.ledger.note_manifest(ref.key, body)
             return etag
 
     async def get(self, ref: ObjectRef, *, max_bytes: int) -> tuple[ObjectInfo, bytes]:
@@ -123,8 +123,12 @@ class WatchedStore:
         hold = self._world.referee.request(self._replica, what)
         if hold is not None:
             self._world.referee.record(self._replica.name, f"for {hold}:")
-        with self._watch.request(what):
-            yield
+        try:
+            with self._watch.request(what):
+                yield
+        finally:
+            if hold is not None:
+                hold.busy_until = self._world.loop.now
 
 
 class WatchedQueue:
@@ -184,7 +188,7 @@ class WatchedQueue:
         try:
             for hold in holds:
                 self._referee.ending(hold, "delete")
-                self._replica.world.check_delete(hold)
+                self._replica.world.ledger.check_delete(hold)
             with self._watch.request("delete " + ", ".join(receipts)):
                 results = await self._queue.delete(receipts)
         finally:

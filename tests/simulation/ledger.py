@@ -1,0 +1,150 @@
+"""What has become of uploads and messages, by what is stored; and what must be true of that."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from thumbq.core import attempt, keys, manifest
+from thumbq.core import message as messages
+from thumbq.core.job import ObjectRef
+from thumbq.errors import MalformedMessage
+
+if TYPE_CHECKING:
+    from simulation.referee import Hold, Referee
+    from simulation.services import Services
+    from simulation.shape import Shape
+    from simulation.virtualloop import VirtualLoop
+    from thumbq.core.manifest import Manifest
+
+EXPECTED: Final = {
+    "refused": {"corrupt"},
+    "crashing": {"render-crashed"},
+    "hanging": {"render-timeout", "render-crashed"},
+    "killer": {"render-crashed"},
+}
+"""How each bad image ends, unless its attempts are used up before."""
+
+
+class Ledger:
+    """The books of one run."""
+
+    def __init__(self, loop: VirtualLoop, shape: Shape, services: Services, referee: Referee) -> None:
+        self._loop = loop
+        self._shape = shape
+        self._services = services
+        self._referee = referee
+        self.accepted: dict[str, str] = {}
+        """Keys of accepted uploads, and their kinds."""
+        self.unsure: set[str] = set()
+        """Requests that were carried out without an answer, perhaps late, or not at all."""
+        self._record_writers: defaultdict[str, list[Hold]] = defaultdict(list)
+        """Which receives of its message have written an attempt record."""
+        self._done_since: dict[str, float] = {}
+
+    def manifest_of(self, key: str) -> Manifest | None:
+        """Return the manifest of an original."""
+        found = self._services.read(keys.manifest_key(key))
+        return None if found is None else manifest.decode(found)
+
+    def is_suspect(self, hold: Hold | None) -> bool:
+        """Whether a message is known to have ended renders, going by its attempt record."""
+        found = None if hold is None else self._services.read(keys.attempt_key(hold.message.id))
+        record = None if found is None else attempt.decode(found)
+        return record is not None and record.suspect
+
+    def note_record(self, key: str, hold: Hold | None) -> None:
+        """Remember whose an attempt record is."""
+        if hold is not None:
+            self._record_writers[key].append(hold)
+
+    def note_manifest(self, key: str, body: bytes) -> None:
+        """Remember since when it is known that something is done."""
+        record = manifest.decode(body)
+        if record is not None and record.status == "done":
+            self._done_since.setdefault(key, self._loop.now)
+
+    def check_render(self, hold: Hold) -> None:
+        """Check that what is made has not been made before this receive."""
+        source = messages.parse(hold.message.body, default_bucket=self._services.bucket).source
+        if self._done_since.get(keys.manifest_key(source.key), self._loop.now) < hold.arrived_at:
+            self._referee.violated(f"rendered again though it was done before it was received: {hold}")
+
+    def check_delete(self, hold: Hold) -> None:
+        """Check that a message's outcome is stored before the message is deleted."""
+        if not self.has_ended(hold):
+            self._referee.violated(f"deleted before its outcome was stored: {hold} {hold.message.body}")
+
+    def has_ended(self, hold: Hold) -> bool:
+        """Whether the outcome of a message is stored."""
+        try:
+            source = messages.parse(hold.message.body, default_bucket=self._services.bucket).source
+        except MalformedMessage:
+            source = ObjectRef("", "")
+        if source.bucket != self._services.bucket:
+            return self._services.read(keys.failed_message_key(hold.message.id)) is not None
+        return self._shape.settings.is_output(source.key) or self.manifest_of(source.key) is not None
+
+    def unsettled(self) -> list[str]:
+        """Return what has not come to its end yet."""
+        left = [f"message {one} is in the queue" for one in self._services.messages()]
+        left += [f"{key} has no manifest" for key in self.accepted if self.manifest_of(key) is None]
+        records = self._services.keys(keys.ATTEMPTS_PREFIX)
+        left += [f"{key} is left" for key in records if not self._excused_record(key)]
+        left += [f"dead letter {one} has no reason" for one in self._services.letters_without_note()]
+        return left
+
+    def _excused_record(self, key: str) -> bool:
+        """Whether an attempt record may be left.
+
+        That is so when a request for it failed or was carried out after its sender had gone, and when it was written
+        while another receive of the same message was at work, which may have ended the message.
+        """
+        writers = self._record_writers.get(key, [])
+        if not writers or {f"put {key}", f"delete {key}"} & self.unsure:
+            return True
+        receives = [one for one in self._referee.attempts.values() if one.message.id == writers[0].message.id]
+        return any(_overlap(writer, one) for writer in writers for one in receives if one != writer)
+
+    def check_uploads(self) -> None:
+        """Check how each accepted upload has ended."""
+        for key, kind in self.accepted.items():
+            self._check_upload(key, kind)
+
+    def _check_upload(self, key: str, kind: str) -> None:
+        record = self.manifest_of(key)
+        assert record is not None
+        if self._services.read(key) is None:
+            self._referee.violated(f"the original {key} is gone")
+        if kind == "good" and record.status == "done":
+            return
+        if record.status == "done":
+            self._referee.violated(f"{key} is done though it is {kind}")
+        assert record.error is not None
+        code, message_id = record.error.code, record.message_id or ""
+        if code not in EXPECTED.get(kind, set()) and not self._excused(code, message_id, record.receive_count or 0):
+            self._referee.violated(
+                f"{key} ({kind}) failed with {code} after {record.receive_count} receives: {record.error.message};"
+                f" what was done to it: {self._referee.cuts[message_id]}"
+            )
+
+    def _excused(self, code: str, message_id: str, receive_count: int) -> bool:
+        """Whether the faults were that bad.
+
+        Attempts are used up when each receive that the redrive policy allows was. An image is taken for a poisonous one
+        when two renders of it were killed, or three have ended by a kill, the death of the whole replica, or the
+        loss of the lease: from outside these cannot be told from what such an image does.
+        """
+        if self._shape.kind == "deploys":
+            return False
+        if code == "attempts-exhausted":
+            return self._shape.max_receive_count is not None and receive_count >= self._shape.max_receive_count
+        cuts = list(self._referee.cuts[message_id])
+        if f"put {keys.attempt_key(message_id)}" in self.unsure:
+            cuts.append("record-unsure")  # one that was closed may have been opened again by a request that came late
+        return code == "render-crashed" and (cuts.count("child-killed") >= 2 or len(cuts) >= 3)
+
+
+def _overlap(one: Hold, other: Hold) -> bool:
+    """Whether two receives of a message were at work at the same time."""
+    return one.arrived_at <= other.busy_until and other.arrived_at <= one.busy_until
