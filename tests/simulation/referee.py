@@ -169,6 +169,14 @@ class Referee:
             self.violated(f"the last receive was given back, so that the queue moves it without a word: {hold}")
         hold.ended_by = how
 
+    def killed(self, replica: Replica) -> None:
+        """Note what the death of a replica has cut short."""
+        for hold in self.attempts.values():
+            if hold.replica is replica and hold.ended_by is None:
+                hold.busy_until = self.loop.now
+                if hold.rendering:
+                    self.cuts[hold.message.id].append("replica-killed")
+
     def check_debts(self, replica: Replica) -> None:
         """Check, when a replica ends, that each disposition that had failed was tried again while its lease lasted."""
         until = replica.aborted_at or replica.clock.monotonic()

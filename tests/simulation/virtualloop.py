@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextvars import Context
 
-MAX_TURNS_AT_ONCE: Final = 2_000
+MAX_TURNS_AT_ONCE: Final = 500
 """Turns of the loop at one moment before time goes on all the same: a cancelled anyio scope may spin for a while."""
 
 _ROUNDING_S: Final = 1e-9

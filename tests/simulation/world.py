@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_TURNS: Final = 600_000
 MAX_TIME_S: Final = 200_000.0
-SETTLE_WITHIN_S: Final = 20_000.0
+SETTLE_WITHIN_S: Final = 9_000.0
 MAX_KILLS: Final = 6
 
 STRANGE: Final = ('{"key": ', "thumbnail/of-our-own.jpg", "uploads/not-there", '{"bucket": "other", "key": "k"}')
@@ -108,9 +108,7 @@ class World:
         self.services.ended(replica, killed=True)
         self.referee.check_debts(replica)
         self.referee.record(replica.name, "KILLED")
-        for hold in self.referee.holds.values():
-            if hold.replica is replica and hold.rendering:
-                self.referee.cuts[hold.message.id].append("replica-killed")
+        self.referee.killed(replica)
         self._start_later()
 
     def stopped(self, replica: Replica) -> None:
