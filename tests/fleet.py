@@ -12,7 +12,6 @@ import anyio
 from replica import kill, until
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from random import Random
 
     from faultproxy import FaultProxy
@@ -28,6 +27,7 @@ class Fleet:
         self._proxy = proxy
         self._random = random
         self._settings = settings
+        self._names: set[str] = set()
         self._doomed: set[int] = set()
         self.up: dict[str, Replica] = {}
         self.replicas_killed = 0
@@ -36,6 +36,7 @@ class Fleet:
 
     async def keep(self, name: str) -> None:
         """Run one replica after another under this name, until cancelled; one that ends by itself is an error."""
+        self._names.add(name)
         while True:
             try:
                 replica = await self._place.replica(endpoint=await self._proxy.endpoint(name), **self._settings)
@@ -49,18 +50,21 @@ class Fleet:
             del self.up[name]
             assert replica.process.pid in self._doomed, f"{name} ended by itself\n{replica.stderr()}"
 
-    async def all_up(self, names: Sequence[str]) -> None:
-        await until(lambda: self.up.keys() == set(names), within_s=20, what=f"{names} up, not only {set(self.up)}")
+    async def all_up(self) -> None:
+        """Wait until all that are kept are up."""
+        await until(
+            lambda: self.up.keys() == self._names, within_s=30, what=lambda: f"{self._names} up, not only {[*self.up]}"
+        )
 
     async def kill_replicas(self, *, every_s: float, at_most: float = math.inf) -> None:
-        """Kill a replica that has come up, again and again, until cancelled."""
+        """Kill a replica, again and again, until cancelled; on a slow machine later, when the one before is back."""
         while self.replicas_killed < at_most:
             await anyio.sleep(every_s)
-            if self.up:
-                replica = self._random.choice(list(self.up.values()))
-                self._doomed.add(replica.process.pid)
-                replica.signal(signal.SIGKILL)
-                self.replicas_killed += 1
+            await self.all_up()
+            replica = self._random.choice(list(self.up.values()))
+            self._doomed.add(replica.process.pid)
+            replica.signal(signal.SIGKILL)
+            self.replicas_killed += 1
 
     async def kill_children(self, *, every_s: float) -> None:
         """Kill a single render process, again and again, until cancelled."""

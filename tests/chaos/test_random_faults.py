@@ -41,7 +41,7 @@ async def test_every_upload_that_was_taken_ends_done_whatever_is_killed_and_what
     async with anyio.create_task_group() as replicas:
         for name in NAMES:
             replicas.start_soon(fleet.keep, name)
-        await fleet.all_up(NAMES)
+        await until(lambda: len(fleet.up) == len(NAMES), within_s=30, what="three replicas")
         proxy.share = 0.05
         started_at = anyio.current_time()
         async with anyio.create_task_group() as attack:
@@ -54,7 +54,7 @@ async def test_every_upload_that_was_taken_ends_done_whatever_is_killed_and_what
             attack.cancel_scope.cancel()
         proxy.share = 0.0
         attacked_s = anyio.current_time() - started_at
-        await fleet.all_up(NAMES)
+        await fleet.all_up()
         await _settled(place, within_s=settle_s)
         figure("seconds of attack, and until all was settled", _rounded(attacked_s, anyio.current_time() - started_at))
         unfinished = await _unfinished(place, fleet, ids)
