@@ -176,6 +176,7 @@ class LocalServices:
         self._patches: list[Any] = []
         self._truth: sqlite3.Connection | None = None
         self._wall_offset = 0.0
+        self._closing = False
         self.directory = Path()
         self.facts = QueueFacts("local", 30, None, world.shape.max_receive_count)
 
@@ -222,14 +223,16 @@ class LocalServices:
     def ended(self, replica: Replica, *, killed: bool) -> None:
         database = self._databases.pop(replica.name)
         if not killed:
+            self._closing = True
             database.finish()
+            self._closing = False
         database.connection.close()
 
     def hit(self, fault: str) -> bool:
         return PROCESS.get() is not None and self._world.faults.hit(fault)
 
     def dies(self, fault: str) -> bool:
-        return self._world.may_kill() and self.hit(fault)
+        return not self._closing and self._world.may_kill() and self.hit(fault)
 
     def die(self, replica: Replica) -> None:
         """End a process in the middle of what it does."""

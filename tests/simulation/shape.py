@@ -36,7 +36,7 @@ def _settings(**values: int) -> Settings:
 
 def draw_shape(draw: random.Random, *, local: bool) -> Shape:
     """Draw a run's shape. The local backend looks for messages often, so that hours would take too long there."""
-    kind = draw.choices(["faults", "deploys", "hours"], weights=[0.86, 0.12, 0.0 if local else 0.02])[0]
+    kind = draw.choices(["faults", "deploys", "hours"], weights=[0.875, 0.12, 0.0 if local else 0.005])[0]
     timeout_s = draw.choice([4, 6, 10, 30]) if kind != "hours" else 14_400
     processes = draw.randint(1, 3)
     settings = _settings(

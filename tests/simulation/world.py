@@ -121,6 +121,7 @@ class World:
         if self.shape.kind == "deploys":
             self.referee.check_stop(replica)
         if not self._ending:
+            replica.process.dead = True  # and uploads that it was taking with it, as the process ends
             self._start_later()
 
     # The course of a run.
