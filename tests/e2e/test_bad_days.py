@@ -32,6 +32,9 @@ def freeze(replica: Replica) -> list[int]:
 
 async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place: Place) -> None:
     doomed = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=1)
+    # Until a job has ended, a replica takes no more than its processes can begin.
+    await place.finished(doomed, await place.upload(doomed, images.photo_jpeg(64, 48)), within_s=10)
+    await place.queue_empty()
     freeze(doomed)
     ids = [await place.upload(doomed, images.photo_jpeg(640, 480)) for _ in range(6)]
     await place.in_flight(len(ids))

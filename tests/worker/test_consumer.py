@@ -211,7 +211,7 @@ async def test_a_message_that_fails_untouched_leaves_what_was_done(backend: Back
 
 async def test_a_replica_that_is_merely_busy_is_ready_and_a_long_drain_is_alive(backend: Backend) -> None:
     clock, renderer = HandClock(), FakeRenderer(*[3600.0] * 4)
-    async with consuming(backend, renderer, clock, visibility_timeout_s=43_200) as consumer:
+    async with consuming(backend, renderer, clock, visibility_timeout_s=43_200, processes=4) as consumer:
         for number in range(4):
             await upload(backend, f"uploads/{number}")
         await until(lambda: renderer.renders == 4, within_s=5, what="no free slot")

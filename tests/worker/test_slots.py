@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from consuming import Delegate, FakeRenderer, consuming, record, settled, upload
+from replica import until
 from thumbq.core.job import ObjectRef
 from thumbq.worker.slots import ByteBudget
 
@@ -35,6 +36,17 @@ async def test_bytes_in_flight_stay_within_the_budget_and_a_large_one_gets_its_t
             tasks.start_soon(use, size)
     assert most <= 10
     assert order == [4, 4, 9, 1, 1], "first come, first served: small ones do not overtake for ever"
+
+
+async def test_a_replica_takes_no_more_than_it_can_begin_until_its_first_job_has_ended(backend: Backend) -> None:
+    renderer = FakeRenderer(0.5, 3600.0, 3600.0, 3600.0, 3600.0)
+    for number in range(6):
+        await upload(backend, f"uploads/{number}")
+    async with consuming(backend, renderer, concurrency=4, processes=2) as consumer:
+        await until(lambda: renderer.renders == 2, within_s=5, what="two renders")
+        assert (await backend.queue.counts()).visible == 4
+        await until(lambda: renderer.renders == 5, within_s=5, what="four more in flight after the first has ended")
+        consumer.abort(within_s=1)
 
 
 async def test_more_than_the_whole_budget_goes_alone() -> None:

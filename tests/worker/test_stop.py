@@ -43,7 +43,7 @@ async def test_what_has_not_started_goes_back_at_once_and_what_runs_is_done_with
     for name in names:
         await upload(backend, name)
     noting = replace(backend, queue=Noting(backend.queue, steps))
-    async with consuming(noting, renderer, visibility_timeout_s=4) as consumer:
+    async with consuming(noting, renderer, visibility_timeout_s=4, processes=4) as consumer:
         await until(lambda: renderer.waiting == 3, within_s=5, what="one render and two that wait for its process")
         consumer.stop()
         await until(lambda: steps.count("release") == 2, within_s=2, what="the two given back")
@@ -86,7 +86,7 @@ async def test_after_the_deadline_of_a_stop_everything_is_killed_and_given_back(
     renderer = FakeRenderer(*[3600.0] * 4)
     for number in range(4):
         await upload(backend, f"uploads/{number}")
-    async with consuming(backend, renderer) as consumer:
+    async with consuming(backend, renderer, processes=4) as consumer:
         await until(lambda: renderer.renders == 4, within_s=5, what="four renders")
         consumer.stop()
         await anyio.wait_all_tasks_blocked()

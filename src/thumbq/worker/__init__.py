@@ -34,7 +34,7 @@ def make_consumer(
     """Return a consumer over a backend, ready to run; ``facts`` are the queue's own settings."""
     backend = replace(backend, store=GuardedStore(backend.store))
     queue, dead_letters = backend.queue, backend.dead_letters
-    slots = Slots(settings.jobs_in_flight)
+    slots = Slots(settings.jobs_in_flight, first=settings.processes)
     health, store_health = QueueHealth(clock), StoreHealth(backend)
     outcomes = Outcomes(backend=backend, settings=settings, clock=clock)
     jobs = JobRunner(

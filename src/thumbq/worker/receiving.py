@@ -108,7 +108,7 @@ class Receiver:
         while not self._slots.free and not self.stopping.is_set():
             await self._turn(_TURN_S)
         with anyio.move_on_after(COALESCE_S):
-            while self._slots.free < self._enough and not self.stopping.is_set():
+            while self._slots.free < min(self._enough, self._slots.open) and not self.stopping.is_set():
                 await self._turn(COALESCE_S)
         return min(self._slots.free, BATCH)
 

@@ -13,25 +13,42 @@ if TYPE_CHECKING:
 
 
 class Slots:
-    """Places for jobs in flight."""
+    """Places for jobs in flight: ``total``, but only ``first`` until one job has ended.
 
-    def __init__(self, total: int) -> None:
+    Each death of a replica costs everything that it holds a receive: one that dies of the first job that it begins,
+    again and again, takes few messages along.
+    """
+
+    def __init__(self, total: int, *, first: int) -> None:
         self.total = total
-        self.free = total
+        self._first = min(first, total)
+        self._taken = 0
+        self._proven = False
         self._freed = anyio.Event()
+
+    @property
+    def open(self) -> int:
+        """How many places there are now."""
+        return self.total if self._proven else self._first
+
+    @property
+    def free(self) -> int:
+        """How many of them are free."""
+        return self.open - self._taken
 
     @property
     def idle(self) -> bool:
         """Whether no job is in flight."""
-        return self.free == self.total
+        return not self._taken
 
     def take(self) -> None:
         """Take a free place."""
-        self.free -= 1
+        self._taken += 1
 
     def give_back(self) -> None:
-        """Give a place back."""
-        self.free += 1
+        """Give a place back after a job has ended."""
+        self._taken -= 1
+        self._proven = True
         self.wake()
 
     def wake(self) -> None:

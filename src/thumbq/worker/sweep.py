@@ -14,7 +14,7 @@ import structlog
 
 from thumbq.core.retry import Bury, Delete
 from thumbq.errors import BackendError, BackendUnavailable
-from thumbq.ports import ReceivedMessage, VisibilityChange
+from thumbq.ports import EntryResult, ReceivedMessage, VisibilityChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,9 @@ _BATCH: Final = 10
 _WAIT_S: Final = 1
 _HIDE_S: Final = 60
 _BURIAL_S: Final = 2.0
+_REMOVALS_S: Final = (0.0, 0.1, 0.4)
+"""The pauses before the tries to remove a letter."""
+
 _MAX_LETTERS: Final = 1000
 _EVERY_S: Final = 300.0
 _AT_LEAST_EVERY_S: Final = 3600.0
@@ -126,4 +129,13 @@ class Sweeper:
             if isinstance(disposition, Bury):
                 log.error("job.failed", code=disposition.code, error=disposition.text)
                 await self._burial.copy(letter, disposition)
-            await self._dead_letters.delete([letter.receipt])
+            await self._remove(letter.receipt)
+
+    async def _remove(self, receipt: str) -> None:
+        for pause_s in _REMOVALS_S:
+            await anyio.sleep(pause_s)
+            with suppress(BackendError):
+                [result] = await self._dead_letters.delete([receipt])
+                if result is not EntryResult.RETRY:
+                    return
+        log.warning("sweep.not_removed")
