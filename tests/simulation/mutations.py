@@ -195,4 +195,12 @@ MUTATIONS: Final = (
         seeds=60,
         backend="local",
     ),
+    Mutation(
+        "suspects render side by side",
+        "thumbq.worker.suspects",
+        "        async with self._alone:\n            yield\n",
+        "        yield\n",
+        "two suspects at once",
+        seeds=400,
+    ),
 )

@@ -62,8 +62,8 @@ class RenderModel:
             if hold is not None:
                 replica.world.ledger.check_render(hold)
             referee.record(replica.name, f"render {kind}{' (suspect)' if suspect else ''} of {hold}")
-            if suspect:
-                replica.suspects.append(str(hold))
+            if suspect and hold is not None:
+                replica.suspects.append(hold)
             try:
                 result = await self._child(kind, presets)
                 how = "ended"
@@ -74,8 +74,8 @@ class RenderModel:
                 raise
             finally:
                 self.running -= 1
-                if suspect:
-                    replica.suspects.remove(str(hold))
+                if suspect and hold is not None:
+                    replica.suspects.remove(hold)
                 referee.record(replica.name, f"render {how}: {hold}")
                 referee.render_ended(hold, how)
             return result

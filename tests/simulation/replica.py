@@ -19,6 +19,7 @@ from thumbq.worker import make_consumer
 if TYPE_CHECKING:
     import asyncio
 
+    from simulation.referee import Hold
     from simulation.world import World
     from thumbq.worker import Consumer
 
@@ -51,7 +52,7 @@ class Replica:
         self.clock = SkewedClock(world)
         self.thawed_at = 0.0
         self.aborted_at: float | None = None
-        self.suspects: list[str] = []
+        self.suspects: list[Hold] = []
         self.stopping = False
         self._stop = anyio.Event()
         self._disturbed = False
