@@ -19,7 +19,7 @@
     │   ├── SourceMissing       the original is gone
     │   └── RenderRefused       the image is not rendered: unsupported, corrupt, too large …
     ├── RenderKilled            the render's child died or ran out of time; says nothing sure about the image
-    └── RenderUnavailable       there is no child to render in; the image was not tried
+    └── RenderUnavailable       no render at the moment, for no fault of the image: no child, a host that stood still
 
 Foreign errors are turned into these in one place per adapter: ``aws/errors.py``, ``local/errors.py``
 and ``pool/child.py``.
@@ -154,4 +154,4 @@ class RenderKilled(ThumbqError):
 
 
 class RenderUnavailable(ThumbqError):
-    """No process to render in can be started at the moment: the image was not tried, and another time it may be."""
+    """No render can be made at the moment, for no fault of the image: another time it may be."""

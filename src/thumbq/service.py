@@ -53,11 +53,17 @@ class NoBackend(SetupError):
 
 
 @asynccontextmanager
-async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
-    """Open and check the backend that the settings name. Raises SetupError with everything that is wrong."""
-    if settings.local is not None:
-        from thumbq.local import open_local  # noqa: PLC0415 - each start loads only the backend that it uses
+async def open_backend(settings: Settings, *, existing: bool = False) -> AsyncIterator[Backend]:
+    """Open and check the backend that the settings name. Raises SetupError with everything that is wrong.
 
+    A local directory is made when it is missing, unless it should be ``existing``.
+    """
+    if settings.local is not None:
+        from thumbq.local import is_local, open_local  # noqa: PLC0415 - each start loads only the backend that it uses
+
+        if existing and not is_local(settings.local):
+            what = f"there is nothing of thumbq in the directory {settings.local}"
+            raise SetupError([Problem(what, "name the directory that thumbq serve --local keeps things in")])
         async with open_local(settings.local, clock=SystemClock()) as backend:
             yield backend
     elif settings.bucket is not None and settings.queue is not None:

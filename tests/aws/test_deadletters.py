@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from thumbq.aws.deadletters import SqsDeadLetters
 
 URL = "https://sqs.example/1/q-dlq"
+ARN = "arn:aws:sqs:x:1:q"
 NOTE = '{"code": "corrupt"}'
 LISTED = says(200, {"Results": []})
 
@@ -43,15 +44,19 @@ async def test_looking_asks_for_the_note_and_hides_for_as_long_as_told(
     attributes = {"ApproximateReceiveCount": "2", "SentTimestamp": "1700000000123"}
     buried = {"MessageId": "b", "ReceiptHandle": "r1", "Body": "cat.png", "Attributes": attributes}
     buried |= {"MessageAttributes": {"thumbq": {"DataType": "String", "StringValue": NOTE}}}
-    moved = {"MessageId": "m", "ReceiptHandle": "r2", "Body": "dog.png", "Attributes": attributes}
-    script.then(says(200, {"Messages": [buried, moved]}))
+    from_ours = {"Attributes": attributes | {"DeadLetterQueueSourceArn": ARN}}
+    moved = {**buried, "MessageId": "m", "ReceiptHandle": "r2", "Body": "dog.png", **from_ours}
+    from_another = {"Attributes": attributes | {"DeadLetterQueueSourceArn": f"{ARN}-of-others"}}
+    foreign = {"MessageId": "f", "ReceiptHandle": "r3", "Body": "{}", **from_another}
+    script.then(says(200, {"Messages": [buried, moved, foreign]}))
 
     letters = await dead_letters.receive(max_messages=10, wait_s=1, visibility_timeout_s=60)
 
     assert letters == [
         DeadLetter("b", "r1", "cat.png", NOTE, 1_700_000_000.123, 2),
-        DeadLetter("m", "r2", "dog.png", None, 1_700_000_000.123, 2),
-    ]
+        DeadLetter("m", "r2", "dog.png", None, 1_700_000_000.123, 2, moved=True),
+        DeadLetter("f", "r3", "{}", None, 1_700_000_000.123, 2),
+    ], "what SQS moved has the note of an earlier burial, if any; what another queue's is, is not ours"
     [asked] = script.documents
     assert (asked["QueueUrl"], asked["VisibilityTimeout"], asked["WaitTimeSeconds"]) == (URL, 60, 1)
     assert asked["MessageAttributeNames"] == ["thumbq"]

@@ -79,6 +79,19 @@ async def test_what_the_queue_moved_itself_keeps_what_it_was_and_has_no_note(
     assert letter.receive_count >= MAX_RECEIVE_COUNT
 
 
+async def test_what_the_queue_moved_is_told_from_what_was_put_here(
+    backend: Backend, dead: DeadLetters, not_on: Callable[[str, str], None]
+) -> None:
+    not_on("aws-moto", "does not say which queue a message was moved from")
+    await dead.send("put", NOTE)
+    await backend.queue.send("moved")
+    for _ in range(MAX_RECEIVE_COUNT):
+        await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=0)
+    assert not await backend.queue.receive(max_messages=1, wait_s=0, visibility_timeout_s=0)
+    letters = {letter.body: letter.moved for letter in await look(dead, 2)}
+    assert letters == {"put": False, "moved": True}
+
+
 async def test_a_dead_letter_is_hidden_from_others_while_one_looks_at_it(backend: Backend, dead: DeadLetters) -> None:
     await dead.send("a", NOTE)
     await look(dead)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import time
 from pathlib import Path
 
 import anyio
@@ -66,6 +67,21 @@ async def test_a_stopped_child_is_killed_at_its_deadline() -> None:
         os.kill(pool.children()[0], signal.SIGSTOP)
         with anyio.fail_after(2), pytest.raises(RenderKilled):
             await render(pool, b"ok")
+        await pid_of_render(pool)
+
+
+async def test_a_time_out_that_is_noticed_late_is_the_hosts_and_not_the_images() -> None:
+    async with marked_pool(timeout_s=0.3) as pool:
+        begun = Begun()
+
+        async def stand_still() -> None:
+            await begun.reaches(1)
+            time.sleep(2)  # noqa: ASYNC251 - as a machine that sleeps: nothing goes on, and the clock does
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stand_still)
+            with pytest.raises(RenderUnavailable, match="stood still"):
+                await render(pool, b"hold", begun=begun)
         await pid_of_render(pool)
 
 

@@ -198,6 +198,25 @@ async def test_without_a_manifest_no_message_is_removed_and_a_last_receive_is_le
     assert (counts.visible + counts.in_flight, counts.dead) == (1, 0), "the queue moves it, and the sweep records it"
 
 
+async def test_a_done_manifest_whose_answer_was_lost_at_the_last_receive_stays_done(backend: Backend) -> None:
+    class Losing(Delegate):
+        lost = False
+
+        async def put(self, ref: ObjectRef, *args: Any, **options: Any) -> Any:
+            etag = await self.target.put(ref, *args, **options)
+            if ref.key.startswith("manifests/") and not self.lost:
+                self.lost = True
+                raise BackendUnavailable("carried out, but the answer never came")
+            return etag
+
+    async with consuming(replace(backend, store=Losing(backend.store)), FakeRenderer(), max_receive_count=1):
+        await upload(backend)
+        await settled(backend)
+    found = await record(backend)
+    assert found is not None
+    assert (found.status, list(found.renditions)) == ("done", ["thumbnail"])
+
+
 async def test_a_message_that_fails_untouched_leaves_what_was_done(backend: Backend) -> None:
     async with consuming(backend, FakeRenderer()):
         await upload(backend)
@@ -225,68 +244,40 @@ async def test_a_replica_that_is_merely_busy_is_ready_and_a_long_drain_is_alive(
         consumer.abort(within_s=1)
 
 
+class Outage(Delegate):
+    """A store that answers nothing of what is named, until it is over; probes are counted apart."""
+
+    over = False
+
+    def __init__(self, target: Any, *operations: str) -> None:
+        super().__init__(target)
+        self.operations = operations
+        self.probes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        async def away(ref: ObjectRef, *_: Any, **__: Any) -> Any:
+            self.probes += ref.key.endswith(".probe")
+            raise BackendUnavailable("S3 is away")
+
+        return away if name in self.operations and not self.over else super().__getattr__(name)
+
+
+@pytest.mark.parametrize("operations", [("get", "put", "fetch", "head", "delete"), ("put",)])
 async def test_an_outage_of_the_store_burns_one_attempt_and_a_recovery_ends_it(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, operations: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr("thumbq.worker.receiving._MAX_PAUSE_S", 0.2)
-
-    class Away(Delegate):
-        away = True
-        probes = 0
-
-        async def get(self, *args: Any, **options: Any) -> Any:
-            if self.away:
-                raise BackendUnavailable("S3 is away")
-            return await self.target.get(*args, **options)
-
-        async def head(self, *args: Any) -> Any:
-            self.probes += 1
-            if self.away:
-                raise BackendUnavailable("S3 is away")
-            return await self.target.head(*args)
-
-    store = Away(backend.store)
     names = [f"uploads/{number}" for number in range(8)]
     for name in names:
         await upload(backend, name)
+    store = Outage(backend.store, *operations)
     async with consuming(replace(backend, store=store), FakeRenderer()):
-        await until(lambda: store.probes >= 2, within_s=20, what="two questions to the store")
-        store.away = False
-        await settled(backend)
+        await until(lambda: store.probes >= 10, within_s=20, what="ten questions to the store")
+        store.over = True
+        await settled(backend, within_s=30)
     found = [await record(backend, name) for name in names]
-    assert {(one.status, one.receive_count) for one in found if one} == {("done", 2)}
-
-
-async def test_a_store_that_cannot_write_is_tried_with_one_message_at_a_time(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("thumbq.worker.receiving._MAX_PAUSE_S", 0.2)
-
-    class Full(Delegate):
-        full = True
-
-        async def put(self, *args: Any, **options: Any) -> Any:
-            if self.full:
-                raise BackendUnavailable("the disk is full")
-            return await self.target.put(*args, **options)
-
-    class Counting(Delegate):
-        asked: list[int] = []  # noqa: RUF012 - one test, one list
-
-        async def receive(self, **options: Any) -> Any:
-            self.asked.append(options["max_messages"])
-            return await self.target.receive(**options)
-
-    names = [f"uploads/{number}" for number in range(8)]
-    for name in names:
-        await upload(backend, name)
-    store = Full(backend.store)
-    async with consuming(replace(backend, store=store, queue=Counting(backend.queue)), FakeRenderer()):
-        await until(lambda: Counting.asked[-2:] == [1, 1], within_s=20, what="receives of one message")
-        store.full = False
-        await settled(backend)
-    found = [await record(backend, name) for name in names]
-    assert [one.status for one in found if one] == ["done"] * len(names)
+    assert {one.status for one in found if one} == {"done"}
+    assert sum(one.receive_count for one in found if one and one.receive_count) <= len(names) + 1, "the one in flight"
 
 
 async def test_a_role_that_lost_its_rights_burns_few_attempts(
@@ -309,8 +300,7 @@ async def test_a_role_that_lost_its_rights_burns_few_attempts(
     async with consuming(replace(backend, store=Denied(backend.store)), FakeRenderer()):
         await settled(backend, within_s=30)
     found = [await record(backend, name) for name in names]
-    assert sum(one.receive_count for one in found if one and one.receive_count) == len(names) + 9
-    assert max(one.receive_count for one in found if one and one.receive_count) <= 4
+    assert sum(one.receive_count for one in found if one and one.receive_count) <= len(names) + 1
 
 
 async def test_a_late_duplicate_for_a_removed_original_leaves_what_was_done(backend: Backend) -> None:

@@ -13,14 +13,16 @@ from replica import until
 from thumbq.core import failedmessage, keys
 from thumbq.core.deadletter import Note
 from thumbq.core.job import ObjectRef
+from thumbq.errors import AccessDenied, BackendError
 from thumbq.local import open_local
-from thumbq.ports import VisibilityChange
+from thumbq.ports import DeadLetter, EntryResult, VisibilityChange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+    from typing import Any
 
-    from thumbq.ports import Backend, EntryResult
+    from thumbq.ports import Backend
 
 
 @pytest.fixture
@@ -98,3 +100,47 @@ async def test_what_has_its_reason_already_is_given_back_at_once(backend: Backen
     async with consuming(replace(backend, dead_letters=Watching(letters)), FakeRenderer()):
         await until(lambda: len(given_back) == 25, within_s=5, what="all given back")
     assert len(await letters.receive(max_messages=10, wait_s=0, visibility_timeout_s=1)) == 10
+
+
+async def test_what_another_queue_moved_here_stays_as_it_is(backend: Backend) -> None:
+    letters = backend.dead_letters
+    assert letters is not None
+    foreign = DeadLetter("id", "receipt", '{"order": 17}', None, 0.0, 3)
+    asked: list[str] = []
+
+    class Shared(Delegate):
+        letters = [foreign]  # noqa: RUF012 - one test, one list
+
+        async def receive(self, **options: Any) -> Sequence[DeadLetter]:
+            del options
+            found, self.letters = self.letters, []
+            return found
+
+        async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
+            asked.extend(f"give back {change.receipt}" for change in changes if change.timeout_s == 0)
+            return [EntryResult.OK for _ in changes]
+
+        async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
+            asked.extend(f"delete {receipt}" for receipt in receipts)
+            return [EntryResult.OK for _ in receipts]
+
+    async with consuming(replace(backend, dead_letters=Shared(letters)), FakeRenderer()):
+        await until(lambda: asked, within_s=5, what="the letter given back")
+    assert asked == ["give back receipt"]
+
+
+@pytest.mark.parametrize("error", [AccessDenied("no sqs:ReceiveMessage"), BackendError("no such operation")])
+async def test_dead_letters_that_cannot_be_looked_at_stop_nothing_else(backend: Backend, error: BackendError) -> None:
+    class Closed(Delegate):
+        asked = 0
+
+        async def receive(self, **options: Any) -> Any:
+            del options
+            self.asked += 1
+            raise error
+
+    letters = Closed(backend.dead_letters)
+    async with consuming(replace(backend, dead_letters=letters), FakeRenderer()):
+        await until(lambda: letters.asked, within_s=5, what="the look")
+        await upload(backend)
+        await settled(backend)

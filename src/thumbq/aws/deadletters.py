@@ -60,10 +60,10 @@ class SqsDeadLetters:
                 MaxNumberOfMessages=max_messages,
                 WaitTimeSeconds=wait_s,
                 VisibilityTimeout=visibility_timeout_s,
-                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp", "DeadLetterQueueSourceArn"],
                 MessageAttributeNames=[ATTRIBUTE],
             )
-        return [_dead_letter(entry) for entry in answer.get("Messages", [])]
+        return [_dead_letter(entry, self._queue_arn) for entry in answer.get("Messages", [])]
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         """Change how long dead letters stay hidden; 0 gives them back."""
@@ -125,13 +125,17 @@ def _started_at(task: Any) -> int:
     return int(task.get("StartedTimestamp", 0))
 
 
-def _dead_letter(entry: Any) -> DeadLetter:
+def _dead_letter(entry: Any, queue_arn: str) -> DeadLetter:
     attributes = entry["Attributes"]
+    moved = attributes.get("DeadLetterQueueSourceArn") == queue_arn
+    # A message that SQS has moved to the queue and back again still has the note of its first burial.
+    note = None if moved else entry.get("MessageAttributes", {}).get(ATTRIBUTE, {}).get("StringValue")
     return DeadLetter(
         id=entry["MessageId"],
         receipt=entry["ReceiptHandle"],
         body=entry["Body"],
-        note=entry.get("MessageAttributes", {}).get(ATTRIBUTE, {}).get("StringValue"),
+        note=note,
         sent_at=int(attributes["SentTimestamp"]) / 1000,
         receive_count=int(attributes["ApproximateReceiveCount"]),
+        moved=moved,
     )

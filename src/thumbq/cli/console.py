@@ -73,7 +73,7 @@ class Command(click.Command):
         except ThumbqError as error:
             say(f"error: {error}", err=True)
             ctx.exit(1)
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt, click.Abort):
             say("interrupted", err=True)
             ctx.exit(INTERRUPTED)
         finally:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from thumbq.commands.deadletters import Letter
 
 MOVED: Final = "moved by the queue"
+FOREIGN: Final = "put here by somebody else"
 HEADING: Final = f"{'ID':36}  {'SENT (UTC)':16}  TIMES CODE"
 
 _MOVED_CODE: Final = "-"
@@ -30,7 +31,7 @@ def document(letter: Letter) -> dict[str, Any]:
         "sent_at": _when(letter.letter.sent_at).isoformat(),
         "receive_count": times(letter),
         "code": letter.note.code if letter.note else None,
-        "reason": letter.note.reason if letter.note else MOVED,
+        "reason": reason(letter),
         "message_id": letter.note.message_id if letter.note else None,
         "trace": letter.note.trace if letter.note else None,
         "bucket": letter.job.source.bucket if letter.job else None,
@@ -47,7 +48,7 @@ def row(letter: Letter) -> str:
     code = letter.note.code if letter.note else _MOVED_CODE
     first = f"{letter.letter.id:36}  {_when(letter.letter.sent_at):%Y-%m-%d %H:%M}  {times(letter):>5} {code}"
     what = str(letter.job.source) if letter.job else f"{letter.body[:_BODY_START]!r}"
-    second = printable(f"    {what}: {letter.note.reason if letter.note else MOVED}")
+    second = printable(f"    {what}: {reason(letter)}")
     if sys.stdout.isatty():
         columns = shutil.get_terminal_size().columns
         first, second = fitted(first, columns), fitted(second, columns)
@@ -62,6 +63,11 @@ def page(letter: Letter) -> str:
     if sys.stdout.isatty():
         body = "\n".join(map(printable, body.split("\n")))
     return "\n".join([*lines, "", body, ""])
+
+
+def reason(letter: Letter) -> str:
+    """Say why a letter is here."""
+    return letter.note.reason if letter.note else MOVED if letter.letter.moved else FOREIGN
 
 
 def times(letter: Letter) -> int:

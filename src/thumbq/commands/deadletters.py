@@ -114,7 +114,7 @@ class Listed:
 
 async def show_all(settings: Settings, *, limit: int, report: Callable[[Letter], bool]) -> Listed:
     """Report up to ``limit`` dead letters, one by one; the listing ends early when ``report`` returns False."""
-    async with open_backend(settings) as backend:
+    async with open_backend(settings, existing=True) as backend:
         letters = dead_letters_of(backend, str(settings.queue))
         shown = 0
         async with holding(letters) as holder:
@@ -141,7 +141,10 @@ async def show(
     that were not found.
     """
     missing = set(names)
-    async with open_backend(settings) as backend, holding(dead_letters_of(backend, str(settings.queue))) as holder:
+    async with (
+        open_backend(settings, existing=True) as backend,
+        holding(dead_letters_of(backend, str(settings.queue))) as holder,
+    ):
         look = Look(holder)
         while missing and (new := await look.next()):
             for found in (read(letter, backend.bucket) for letter in new):
@@ -159,12 +162,12 @@ async def show(
 
 async def count(settings: Settings) -> int:
     """Return how many dead letters there are (on SQS: about how many), hidden ones included."""
-    async with open_backend(settings) as backend:
+    async with open_backend(settings, existing=True) as backend:
         dead_letters_of(backend, str(settings.queue))
         return (await backend.queue.counts()).dead
 
 
 async def purge(settings: Settings) -> None:
     """Remove all dead letters, hidden ones included."""
-    async with open_backend(settings) as backend:
+    async with open_backend(settings, existing=True) as backend:
         await dead_letters_of(backend, str(settings.queue)).purge()

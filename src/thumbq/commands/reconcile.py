@@ -76,7 +76,7 @@ async def reconcile(
     that a run that was cancelled or ended by BackendError can be gone on with. ``moved_on`` gets how many more
     originals were looked at.
     """
-    async with open_backend(settings) as backend:
+    async with open_backend(settings, existing=True) as backend:
         for prefix in prefixes:
             manifests = ManifestCursor(backend.store, backend.bucket, prefix)
             while page := await backend.store.list(backend.bucket, prefix=prefix, after=progress.after):

@@ -182,7 +182,7 @@ async def redrive_all(
     A server that moves letters itself is asked to; ``moving`` gets its progress, and a cancelled call leaves the
     move running. Everything else is sent and removed from here, letter by letter.
     """
-    async with open_backend(settings) as backend:
+    async with open_backend(settings, existing=True) as backend:
         letters = dead_letters_of(backend, str(settings.queue))
         if not await _some_body_was_cut(backend, letters) and await _move(letters, rate, moving):
             return 0
@@ -227,7 +227,10 @@ async def redrive_some(
     Returns the ids that were not found.
     """
     missing = set(names)
-    async with open_backend(settings) as backend, holding(dead_letters_of(backend, str(settings.queue))) as holder:
+    async with (
+        open_backend(settings, existing=True) as backend,
+        holding(dead_letters_of(backend, str(settings.queue))) as holder,
+    ):
         look, redrive = Look(holder), Redrive(backend, holder, rate=rate, report=report)
         while missing and (new := await look.next()):
             found = [letter for letter in new if read(letter, backend.bucket).is_named(missing)]

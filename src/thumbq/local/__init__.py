@@ -16,6 +16,7 @@ from thumbq.local.blobs import Blobs
 from thumbq.local.database import open_database
 from thumbq.local.deadletters import LocalDeadLetters
 from thumbq.local.jobqueue import LocalQueue
+from thumbq.local.schema import DATABASE_NAME
 from thumbq.local.store import LocalStore
 from thumbq.ports import Backend
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from thumbq.ports import Clock
 
 BUCKET: Final = "local"
+
+
+def is_local(directory: Path) -> bool:
+    """Whether a backend has lived in this directory before."""
+    return (directory / DATABASE_NAME).exists()
 
 
 @asynccontextmanager

@@ -45,7 +45,7 @@ def take(connection: sqlite3.Connection, *, limit: int, token: str, timeout_s: i
             "SELECT id, body, note, sent_at, receive_count FROM dead_letters WHERE seq = ?", (seq,)
         ).fetchone()
         letter_id, body, note, sent_at, receive_count = row
-        taken.append(DeadLetter(letter_id, receipt, body, note, sent_at, receive_count))
+        taken.append(DeadLetter(letter_id, receipt, body, note, sent_at, receive_count, moved=note is None))
     return taken
 
 

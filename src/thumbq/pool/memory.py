@@ -78,7 +78,7 @@ def _up(mount: Path, path: str, name: str) -> Iterator[int]:
             text = (mount / above.relative_to("/") / name).read_text().strip()
         except OSError:
             continue
-        if text != "max" and int(text) < _NO_LIMIT:
+        if text.isdecimal() and int(text) < _NO_LIMIT:
             yield int(text)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import anyio
 
-from thumbq.errors import RenderKilled, RenderRefused
+from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 from thumbq.imaging import Limits, Refusal
 from thumbq.pool import child
 from thumbq.pool.crew import Crew
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from thumbq.ports import Rendered, RenderSource
 
 T = TypeVar("T")
+
+_LATE_S: Final = 1.0
+"""A time-out that is noticed so much too late was no image's doing: everything stood still."""
 
 _DECODE_SHARE: Final = 0.75
 """How much of a child's memory limit one decode may be predicted to take; the rest is Python and the libraries."""
@@ -116,9 +119,10 @@ class RenderPool:
     async def _finish(self, member: Member, running: Future[child.Reply]) -> child.Done:
         """Wait for the child's reply, and decide whether the child can go on."""
         try:
-            cpu_before_s = member.process.cpu_s()
+            cpu_before_s, due_at = member.process.cpu_s(), anyio.current_time() + self._timeout_s
             with anyio.move_on_after(self._timeout_s):
                 await _outcome(running)
+            late_s = anyio.current_time() - due_at
             used = _cpu_text(cpu_before_s, member.process.cpu_s())
             reply = running.result() if running.done() else None
         except BrokenProcessPool:
@@ -130,6 +134,8 @@ class RenderPool:
             raise
         if reply is None:
             self._crew.lose(member, "render-timeout")
+            if late_s > _LATE_S:
+                raise RenderUnavailable(f"the render was cut short: this host stood still for {late_s:.0f} s or more")
             raise RenderKilled("render-timeout", f"the render took longer than {self._timeout_s:g} s{used}")
         if isinstance(reply, child.Failed):
             self._crew.lose(member, "render-failed")

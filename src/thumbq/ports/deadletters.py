@@ -19,10 +19,12 @@ class DeadLetter:
     receipt: str
     body: str
     note: str | None
-    """The attribute ``thumbq`` (JSON, see core.deadletter), None when the queue itself moved the message here."""
+    """The attribute ``thumbq`` (JSON, see core.deadletter); None when thumbq did not bury it."""
     sent_at: float
     """POSIX seconds of when it was first sent: by its sender if the queue moved it, by thumbq if thumbq buried it."""
     receive_count: int
+    moved: bool = False
+    """Whether the queue that these are the dead letters of has moved it here by itself."""
 
 
 @dataclass(frozen=True, slots=True)

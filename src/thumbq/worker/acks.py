@@ -57,7 +57,10 @@ class Batcher(Generic[T]):
     async def submit(self, item: T, deadline: float) -> EntryResult:
         """Do the call for one item as a part of the next batch, but not after ``deadline``, and return its result."""
         entry = _Entry(item, deadline)
-        self._entries.send_nowait(entry)
+        try:
+            self._entries.send_nowait(entry)
+        except anyio.ClosedResourceError:
+            return EntryResult.RETRY
         try:
             await entry.settled.wait()
         except BaseException:

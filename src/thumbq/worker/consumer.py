@@ -29,6 +29,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _STALL_S: Final = 60.0
 _TIDY_S: Final = 0.5
+_BUG_DELAY_S: Final = 30.0
 
 
 class Consumer:
@@ -61,6 +62,7 @@ class Consumer:
         self._running: dict[Work, anyio.CancelScope] = {}
         self._ending: dict[Work, anyio.CancelScope] = {}
         self._polling = anyio.CancelScope()
+        self._sweeping = anyio.CancelScope()
         self._ends_at = math.inf
 
     async def run(self) -> None:
@@ -69,7 +71,7 @@ class Consumer:
             side.start_soon(self._keeper.run)
             side.start_soon(self._acks.run)
             if self._sweeper is not None:
-                side.start_soon(self._sweeper.run)
+                side.start_soon(self._sweep, self._sweeper)
             async with anyio.create_task_group() as jobs:
                 with self._polling:
                     await self._receiver.run(lambda message, at: jobs.start_soon(self._handle, message, at))
@@ -78,6 +80,7 @@ class Consumer:
     def stop(self) -> None:
         """Receive no more. What has not started and what the open receive still brings is given back; the rest ends."""
         self._receiver.stop()
+        self._sweeping.cancel()
         for work, scope in self._running.items():
             if not work.started and not self._jobs.is_last_receive(work.message):
                 scope.cancel()
@@ -104,6 +107,10 @@ class Consumer:
         """Say so when receives have failed for longer than a hiccup of the queue takes."""
         return self._health.not_receiving()
 
+    async def _sweep(self, sweeper: Sweeper) -> None:
+        with self._sweeping:
+            await sweeper.run()
+
     async def _handle(self, message: ReceivedMessage, arrived_at: float) -> None:
         structlog.contextvars.bind_contextvars(message_id=message.id, receive_count=message.receive_count)
         disposition: Disposition = Release()
@@ -116,6 +123,9 @@ class Consumer:
                 if not self._receiver.stopping.is_set() or self._jobs.is_last_receive(message):
                     with guarded(partial(self._keeper.holds, lease)):
                         disposition = await self._jobs.attempt(work)
+            except Exception:  # a bug in one job must not cancel the others: it is logged whole
+                log.exception("job.bug")
+                disposition = Release(_BUG_DELAY_S)
             finally:
                 del self._running[work]
                 self._slots.give_back()
@@ -134,5 +144,8 @@ class Consumer:
                         with anyio.move_on_after(_TIDY_S):
                             await self._jobs.cut_off(work)
                     await self._disposer.dispose(lease, disposition)
+            except Exception:  # the same: this message comes back by its time-out
+                log.exception("disposition.bug")
+                await self._keeper.close(lease)
             finally:
                 del self._ending[work]

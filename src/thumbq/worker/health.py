@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import structlog
 
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
-from thumbq.errors import BackendError, BackendUnavailable
+from thumbq.errors import BackendError
 
 if TYPE_CHECKING:
     from thumbq.ports import Backend, Clock
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
 _HICCUP_S: Final = 10.0
 _OUTAGE_AFTER: Final = 3
+_PROBE_BYTES: Final = 1024
 
 
 class QueueHealth:
@@ -60,7 +65,7 @@ class StoreHealth:
 
     def __init__(self, backend: Backend) -> None:
         self._store = backend.store
-        self._probe = ObjectRef(backend.bucket, keys.MANIFESTS_PREFIX)
+        self._probe = ObjectRef(backend.bucket, f"{keys.ATTEMPTS_PREFIX}{secrets.token_hex(8)}.probe")
         self.failures = 0
         """Attempts in a row that ended because the store did not answer, or would not."""
 
@@ -77,12 +82,17 @@ class StoreHealth:
         """Whether the store seems to fail for everybody."""
         return self.failures >= _OUTAGE_AFTER
 
+    def found_away(self) -> None:
+        """Note that the store did not answer a probe."""
+        self.failures = max(self.failures, _OUTAGE_AFTER)
+
     async def answers(self) -> bool:
-        """Ask the store for something small; any answer will do."""
+        """Write something small, read it and remove it: an outage may be one of writes only."""
         try:
-            await self._store.head(self._probe)
-        except BackendUnavailable:
+            await self._store.put(self._probe, b"probe", content_type="text/plain")
+            await self._store.get(self._probe, max_bytes=_PROBE_BYTES)
+            await self._store.delete(self._probe)
+        except BackendError as error:
+            log.info("store.away", error=str(error))
             return False
-        except BackendError:
-            return True
         return True

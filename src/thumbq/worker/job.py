@@ -121,9 +121,9 @@ class JobRunner:
                 return retry.Delete()
         except JobFailed as error:
             bury = retry.Bury(error.code, error.text)
-        await self._outcomes.write_failed(received, attempt, bury)
+        failed = await self._outcomes.write_failed(received, attempt, bury)
         await self._suspects.forget(Suspicion(received))
-        return bury
+        return bury if failed else retry.Delete()
 
     def is_last_receive(self, received: ReceivedMessage) -> bool:
         """Whether the redrive policy allows no further receive of this message."""
@@ -200,11 +200,10 @@ class JobRunner:
             etag: str | None = (await self._store.head(attempt.request.source)).etag
         except ObjectMissing:
             # Removed since; a late duplicate of the message must not turn what was done into a failure.
-            etag = attempt.previous.source.etag
-        wanted = {preset.name: preset.fingerprint for preset in attempt.presets}
-        return wanted.keys() <= attempt.previous.current(etag=etag, fingerprints=wanted).keys()
+            etag = None
+        return attempt.is_done(etag)
 
-    async def _failed(self, error: Exception, work: Work, attempt: Attempt | None) -> Release | Bury:
+    async def _failed(self, error: Exception, work: Work, attempt: Attempt | None) -> Delete | Release | Bury:
         received = work.message
         disposition = retry.after_failure(
             error,
@@ -220,15 +219,18 @@ class JobRunner:
         if isinstance(disposition, retry.Release):
             log.warning("job.retry", error=str(error), kind=type(error).__name__, delay_s=round(disposition.delay_s, 1))
             return disposition
-        log.error("job.failed", code=disposition.code, error=disposition.text)
         try:
-            if not isinstance(error, AlreadyFailedError):
-                await self._outcomes.write_failed(received, attempt, disposition)
+            if isinstance(error, AlreadyFailedError) or await self._outcomes.write_failed(
+                received, attempt, disposition
+            ):
+                log.error("job.failed", code=disposition.code, error=disposition.text)
+                return disposition
         except BackendError as unwritten:
             log.warning("manifest.unwritten", error=str(unwritten))
             # On the last receive too: then the queue moves the message, and the sweep records the failure.
             return retry.Release(retry.backoff_s(received.receive_count, self._random.random()))
-        return disposition
+        log.info("job.already_done")
+        return retry.Delete()
 
     async def _remember(self, work: Work, disposition: Delete | Release | Bury) -> None:
         if not isinstance(disposition, retry.Release):

@@ -36,6 +36,18 @@ class Attempt:
     info: ObjectInfo | None = None
     rendered: Rendered | None = None
 
+    def is_done(self, etag: str | None) -> bool:
+        """Whether the manifest that was found has all that is asked for, of the source with this ETag.
+
+        None stands for the source as the manifest knows it.
+        """
+        if self.previous is None or self.previous.status != "done" or not self.presets:
+            return False
+        wanted = {preset.name: preset.fingerprint for preset in self.presets}
+        return (
+            wanted.keys() <= self.previous.current(etag=etag or self.previous.source.etag, fingerprints=wanted).keys()
+        )
+
 
 class Outcomes:
     """Reads and writes manifests, and the records of messages that have none."""
@@ -55,19 +67,27 @@ class Outcomes:
         """Record what was made, beside what is still current of before."""
         await self._write(attempt, self._manifest(attempt, made=made))
 
-    async def write_failed(self, message: ReceivedMessage, attempt: Attempt | None, bury: Bury) -> None:
+    async def write_failed(self, message: ReceivedMessage, attempt: Attempt | None, bury: Bury) -> bool:
         """Record a failure: in the manifest of the original, or of the message alone when it names none of ours.
 
-        It never goes over a manifest that says done when this attempt made nothing anew.
+        Returns False, and writes nothing, when the manifest says by now that the job is done: the answer to our own
+        put was lost, or somebody else has done it. It never goes over a manifest that says done when this attempt made
+        nothing anew.
         """
         if attempt is None or attempt.request.source.bucket != self._bucket:
             await self.keep_message(message, bury)
-            return
-        if attempt.previous is not None and attempt.previous.status == "done" and attempt.info is None:
-            return
-        failed = self._manifest(attempt, error=ErrorRecord(code=bury.code, message=bury.text))
-        with suppress(ObjectExists):
-            await self._write(attempt, failed, if_absent=not attempt.looked)
+            return True
+        while True:
+            await self.read(attempt)
+            if attempt.is_done(attempt.info.etag if attempt.info else None):
+                return False
+            if attempt.info is None and attempt.previous is not None and attempt.previous.status == "done":
+                return True
+            failed = self._manifest(attempt, error=ErrorRecord(code=bury.code, message=bury.text))
+            # Somebody may put one between our look and this.
+            with suppress(ObjectExists):
+                await self._write(attempt, failed, if_absent=attempt.previous is None)
+                return True
 
     async def keep_message(self, message: ReceivedMessage, bury: Bury) -> None:
         """Keep a message whole, with the reason of its failure."""

@@ -66,7 +66,9 @@ class Receiver:
     async def run(self, start: Callable[[ReceivedMessage, float], object]) -> None:
         """Receive until stopped; ``start`` gets each message and when it arrived. An open receive is let return."""
         while not self.stopping.is_set():
-            free = 1 if await self._sat_out_outage() else await self._free_places()
+            free = await self._free_places()
+            if await self._sat_out_outage():
+                free = 1
             if self.stopping.is_set():
                 break
             asked_at = self._clock.monotonic()
@@ -117,6 +119,8 @@ class Receiver:
 
         So an outage does not burn attempts, also one that shows in writing only.
         """
+        if self._store_health.failures and not self._store_health.outage and not await self._store_health.answers():
+            self._store_health.found_away()
         while self._store_health.outage and not self._slots.idle:
             if self.stopping.is_set():
                 return False

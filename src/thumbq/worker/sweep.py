@@ -17,7 +17,7 @@ from thumbq.errors import BackendError, BackendUnavailable
 from thumbq.ports import EntryResult, ReceivedMessage, VisibilityChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from thumbq.ports import DeadLetter, DeadLetters, JobQueue, QueueFacts
@@ -35,6 +35,7 @@ _REMOVALS_S: Final = (0.0, 0.1, 0.4)
 """The pauses before the tries to remove a letter."""
 
 _MAX_LETTERS: Final = 1000
+_LETTERS_PER_TURN: Final = 100
 _EVERY_S: Final = 300.0
 _AT_LEAST_EVERY_S: Final = 3600.0
 
@@ -42,7 +43,7 @@ _AT_LEAST_EVERY_S: Final = 3600.0
 class Sweeper:
     """Looks through the dead letters: at the start and every few minutes while there is work, else once an hour.
 
-    One look goes through 1,000 letters at most.
+    One look goes through 1,000 letters at most, and the more there were, the longer the wait for the next one.
     """
 
     def __init__(
@@ -68,18 +69,18 @@ class Sweeper:
 
     async def run(self) -> None:
         """Look now and then until cancelled."""
-        await self._look()
+        looked = await self._look()
         if await self._in_flight():
             # Perhaps to a replica that died: what comes back from it has come back by then.
             await anyio.sleep(self._settle_s)
-            await self._look()
+            looked = await self._look()
         looked_at = anyio.current_time()
         while True:
-            await anyio.sleep(_EVERY_S * (0.5 + self._random.random()))
+            await anyio.sleep(_EVERY_S * (0.5 + self._random.random()) * (1 + looked // _LETTERS_PER_TURN))
             now = anyio.current_time()
             if self._last_message_at() + self._settle_s > looked_at or now - looked_at > _AT_LEAST_EVERY_S:
                 looked_at = now
-                await self._look()
+                looked = await self._look()
 
     async def _in_flight(self) -> bool:
         try:
@@ -88,28 +89,35 @@ class Sweeper:
             log.warning("sweep.failed", error=str(error))
             return True
 
-    async def _look(self) -> None:
-        """Go through the dead letters once, and give back those that have their reason already."""
+    async def _look(self) -> int:
+        """Go through the dead letters once, and give back those that are none of ours to record. Return how many."""
         held: list[str] = []
+        looked = 0
         try:
-            while len(held) < _MAX_LETTERS:
+            while looked < _MAX_LETTERS:
                 letters = await self._dead_letters.receive(
                     max_messages=_BATCH, wait_s=_WAIT_S, visibility_timeout_s=_HIDE_S
                 )
                 if not letters:
-                    return
+                    break
+                looked += len(letters)
                 for letter in letters:
-                    if letter.note is None:
+                    if letter.moved:
                         await self._record(letter)
                     else:
                         held.append(letter.receipt)
-        except BackendUnavailable as error:
+        except BackendError as error:
             log.warning("sweep.failed", error=str(error))
         finally:
-            with anyio.move_on_after(_BURIAL_S, shield=True), suppress(BackendError):
-                for start in range(0, len(held), _BATCH):
-                    batch = held[start : start + _BATCH]
-                    await self._dead_letters.extend([VisibilityChange(receipt, 0) for receipt in batch])
+            with anyio.move_on_after(_BURIAL_S, shield=True):
+                async with anyio.create_task_group() as tasks:
+                    for start in range(0, len(held), _BATCH):
+                        tasks.start_soon(self._give_back, held[start : start + _BATCH])
+        return looked
+
+    async def _give_back(self, receipts: Sequence[str]) -> None:
+        with suppress(BackendError):
+            await self._dead_letters.extend([VisibilityChange(receipt, 0) for receipt in receipts])
 
     async def _record(self, letter: DeadLetter) -> None:
         # The letter's own count goes on with every look at it.
