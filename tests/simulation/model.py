@@ -234,4 +234,5 @@ def received(message: StoredMessage) -> ReceivedMessage:
 
 def dead_letter(message: StoredMessage) -> DeadLetter:
     assert message.receipt is not None
-    return DeadLetter(message.id, message.receipt, message.body, message.note, message.sent_at, message.receive_count)
+    moved, receives = message.note is None, message.receive_count
+    return DeadLetter(message.id, message.receipt, message.body, message.note, message.sent_at, receives, moved=moved)

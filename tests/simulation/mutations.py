@@ -135,9 +135,9 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a failed manifest is not written",
-        _JOB,
-        "                await self._outcomes.write_failed(received, attempt, disposition)\n",
-        "                pass\n",
+        "thumbq.worker.outcome",
+        "failed = self._manifest(attempt, error=ErrorRecord(code=bury.code, message=bury.text))",
+        "return True",
         "deleted before its outcome was stored",
     ),
     Mutation(

@@ -32,7 +32,7 @@ _CAP_ZONE_S: Final = 10
 _OF_THE_JOB: Final = ("get", "head", "fetch", "render", "put manifests", "put thumbnail")
 """What a job asks for while it holds its slot; attempt records and burials may come after that."""
 
-_OF_THE_OUTCOME: Final = ("put manifests", "put failed-messages", "bury")
+_OF_THE_OUTCOME: Final = ("get manifests", "put manifests", "put failed-messages", "bury")
 
 
 class Violation(AssertionError):
@@ -61,7 +61,7 @@ class Hold:
     failed_at: float | None = None
     """When the disposition was answered with a failure that is to be tried again."""
     unrecorded: bool = False
-    """A request that was to store the outcome has failed."""
+    """A request that the record of the outcome hangs on has failed."""
     rendering: bool = False
 
     def __str__(self) -> str:
