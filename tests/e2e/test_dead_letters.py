@@ -110,12 +110,22 @@ async def test_ctrl_c_in_a_listing_gives_everything_back_at_once(place: Place) -
 
 
 async def test_an_empty_queue_has_no_dead_letters(place: Place) -> None:
+    await place.counts()  # which makes the local directory
     for command in (["list"], ["redrive", "--all"]):
         done = await thumbq(place, "dlq", *command)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"no dead letters\n", b""), command
     done = await thumbq(place, "dlq", "show", "some-id")
     assert done.returncode == 1
     assert b"some-id: there is no such dead letter" in done.stderr
+
+
+@on_local
+async def test_a_mistyped_directory_is_not_an_empty_one_and_is_not_made(place: Place, tmp_path: Path) -> None:
+    for command in (["dlq", "list"], ["dlq", "redrive", "--all"], ["reconcile"]):
+        done = await thumbq(place, *command, "--local", str(tmp_path / "typo"))
+        assert done.returncode == 2, command
+        assert b"there is nothing of thumbq in the directory" in done.stderr
+    assert not (tmp_path / "typo").exists()
 
 
 @pytest.mark.parametrize("place", ["aws"], indirect=True)

@@ -164,11 +164,13 @@ async def test_the_section_on_s3_and_sqs_works_line_by_line(clone: Path, port: s
 async def test_the_commands_for_dead_letters_and_lost_messages_work(
     clone: Path, port: str, shells: list[Shell]
 ) -> None:
-    mending = Shell(f"{RUN.partition('&&')[0]}\n{MEND}", clone, port)
+    used = f"""{RUN.partition("&&")[0]}
+        .uv/bin/uv run --locked thumbq send --local ./thumbq-data photo.jpg"""
+    mending = Shell(f"{used}\n{MEND}", clone, port)
     shells.append(mending)
     assert await mending.ended() == 0, mending.output()
     said = mending.output().splitlines()
-    assert said[-3:] == ["no dead letters", "no dead letters", "0 keys, 0 originals without a manifest"]
+    assert said[-3:] == ["no dead letters", "no dead letters", "1 keys, 0 originals without a manifest"]
 
 
 def test_readme_has_no_commands_but_the_ones_that_are_run_here() -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from unittest.mock import patch
 
 from simulation.faults import Faults
 from simulation.ledger import Ledger
@@ -73,8 +71,7 @@ class World:
         """Live through the run, to its end or to the first violation."""
         self.loop.set_exception_handler(lambda _, context: self.referee.violated(f"left to the loop: {context}"))
         violation: str | None = None
-        names = patch.object(secrets, "token_hex", lambda size: self.random.randbytes(size).hex())
-        with same_order_every_time(), names, self.services:
+        with same_order_every_time(), self.services:
             try:
                 self.loop.run_until_complete(self._live())
             except (Violation, Stuck) as error:

@@ -23,6 +23,7 @@ from consuming import (
     upload,
 )
 from replica import until
+from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.errors import AccessDenied, BackendUnavailable, RenderKilled, RenderRefused
 from thumbq.ports import Backend, EntryResult
@@ -256,7 +257,7 @@ class Outage(Delegate):
 
     def __getattr__(self, name: str) -> Any:
         async def away(ref: ObjectRef, *_: Any, **__: Any) -> Any:
-            self.probes += ref.key.endswith(".probe")
+            self.probes += ref.key == keys.PROBE_KEY
             raise BackendUnavailable("S3 is away")
 
         return away if name in self.operations and not self.over else super().__getattr__(name)

@@ -44,7 +44,9 @@ async def test_what_has_not_started_goes_back_at_once_and_what_runs_is_done_with
         await upload(backend, name)
     noting = replace(backend, queue=Noting(backend.queue, steps))
     async with consuming(noting, renderer, visibility_timeout_s=4, processes=4) as consumer:
-        await until(lambda: (renderer.waiting, renderer.renders) == (3, 1), within_s=5, what="one render, two that wait")
+        await until(
+            lambda: (renderer.waiting, renderer.renders) == (3, 1), within_s=5, what="one render, two that wait"
+        )
         consumer.stop()
         await until(lambda: steps.count("release") == 2, within_s=2, what="the two given back")
         assert await backend.queue.counts() == QueueCounts(visible=2, in_flight=1, delayed=0, dead=0)

@@ -119,7 +119,8 @@ def purge(local: str | None, *, yes: bool, config: str | None) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError(f"there are {number} dead letters; without a terminal to ask on, say --yes")
-        click.confirm(f"Remove {number} dead letters for good?", abort=True, err=True)
+        if not click.confirm(f"Remove {number} dead letters for good?", err=True):
+            sys.exit(1)
     run(partial(deadletters.purge, settings))
     sys.exit(0 if say(f"removed {number} dead letters") else 1)
 

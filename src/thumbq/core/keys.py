@@ -13,6 +13,7 @@ MAX_KEY_BYTES: Final = 1024
 UPLOADS_PREFIX: Final = "uploads/"
 MANIFESTS_PREFIX: Final = "manifests/"
 ATTEMPTS_PREFIX: Final = "attempts/"
+PROBE_KEY: Final = f"{ATTEMPTS_PREFIX}probe"
 FAILED_MESSAGES_PREFIX: Final = "failed-messages/"
 OWN_PREFIXES: Final = (MANIFESTS_PREFIX, ATTEMPTS_PREFIX, FAILED_MESSAGES_PREFIX)
 """Where thumbq keeps its records: a key here is never a source."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -10,7 +10,7 @@ import structlog
 
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
-from thumbq.errors import BackendError
+from thumbq.errors import BackendError, ObjectMissing
 
 if TYPE_CHECKING:
     from thumbq.ports import Backend, Clock
@@ -65,34 +65,50 @@ class StoreHealth:
 
     def __init__(self, backend: Backend) -> None:
         self._store = backend.store
-        self._probe = ObjectRef(backend.bucket, f"{keys.ATTEMPTS_PREFIX}{secrets.token_hex(8)}.probe")
+        self._probe = ObjectRef(backend.bucket, keys.PROBE_KEY)
+        self._probed_at = 0
         self.failures = 0
         """Attempts in a row that ended because the store did not answer, or would not."""
+        self.on_trial = False
+        """Whether the store answers again after an outage, and no job has shown yet that it is over."""
 
     def answered(self) -> None:
         """Note that a job has had all its answers."""
-        self.failures = 0
+        self.failures, self.on_trial = 0, False
 
     def failed(self) -> None:
         """Note that a job has ended because the store did not answer, or would not."""
         self.failures += 1
+        if self.on_trial:
+            self._away()
 
     @property
     def outage(self) -> bool:
         """Whether the store seems to fail for everybody."""
-        return self.failures >= _OUTAGE_AFTER
+        return self.failures >= _OUTAGE_AFTER and not self.on_trial
 
-    def found_away(self) -> None:
-        """Note that the store did not answer a probe."""
-        self.failures = max(self.failures, _OUTAGE_AFTER)
+    async def look(self) -> None:
+        """After a failure that was not looked at yet, see whether it is an outage."""
+        if not self.outage and self.failures > self._probed_at and not await self.answers():
+            self._away()
+        self._probed_at = self.failures
+
+    async def recover(self) -> bool:
+        """Ask whether an outage is over; then one job has to show it."""
+        self.on_trial = await self.answers()
+        return self.on_trial
 
     async def answers(self) -> bool:
         """Write something small, read it and remove it: an outage may be one of writes only."""
         try:
             await self._store.put(self._probe, b"probe", content_type="text/plain")
-            await self._store.get(self._probe, max_bytes=_PROBE_BYTES)
+            with suppress(ObjectMissing):  # another replica's probe may have removed it
+                await self._store.get(self._probe, max_bytes=_PROBE_BYTES)
             await self._store.delete(self._probe)
         except BackendError as error:
             log.info("store.away", error=str(error))
             return False
         return True
+
+    def _away(self) -> None:
+        self.failures, self.on_trial = max(self.failures, _OUTAGE_AFTER), False

@@ -77,17 +77,18 @@ class Outcomes:
         if attempt is None or attempt.request.source.bucket != self._bucket:
             await self.keep_message(message, bury)
             return True
-        while True:
+        # Somebody may put one between our look and our put; and there may be one that cannot be read.
+        for overwrite in (False, True):
             await self.read(attempt)
             if attempt.is_done(attempt.info.etag if attempt.info else None):
                 return False
             if attempt.info is None and attempt.previous is not None and attempt.previous.status == "done":
-                return True
+                break
             failed = self._manifest(attempt, error=ErrorRecord(code=bury.code, message=bury.text))
-            # Somebody may put one between our look and this.
             with suppress(ObjectExists):
-                await self._write(attempt, failed, if_absent=attempt.previous is None)
-                return True
+                await self._write(attempt, failed, if_absent=attempt.previous is None and not overwrite)
+                break
+        return True
 
     async def keep_message(self, message: ReceivedMessage, bury: Bury) -> None:
         """Keep a message whole, with the reason of its failure."""

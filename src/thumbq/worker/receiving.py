@@ -115,25 +115,21 @@ class Receiver:
         return min(self._slots.free, BATCH)
 
     async def _sat_out_outage(self) -> bool:
-        """While the store fails for everybody, wait until it answers; True when one message is to try it first.
+        """While the store fails for everybody, wait until it answers; True while one job at a time is to try it.
 
-        So an outage does not burn attempts, also one that shows in writing only.
+        So an outage does not burn attempts.
         """
-        if self._store_health.failures and not self._store_health.outage and not await self._store_health.answers():
-            self._store_health.found_away()
-        while self._store_health.outage and not self._slots.idle:
-            if self.stopping.is_set():
-                return False
+        store = self._store_health
+        await store.look()
+        while (store.outage or store.on_trial) and not self._slots.idle and not self.stopping.is_set():
             await self._turn(_TURN_S)
-        if not self._store_health.outage:
-            return False
-        log.warning("receive.paused", reason="the store does not answer", failures=self._store_health.failures)
-        while not self.stopping.is_set():
-            await self._rest(self._pause_s(self._store_health.failures))
+        if store.outage and not self.stopping.is_set():
+            log.warning("receive.paused", reason="the store does not answer", failures=store.failures)
+        while store.outage and not self.stopping.is_set():
+            await self._rest(self._pause_s(store.failures))
             self.last_turn = self._clock.monotonic()
-            if await self._store_health.answers():
-                break
-        return True
+            await store.recover()
+        return store.on_trial
 
     async def _turn(self, at_most_s: float) -> None:
         self.last_turn = self._clock.monotonic()
