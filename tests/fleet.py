@@ -57,10 +57,10 @@ class Fleet:
         )
 
     async def kill_replicas(self, *, every_s: float, at_most: float = math.inf) -> None:
-        """Kill a replica, again and again, until cancelled; on a slow machine later, when the one before is back."""
+        """Kill one of the replicas that are up, again and again, until cancelled."""
         while self.replicas_killed < at_most:
             await anyio.sleep(every_s)
-            await self.all_up()
+            await until(lambda: self.up, within_s=30, what="a replica to kill")
             replica = self._random.choice(list(self.up.values()))
             self._doomed.add(replica.process.pid)
             replica.signal(signal.SIGKILL)

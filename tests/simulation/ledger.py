@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from thumbq.core import attempt, keys, manifest
+from thumbq.core import attempt, deadletter, keys, manifest
 from thumbq.core import message as messages
 from thumbq.core.job import ObjectRef
 from thumbq.errors import MalformedMessage
@@ -64,6 +64,13 @@ class Ledger:
         if record is not None and record.status == "done":
             self._done_since.setdefault(key, self._loop.now)
 
+    def check_overwrite(self, key: str, old: bytes, new: bytes) -> None:
+        """Check that no failure goes over what says done; there is one original and one recipe for each key here."""
+        if key.startswith(keys.MANIFESTS_PREFIX):
+            before, after = manifest.decode(old), manifest.decode(new)
+            if before and after and (before.status, after.status) == ("done", "failed"):
+                self._referee.violated(f"a failure was put over what was done: {key}")
+
     def check_render(self, hold: Hold) -> None:
         """Check that what is made has not been made before this receive."""
         source = messages.parse(hold.message.body, default_bucket=self._services.bucket).source
@@ -91,7 +98,7 @@ class Ledger:
         left += [f"{key} has no manifest" for key in self.accepted if self.manifest_of(key) is None]
         records = self._services.keys(keys.ATTEMPTS_PREFIX)
         left += [f"{key} is left" for key in records if not self._excused_record(key)]
-        left += [f"dead letter {one} has no reason" for one in self._services.letters_without_note()]
+        left += [f"dead letter {one} has no reason" for one, note in self._services.letters() if note is None]
         return left
 
     def _excused_record(self, key: str) -> bool:
@@ -122,6 +129,9 @@ class Ledger:
             self._referee.violated(f"{key} is done though it is {kind}")
         assert record.error is not None
         code, message_id = record.error.code, record.message_id or ""
+        notes = [deadletter.decode(note) for _, note in self._services.letters()]
+        if self._shape.dead_letters and not any(note and note.message_id == message_id for note in notes):
+            self._referee.violated(f"{key} failed with {code}, and there is no dead letter that says so")
         if code not in EXPECTED.get(kind, set()) and not self._excused(code, message_id, record.receive_count or 0):
             self._referee.violated(
                 f"{key} ({kind}) failed with {code} after {record.receive_count} receives: {record.error.message};"

@@ -270,8 +270,8 @@ class LocalServices:
     def messages(self) -> list[str]:
         return [one for (one,) in self._rows("SELECT id FROM messages")]
 
-    def letters_without_note(self) -> list[str]:
-        return [one for (one,) in self._rows("SELECT id FROM dead_letters WHERE note IS NULL")]
+    def letters(self) -> list[tuple[str, str | None]]:
+        return self._rows("SELECT id, note FROM dead_letters")
 
     def _rows(self, statement: str, *parameters: object) -> list[Any]:
         assert self._truth is not None

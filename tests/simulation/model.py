@@ -41,6 +41,7 @@ class S3Model:
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
         self.objects: dict[tuple[str, str], StoredObject] = {}
+        self.on_overwrite: Callable[[str, bytes, bytes], None] = lambda _key, _old, _new: None
 
     def put(
         self, ref: ObjectRef, body: bytes, content_type: str, metadata: Mapping[str, str] | None, *, if_absent: bool
@@ -50,6 +51,8 @@ class S3Model:
             raise ObjectExists(str(ref))
         etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
         info = ObjectInfo(len(body), etag, content_type, dict(metadata or {}))
+        if (old := self.objects.get(where)) is not None:
+            self.on_overwrite(ref.key, old.body, body)
         self.objects[where] = StoredObject(body, info, EPOCH + self._loop.now)
         return etag
 

@@ -148,6 +148,20 @@ MUTATIONS: Final = (
         "rendered again",
     ),
     Mutation(
+        "a buried message leaves no letter",
+        "thumbq.worker.disposition",
+        "            if self._burial is not None:\n",
+        "            if self._burial is not None and bury.code == 'nothing':\n",
+        "no dead letter that says so",
+    ),
+    Mutation(
+        "a letter without a reason is removed",
+        "thumbq.worker.sweep",
+        "                await self._burial.copy(letter, disposition)\n",
+        "",
+        "no dead letter that says so",
+    ),
+    Mutation(
         "a slot is not given back",
         _CONSUMER,
         "                self._slots.give_back()\n",

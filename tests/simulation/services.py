@@ -77,8 +77,8 @@ class Services(Protocol):
         """Return the ids of the messages in the queue."""
         ...
 
-    def letters_without_note(self) -> list[str]:
-        """Return the ids of the dead letters of which nobody has said why they are there."""
+    def letters(self) -> list[tuple[str, str | None]]:
+        """Return the ids and notes of the dead letters."""
         ...
 
 
@@ -99,6 +99,7 @@ class ModelServices:
             world.loop, world.random, world.faults, "m", received, shape.max_receive_count, dead
         )
         self._world = world
+        self.s3.on_overwrite = self._overwritten
         self.queue.on_move = self._moved
         self.facts = QueueFacts("jobs", 30, None, shape.max_receive_count)
 
@@ -136,14 +137,17 @@ class ModelServices:
     def messages(self) -> list[str]:
         return [message.id for message in self.queue.messages]
 
-    def letters_without_note(self) -> list[str]:
-        return [] if self.queue.dead is None else [one.id for one in self.queue.dead.messages if one.note is None]
+    def letters(self) -> list[tuple[str, str | None]]:
+        return [] if self.queue.dead is None else [(one.id, one.note) for one in self.queue.dead.messages]
 
     def counts(self) -> QueueCounts:
         """Count the messages, as SQS does when it is exact."""
         now, dead = self._loop.now, self.queue.dead
         visible = sum(message.visible_at <= now for message in self.queue.messages)
         return QueueCounts(visible, len(self.queue.messages) - visible, 0, 0 if dead is None else len(dead.messages))
+
+    def _overwritten(self, key: str, old: bytes, new: bytes) -> None:
+        self._world.ledger.check_overwrite(key, old, new)
 
     def _moved(self, message: StoredMessage) -> None:
         self._world.faults.note("moved-silently")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,24 @@ async def test_who_is_cancelled_while_waiting_takes_nothing_along() -> None:
             pass
     async with budget.reserve(10):
         pass
+
+
+async def test_who_is_cancelled_in_the_moment_of_the_grant_gives_it_back() -> None:
+    budget = ByteBudget(10)
+
+    async def wait_for_five() -> None:
+        async with budget.reserve(5):
+            pytest.fail("it was cancelled")
+
+    waiter = asyncio.ensure_future(wait_for_five())
+    async with budget.reserve(10):
+        await anyio.wait_all_tasks_blocked()
+    waiter.cancel()  # in the same turn of the loop as the grant
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    with anyio.fail_after(1):
+        async with budget.reserve(10):
+            pass
 
 
 async def test_a_large_original_is_fetched_within_the_budget(backend: Backend) -> None:
