@@ -9,12 +9,14 @@ import anyio
 
 from consuming import Delegate, FakeRenderer, SlowAnswers, consuming, record, upload
 from replica import until
+from thumbq.core import keys
 from thumbq.errors import BackendUnavailable
 from thumbq.ports import QueueCounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from thumbq.core.job import ObjectRef
     from thumbq.ports import Backend, EntryResult, VisibilityChange
 
 
@@ -96,3 +98,26 @@ async def test_after_the_deadline_of_a_stop_everything_is_killed_and_given_back(
         consumer.abort(within_s=1)
     assert renderer.killed == 4
     assert await backend.queue.counts() == QueueCounts(visible=4, in_flight=0, delayed=0, dead=0)
+
+
+async def test_a_stop_does_not_wait_for_a_store_that_hangs(backend: Backend) -> None:
+    class Hanging(Delegate):
+        probes = 0
+
+        async def get(self, ref: ObjectRef, **options: Any) -> Any:
+            del ref, options
+            raise BackendUnavailable("S3 is away")
+
+        async def put(self, ref: ObjectRef, *args: Any, **options: Any) -> Any:
+            del args, options
+            assert ref.key == keys.PROBE_KEY
+            self.probes += 1
+            await anyio.sleep_forever()
+
+    store = Hanging(backend.store)
+    await upload(backend)
+    with anyio.fail_after(8):
+        async with consuming(replace(backend, store=store), FakeRenderer()):
+            await until(lambda: store.probes, within_s=5, what="a probe that hangs")
+    counts = await backend.queue.counts()
+    assert counts.visible + counts.in_flight == 1

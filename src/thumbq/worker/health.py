@@ -20,6 +20,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _HICCUP_S: Final = 10.0
 _OUTAGE_AFTER: Final = 3
 _PROBE_BYTES: Final = 1024
+_PROBE_S: Final = 10.0
 
 
 class QueueHealth:
@@ -101,14 +102,15 @@ class StoreHealth:
     async def answers(self) -> bool:
         """Write something small, read it and remove it: an outage may be one of writes only."""
         try:
-            await self._store.put(self._probe, b"probe", content_type="text/plain")
-            with suppress(ObjectMissing):  # another replica's probe may have removed it
-                await self._store.get(self._probe, max_bytes=_PROBE_BYTES)
-            await self._store.delete(self._probe)
+            with anyio.move_on_after(_PROBE_S):
+                await self._store.put(self._probe, b"probe", content_type="text/plain")
+                with suppress(ObjectMissing):  # another replica's probe may have removed it
+                    await self._store.get(self._probe, max_bytes=_PROBE_BYTES)
+                await self._store.delete(self._probe)
+                return True
         except BackendError as error:
             log.info("store.away", error=str(error))
-            return False
-        return True
+        return False
 
     def _away(self) -> None:
         self.failures, self.on_trial = max(self.failures, _OUTAGE_AFTER), False

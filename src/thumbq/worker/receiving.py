@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -13,7 +14,7 @@ from thumbq.errors import BackendError
 from thumbq.worker.lease import BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from random import Random
 
     from thumbq.ports import Clock, JobQueue, ReceivedMessage
@@ -120,7 +121,7 @@ class Receiver:
         So an outage does not burn attempts.
         """
         store = self._store_health
-        await store.look()
+        await self._ending_at(self.stopping, store.look)
         while (store.outage or store.on_trial) and not self._slots.idle and not self.stopping.is_set():
             await self._turn(_TURN_S)
         if store.outage and not self.stopping.is_set():
@@ -128,7 +129,7 @@ class Receiver:
         while store.outage and not self.stopping.is_set():
             await self._rest(self._pause_s(store.failures))
             self.last_turn = self._clock.monotonic()
-            await store.recover()
+            await self._ending_at(self.stopping, store.recover)
         return store.on_trial
 
     async def _turn(self, at_most_s: float) -> None:
@@ -137,19 +138,21 @@ class Receiver:
 
     async def _pause(self) -> None:
         """Wait as long as the failures so far ask for, or until a heartbeat or an ack shows that the queue is back."""
-        recovered = self._queue_health.recovered
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._end_when, recovered, tasks.cancel_scope)
-            await self._rest(self._pause_s(self._failures))
-            tasks.cancel_scope.cancel()
+        await self._ending_at(self._queue_health.recovered, partial(self._rest, self._pause_s(self._failures)))
 
     def _pause_s(self, failures: int) -> float:
         return min(backoff_s(failures + 1, self._random.random()), _MAX_PAUSE_S)
 
     @staticmethod
-    async def _end_when(event: anyio.Event, scope: anyio.CancelScope) -> None:
-        await event.wait()
-        scope.cancel()
+    async def _ending_at(event: anyio.Event, wait: Callable[[], Awaitable[object]]) -> None:
+        async def end() -> None:
+            await event.wait()
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(end)
+            await wait()
+            tasks.cancel_scope.cancel()
 
     async def _rest(self, seconds: float) -> None:
         with anyio.move_on_after(seconds):
