@@ -253,7 +253,7 @@ class Referee:
         """Check a render that has ended or was killed."""
         if hold is None:
             return
-        hold.last_request_at = self.loop.now
+        hold.last_request_at = hold.busy_until = self.loop.now
         self.note_loss(hold)
         clock = hold.replica.clock
         late_s = clock.monotonic() - max(hold.deadline, hold.replica.thawed_at)
