@@ -218,6 +218,34 @@ async def test_a_done_manifest_whose_answer_was_lost_at_the_last_receive_stays_d
     assert (found.status, list(found.renditions)) == ("done", ["thumbnail"])
 
 
+async def test_a_replaced_original_that_fails_is_no_job_that_was_done(backend: Backend, tmp_path: Path) -> None:
+    async with consuming(backend, FakeRenderer(), max_source_bytes=100):
+        await upload(backend)
+        await settled(backend)
+        await backend.store.put(ObjectRef(backend.bucket, KEY), bytes(1000), content_type="image/jpeg")
+        await backend.queue.send(KEY)
+        await settled(backend, dead=1)
+    found = await record(backend)
+    assert found is not None
+    assert found.error is not None
+    assert (found.status, found.error.code, found.renditions) == ("failed", "too-large", {})
+    assert [note["code"] for _, note in dead_letters(tmp_path)] == ["too-large"]
+
+
+async def test_failures_that_cannot_be_recorded_are_an_outage_too(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thumbq.worker.receiving._MAX_PAUSE_S", 0.2)
+    store = Outage(backend.store, "put")
+    for number in range(6):
+        await backend.queue.send(f"uploads/missing-{number}")
+    async with consuming(replace(backend, store=store), FakeRenderer()):
+        await until(lambda: store.probes >= 5, within_s=20, what="five questions to the store")
+        assert (await backend.queue.counts()).visible >= 5
+        store.over = True
+        await settled(backend, dead=6, within_s=30)
+
+
 async def test_a_message_that_fails_untouched_leaves_what_was_done(backend: Backend) -> None:
     async with consuming(backend, FakeRenderer()):
         await upload(backend)

@@ -144,3 +144,17 @@ async def test_dead_letters_that_cannot_be_looked_at_stop_nothing_else(backend: 
         await until(lambda: letters.asked, within_s=5, what="the look")
         await upload(backend)
         await settled(backend)
+
+
+async def test_a_silent_move_of_a_replaced_original_is_no_job_that_was_done(backend: Backend, tmp_path: Path) -> None:
+    async with open_local(tmp_path / "data", clock=SystemClock()) as opened, consuming(opened, FakeRenderer()):
+        await upload(opened)
+        await settled(opened)
+    await backend.store.put(ObjectRef(backend.bucket, KEY), b"another", content_type="image/jpeg")
+    await backend.queue.send(KEY)
+    await die_with_it(backend)
+    async with consuming(backend, FakeRenderer(), max_receive_count=1):
+        await until(lambda: noted(tmp_path), within_s=10, what="the note")
+    found = await record(backend)
+    assert found is not None
+    assert (found.status, found.renditions) == ("failed", {})

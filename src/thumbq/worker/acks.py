@@ -60,7 +60,7 @@ class Batcher(Generic[T]):
         try:
             self._entries.send_nowait(entry)
         except anyio.ClosedResourceError:
-            return EntryResult.RETRY
+            return EntryResult.LOST
         try:
             await entry.settled.wait()
         except BaseException:

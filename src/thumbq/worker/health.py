@@ -10,7 +10,7 @@ import structlog
 
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
-from thumbq.errors import BackendError, ObjectMissing
+from thumbq.errors import AccessDenied, BackendError, ObjectMissing
 
 if TYPE_CHECKING:
     from thumbq.ports import Backend, Clock
@@ -75,7 +75,7 @@ class StoreHealth:
 
     def answered(self) -> None:
         """Note that a job has had all its answers."""
-        self.failures, self.on_trial = 0, False
+        self.failures, self._probed_at, self.on_trial = 0, 0, False
 
     def failed(self) -> None:
         """Note that a job has ended because the store did not answer, or would not."""
@@ -106,7 +106,8 @@ class StoreHealth:
                 await self._store.put(self._probe, b"probe", content_type="text/plain")
                 with suppress(ObjectMissing):  # another replica's probe may have removed it
                     await self._store.get(self._probe, max_bytes=_PROBE_BYTES)
-                await self._store.delete(self._probe)
+                with suppress(AccessDenied):  # as good as an answer: what is left is small
+                    await self._store.delete(self._probe)
                 return True
         except BackendError as error:
             log.info("store.away", error=str(error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from thumbq.worker.suspects import Suspects
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+STORE_AWAY: Final = (BackendUnavailable, AccessDenied)
+"""What a store that fails for everybody raises; a role that has lost its rights is such a one."""
 
 
 @dataclass(eq=False, slots=True)
@@ -197,11 +200,11 @@ class JobRunner:
         if attempt.previous is None or attempt.previous.status != "done":
             return False
         try:
-            etag: str | None = (await self._store.head(attempt.request.source)).etag
+            attempt.head_etag = (await self._store.head(attempt.request.source)).etag
         except ObjectMissing:
-            # Removed since; a late duplicate of the message must not turn what was done into a failure.
-            etag = None
-        return attempt.is_done(etag)
+            # A late duplicate of the message must not turn what was done into a failure.
+            attempt.source_gone = True
+        return attempt.is_done()
 
     async def _failed(self, error: Exception, work: Work, attempt: Attempt | None) -> Delete | Release | Bury:
         received = work.message
@@ -212,23 +215,29 @@ class JobRunner:
             past=work.suspicion.record if work.suspicion else NO_PAST,
             jitter=self._random.random(),
         )
-        if isinstance(error, (BackendUnavailable, AccessDenied)):
+        store_failed = isinstance(error, BackendError)
+        if isinstance(error, STORE_AWAY):
             self._health.failed()
-        elif attempt is not None and attempt.looked:
-            self._health.answered()
         if isinstance(disposition, retry.Release):
+            if attempt is not None and attempt.looked and not store_failed:
+                self._health.answered()
             log.warning("job.retry", error=str(error), kind=type(error).__name__, delay_s=round(disposition.delay_s, 1))
             return disposition
         try:
-            if isinstance(error, AlreadyFailedError) or await self._outcomes.write_failed(
+            buried = isinstance(error, AlreadyFailedError) or await self._outcomes.write_failed(
                 received, attempt, disposition
-            ):
-                log.error("job.failed", code=disposition.code, error=disposition.text)
-                return disposition
+            )
         except BackendError as unwritten:
             log.warning("manifest.unwritten", error=str(unwritten))
+            if isinstance(unwritten, STORE_AWAY):
+                self._health.failed()
             # On the last receive too: then the queue moves the message, and the sweep records the failure.
             return retry.Release(retry.backoff_s(received.receive_count, self._random.random()))
+        if not store_failed:
+            self._health.answered()
+        if buried:
+            log.error("job.failed", code=disposition.code, error=disposition.text)
+            return disposition
         log.info("job.already_done")
         return retry.Delete()
 

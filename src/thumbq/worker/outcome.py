@@ -33,20 +33,32 @@ class Attempt:
     presets: Sequence[Preset] = ()
     looked: bool = False
     previous: Manifest | None = None
+    head_etag: str | None = None
+    source_gone: bool = False
     info: ObjectInfo | None = None
     rendered: Rendered | None = None
 
-    def is_done(self, etag: str | None) -> bool:
-        """Whether the manifest that was found has all that is asked for, of the source with this ETag.
+    @property
+    def etag(self) -> str | None:
+        """The ETag of the source as this attempt has seen it; None when it has not."""
+        return self.info.etag if self.info else self.head_etag
 
-        None stands for the source as the manifest knows it.
+    def is_done(self) -> bool:
+        """Whether the manifest that was found has all that is asked for, of the source as it is now.
+
+        A source that was removed since counts as the one that the manifest knows.
         """
         if self.previous is None or self.previous.status != "done" or not self.presets:
             return False
+        etag = self.previous.source.etag if self.source_gone else self.etag
         wanted = {preset.name: preset.fingerprint for preset in self.presets}
-        return (
-            wanted.keys() <= self.previous.current(etag=etag or self.previous.source.etag, fingerprints=wanted).keys()
-        )
+        return wanted.keys() <= self.previous.current(etag=etag, fingerprints=wanted).keys()
+
+    def leaves_alone(self) -> bool:
+        """Whether the manifest that was found says done, and this attempt knows of no other source than that one's."""
+        if self.previous is None or self.previous.status != "done" or self.info is not None:
+            return False
+        return self.etag is None or self.etag == self.previous.source.etag
 
 
 class Outcomes:
@@ -71,8 +83,8 @@ class Outcomes:
         """Record a failure: in the manifest of the original, or of the message alone when it names none of ours.
 
         Returns False, and writes nothing, when the manifest says by now that the job is done: the answer to our own
-        put was lost, or somebody else has done it. It never goes over a manifest that says done when this attempt made
-        nothing anew.
+        put was lost, or somebody else has done it. It never goes over a manifest that says done of the same source when
+        this attempt made nothing anew: then, too, the record is that of the message alone.
         """
         if attempt is None or attempt.request.source.bucket != self._bucket:
             await self.keep_message(message, bury)
@@ -80,9 +92,10 @@ class Outcomes:
         # Somebody may put one between our look and our put; and there may be one that cannot be read.
         for overwrite in (False, True):
             await self.read(attempt)
-            if attempt.is_done(attempt.info.etag if attempt.info else None):
+            if attempt.is_done():
                 return False
-            if attempt.info is None and attempt.previous is not None and attempt.previous.status == "done":
+            if attempt.leaves_alone():
+                await self.keep_message(message, bury)
                 break
             failed = self._manifest(attempt, error=ErrorRecord(code=bury.code, message=bury.text))
             with suppress(ObjectExists):
@@ -109,7 +122,7 @@ class Outcomes:
         self, attempt: Attempt, *, made: dict[str, RenditionRecord] | None = None, error: ErrorRecord | None = None
     ) -> Manifest:
         source, info, rendered, previous = attempt.request.source, attempt.info, attempt.rendered, attempt.previous
-        etag = info.etag if info else previous.source.etag if previous else None
+        etag = attempt.etag or (previous.source.etag if previous else None)
         known = {name: preset.fingerprint for name, preset in self._settings.presets.items()}
         kept = previous.current(etag=etag, fingerprints=known) if previous else {}
         return Manifest(

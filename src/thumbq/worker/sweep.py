@@ -129,6 +129,8 @@ class Sweeper:
                 raise
             except BackendError as error:
                 log.warning("sweep.letter_failed", error=str(error))
+            except Exception:  # a bug over one letter must not end the replica: it is logged whole
+                log.exception("sweep.bug")
 
     async def _settle(self, letter: ReceivedMessage, disposition: Delete | Bury) -> None:
         """Put the letter there once more with its note, and remove the one without."""
