@@ -105,13 +105,16 @@ class Ledger:
         """Whether an attempt record may be left.
 
         That is so when a request for it failed or was carried out after its sender had gone, and when it was written
-        while another receive of the same message was at work, which may have ended the message.
+        while another receive of the same message was at work or on its way, which may have ended the message.
         """
         writers = self._record_writers.get(key, [])
         if not writers or {f"put {key}", f"delete {key}"} & self.unsure:
             return True
-        receives = [one for one in self._referee.attempts.values() if one.message.id == writers[0].message.id]
-        return any(_overlap(writer, one) for writer in writers for one in receives if one != writer)
+        receives = self._receives(writers[0].message.id)
+        return any(_crossed(writer, one) for writer in writers for one in receives if one != writer)
+
+    def _receives(self, message_id: str) -> list[Hold]:
+        return [one for one in self._referee.attempts.values() if one.message.id == message_id]
 
     def check_uploads(self) -> None:
         """Check how each accepted upload has ended."""
@@ -152,9 +155,17 @@ class Ledger:
         cuts = list(self._referee.cuts[message_id])
         if f"put {keys.attempt_key(message_id)}" in self.unsure:
             cuts.append("record-unsure")  # one that was closed may have been opened again by a request that came late
+        receives = self._receives(message_id)
+        # The open record of a receive that is still at work reads like that of one that died.
+        cuts += [
+            "read-while-open" for one in receives if any(_crossed(one, other) for other in receives if other != one)
+        ]
         return code == "render-crashed" and (cuts.count("child-killed") >= 2 or len(cuts) >= 3)
 
 
-def _overlap(one: Hold, other: Hold) -> bool:
-    """Whether two receives of a message were at work at the same time."""
+def _crossed(one: Hold, other: Hold) -> bool:
+    """Whether two receives of a message were at work at the same time, or arrived in the wrong order."""
+    order = one.message.receive_count - other.message.receive_count
+    if order * (one.arrived_at - other.arrived_at) < 0:
+        return True
     return one.arrived_at <= other.busy_until and other.arrived_at <= one.busy_until
