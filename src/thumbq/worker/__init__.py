@@ -33,7 +33,7 @@ def make_consumer(
 ) -> Consumer:
     """Return a consumer over a backend, ready to run; ``facts`` are the queue's own settings."""
     backend = replace(backend, store=GuardedStore(backend.store))
-    queue, dead_letters = backend.queue, backend.dead_letters
+    queue = backend.queue
     slots = Slots(settings.jobs_in_flight, first=settings.processes)
     health, store_health = QueueHealth(clock), StoreHealth(backend)
     outcomes = Outcomes(backend=backend, settings=settings, clock=clock)
@@ -48,15 +48,6 @@ def make_consumer(
         clock=clock,
         random=random,
     )
-    keeper = LeaseKeeper(
-        queue=queue,
-        clock=clock,
-        health=health,
-        visibility_timeout_s=settings.visibility_timeout_s,
-        beat_interval_s=settings.beat_interval_s,
-    )
-    acks = Acks(queue=queue, clock=clock, health=health, random=random)
-    burial = Burial(dead_letters, outcomes) if dead_letters is not None else None
     receiver = Receiver(
         queue=queue,
         slots=slots,
@@ -66,17 +57,19 @@ def make_consumer(
         clock=clock,
         random=random,
     )
+    keeper = LeaseKeeper(
+        queue=queue,
+        clock=clock,
+        health=health,
+        visibility_timeout_s=settings.visibility_timeout_s,
+        beat_interval_s=settings.beat_interval_s,
+    )
+    acks = Acks(queue=queue, clock=clock, health=health, random=random)
+    burial = None if backend.dead_letters is None else Burial(backend.dead_letters, outcomes)
     sweeper = None
-    if dead_letters is not None and burial is not None:
+    if burial is not None:
         sweeper = Sweeper(
-            queue=queue,
-            dead_letters=dead_letters,
-            jobs=jobs,
-            burial=burial,
-            facts=facts,
-            settings=settings,
-            random=random,
-            last_message_at=lambda: receiver.last_message_at,
+            queue=queue, jobs=jobs, burial=burial, receiver=receiver, facts=facts, settings=settings, random=random
         )
     return Consumer(
         receiver=receiver,

@@ -27,17 +27,17 @@ class Burial:
     """Copies failed messages to the dead letters, with their reasons."""
 
     def __init__(self, dead_letters: DeadLetters, outcomes: Outcomes) -> None:
-        self._dead_letters = dead_letters
+        self.dead_letters = dead_letters
         self._outcomes = outcomes
 
     async def copy(self, message: ReceivedMessage, bury: Bury) -> None:
         """Send the copy. A body that leaves no room for its note is kept whole in the store first, and cut."""
         body, note = message.body, Note(bury.code, bury.text, message.id, message.receive_count, message.trace)
-        if not deadletter.fits(body, note, self._dead_letters.max_bytes):
+        if not deadletter.fits(body, note, self.dead_letters.max_bytes):
             await self._outcomes.keep_message(message, bury)
-            body, note = deadletter.cut(body, note, self._dead_letters.max_bytes)
+            body, note = deadletter.cut(body, note, self.dead_letters.max_bytes)
         guard.check()
-        await self._dead_letters.send(body, note.encode())
+        await self.dead_letters.send(body, note.encode())
 
 
 class Disposer:

@@ -52,7 +52,7 @@ class Work:
     suspicion: Suspicion | None = None
 
 
-class AlreadyFailedError(JobFailed):
+class AlreadyFailed(JobFailed):
     """The manifest says that this very message has failed; what is missing is its burial."""
 
     def __init__(self, code: str, text: str) -> None:
@@ -154,7 +154,7 @@ class JobRunner:
         await self._outcomes.read(attempt)
         failed = attempt.previous.error if attempt.previous else None
         if failed is not None and attempt.previous and attempt.previous.message_id == attempt.message.id:
-            raise AlreadyFailedError(failed.code, failed.message)
+            raise AlreadyFailed(failed.code, failed.message)
         attempt.presets = self._presets(attempt.request)
         if await self._is_done(attempt):
             log.info("job.already_done")
@@ -224,7 +224,7 @@ class JobRunner:
             log.warning("job.retry", error=str(error), kind=type(error).__name__, delay_s=round(disposition.delay_s, 1))
             return disposition
         try:
-            buried = isinstance(error, AlreadyFailedError) or await self._outcomes.write_failed(
+            buried = isinstance(error, AlreadyFailed) or await self._outcomes.write_failed(
                 received, attempt, disposition
             )
         except BackendError as unwritten:

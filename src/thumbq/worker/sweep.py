@@ -17,13 +17,14 @@ from thumbq.errors import BackendError, BackendUnavailable
 from thumbq.ports import EntryResult, ReceivedMessage, VisibilityChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from random import Random
 
-    from thumbq.ports import DeadLetter, DeadLetters, JobQueue, QueueFacts
+    from thumbq.ports import DeadLetter, JobQueue, QueueFacts
     from thumbq.settings import Settings
     from thumbq.worker.disposition import Burial
     from thumbq.worker.job import JobRunner
+    from thumbq.worker.receiving import Receiver
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -50,22 +51,21 @@ class Sweeper:
         self,
         *,
         queue: JobQueue,
-        dead_letters: DeadLetters,
         jobs: JobRunner,
         burial: Burial,
+        receiver: Receiver,
         facts: QueueFacts,
         settings: Settings,
         random: Random,
-        last_message_at: Callable[[], float],
     ) -> None:
         self._queue = queue
-        self._dead_letters = dead_letters
         self._jobs = jobs
         self._burial = burial
+        self._dead_letters = burial.dead_letters
+        self._receiver = receiver
         self._receives = facts.max_receive_count or 0
         self._settle_s = settings.visibility_timeout_s + 2 * settings.wait_time_s
         self._random = random
-        self._last_message_at = last_message_at
 
     async def run(self) -> None:
         """Look now and then until cancelled."""
@@ -78,7 +78,7 @@ class Sweeper:
         while True:
             await anyio.sleep(_EVERY_S * (0.5 + self._random.random()) * (1 + looked // _LETTERS_PER_TURN))
             now = anyio.current_time()
-            if self._last_message_at() + self._settle_s > looked_at or now - looked_at > _AT_LEAST_EVERY_S:
+            if self._receiver.last_message_at + self._settle_s > looked_at or now - looked_at > _AT_LEAST_EVERY_S:
                 looked_at = now
                 looked = await self._look()
 
