@@ -43,11 +43,14 @@ class _Watch:
 
     @contextmanager
     def request(self, what: str) -> Iterator[None]:
-        """Stand around one request; one that fails or is cut off may have been carried out all the same."""
+        """Stand around one request; one that fails or is cut off may have been carried out all the same, or late."""
         world = self.replica.world
         world.referee.record(self.replica.name, what)
+        sent_at = world.loop.now
         try:
             yield
+            if world.loop.now - sent_at > LATE_S:
+                world.ledger.unsure.add(what)
         except (BackendError, asyncio.CancelledError) as error:
             # anyio writes addresses into the text of a cancellation, which differ from run to run.
             text = (
@@ -69,6 +72,10 @@ class _Watch:
         if self.replica.world.over:
             await asyncio.sleep(OVER_S)
             raise BackendUnavailable("the run is over")
+
+
+LATE_S: Final = 5.0
+"""What took longer may have been carried out after others have acted on what was there before."""
 
 
 class WatchedStore:
