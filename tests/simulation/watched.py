@@ -74,7 +74,7 @@ class _Watch:
             raise BackendUnavailable("the run is over")
 
 
-LATE_S: Final = 5.0
+LATE_S = 5.0
 """What took longer may have been carried out after others have acted on what was there before."""
 
 
