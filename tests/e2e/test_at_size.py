@@ -186,7 +186,7 @@ async def fill_dead_letter_queue(place: Place, endpoint: str) -> None:
                 )
 
 
-async def test_5000_dead_letters_on_sqs_are_listed_and_given_back(
+async def test_5000_dead_letters_on_sqs_are_listed_and_given_back_and_redriven(
     on_sqs: Place, ministack: str, record_property: Callable[[str, object], None]
 ) -> None:
     await fill_dead_letter_queue(on_sqs, ministack)
@@ -197,11 +197,6 @@ async def test_5000_dead_letters_on_sqs_are_listed_and_given_back(
         assert backend.dead_letters is not None
         assert len(await backend.dead_letters.receive(max_messages=10, wait_s=0, visibility_timeout_s=0)) == 10
 
-
-async def test_5000_dead_letters_on_sqs_are_redriven(
-    on_sqs: Place, ministack: str, record_property: Callable[[str, object], None]
-) -> None:
-    await fill_dead_letter_queue(on_sqs, ministack)
     lines, took, peak = await measured(on_sqs, "dlq", "redrive", "--all")
     assert lines[-1] == f"redriven: {LETTERS}"
     record_property(f"redrive of {LETTERS} on SQS", f"{took:.1f} s, {peak / MIB:.0f} MiB")
