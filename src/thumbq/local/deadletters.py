@@ -77,15 +77,9 @@ class LocalDeadLetters:
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         """Change how long dead letters stay hidden; see DeadLetters.extend."""
-
-        def extend(connection: sqlite3.Connection) -> list[EntryResult]:
-            now = self._clock.wall()
-            return [
-                holds.extend(connection, _TABLE, receipt=change.receipt, timeout_s=change.timeout_s, now=now)
-                for change in changes
-            ]
-
-        return await self._database.write(extend)
+        return await self._database.write(
+            lambda connection: holds.extend_each(connection, _TABLE, changes, now=self._clock.wall())
+        )
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
         """Remove dead letters for good; see holds.delete for receipts that ran out."""

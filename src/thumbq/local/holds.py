@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+    from thumbq.ports import VisibilityChange
+
     Table = Literal["messages", "dead_letters"]
 
 
@@ -67,6 +69,15 @@ def extend(connection: sqlite3.Connection, table: Table, *, receipt: str, timeou
         return EntryResult.CAPPED
     connection.execute(f"UPDATE {table} SET visible_at = ? WHERE seq = ?", (now + timeout_s, seq))  # noqa: S608 - a Table
     return EntryResult.OK
+
+
+def extend_each(
+    connection: sqlite3.Connection, table: Table, changes: Iterable[VisibilityChange], *, now: float
+) -> list[EntryResult]:
+    """Extend each hold as asked, all from the same moment."""
+    return [
+        extend(connection, table, receipt=change.receipt, timeout_s=change.timeout_s, now=now) for change in changes
+    ]
 
 
 def delete(connection: sqlite3.Connection, table: Table, *, receipt: str) -> EntryResult:

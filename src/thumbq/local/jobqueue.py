@@ -92,15 +92,9 @@ class LocalQueue:
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         """Change how long messages stay hidden; see JobQueue.extend."""
-
-        def extend(connection: sqlite3.Connection) -> list[EntryResult]:
-            now = self._clock.wall()
-            return [
-                holds.extend(connection, _TABLE, receipt=change.receipt, timeout_s=change.timeout_s, now=now)
-                for change in changes
-            ]
-
-        results = await self._database.write(extend)
+        results = await self._database.write(
+            lambda connection: holds.extend_each(connection, _TABLE, changes, now=self._clock.wall())
+        )
         if any(change.timeout_s == 0 for change in changes):
             self._tell()
         return results

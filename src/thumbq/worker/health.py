@@ -90,16 +90,15 @@ class StoreHealth:
 
     async def look(self) -> None:
         """After a failure that was not looked at yet, see whether it is an outage."""
-        if not self.outage and self.failures > self._probed_at and not await self.answers():
+        if not self.outage and self.failures > self._probed_at and not await self._answers():
             self._away()
         self._probed_at = self.failures
 
-    async def recover(self) -> bool:
+    async def recover(self) -> None:
         """Ask whether an outage is over; then one job has to show it."""
-        self.on_trial = await self.answers()
-        return self.on_trial
+        self.on_trial = await self._answers()
 
-    async def answers(self) -> bool:
+    async def _answers(self) -> bool:
         """Write something small, read it and remove it: an outage may be one of writes only."""
         try:
             with anyio.move_on_after(_PROBE_S):
