@@ -28,7 +28,7 @@ async def test_20_bad_renders_among_500_good_ones_cost_themselves_only() -> None
     marks = [b"ok"] * 500 + [KILLS[number % len(KILLS)] for number in range(20)]
     random.shuffle(marks)  # the plugin for random order seeds it
     good, bad = 0, list[tuple[bytes, type, str]]()
-    async with marked_pool(processes=3, timeout_s=0.5, memory_limit_bytes=160 * MIB) as pool:
+    async with marked_pool(processes=3, timeout_s=1, memory_limit_bytes=160 * MIB) as pool:
         server = parent(pool.children()[0])
 
         async def one(mark: bytes) -> None:
@@ -48,13 +48,14 @@ async def test_20_bad_renders_among_500_good_ones_cost_themselves_only() -> None
         assert sorted(mark for mark, _, _ in bad) == sorted(mark for mark in marks if mark != b"ok")
         assert all(BAD[mark] == (kind, code) for mark, kind, code in bad)
         children = set(await whole(pool, 3))
-        await until(lambda: children_of(server) == children, within_s=1, what="the end of all others")
+        await until(lambda: children_of(server) == children, within_s=5, what="the end of all others")
     assert children_of(server) == set()
 
 
 @pytest.mark.parametrize("mark", KILLS)
 async def test_after_each_kind_of_kill_the_pool_has_its_size_again(mark: bytes) -> None:
-    async with marked_pool(processes=2, timeout_s=0.3, memory_limit_bytes=160 * MIB) as pool:
+    timeout_s = 0.3 if BAD[mark][1] == "render-timeout" else 20
+    async with marked_pool(processes=2, timeout_s=timeout_s, memory_limit_bytes=160 * MIB) as pool:
         before = set(pool.children())
         with pytest.raises(ThumbqError) as raised:
             await render(pool, mark)
