@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.chaos
 
 VISIBILITY_S = 6
 MARGIN_S = VISIBILITY_S / 10
+SLACK_S = 3  # how late an overloaded machine may be; the figures say how late it was
 ONE_JOB: dict[str, Any] = {"visibility_timeout_s": VISIBILITY_S, "wait_time_s": 1, "concurrency": 1, "processes": 1}
 
 
@@ -40,6 +42,10 @@ async def lost(replica: Replica) -> float:
     """Wait until a replica has logged the loss of its lease and return when that was, in POSIX seconds."""
     (line,) = await until(lambda: replica.events("lease.lost"), within_s=2 * VISIBILITY_S, what="a lost lease")
     return datetime.fromisoformat(line["timestamp"]).timestamp()
+
+
+def visible_at(database: sqlite3.Connection) -> object:
+    return database.execute("SELECT visible_at FROM messages").fetchone()
 
 
 async def manifest(place: Place, job_id: str) -> bytes:
@@ -65,10 +71,10 @@ async def test_beats_that_do_not_get_through_cost_the_render_its_life_at_the_dea
     died_at, lost_at = await gone(frozen), await lost(holder)
     deadline = request.answered_at + VISIBILITY_S - MARGIN_S
     figure("seconds from the deadline to the end of the child", round(died_at - deadline, 3))
-    assert deadline - 0.2 < lost_at < deadline + 1
-    assert deadline - 0.2 < died_at < deadline + 1
+    assert deadline - 0.2 < lost_at < deadline + SLACK_S
+    assert deadline - 0.2 < died_at < deadline + SLACK_S
 
-    await until(lambda: rival.events("job.done"), within_s=10, what="the rival's result")
+    await until(lambda: rival.events("job.done"), within_s=20, what="the rival's result")
     stands = await manifest(place, job_id)
     blocked.clear()
     later = len(proxy.asked)
@@ -98,17 +104,21 @@ async def test_a_message_that_another_got_meanwhile_is_let_go_at_the_next_beat(
     job_id = await place.upload(holder, images.photo_jpeg(640, 480))
     await place.in_flight(1)
     rival = await place.replica(**ONE_JOB)
-    with sqlite3.connect(tmp_path / "data" / DATABASE_NAME, timeout=10) as database:
-        database.execute("UPDATE messages SET visible_at = 0")
+    with closing(sqlite3.connect(tmp_path / "data" / DATABASE_NAME, timeout=10)) as database:
+        # Right after a beat: the rival has until the next one to take the message.
+        before = visible_at(database)
+        await until(lambda: visible_at(database) != before, within_s=VISIBILITY_S, what="a beat")
+        with database:
+            database.execute("UPDATE messages SET visible_at = 0")
     changed_at = time.time()
 
     died_at, lost_at = await gone(frozen), await lost(holder)
     figure("seconds from the change to the loss", round(lost_at - changed_at, 3))
     figure("seconds from the loss to the end of the child", round(died_at - lost_at, 3))
-    assert lost_at < changed_at + VISIBILITY_S / 3 + 1, "the next beat tells"
-    assert died_at < lost_at + 1
+    assert lost_at < changed_at + VISIBILITY_S / 3 + SLACK_S, "the next beat tells"
+    assert died_at < lost_at + SLACK_S
 
-    await until(lambda: rival.events("job.done"), within_s=10, what="the rival's result")
+    await until(lambda: rival.events("job.done"), within_s=20, what="the rival's result")
     stands = await manifest(place, job_id)
     await place.queue_empty()
     await until(lambda: holder.render_children() not in ([], frozen), within_s=5, what="a new child")
