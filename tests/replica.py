@@ -56,12 +56,6 @@ class Replica:
             raise AssertionError(f"the replica ended with {self.process.returncode}:\n{self.stderr()}")
         return any(line.startswith(start) and line.endswith("\n") for line in self.stdout().splitlines(keepends=True))
 
-    def open_connections(self) -> int:
-        """Return how many TCP connections the main process has to its clients."""
-        port = f"{int(self.url.rpartition(':')[2]):04X}"
-        rows = [line.split() for line in Path(f"/proc/{self.process.pid}/net/tcp").read_text().splitlines()[1:]]
-        return sum(1 for row in rows if row[1].endswith(f":{port}") and row[3] == "01")
-
     def stdout(self) -> str:
         return (self._directory / "stdout").read_text()
 

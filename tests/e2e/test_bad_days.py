@@ -41,8 +41,8 @@ async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place
     family = doomed.children()
     assert len(family) >= 3, "the fork server, the resource tracker and a child at the least"
     doomed.signal(signal.SIGKILL)
-    await doomed.ended(within_s=2)
-    await until(lambda: not any(map(alive, family)), within_s=2, what=f"the end of {family}")
+    await doomed.ended(within_s=5)
+    await until(lambda: not any(map(alive, family)), within_s=5, what=f"the end of {family}")
     survivor = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=1)
     for job_id in ids:
         assert (await place.finished(survivor, job_id, within_s=20))["status"] == "done"
@@ -85,7 +85,7 @@ async def test_a_render_that_outlasts_the_shutdown_is_killed_and_its_message_giv
     assert await replica.ended(within_s=5) == 0
     counts = await place.counts()
     assert (counts.visible, counts.in_flight) == (1, 0)
-    await until(lambda: not any(map(alive, family)), within_s=2, what=f"the end of {family}")
+    await until(lambda: not any(map(alive, family)), within_s=5, what=f"the end of {family}")
     successor = await place.replica(wait_time_s=1)
     assert (await place.finished(successor, job_id, within_s=10))["status"] == "done"
 
@@ -93,23 +93,26 @@ async def test_a_render_that_outlasts_the_shutdown_is_killed_and_its_message_giv
 @pytest.mark.parametrize("place", ["local"], indirect=True)
 async def test_an_upload_whose_bytes_still_come_at_the_stop_is_taken(place: Place) -> None:
     replica = await place.replica(shutdown_deadline_s=20)
-    go_on = anyio.Event()
+    begun, go_on = anyio.Event(), anyio.Event()
     picture = images.photo_jpeg(640, 480)
 
     async def slowly() -> AsyncIterator[bytes]:
+        begun.set()  # the server has asked for the body
         yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="slow.jpg"\r\n\r\n' + picture[:1000]
         await go_on.wait()
         yield picture[1000:] + b"\r\n--b--\r\n"
 
     async def upload() -> None:
         headers = {"Content-Type": "multipart/form-data; boundary=b"}
-        async with place.session.post(f"{replica.url}/upload", data=slowly(), headers=headers) as answer:
+        async with place.session.post(
+            f"{replica.url}/upload", data=slowly(), headers=headers, expect100=True
+        ) as answer:
             assert answer.status == 201
             assert answer.headers["Connection"] == "close"
 
     async with anyio.create_task_group() as clients:
         clients.start_soon(upload)
-        await until(lambda: replica.open_connections() == 1, within_s=5, what="the upload's connection")
+        await begun.wait()
         replica.signal(signal.SIGTERM)
         await until(lambda: replica.events("service.stopping"), within_s=5, what="the stop")
         go_on.set()
