@@ -80,7 +80,7 @@ async def whole(pool: RenderPool, size: int) -> Sequence[int]:
 
 async def gone(*pids: int) -> None:
     """Wait for the end of processes, as long as one may last that has been killed."""
-    await until(lambda: not any(alive(pid) for pid in pids), within_s=5, what=f"the end of {pids}")
+    await until(lambda: not any(alive(pid) for pid in pids), within_s=1, what=f"the end of {pids}")
 
 
 def parent(pid: int) -> int:

@@ -28,7 +28,6 @@ pytestmark = pytest.mark.chaos
 
 VISIBILITY_S = 6
 MARGIN_S = VISIBILITY_S / 10
-SLACK_S = 1
 ONE_JOB: dict[str, Any] = {"visibility_timeout_s": VISIBILITY_S, "wait_time_s": 1, "concurrency": 1, "processes": 1}
 
 
@@ -71,10 +70,10 @@ async def test_beats_that_do_not_get_through_cost_the_render_its_life_at_the_dea
     died_at, lost_at = await gone(frozen), await lost(holder)
     deadline = request.answered_at + VISIBILITY_S - MARGIN_S
     figure("seconds from the deadline to the end of the child", round(died_at - deadline, 3))
-    assert deadline - 0.2 < lost_at < deadline + SLACK_S
-    assert deadline - 0.2 < died_at < deadline + SLACK_S
+    assert deadline - 0.2 < lost_at < deadline + 1
+    assert deadline - 0.2 < died_at < deadline + 1
 
-    await until(lambda: rival.events("job.done"), within_s=20, what="the rival's result")
+    await until(lambda: rival.events("job.done"), within_s=10, what="the rival's result")
     stands = await manifest(place, job_id)
     blocked.clear()
     later = len(proxy.asked)
@@ -115,10 +114,10 @@ async def test_a_message_that_another_got_meanwhile_is_let_go_at_the_next_beat(
     died_at, lost_at = await gone(frozen), await lost(holder)
     figure("seconds from the change to the loss", round(lost_at - changed_at, 3))
     figure("seconds from the loss to the end of the child", round(died_at - lost_at, 3))
-    assert lost_at < changed_at + VISIBILITY_S / 3 + SLACK_S, "the next beat tells"
-    assert died_at < lost_at + SLACK_S
+    assert lost_at < changed_at + VISIBILITY_S / 3 + 1, "the next beat tells"
+    assert died_at < lost_at + 1
 
-    await until(lambda: rival.events("job.done"), within_s=20, what="the rival's result")
+    await until(lambda: rival.events("job.done"), within_s=10, what="the rival's result")
     stands = await manifest(place, job_id)
     await place.queue_empty()
     await until(lambda: holder.render_children() not in ([], frozen), within_s=5, what="a new child")

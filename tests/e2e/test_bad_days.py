@@ -41,8 +41,8 @@ async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place
     family = doomed.children()
     assert len(family) >= 3, "the fork server, the resource tracker and a child at the least"
     doomed.signal(signal.SIGKILL)
-    await doomed.ended(within_s=5)
-    await until(lambda: not any(map(alive, family)), within_s=5, what=f"the end of {family}")
+    await doomed.ended(within_s=2)
+    await until(lambda: not any(map(alive, family)), within_s=2, what=f"the end of {family}")
     survivor = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=1)
     for job_id in ids:
         assert (await place.finished(survivor, job_id, within_s=20))["status"] == "done"
@@ -85,7 +85,7 @@ async def test_a_render_that_outlasts_the_shutdown_is_killed_and_its_message_giv
     assert await replica.ended(within_s=5) == 0
     counts = await place.counts()
     assert (counts.visible, counts.in_flight) == (1, 0)
-    await until(lambda: not any(map(alive, family)), within_s=5, what=f"the end of {family}")
+    await until(lambda: not any(map(alive, family)), within_s=2, what=f"the end of {family}")
     successor = await place.replica(wait_time_s=1)
     assert (await place.finished(successor, job_id, within_s=10))["status"] == "done"
 

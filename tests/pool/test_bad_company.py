@@ -48,7 +48,7 @@ async def test_20_bad_renders_among_500_good_ones_cost_themselves_only() -> None
         assert sorted(mark for mark, _, _ in bad) == sorted(mark for mark in marks if mark != b"ok")
         assert all(BAD[mark] == (kind, code) for mark, kind, code in bad)
         children = set(await whole(pool, 3))
-        await until(lambda: children_of(server) == children, within_s=5, what="the end of all others")
+        await until(lambda: children_of(server) == children, within_s=1, what="the end of all others")
     assert children_of(server) == set()
 
 

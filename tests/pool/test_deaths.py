@@ -53,7 +53,7 @@ async def test_a_cpu_limit_counts_as_a_time_out() -> None:
 async def test_a_render_that_takes_too_long_is_killed_and_replaced(mark: bytes, used: str) -> None:
     async with marked_pool(timeout_s=0.3) as pool:
         (before,) = pool.children()
-        with anyio.fail_after(5), pytest.raises(RenderKilled) as killed:
+        with anyio.fail_after(2), pytest.raises(RenderKilled) as killed:
             await render(pool, mark)
         assert killed.value.code == "render-timeout"
         assert killed.value.text.startswith("the render took longer than 0.3 s")
@@ -65,7 +65,7 @@ async def test_a_render_that_takes_too_long_is_killed_and_replaced(mark: bytes, 
 async def test_a_stopped_child_is_killed_at_its_deadline() -> None:
     async with marked_pool(timeout_s=0.3) as pool:
         os.kill(pool.children()[0], signal.SIGSTOP)
-        with anyio.fail_after(5), pytest.raises(RenderKilled):
+        with anyio.fail_after(2), pytest.raises(RenderKilled):
             await render(pool, b"ok")
         await pid_of_render(pool)
 
@@ -93,7 +93,7 @@ async def test_cancelling_a_render_kills_its_child_at_once_and_no_other(mark: by
             tasks.start_soon(lambda: render(pool, mark, begun=begun))
             await begun.reaches(1)
             tasks.cancel_scope.cancel()
-        await until(lambda: sum(map(alive, before)) == 1, within_s=5, what="the end of one child")
+        await until(lambda: sum(map(alive, before)) == 1, within_s=1, what="the end of one child")
         assert len(set(await whole(pool, 2)) & set(before)) == 1
 
 
@@ -103,7 +103,7 @@ async def test_cancelling_the_task_of_a_render_kills_its_child() -> None:
         task = asyncio.create_task(render(pool, b"hold", begun=begun))
         await begun.reaches(1)
         task.cancel()
-        with anyio.fail_after(5), pytest.raises(asyncio.CancelledError):
+        with anyio.fail_after(1), pytest.raises(asyncio.CancelledError):
             await task
         assert len(before & set(await whole(pool, 2))) == 1
 
@@ -173,7 +173,7 @@ async def test_a_killed_render_says_so_while_its_child_is_still_being_replaced()
     async with marked_pool(timeout_s=0.3) as pool:
         (before,) = pool.children()
         with stopped(parent(before)):
-            with anyio.fail_after(5), pytest.raises(RenderKilled):
+            with anyio.fail_after(1), pytest.raises(RenderKilled):
                 await render(pool, b"hold")
             assert pool.children() == ()
         assert await pid_of_render(pool) != before
