@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from marked_pool import (
     MIB,
@@ -167,3 +168,24 @@ async def test_leaving_the_pool_ends_a_start_that_hangs(monkeypatch: pytest.Monk
         leaving = anyio.current_time()
     assert anyio.current_time() - leaving < 2
     assert children_of(server) == set()
+
+
+async def test_a_successor_that_is_ready_when_the_pool_is_left_replaces_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go, ready = threading.Event(), threading.Event(), threading.Event()
+    start = ChildProcess.start
+
+    def start_when_told(process: ChildProcess) -> None:
+        begun.set()
+        go.wait(5)
+        start(process)
+        ready.set()
+
+    with capture_logs() as logs:
+        async with marked_pool() as pool:
+            (killed,) = pool.children()
+            monkeypatch.setattr(ChildProcess, "start", start_when_told)
+            os.kill(killed, signal.SIGKILL)
+            await until(begun.is_set, within_s=5, what="a start")
+            go.set()
+            assert ready.wait(5)  # the loop stands still, so that leaving comes before the news
+    assert logs == []

@@ -134,6 +134,8 @@ class Crew:
         try:
             await self._in_thread(member.process.start)
             try:
+                # The thread is waited for also when the pool closes meanwhile: nobody is replaced then any more.
+                await anyio.lowlevel.checkpoint_if_cancelled()
                 await self._relieve(old)
                 self._enter(member, old, reason)
                 task_status.started()
