@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import select
 import sqlite3
 import time
 from contextlib import closing
@@ -9,9 +12,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from anyio import to_thread
 
 import images
-from replica import alive, until
+from replica import until
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.local.schema import DATABASE_NAME
@@ -31,10 +35,22 @@ MARGIN_S = VISIBILITY_S / 10
 ONE_JOB: dict[str, Any] = {"visibility_timeout_s": VISIBILITY_S, "wait_time_s": 1, "concurrency": 1, "processes": 1}
 
 
-async def gone(pids: list[int]) -> float:
-    """Wait until these processes have ended and return when that was, in POSIX seconds."""
-    await until(lambda: not any(map(alive, pids)), within_s=2 * VISIBILITY_S, what=f"the end of {pids}")
-    return time.time()
+async def gone(pid: int) -> float:
+    """Wait until a process has ended and return when that was, in POSIX seconds.
+
+    To be begun while the process lives. A thread sees the end, whatever else the test waits for meanwhile.
+    """
+    process = os.pidfd_open(pid)
+
+    def end() -> float:
+        ended, _, _ = select.select([process], [], [], 30)
+        assert ended, f"{pid} has not ended"
+        return time.time()
+
+    try:
+        return await to_thread.run_sync(end)
+    finally:
+        os.close(process)
 
 
 async def lost(replica: Replica) -> float:
@@ -58,6 +74,7 @@ async def test_beats_that_do_not_get_through_cost_the_render_its_life_at_the_dea
 ) -> None:
     holder = await place.replica(endpoint=await proxy.endpoint("holder"), **ONE_JOB)
     frozen = holder.freeze_renders()
+    end = asyncio.create_task(gone(*frozen))
     blocked = {"ChangeMessageVisibilityBatch"}
     proxy.blocked = lambda asked: asked.replica == "holder" and asked.operation in blocked
     job_id = await place.upload(holder, images.photo_jpeg(640, 480))
@@ -67,7 +84,7 @@ async def test_beats_that_do_not_get_through_cost_the_render_its_life_at_the_dea
     blocked.add("ReceiveMessage")
     rival = await place.replica(endpoint=await proxy.endpoint("rival"), **ONE_JOB)
 
-    died_at, lost_at = await gone(frozen), await lost(holder)
+    died_at, lost_at = await end, await lost(holder)
     deadline = request.answered_at + VISIBILITY_S - MARGIN_S
     figure("seconds from the deadline to the end of the child", round(died_at - deadline, 3))
     assert deadline - 0.2 < lost_at < deadline + 1
@@ -100,6 +117,7 @@ async def test_a_message_that_another_got_meanwhile_is_let_go_at_the_next_beat(
     place = local_place
     holder = await place.replica(**ONE_JOB)
     frozen = holder.freeze_renders()
+    end = asyncio.create_task(gone(*frozen))
     job_id = await place.upload(holder, images.photo_jpeg(640, 480))
     await place.in_flight(1)
     rival = await place.replica(**ONE_JOB)
@@ -111,7 +129,7 @@ async def test_a_message_that_another_got_meanwhile_is_let_go_at_the_next_beat(
             database.execute("UPDATE messages SET visible_at = 0")
     changed_at = time.time()
 
-    died_at, lost_at = await gone(frozen), await lost(holder)
+    died_at, lost_at = await end, await lost(holder)
     figure("seconds from the change to the loss", round(lost_at - changed_at, 3))
     figure("seconds from the loss to the end of the child", round(died_at - lost_at, 3))
     assert lost_at < changed_at + VISIBILITY_S / 3 + 1, "the next beat tells"
