@@ -66,7 +66,7 @@ class FakeRenderer:
         except anyio.get_cancelled_exc_class():
             self.killed += 1
             raise
-        return Rendered("JPEG", 4, 3, tuple(RenderedImage(p.name, b"x", 1, 1, p.content_type) for p in presets))
+        return Rendered("JPEG", 4, 3, tuple(RenderedImage(p.name, b"x", 1, 1, p.content_types[0]) for p in presets))
 
 
 class Delegate:

@@ -144,7 +144,7 @@ class RenderRefused(JobFailed):
 class RenderKilled(ThumbqError):
     """The child that rendered was killed: by a crash, the memory or CPU limit, or the deadline.
 
-    ``code`` is ``render-crashed`` or ``render-timeout``.
+    ``code`` is ``render-crashed`` or ``decode-timeout``.
     """
 
     def __init__(self, code: str, text: str) -> None:

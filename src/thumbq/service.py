@@ -11,6 +11,7 @@ import anyio
 import structlog
 
 from thumbq.errors import Problem, SetupError
+from thumbq.imaging import Limits
 from thumbq.intake import Intake
 from thumbq.pool import RenderPool
 from thumbq.pool.memory import memory_problem
@@ -86,6 +87,13 @@ def render_pool(settings: Settings) -> RenderPool:
         processes=settings.processes,
         memory_limit_bytes=settings.render_memory_bytes,
         timeout_s=settings.render_timeout_s,
+        limits=Limits(
+            max_memory_bytes=settings.decode_bytes,
+            max_cpu_s=settings.max_decode_cpu_s,
+            max_scans=settings.max_scans,
+            max_frames=settings.max_frames,
+            max_animation_pixels=settings.max_animation_pixels,
+        ),
         recycle_jobs=settings.render_max_jobs,
         recycle_growth_bytes=settings.render_max_growth_bytes,
     )

@@ -273,7 +273,7 @@ def test_a_header_that_claims_too_much_is_refused() -> None:
 
 
 def test_the_cost_is_predicted_after_the_shrinking_and_with_the_coefficients_of_progressive_ones() -> None:
-    tight = Limits(max_decode_bytes=4 << 20)
+    tight = Limits(max_memory_bytes=4 << 20)
     baseline, progressive = images.photo_jpeg(2000, 1500), images.photo_jpeg(2000, 1500, progressive=True)
     assert isinstance(render(baseline, [THUMBNAIL], tight), Rendered)
     assert refused(progressive, tight).code == "too-large"
@@ -288,7 +288,7 @@ def test_damaged_bytes_never_raise(image_format: str) -> None:
         damaged = bytearray(whole)
         for at in random.integers(0, len(whole), 8):
             damaged[at] = random.integers(0, 256)
-        result = render(bytes(damaged), [THUMBNAIL], Limits(max_decode_bytes=64 << 20))
+        result = render(bytes(damaged), [THUMBNAIL], Limits(max_memory_bytes=64 << 20))
         assert isinstance(result, Rendered | Refusal)
 
 

@@ -12,9 +12,9 @@ from replica import until
 from thumbq.errors import RenderKilled, RenderRefused, ThumbqError
 
 BAD = {
-    b"hold": (RenderKilled, "render-timeout"),
-    b"spin": (RenderKilled, "render-timeout"),
-    b"signal SIGXCPU": (RenderKilled, "render-timeout"),
+    b"hold": (RenderKilled, "decode-timeout"),
+    b"spin": (RenderKilled, "decode-timeout"),
+    b"signal SIGXCPU": (RenderKilled, "decode-timeout"),
     b"signal SIGSEGV": (RenderKilled, "render-crashed"),
     b"signal SIGKILL": (RenderKilled, "render-crashed"),
     b"exit 1": (RenderKilled, "render-crashed"),
@@ -54,7 +54,7 @@ async def test_20_bad_renders_among_500_good_ones_cost_themselves_only() -> None
 
 @pytest.mark.parametrize("mark", KILLS)
 async def test_after_each_kind_of_kill_the_pool_has_its_size_again(mark: bytes) -> None:
-    timeout_s = 0.3 if BAD[mark][1] == "render-timeout" else 20
+    timeout_s = 0.3 if BAD[mark][1] == "decode-timeout" else 20
     async with marked_pool(processes=2, timeout_s=timeout_s, memory_limit_bytes=160 * MIB) as pool:
         before = set(pool.children())
         with pytest.raises(ThumbqError) as raised:

@@ -45,7 +45,7 @@ async def test_a_cpu_limit_counts_as_a_time_out() -> None:
     async with marked_pool() as pool:
         with pytest.raises(RenderKilled) as killed:
             await render(pool, b"signal SIGXCPU")
-        assert killed.value.code == "render-timeout"
+        assert killed.value.code == "decode-timeout"
         await whole(pool, 1)
 
 
@@ -55,7 +55,7 @@ async def test_a_render_that_takes_too_long_is_killed_and_replaced(mark: bytes, 
         (before,) = pool.children()
         with anyio.fail_after(2), pytest.raises(RenderKilled) as killed:
             await render(pool, mark)
-        assert killed.value.code == "render-timeout"
+        assert killed.value.code == "decode-timeout"
         assert killed.value.text.startswith("the render took longer than 0.3 s")
         assert killed.value.text.endswith(used)
         await gone(before)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXPECTED: Final = {
     "refused": {"corrupt"},
     "crashing": {"render-crashed"},
-    "hanging": {"render-timeout", "render-crashed"},
+    "hanging": {"decode-timeout", "render-crashed"},
     "killer": {"render-crashed"},
 }
 """How each bad image ends, unless its attempts are used up before."""

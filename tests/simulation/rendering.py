@@ -99,9 +99,9 @@ class RenderModel:
         if kind == "refused":
             raise RenderRefused("corrupt", "no image")
         if killed or kind == "hanging" or takes_s > self._timeout_s:
-            code = "render-crashed" if killed else "render-timeout"
+            code = "render-crashed" if killed else "decode-timeout"
             raise RenderKilled(code, f"the child was killed: {code}")
-        images = tuple(RenderedImage(preset.name, b"x", 1, 1, preset.content_type) for preset in presets)
+        images = tuple(RenderedImage(preset.name, b"x", 1, 1, preset.content_types[0]) for preset in presets)
         return Rendered("JPEG", 4, 3, images)
 
     async def _until_done(self, takes_s: float) -> None:

@@ -138,12 +138,12 @@ def test_what_may_pass_is_tried_again_until_the_last_receive(error: Exception) -
 
 
 def test_what_kills_renders_is_buried_after_the_second_and_other_failures_do_not_count() -> None:
-    crash, outage = RenderKilled("render-timeout", "too long"), BackendUnavailable("S3 is away")
+    crash, outage = RenderKilled("decode-timeout", "too long"), BackendUnavailable("S3 is away")
     buried = retry.after_failure(
         crash, receive_count=2, max_receive_count=None, past=AttemptRecord(kills=2), jitter=0.5
     )
     assert isinstance(buried, retry.Bury)
-    assert buried.code == "render-timeout"
+    assert buried.code == "decode-timeout"
     again = retry.after_failure(
         outage, receive_count=2, max_receive_count=None, past=AttemptRecord(kills=2), jitter=0.5
     )

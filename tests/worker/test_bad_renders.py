@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 GOOD = 500
 BAD = [b"hold", b"spin", b"signal SIGSEGV", b"signal SIGKILL", b"eat"] * 4
-REASONS = Counter({"render-timeout": 8, "render-crashed": 8, "out-of-memory": 4})
+REASONS = Counter({"decode-timeout": 8, "render-crashed": 8, "out-of-memory": 4})
 
 
 async def outcome(backend: Backend, key: str) -> Manifest:

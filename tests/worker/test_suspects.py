@@ -30,16 +30,16 @@ async def attempt_records(backend: Backend) -> list[AttemptRecord | None]:
 
 
 async def test_a_message_that_kills_two_renders_is_buried_with_the_reason(backend: Backend, tmp_path: Path) -> None:
-    renderer = FakeRenderer(CRASH, RenderKilled("render-timeout", "too long"))
+    renderer = FakeRenderer(CRASH, RenderKilled("decode-timeout", "too long"))
     async with consuming(backend, renderer):
         await upload(backend)
         await settled(backend, dead=1)
     found = await record(backend)
     assert found is not None
     assert found.error is not None
-    assert (found.error.code, found.receive_count) == ("render-timeout", 2)
+    assert (found.error.code, found.receive_count) == ("decode-timeout", 2)
     assert "2 renders were killed" in found.error.message
-    assert [note["code"] for _, note in dead_letters(tmp_path)] == ["render-timeout"]
+    assert [note["code"] for _, note in dead_letters(tmp_path)] == ["decode-timeout"]
     assert renderer.renders == 2
     assert await attempt_records(backend) == []
 

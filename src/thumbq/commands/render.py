@@ -41,7 +41,12 @@ async def render(
     anything is rendered, when ``out`` cannot be written to, and for files that would get the same rendition.
     """
     chosen = {file: presets or settings.presets_for(text_of(file.name)) for file in paths}
-    files.check_distinct((file, preset.rendition_key(text_of(file.name))) for file in paths for preset in chosen[file])
+    files.check_distinct(
+        (file, preset.rendition_key(text_of(file.name), content_type))
+        for file in paths
+        for preset in chosen[file]
+        for content_type in preset.content_types
+    )
     await to_thread.run_sync(_check_writable, out)
     async with render_pool(settings) as pool:
         for file in paths:
@@ -94,7 +99,7 @@ async def _write_renditions(
     records = {}
     for image in rendered.images:
         preset = by_name[image.preset]
-        target = ObjectRef(text_of(out), preset.rendition_key(name))
+        target = ObjectRef(text_of(out), preset.rendition_key(name, image.content_type))
         path = anyio.Path(out, target.key)
         try:
             await path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,59 +4,131 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from thumbq.core import keys
 
-RENDER_VERSION: Final = 1
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RENDER_VERSION: Final = 2
 """Counts up when the same preset would give other bytes, so that old renditions are known to be old."""
 
 PRESET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
-EXTENSIONS: Final = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+OutputFormat = Literal["jpeg", "png", "webp", "avif"]
+
+EXTENSIONS: Final[dict[str, str]] = {
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "image/webp": "webp",
+    "image/avif": "avif",
+}
+
+FULL_CHROMA_QUALITY: Final = 90
+"""From this quality on a JPEG or AVIF keeps its colours at full resolution, unless the preset says otherwise."""
 
 Side = Annotated[int, Field(ge=1, le=16_383)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Gravity = Literal[
+    "center", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest"
+]  # fmt: skip
 
 
 class Preset(BaseModel):
     """How one rendition is made.
 
-    At least one side is given; a missing one follows from the image's proportions.
+    At least one side is given, and a missing one follows from the image's proportions; ``none`` keeps the size.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=f"^{PRESET_NAME.pattern}$")
-    width: Side | None = Field(default=None, description="pixels")
-    height: Side | None = Field(default=None, description="pixels")
-    fit: Literal["contain", "fill"] = Field(
+    width: Side | None = Field(default=None, description="Pixels.")
+    height: Side | None = Field(default=None, description="Pixels.")
+    fit: Literal["contain", "cover", "fill", "none"] = Field(
         default="contain",
-        description="contain: inside the box, proportions kept; fill: stretched to exactly the box",
+        description="`contain`: inside the box, proportions kept; `cover`: the box is filled, what overhangs is cut;"
+        " `fill`: stretched to exactly the box; `none`: the size stays, only the format changes.",
     )
-    enlarge: bool = Field(default=False, description="whether contain may make a small image larger")
-    format: Literal["jpeg", "png", "webp"] = "jpeg"
-    quality: int = Field(default=80, ge=1, le=100, description="of JPEG and WebP")
+    gravity: Gravity = Field(default="center", description="Which part `cover` keeps.")
+    focal_point: tuple[Share, Share] | None = Field(
+        default=None,
+        description="The point that `cover` keeps nearest the middle: shares of width and height from the left top.",
+    )
+    enlarge: bool = Field(
+        default=False,
+        description="Whether `contain` and `cover` may make a small image larger; else `cover` keeps the box's"
+        " proportions only.",
+    )
+    format: Literal["jpeg", "png", "webp", "avif", "auto"] = Field(
+        default="jpeg",
+        description="`auto`: JPEG, or for an image with transparency (or an animation) WebP, with `lossless` PNG.",
+    )
+    quality: int = Field(default=80, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
     background: str = Field(
         default="#ffffff",
         pattern=r"^#[0-9a-fA-F]{6}$",
-        description="under transparent pixels when the format has none",
+        description="Under transparent pixels when the format has none.",
     )
-    key: str = Field(default="{preset}/{name}.{ext}", description="key template; {hash} is there too")
+    progressive: bool = Field(default=False, description="Progressive JPEG.")
+    chroma: Literal["auto", "4:2:0", "4:2:2", "4:4:4"] = Field(
+        default="auto", description="Colour resolution of JPEG and AVIF; `auto`: 4:2:0 below quality 90, else 4:4:4."
+    )
+    lossless: bool = Field(default=False, description="Of WebP and AVIF; PNG always is.")
+    sharpen: int = Field(default=0, ge=0, le=300, description="Unsharp mask after the resizing, in percent.")
+    animated: bool = Field(
+        default=False, description="Whether an animation stays one (WebP, PNG, AVIF); else its first frame is taken."
+    )
+    effort: int | None = Field(
+        default=None, ge=0, le=9, description="CPU time for smaller files, 0 to 9; by default what pays for thumbnails."
+    )
+    keep_copyright: bool = Field(default=False, description="Keeps EXIF's artist and copyright, and nothing else.")
+    embedded_thumbnail: bool = Field(
+        default=False,
+        description="Lets a HEIC's own thumbnail serve when it is large enough: far cheaper, but it may show another"
+        " picture than the image.",
+    )
+    key: str = Field(default="{preset}/{name}.{ext}", description="Key template; `{hash}` is there too.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.width is None and self.height is None:
-            raise ValueError("give width, height or both (pixels)")
-        if self.fit == "fill" and (self.width is None or self.height is None):
-            raise ValueError('fit = "fill" stretches to an exact size: give width and height')
+        if faults := [*self._size_faults(), *self._format_faults(), *self._key_faults()]:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _size_faults(self) -> Iterator[str]:
+        both = self.width is not None and self.height is not None
+        if self.fit == "none":
+            if self.width is not None or self.height is not None:
+                yield 'fit = "none" keeps the size: leave out width and height, or choose another fit'
+        elif self.width is None and self.height is None:
+            yield "give width, height or both (pixels)"
+        elif self.fit == "fill" and not both:
+            yield 'fit = "fill" stretches to an exact size: give width and height'
+        elif self.fit == "cover" and not both:
+            yield 'fit = "cover" fills an exact size: give width and height'
+        if self.fit != "cover" and (self.gravity != "center" or self.focal_point is not None):
+            yield 'gravity and focal_point say what fit = "cover" keeps: they mean nothing here'
+        if self.gravity != "center" and self.focal_point is not None:
+            yield "gravity and focal_point exclude each other: leave one out"
+
+    def _format_faults(self) -> Iterator[str]:
+        if self.lossless and self.format == "jpeg":
+            yield 'a JPEG cannot be lossless: choose format = "webp" or "png"'
+        if self.animated and self.format == "jpeg":
+            yield 'a JPEG cannot be animated: choose format = "webp", "png", "avif" or "auto"'
+        if self.progressive and self.format not in {"jpeg", "auto"}:
+            yield f"progressive is for JPEG: it means nothing for {self.format}"
+        if self.chroma != "auto" and self.format not in {"jpeg", "avif", "auto"}:
+            yield f"chroma is for JPEG and AVIF: it means nothing for {self.format}"
+
+    def _key_faults(self) -> Iterator[str]:
         reserved = (*keys.OWN_PREFIXES, keys.UPLOADS_PREFIX)
         if self.output_prefix.startswith(reserved):
-            raise ValueError(
-                f"key template {self.key!r} writes under {self.output_prefix}, which thumbq keeps for itself"
-            )
-        return self
+            yield f"key template {self.key!r} writes under {self.output_prefix}, which thumbq keeps for itself"
 
     @property
     def output_prefix(self) -> str:
@@ -64,14 +136,16 @@ class Preset(BaseModel):
         return keys.output_prefix(self.key, preset=self.name)
 
     @property
-    def extension(self) -> str:
-        """The extension of this preset's renditions, without a dot."""
-        return EXTENSIONS[self.format]
+    def full_chroma(self) -> bool:
+        """Whether ``chroma`` comes to 4:4:4."""
+        return self.chroma == "4:4:4" or (self.chroma == "auto" and self.quality >= FULL_CHROMA_QUALITY)
 
     @property
-    def content_type(self) -> str:
-        """The media type of this preset's renditions."""
-        return f"image/{self.format}"
+    def content_types(self) -> tuple[str, ...]:
+        """The media types that this preset's renditions may have, the usual one first."""
+        if self.format != "auto":
+            return (f"image/{self.format}",)
+        return "image/jpeg", "image/png" if self.lossless else "image/webp"
 
     @property
     def fingerprint(self) -> str:
@@ -79,10 +153,18 @@ class Preset(BaseModel):
         recipe = f"{RENDER_VERSION}:{self.model_dump_json()}"
         return hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
-    def rendition_key(self, source_key: str) -> str:
-        """Return the key of this preset's rendition of an original."""
-        return keys.rendition_key(self.key, preset=self.name, source_key=source_key, extension=self.extension)
+    def rendition_key(self, source_key: str, content_type: str | None = None) -> str:
+        """Return the key of this preset's rendition of an original; ``auto`` gives each media type its own."""
+        extension = EXTENSIONS[content_type or self.content_types[0]]
+        return keys.rendition_key(self.key, preset=self.name, source_key=source_key, extension=extension)
 
 
 THUMBNAIL: Final = Preset(name="thumbnail", width=100, height=100)
-"""The preset that is there without any settings."""
+"""The preset that is made of every original unless the settings say otherwise."""
+
+BUILT_IN: Final = (
+    THUMBNAIL,
+    Preset(name="stretched", width=100, height=100, fit="fill"),
+    Preset(name="jpgfiles", fit="none"),
+)
+"""The presets that are there without any settings: a message or a route can name them."""

@@ -15,16 +15,26 @@ MIB: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one render may cost. ``max_decode_bytes`` bounds the predicted memory of decoding and resizing."""
+    """What one render may cost, by what its header predicts; admission refuses what is over.
 
-    max_decode_bytes: int = 768 * MIB
+    ``max_memory_bytes`` bounds the memory beyond that of an idle process, ``max_cpu_s`` the CPU time of decoding,
+    ``max_scans`` the scans of a JPEG. ``max_frames`` and ``max_animation_pixels`` (all frames together) bound what is
+    animated in and out; of an animation that becomes a still only the first frame counts.
+    """
+
+    max_memory_bytes: int = 340 * MIB
+    max_cpu_s: float = 20
+    max_scans: int = 100
+    max_frames: int = 500
+    max_animation_pixels: int = 250_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why an image is not rendered. A value, since an exception that does not unpickle breaks an executor.
 
-    ``code`` is unsupported-format, too-large, truncated, corrupt or out-of-memory; ``text`` is for people.
+    ``code`` is unsupported-format, too-large, too-many-frames, too-many-scans, truncated, corrupt or out-of-memory;
+    ``text`` is for people.
     """
 
     code: str

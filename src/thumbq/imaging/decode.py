@@ -76,11 +76,11 @@ def admit(
     """Refuse an image (of ``size`` before any shrinking) whose decoding and resizing would take too much memory."""
     cost = _decode_bytes(image_format, image, size)
     cost += max(width * height for width, height in targets) * _MOST_PIXEL_BYTES
-    if cost > limits.max_decode_bytes:
+    if cost > limits.max_memory_bytes:
         raise RenderRefused(
             "too-large",
             f"decoding these {size[0]} by {size[1]} pixels would take about {ceil(cost / MIB)} MiB;"
-            f" the limit is {limits.max_decode_bytes // MIB} MiB",
+            f" the limit is {limits.max_memory_bytes // MIB} MiB",
         )
 
 

@@ -32,5 +32,5 @@ def _options(preset: Preset) -> dict[str, Any]:
         case "webp":
             # Method 2 costs half of the default 4 for 2 to 4 % more bytes.
             return {"quality": preset.quality, "method": 2}
-        case "png":
+        case _:
             return {}

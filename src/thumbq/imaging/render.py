@@ -56,7 +56,7 @@ def _rendition(pixels: Image.Image, decoded: Decoded, preset: Preset) -> Rendere
     stored_size = resize.turned((width, height), decoded.orientation)
     small = resize.resized(pixels, stored_size, decoded.box)
     small = resize.upright(colour.to_srgb(small, decoded.icc_profile), decoded.orientation)
-    return RenderedImage(preset.name, encode(small, preset), width, height, preset.content_type)
+    return RenderedImage(preset.name, encode(small, preset), width, height, preset.content_types[0])
 
 
 def _refusal(error: Exception) -> Refusal:

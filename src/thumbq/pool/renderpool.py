@@ -34,17 +34,14 @@ T = TypeVar("T")
 _LATE_S: Final = 1.0
 """A time-out that is noticed so much too late was no image's doing: everything stood still."""
 
-_DECODE_SHARE: Final = 0.75
-"""How much of a child's memory limit one decode may be predicted to take; the rest is Python and the libraries."""
-
 
 class RenderPool:
     """A Renderer. Use it as an async context manager within one task: entering starts all children, leaving kills them.
 
     ``timeout_s`` bounds the wall-clock and the CPU time of one render, from when it has a child. ``render`` is a
-    function that children can import; the default is the real one. A child that has done ``recycle_jobs`` jobs, or
-    whose resident memory has grown by ``recycle_growth_bytes`` since its first one, works on until a fresh one is
-    ready to take its place. Entering raises SetupError.
+    function that children can import; the default is the real one, which ``limits`` are for. A child that has done
+    ``recycle_jobs`` jobs, or whose resident memory has grown by ``recycle_growth_bytes`` since its first one, works on
+    until a fresh one is ready to take its place. Entering raises SetupError.
     """
 
     def __init__(
@@ -53,12 +50,12 @@ class RenderPool:
         processes: int,
         memory_limit_bytes: int,
         timeout_s: float,
+        limits: Limits | None = None,
         recycle_jobs: int = 1000,
         recycle_growth_bytes: int = 256 << 20,
         render: child.Render | None = None,
     ) -> None:
-        limits = Limits(max_decode_bytes=int(memory_limit_bytes * _DECODE_SHARE))
-        self._render = render or partial(child.render_image, limits=limits)
+        self._render = render or partial(child.render_image, limits=limits or Limits())
         self._timeout_s = timeout_s
         self._crew = Crew(
             size=processes, memory_limit_bytes=memory_limit_bytes, wear=Wear(recycle_jobs, recycle_growth_bytes)
@@ -133,10 +130,10 @@ class RenderPool:
             self._crew.lose(member, "cancelled")
             raise
         if reply is None:
-            self._crew.lose(member, "render-timeout")
+            self._crew.lose(member, "decode-timeout")
             if late_s > _LATE_S:
                 raise RenderUnavailable(f"the render was cut short: this host stood still for {late_s:.0f} s or more")
-            raise RenderKilled("render-timeout", f"the render took longer than {self._timeout_s:g} s{used}")
+            raise RenderKilled("decode-timeout", f"the render took longer than {self._timeout_s:g} s{used}")
         if isinstance(reply, child.Failed):
             self._crew.lose(member, "render-failed")
             raise RenderKilled("render-crashed", f"the render failed: {reply.text}")
@@ -174,7 +171,7 @@ def _crashed(exit_code: int) -> RenderKilled:
     if exit_code >= 0:
         return RenderKilled("render-crashed", f"the render's process ended with exit code {exit_code}")
     if -exit_code == signal.SIGXCPU:
-        return RenderKilled("render-timeout", "the render took more CPU time than it may have")
+        return RenderKilled("decode-timeout", "the render took more CPU time than it may have")
     by = signal.Signals(-exit_code).name
     if -exit_code == signal.SIGKILL:
         by += ", perhaps by the kernel because memory ran out"

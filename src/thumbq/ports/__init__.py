@@ -15,7 +15,7 @@ from thumbq.ports.queueing import (
     ReceivedMessage,
     VisibilityChange,
 )
-from thumbq.ports.rendering import Rendered, RenderedImage, Renderer, RenderSource
+from thumbq.ports.rendering import Rendered, RenderedImage, Renderer, RenderSource, Steps
 from thumbq.ports.storage import ListedObject, ObjectInfo, ObjectStore, Sink
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "RenderedImage",
     "Renderer",
     "Sink",
+    "Steps",
     "VisibilityChange",
     "Vitals",
 ]

@@ -15,24 +15,49 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """What was done to an original's pixels on the way to a rendition.
+
+    ``orientation`` is the EXIF value (1 to 8) that was undone, 1 also where the decoder has turned the image by itself.
+    ``profile`` says which profile the colours were converted from (``embedded``, ``default-cmyk``), None when they were
+    taken as sRGB. ``flattened_on`` is the background under transparent pixels. ``shrink_on_load`` says what a decoder
+    left out: ``1/2``, ``1/4``, ``1/8``, ``1/8 dc-only`` or ``embedded-thumbnail``.
+    """
+
+    orientation: int = 1
+    profile: str | None = None
+    flattened_on: str | None = None
+    frames_dropped: int = 0
+    shrink_on_load: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedImage:
-    """One rendition, still in memory."""
+    """One rendition, still in memory. ``frames`` is more than 1 for an animation."""
 
     preset: str
     body: bytes
     width: int
     height: int
     content_type: str
+    frames: int = 1
+    steps: Steps = Steps()
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What a render gives: facts of the original (upright size in pixels) and the renditions."""
+    """What a render gives: facts of the original (upright size in pixels) and the renditions.
+
+    ``dominant_color`` is ``#rrggbb``; ``thumbhash`` is Base64 (see thumbhash.org).
+    """
 
     format: str
     width: int
     height: int
     images: tuple[RenderedImage, ...]
+    frames: int = 1
+    dominant_color: str | None = None
+    thumbhash: str | None = None
 
 
 class RenderSource(Sink, Protocol):

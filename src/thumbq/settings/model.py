@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from thumbq.core import keys
-from thumbq.core.preset import PRESET_NAME, THUMBNAIL, Preset
+from thumbq.core.preset import BUILT_IN, PRESET_NAME, THUMBNAIL, Preset
 from thumbq.errors import Problem
 from thumbq.ports import MAX_LEASE_S
 
@@ -25,6 +25,9 @@ MIB: Final = 1 << 20
 
 _AHEAD: Final = 12
 _ANY_SOURCE: Final = "uploads/a source.jpg"
+
+_DECODE_BYTES: Final = 340 * MIB
+_DECODE_SHARE: Final = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +112,27 @@ class Settings(BaseSettings):
     render_memory_bytes: int = Field(
         default=1024 * MIB, ge=128 * MIB, description="Memory that one render process may allocate."
     )
+    max_decode_bytes: int | None = Field(
+        default=None,
+        ge=16 * MIB,
+        description="Memory that decoding an image may be predicted to take; by default 340 MiB, or three quarters of"
+        " `RENDER_MEMORY_BYTES` if that is less.",
+    )
+    max_decode_cpu_s: Seconds = Field(default=20, description="CPU time that decoding may be predicted to take.")
+    max_scans: int = Field(default=100, ge=1, description="Scans of a progressive JPEG.")
+    max_frames: int = Field(default=500, ge=1, description="Frames of an animation that stays one.")
+    max_animation_pixels: int = Field(
+        default=250_000_000, ge=1, description="Pixels of all frames together of an animation that stays one."
+    )
     render_max_jobs: int = Field(default=1000, ge=1, description="Jobs after which a render process is replaced.")
     render_max_growth_bytes: int = Field(
         default=256 * MIB, ge=16 * MIB, description="Growth of a render process after which it is replaced."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level to log.")
     presets: dict[str, Preset] = Field(
-        default={THUMBNAIL.name: THUMBNAIL}, validate_default=True, description="`[presets.NAME]` tables."
+        default={preset.name: preset for preset in BUILT_IN},
+        validate_default=True,
+        description="`[presets.NAME]` tables.",
     )
     routes: tuple[Route, ...] = Field(default=(), description="`[[routes]]` tables: `prefix`, `presets`.")
 
@@ -144,7 +161,7 @@ class Settings(BaseSettings):
     def _name_presets(cls, tables: Any) -> Any:
         if not isinstance(tables, dict):
             return tables
-        named: dict[str, Any] = {THUMBNAIL.name: THUMBNAIL}
+        named: dict[str, Any] = {preset.name: preset for preset in BUILT_IN}
         for name, table in tables.items():
             if not PRESET_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no preset name: use lower-case letters, digits, - and _")
@@ -180,6 +197,14 @@ class Settings(BaseSettings):
                 f"{self.visibility_timeout_s} s",
                 fix="lower THUMBQ_HEARTBEAT_S to a third of THUMBQ_VISIBILITY_TIMEOUT_S, or unset it",
             )
+        if self.decode_bytes > self.render_memory_bytes * _DECODE_SHARE:
+            yield _fault(
+                "max_decode_bytes",
+                "render_memory_bytes",
+                what=f"decoding may take {self.decode_bytes // MIB} MiB, more than three quarters of the"
+                f" {self.render_memory_bytes // MIB} MiB of a render process; the rest is for Python and the libraries",
+                fix="lower THUMBQ_MAX_DECODE_BYTES, or raise THUMBQ_RENDER_MEMORY_BYTES",
+            )
         if self.bucket and self.wait_time_s > self.shutdown_deadline_s - 2:
             yield _fault(
                 "bucket",
@@ -192,7 +217,7 @@ class Settings(BaseSettings):
 
     def _preset_faults(self) -> Iterator[Fault]:
         for one, other in combinations(self.presets.values(), 2):
-            if one.rendition_key(_ANY_SOURCE) == other.rendition_key(_ANY_SOURCE):
+            if _keys(one) & _keys(other):
                 what = f"the presets {one.name} and {other.name} write the same key, {other.key!r}"
                 yield _fault("presets", what=what, fix="put {preset} into the key of one")
 
@@ -212,6 +237,11 @@ class Settings(BaseSettings):
         return self.concurrency or self.processes + _AHEAD
 
     @property
+    def decode_bytes(self) -> int:
+        """How much memory decoding an image may be predicted to take."""
+        return self.max_decode_bytes or min(_DECODE_BYTES, int(self.render_memory_bytes * _DECODE_SHARE))
+
+    @property
     def beat_interval_s(self) -> float:
         """How long after a receive or a beat the next beat is due."""
         return self.heartbeat_s or self.visibility_timeout_s / 3
@@ -225,6 +255,10 @@ class Settings(BaseSettings):
         matching = [route for route in self.routes if source_key.startswith(route.prefix)]
         names = max(matching, key=lambda route: len(route.prefix)).presets if matching else (THUMBNAIL.name,)
         return tuple(self.presets[name] for name in names)
+
+
+def _keys(preset: Preset) -> set[str]:
+    return {preset.rendition_key(_ANY_SOURCE, content_type) for content_type in preset.content_types}
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

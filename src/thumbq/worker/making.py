@@ -64,7 +64,7 @@ class Maker:
 
     async def _store_rendition(self, source: ObjectRef, image: RenderedImage) -> RenditionRecord:
         preset = self._settings.presets[image.preset]
-        ref = ObjectRef(source.bucket, preset.rendition_key(source.key))
+        ref = ObjectRef(source.bucket, preset.rendition_key(source.key, image.content_type))
         await self._store.put(ref, image.body, content_type=image.content_type)
         return manifest.rendition(
             preset,
