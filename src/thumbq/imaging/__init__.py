@@ -5,12 +5,16 @@ This module itself does not load Pillow: the parent needs these words without th
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["MIB", "Limits", "Refusal"]
+__all__ = ["MIB", "Limits", "Original", "Refusal"]
 
 MIB: Final = 1 << 20
+
+Original = bytes | mmap.mmap
+"""An image file in memory."""
 
 
 @dataclass(frozen=True, slots=True)

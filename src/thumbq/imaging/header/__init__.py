@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from thumbq.core.formats import SNIFF_BYTES, ImageFormat, sniff
+from thumbq.errors import RenderRefused
+from thumbq.imaging.header import bmp, gif, heif, jpeg, png, tiff, webp
+from thumbq.imaging.header.facts import Header, JpegFacts
 
 if TYPE_CHECKING:
-    from thumbq.core.formats import ImageFormat
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Header", "JpegFacts"]
+    from thumbq.imaging import Original
+
+__all__ = ["Header", "JpegFacts", "read"]
+
+_READERS: Final[Mapping[ImageFormat, Callable[[Original], Header]]] = {
+    ImageFormat.JPEG: jpeg.read,
+    ImageFormat.PNG: png.read,
+    ImageFormat.GIF: gif.read,
+    ImageFormat.WEBP: webp.read,
+    ImageFormat.AVIF: heif.read_avif,
+    ImageFormat.HEIF: heif.read_heif,
+    ImageFormat.TIFF: tiff.read,
+    ImageFormat.BMP: bmp.read,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class JpegFacts:
-    """How a JPEG is coded, and where in the file what lies.
+def read(original: Original) -> Header:
+    """Read an image's header: its format, size and coding, and whether the file is all there.
 
-    ``dc_end`` is the offset of the first marker that belongs to a scan with more than DC coefficients, None unless the
-    image is progressive and the scans before give every component its DC. ``end`` is where the last end marker begins.
+    Raises RenderRefused: unsupported-format, truncated or corrupt, as far as the header tells. Never raises anything
+    else, whatever the bytes; takes well under a millisecond for a usual file of any size.
     """
-
-    progressive: bool
-    scans: int
-    dc_end: int | None
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """Size of the canvas as it is stored (before any turning), samples a pixel and bits a sample, and frames.
-
-    ``channels`` counts alpha; ``frames`` is 1 for whatever is no animation (an MPO's and a HEIC's further pictures).
-    """
-
-    format: ImageFormat
-    width: int
-    height: int
-    channels: int = 3
-    bits: int = 8
-    frames: int = 1
-    jpeg: JpegFacts | None = None
+    image_format = sniff(original[:SNIFF_BYTES])
+    if image_format is None:
+        raise RenderRefused("unsupported-format", "this is no image of a format that thumbq takes")
+    return _READERS[image_format](original)

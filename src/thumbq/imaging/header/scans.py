@@ -1,0 +1,67 @@
+"""The scans of a JPEG (ITU-T T.81, B.2.3 and G.1.1): which bits of which coefficients have come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from thumbq.errors import RenderRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_COEFFICIENTS: Final = 64
+_MOST_BITS: Final = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The parameters of a scan: its components, its band of coefficients, and the lowest bit that it brings."""
+
+    components: tuple[int, ...]
+    first: int
+    last: int
+    low_bit: int
+
+    @property
+    def only_dc(self) -> bool:
+        """Whether the scan holds nothing but the blocks' means."""
+        return self.last == 0
+
+
+def parse(parameters: bytes, *, progressive: bool) -> Scan:
+    """Read what follows the length of a start of scan. Raises RenderRefused."""
+    count = parameters[0] if parameters else 0
+    if len(parameters) != 4 + 2 * count:
+        raise RenderRefused("corrupt", "the JPEG has a scan whose header is damaged")
+    components = tuple(parameters[1 : 1 + 2 * count : 2])
+    if not progressive:  # a sequential scan holds all, whatever it says
+        return Scan(components, 0, _COEFFICIENTS - 1, 0)
+    first, last, low_bit = parameters[-3], parameters[-2], parameters[-1] & 15
+    if not first <= last < _COEFFICIENTS or low_bit > _MOST_BITS:
+        raise RenderRefused("corrupt", "the JPEG has a scan whose header is damaged")
+    return Scan(components, first, last, low_bit)
+
+
+class Script:
+    """What the scans so far have brought."""
+
+    def __init__(self, components: Iterable[int]) -> None:
+        self._low_bits: dict[int, list[int]] = {component: [_COEFFICIENTS] * _COEFFICIENTS for component in components}
+
+    def add(self, scan: Scan) -> None:
+        """Take another scan. Raises RenderRefused when it is of a component that the frame does not have."""
+        for component in scan.components:
+            if component not in self._low_bits:
+                raise RenderRefused("corrupt", "the JPEG has a scan of a component that it does not have")
+            self._low_bits[component][scan.first : scan.last + 1] = [scan.low_bit] * (scan.last + 1 - scan.first)
+
+    @property
+    def has_all_dc(self) -> bool:
+        """Whether every component has the means of its blocks, at any precision."""
+        return all(bits[0] < _COEFFICIENTS for bits in self._low_bits.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every coefficient of every component has come down to its last bit."""
+        return not any(any(bits) for bits in self._low_bits.values())
