@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from thumbq.imaging import Original
 
 _FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
-_HUFFMAN: Final = frozenset({0xC0, 0xC1, 0xC2})
-_ARITHMETIC: Final = frozenset({0xC9, 0xCA})
-_PROGRESSIVE: Final = frozenset({0xC2, 0xCA})
+_PROGRESSIVE: Final = 0xC2
+# Lossless ones overrun the buffer of a decoder that shrinks, arithmetic ones need the whole file at once.
+_TAKEN: Final = frozenset({0xC0, 0xC1, _PROGRESSIVE})
 _PICTURE_INDEX: Final = 0xE2
 _COMPONENT_COUNTS: Final = frozenset({1, 3, 4})
 _MOST_SAMPLING: Final = 4
@@ -39,7 +39,7 @@ class _Frame:
 
     @property
     def progressive(self) -> bool:
-        return self.kind in _PROGRESSIVE
+        return self.kind == _PROGRESSIVE
 
 
 def read(original: Original) -> Header:
@@ -64,8 +64,8 @@ def _frame(kind: int, parameters: bytes) -> _Frame:
     if len(parameters) < 6 or len(parameters) != 6 + 3 * parameters[5]:  # noqa: PLR2004 -- T.81, B.2.2
         raise RenderRefused("corrupt", "the JPEG's header is damaged")
     precision, count = parameters[0], parameters[5]
-    if kind not in _HUFFMAN | _ARITHMETIC or precision != 8 or count not in _COMPONENT_COUNTS:  # noqa: PLR2004 -- bits
-        raise RenderRefused("unsupported-format", "JPEGs that are lossless, or have other than 8 bits, are not taken")
+    if kind not in _TAKEN or precision != 8 or count not in _COMPONENT_COUNTS:  # noqa: PLR2004 -- bits
+        raise RenderRefused("unsupported-format", "a JPEG that is lossless, arithmetic-coded or not of 8 bits is not taken")
     height, width = int.from_bytes(parameters[1:3], "big"), int.from_bytes(parameters[3:5], "big")
     components = {
         parameters[at]: (parameters[at + 1] >> 4, parameters[at + 1] & 15) for at in range(6, len(parameters), 3)
@@ -86,7 +86,7 @@ def _facts(
         one_pass = False
     else:
         scans.Script(frame.components).add(scan)
-        count, dc_end, one_pass = 1, None, frame.kind in _HUFFMAN
+        count, dc_end, one_pass = 1, None, True
         end = _end_of_picture(original, first.after, several_pictures=several_pictures)
     return JpegFacts(frame.progressive, count, dc_end, end, first.after, sampling, one_pass)
 
