@@ -1,0 +1,146 @@
+"""The real pool under hostile inputs, watched: what it answers, and what the inputs do to its processes."""
+
+from __future__ import annotations
+
+import os
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from fuzz import judge, vitals
+from fuzz.recipes import chosen
+from fuzz.tally import MIB, Tally, Trace
+from marked_pool import children_of, parent, whole
+from replica import until
+from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
+from thumbq.imaging import Limits
+from thumbq.pool import RenderPool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fuzz.mutator import Input
+    from thumbq.ports import Rendered
+
+TIMEOUT_S: Final = 5
+LIMITS: Final = Limits(max_cpu_s=2.5)
+"""Half of the time that a render has: who is admitted and then runs out of it was taken for too cheap."""
+
+MEMORY_LIMIT: Final = 512 * MIB
+MOST_PEAK: Final = 400 * MIB
+"""Resident memory of a child, whatever it is given, so long as it is not killed."""
+
+_LATE_S: Final = 2.0
+_MOST_STALL_S: Final = 1.0
+BATCH: Final = 100
+_REPEATED: Final = 8
+_REFUSALS: Final = {
+    "unsupported-format", "too-large", "too-many-frames", "too-many-scans", "truncated", "corrupt", "out-of-memory",
+}  # fmt: skip
+_KILLS: Final = {"render-crashed", "decode-timeout"}
+
+
+async def run(inputs: Iterable[Input]) -> Tally:
+    """Send inputs through a pool of one child, so that each one's peak is known."""
+    pool = RenderPool(
+        processes=1, memory_limit_bytes=MEMORY_LIMIT, timeout_s=TIMEOUT_S, limits=LIMITS, recycle_jobs=400
+    )
+    async with pool, anyio.create_task_group() as tasks:
+        gauntlet = Gauntlet(pool)
+        tasks.start_soon(gauntlet.stalls.run)
+        remaining = iter(inputs)
+        while batch := list(islice(remaining, BATCH)):
+            await gauntlet.run(batch)
+        tasks.cancel_scope.cancel()
+    return gauntlet.tally
+
+
+class Gauntlet:
+    """Sends inputs through a pool and keeps the tally."""
+
+    def __init__(self, pool: RenderPool) -> None:
+        self.tally = Tally()
+        self.stalls = vitals.StallWatch()
+        self._pool = pool
+
+    async def run(self, batch: list[Input]) -> None:
+        """Render a batch, then look at its renditions and at the processes."""
+        with self.stalls.watching():
+            made = [(each, rendered) for each in batch if (rendered := await self._rendered(each)) is not None]
+            for each, rendered in made:
+                if each.index // 8 % _REPEATED == 0:
+                    await self._repeat(each, rendered)
+        for each, rendered in made:
+            for fault in judge.faults(rendered, chosen(each.seed, each.index), each.data):
+                self._violation(each, fault)
+        await self._look_at_processes(batch[-1])
+
+    async def _rendered(self, each: Input) -> Rendered | None:
+        """Render one input and count what became of it."""
+        (child,) = await whole(self._pool, 1)
+        vitals.reset_peak(child)
+        started, rendered, outcome = time.monotonic(), None, "rendered"
+        try:
+            rendered = await self._render(each)
+        except RenderRefused as refused:
+            outcome = refused.code
+            if outcome not in _REFUSALS:
+                self._violation(each, f"refused as {outcome}: {refused.text}")
+        except RenderKilled as killed:
+            outcome = killed.code
+            self.tally.killed.append(f"{_named(each)}: {killed.code}: {killed.text}")
+            if outcome not in _KILLS or killed.text.startswith("the render failed"):
+                self._violation(each, f"killed as {outcome}: {killed.text}")
+        except RenderUnavailable as unavailable:
+            outcome = "unavailable"
+            self._violation(each, f"unavailable: {unavailable}")
+        took_s = time.monotonic() - started
+        if took_s > TIMEOUT_S + _LATE_S:
+            self._violation(each, f"answered after {took_s:.1f} s")
+        took = Trace(1000 * took_s, each.name, each.source.name, outcome)
+        self.tally.add(each.source.format.value, outcome, took, self._peak(child, each, outcome))
+        return rendered
+
+    async def _render(self, each: Input) -> Rendered:
+        with self._pool.source() as source:
+            source.write(each.data)
+            return await self._pool.render(source, chosen(each.seed, each.index))
+
+    def _peak(self, child: int, each: Input, outcome: str) -> Trace | None:
+        if child not in self._pool.children():
+            return None
+        peak = vitals.peak_bytes(child)
+        if peak > MOST_PEAK:
+            self._violation(each, f"{outcome}, with {peak // MIB} MiB in memory")
+        return Trace(peak, each.name, each.source.name, outcome)
+
+    async def _repeat(self, each: Input, before: Rendered) -> None:
+        """Render an input again, after others: what differs comes from memory that was another image's."""
+        try:
+            again = await self._render(each)
+        except (RenderRefused, RenderKilled, RenderUnavailable) as error:
+            self._violation(each, f"rendered once, and then {error}")
+            return
+        if again != before:
+            self._violation(each, "rendered twice, with different results")
+
+    async def _look_at_processes(self, last: Input) -> None:
+        (child,) = await whole(self._pool, 1)
+        try:
+            await until(lambda: children_of(parent(child)) == {child}, within_s=5, what="the end of old children")
+        except AssertionError as error:
+            self._violation(last, str(error))
+        self.tally.parent_bytes.append(vitals.resident_bytes(os.getpid()))
+        self.tally.longest_stall_s = self.stalls.longest_s
+        if self.stalls.longest_s > _MOST_STALL_S:
+            self._violation(last, f"the parent's event loop stood still for {self.stalls.longest_s:.1f} s")
+            self.stalls.longest_s = 0
+
+    def _violation(self, each: Input, what: str) -> None:
+        self.tally.violations.append(f"{_named(each)}: {what}")
+
+
+def _named(each: Input) -> str:
+    return f"{each.name} {each.source.name}"

@@ -1,0 +1,136 @@
+"""What holds of every rendition: it opens, is what was announced, and holds pixels only."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from typing import TYPE_CHECKING, Final
+
+from PIL import ExifTags, Image
+
+from fuzz import anatomy, canaries
+from thumbq.core.formats import ImageFormat, sniff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fuzz.anatomy import Part
+    from thumbq.core.preset import Preset
+    from thumbq.ports import Rendered, RenderedImage
+
+_PLAIN_JFIF: Final = b"JFIF\0\1\1\0\0\1\0\1\0\0"
+_PARTS: Final = {
+    ImageFormat.JPEG: {b"scan", *(bytes([0xFF, marker]) for marker in b"\xd8\xe0\xdb\xc0\xc2\xc4\xdd\xda\xd9")},
+    ImageFormat.PNG: {b"signature", b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"},
+    ImageFormat.WEBP: {b"RIFF", b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"},
+    ImageFormat.AVIF: {
+        b"ftyp", b"meta", b"hdlr", b"pitm", b"iloc", b"iinf", b"infe", b"iref", b"auxl", b"iprp", b"ipco", b"ipma",
+        b"ispe", b"pixi", b"av1C", b"auxC", b"auxi", b"colr", b"mdat", b"moov", b"mvhd", b"trak", b"tkhd", b"tref",
+        b"edts", b"elst", b"mdia", b"mdhd", b"minf", b"vmhd", b"dinf", b"dref", b"url ", b"stbl", b"stsd", b"av01",
+        b"ccst", b"stts", b"stsc", b"stsz", b"stco", b"stss",
+    },
+}  # fmt: skip
+"""What a file consists of that is only a picture."""
+
+_EXIF_PARTS: Final = {b"\xff\xe1", b"EXIF", b"eXIf", b"cdsc"}
+_KEPT_TAGS: Final = {ExifTags.Base.Artist, ExifTags.Base.Copyright}
+_INFO: Final = {
+    "jfif", "jfif_version", "jfif_unit", "jfif_density", "progressive", "progression", "transparency", "loop",
+    "duration", "timestamp", "background", "blend", "disposal", "default_image", "bbox",
+}  # fmt: skip
+"""What Pillow tells of a file that is only a picture."""
+
+_MOST_LOADED: Final = 4_000_000
+
+
+def faults(rendered: Rendered, presets: Sequence[Preset], original: bytes) -> Iterator[str]:
+    """Yield what is wrong with the answer to an original."""
+    told = sniff(original)
+    if told is None or rendered.format != told.value:
+        yield f"a {told} became a {rendered.format}"
+    if min(rendered.width, rendered.height, rendered.frames) < 1:
+        yield f"{rendered.frames} frames of {rendered.width} by {rendered.height}"
+    if rendered.dominant_color is not None and not re.fullmatch("#[0-9a-f]{6}", rendered.dominant_color):
+        yield f"the dominant colour is {rendered.dominant_color}"
+    if [image.preset for image in rendered.images] != [preset.name for preset in presets]:
+        yield f"renditions {[image.preset for image in rendered.images]}"
+        return
+    for image, preset in zip(rendered.images, presets, strict=True):
+        for fault in _faults(image, preset, (rendered.width, rendered.height)):
+            yield f"{preset.name}: {fault}"
+
+
+def _faults(image: RenderedImage, preset: Preset, original: tuple[int, int]) -> Iterator[str]:
+    found = sniff(image.body)
+    if found is None or found.content_type != image.content_type or image.content_type not in preset.content_types:
+        yield f"a {found}, announced as {image.content_type}"
+        return
+    if (rule := _broken_size_rule(image, preset, original)) is not None:
+        yield f"{image.width} by {image.height} from {original}: {rule}"
+    yield from metadata(image.body, keeps_copyright=preset.keep_copyright)
+    yield from _as_opened(image, keeps_copyright=preset.keep_copyright)
+
+
+def _broken_size_rule(image: RenderedImage, preset: Preset, original: tuple[int, int]) -> str | None:
+    size = (image.width, image.height)
+    box = (preset.width or size[0], preset.height or size[1])
+    enlarged = not preset.enlarge and (size[0] > original[0] or size[1] > original[1])
+    fits = original[0] >= box[0] and original[1] >= box[1]
+    rules = {
+        "no pixel": min(size) < 1,
+        "not as the original": preset.fit == "none" and size != original,
+        "not the box": preset.fit == "fill" and size != box,
+        "larger than the box": size[0] > box[0] or size[1] > box[1],
+        "enlarged": preset.fit in {"contain", "cover"} and enlarged,
+        "the box is not covered": preset.fit == "cover" and size != box and (preset.enlarge or fits),
+    }
+    return next((rule for rule, broken in rules.items() if broken), None)
+
+
+def metadata(file: bytes, *, keeps_copyright: bool = False) -> Iterator[str]:
+    """Yield what a file holds that is no picture, by its own bytes; ``keeps_copyright`` allows EXIF."""
+    image_format = sniff(file)
+    if image_format not in _PARTS:
+        yield f"a {image_format}"
+        return
+    allowed = _PARTS[image_format] | (_EXIF_PARTS if keeps_copyright else set())
+    for part in anatomy.every(anatomy.parts_of(image_format, file)):
+        if part.kind not in allowed or _tells(part, keeps_copyright=keeps_copyright):
+            yield f"a part {part.kind!r} with {part.body[:40]!r}"
+    if not keeps_copyright and any(trace in file for trace in canaries.TRACES):
+        yield "a canary"
+
+
+def _tells(part: Part, *, keeps_copyright: bool) -> bool:
+    """Whether a part of a kind that belongs to pictures says more than that."""
+    match part.kind:
+        case b"\xff\xe0":
+            return part.body != _PLAIN_JFIF
+        case b"\xff\xe1":
+            return not part.body.startswith(b"Exif\0\0")
+        case b"VP8X":
+            return bool(part.body[0] & (0x24 if keeps_copyright else 0x2C))
+        case b"infe":
+            return part.body[8:12] not in ({b"av01", b"Exif"} if keeps_copyright else {b"av01"})
+        case b"colr":
+            return not part.body.startswith(b"nclx")
+    return False
+
+
+def _as_opened(image: RenderedImage, *, keeps_copyright: bool) -> Iterator[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(image.body), formats=["JPEG", "PNG", "WEBP", "AVIF"]) as opened:
+            if opened.size != (image.width, image.height):
+                yield f"{opened.size}, announced as {image.width} by {image.height}"
+            frames = getattr(opened, "n_frames", 1)
+            if frames != image.frames:
+                yield f"{frames} frames, announced as {image.frames}"
+            if opened.width * opened.height <= _MOST_LOADED:
+                opened.load()
+            if extra := opened.info.keys() - _INFO - ({"exif"} if keeps_copyright else set()):
+                yield f"Pillow finds {sorted(map(str, extra))}"
+            exif = opened.getexif()
+            if tags := set(exif) - (_KEPT_TAGS if keeps_copyright else set()):
+                yield f"EXIF with {sorted(tags)}"

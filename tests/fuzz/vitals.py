@@ -1,0 +1,62 @@
+"""What the parent and its children use: memory by the kernel's word, and how long an event loop stands still."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TICK_S: Final = 0.005
+
+
+def reset_peak(pid: int) -> None:
+    """Let the peak of a process's resident memory begin anew (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the peak of a process's resident memory."""
+    return _status(pid, "VmHWM")
+
+
+def resident_bytes(pid: int) -> int:
+    return _status(pid, "VmRSS")
+
+
+def _status(pid: int, field: str) -> int:
+    found = re.search(rf"^{field}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    if found is None:
+        raise ProcessLookupError(f"process {pid} has ended")
+    return int(found[1]) << 10
+
+
+class StallWatch:
+    """Measures by how much an event loop is late, at most, while ``watching`` is open. ``run`` is its task."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self._spell = 0
+        self._open = False
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        self._spell += 1
+        self._open = True
+        try:
+            yield
+        finally:
+            self._open = False
+
+    async def run(self) -> None:
+        while True:
+            spell, before = self._spell, time.monotonic()
+            await anyio.sleep(_TICK_S)
+            if self._open and spell == self._spell:
+                self.longest_s = max(self.longest_s, time.monotonic() - before - _TICK_S)
