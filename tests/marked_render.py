@@ -10,7 +10,6 @@ import re
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from thumbq.imaging import Refusal
@@ -44,9 +43,6 @@ def render(original: bytes | mmap.mmap, presets: Sequence[Preset]) -> Rendered |
             return Refusal("leaked", "as asked")
         case ["leak", mib]:
             _leak(int(mib))
-        case ["wait", path]:
-            while not Path(path).exists():
-                time.sleep(0.01)
         case ["modules"]:
             return _rendered(presets, "\n".join(sys.modules).encode())
         case _:
@@ -79,7 +75,7 @@ def _leak(mib: int) -> None:
 
 
 def _rendered(presets: Sequence[Preset], body: bytes) -> Rendered:
-    images = tuple(RenderedImage(preset.name, body, 1, 1, "text/plain") for preset in presets)
+    images = tuple(RenderedImage(preset.name, body, 1, 1, preset.content_types[0]) for preset in presets)
     return Rendered("TEXT", 1, 1, images)
 
 

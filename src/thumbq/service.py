@@ -96,6 +96,7 @@ def render_pool(settings: Settings) -> RenderPool:
         ),
         recycle_jobs=settings.render_max_jobs,
         recycle_growth_bytes=settings.render_max_growth_bytes,
+        sandbox=settings.sandbox,
     )
 
 
@@ -179,7 +180,7 @@ class Service:
         advice = queue_advice(
             facts, visibility_timeout_s=settings.visibility_timeout_s, beat_interval_s=settings.beat_interval_s
         )
-        for problem in (*advice, self._memory_problem()):
+        for problem in (*advice, self._memory_problem(), pool.unconfined()):
             if problem is not None:
                 log.warning("service.advice", problem=problem.what, fix=problem.fix)
         return make_consumer(

@@ -30,8 +30,6 @@ from thumbq.errors import RenderRefused
 from thumbq.pool.childprocess import ChildProcess
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thumbq.pool import RenderPool
 
 
@@ -73,18 +71,19 @@ async def test_a_worn_child_works_on_while_its_successor_starts() -> None:
         await replaced(pool, first)
 
 
-async def test_a_successor_waits_for_the_end_of_the_job_that_runs(tmp_path: Path) -> None:
+async def test_a_successor_waits_for_the_end_of_the_job_that_runs() -> None:
     async with marked_pool(recycle_jobs=1) as pool, anyio.create_task_group() as tasks:
         (first,), begun = pool.children(), Begun()
         server = parent(first)
         with stopped(server):
             await pid_of_render(pool)
-            tasks.start_soon(lambda: render(pool, f"wait {tmp_path}/over".encode(), begun=begun))
+            os.kill(first, signal.SIGSTOP)
+            tasks.start_soon(lambda: render(pool, b"ok", begun=begun))
             await begun.reaches(1)
         await until(lambda: any(child.leaving for child in pool._crew._members), within_s=5, what="a successor")
         assert pool.children() == (first,)
         assert len(children_of(server)) == 2
-        (tmp_path / "over").touch()
+        os.kill(first, signal.SIGCONT)
         assert await pid_of_render(pool) != first
         await gone(first)
 

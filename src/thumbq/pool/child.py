@@ -13,17 +13,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thumbq.imaging import Limits, Refusal
+from thumbq.pool import sandbox
+from thumbq.pool.replies import Done, Failed, Reply, encode
 from thumbq.pool.spool import write_all
 from thumbq.ports import Rendered
 
 if TYPE_CHECKING:
     from thumbq.core.preset import Preset
+    from thumbq.errors import Problem
 
 Render = Callable[[bytes | mmap.mmap, "Sequence[Preset]"], Rendered | Refusal]
 """A function that a child can import and that makes renditions."""
@@ -31,24 +35,6 @@ Render = Callable[[bytes | mmap.mmap, "Sequence[Preset]"], Rendered | Refusal]
 _CPU_MARGIN_S = 2
 _MAX_TEXT = 1_000
 _channel: socket.socket | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A finished job. The bodies are not in ``rendered`` but one after the other in the output file."""
-
-    rendered: Rendered
-    sizes: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The render function raised, which it never should; says nothing about the image."""
-
-    text: str
-
-
-Reply = Done | Refusal | Failed
 
 
 def render_image(original: bytes | mmap.mmap, presets: Sequence[Preset], *, limits: Limits) -> Rendered | Refusal:
@@ -65,24 +51,51 @@ def prepare(channel: socket.socket, memory_limit_bytes: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _end_with_parent()
-    _lower_limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
     # RLIMIT_AS would count the arenas of threads too. This one gives a MemoryError, and the child stays usable.
-    _lower_limit(resource.RLIMIT_DATA, memory_limit_bytes)
+    _limit(resource.RLIMIT_DATA, memory_limit_bytes)
+    # The output is in memory too, and is written from there: no honest one is larger.
+    _limit(resource.RLIMIT_FSIZE, memory_limit_bytes)
 
 
-def check() -> None:
-    """Show that a child can work: its decoders load within its memory limit."""
-    from thumbq.imaging import render  # noqa: F401, PLC0415 -- as in render_image
+def check(_: Render, mode: sandbox.Mode) -> Problem | None:
+    """Show that a child can work, and shut it in for good; where there is no sandbox, say why.
+
+    It takes the render function so that its module is loaded before. Raises RuntimeError when images do not render.
+    """
+    from thumbq.imaging.rehearsal import rehearse  # noqa: PLC0415 -- as in render_image
+
+    _leave_resource_tracker()
+    missing = None if mode == "off" else sandbox.confine()
+    rehearse()
+    return missing
 
 
-def run(render: Render, presets: Sequence[Preset], cpu_s: float) -> Reply:
-    """Do one job: the source and the output file come over the channel, in this order.
+def _leave_resource_tracker() -> None:
+    """Close the pipe to a process that removes any semaphore or shared memory that it is told of, whoever's it is."""
+    tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001 -- it has no method for that
+    if tracker._fd is not None:  # noqa: SLF001 -- the same
+        os.close(tracker._fd)  # noqa: SLF001 -- the same
+        tracker._fd = None  # noqa: SLF001 -- the same
+
+
+def run(render: Render, presets: Sequence[Preset], cpu_s: float) -> bytes:
+    """Do one job, and return the encoded reply. The source and the output file come over the channel, in this order.
 
     The kernel ends the child when the job takes more than about ``cpu_s`` seconds of CPU time.
     """
     assert _channel is not None
-    _lower_limit(resource.RLIMIT_CPU, ceil(time.process_time() + cpu_s) + _CPU_MARGIN_S)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (_within(hard, ceil(time.process_time() + cpu_s) + _CPU_MARGIN_S), hard))
     _, (source, output), _, _ = socket.recv_fds(_channel, 1, 2)
+    try:
+        return encode(_reply(render, source, output, presets))
+    finally:
+        os.close(source)
+        os.close(output)
+
+
+def _reply(render: Render, source: int, output: int, presets: Sequence[Preset]) -> Reply:
     try:
         rendered = _render(render, source, presets)
         if isinstance(rendered, Refusal):
@@ -93,11 +106,8 @@ def run(render: Render, presets: Sequence[Preset], cpu_s: float) -> Reply:
         return Done(replace(rendered, images=bare), tuple(len(image.body) for image in rendered.images))
     except MemoryError:
         return Refusal("out-of-memory", "rendering the image takes more memory than a render may have")
-    except Exception as error:  # noqa: BLE001 -- an exception that does not unpickle would break the executor
+    except Exception as error:  # noqa: BLE001 -- it says more than what the executor would make of it
         return Failed(f"{type(error).__name__}: {error}"[:_MAX_TEXT])
-    finally:
-        os.close(source)
-        os.close(output)
 
 
 def _render(render: Render, source: int, presets: Sequence[Preset]) -> Rendered | Refusal:
@@ -107,9 +117,13 @@ def _render(render: Render, source: int, presets: Sequence[Preset]) -> Rendered 
         return render(original, presets)
 
 
-def _lower_limit(kind: int, soft: int) -> None:
-    _, hard = resource.getrlimit(kind)
-    resource.setrlimit(kind, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+def _limit(kind: int, value: int) -> None:
+    value = _within(resource.getrlimit(kind)[1], value)
+    resource.setrlimit(kind, (value, value))
+
+
+def _within(hard: int, value: int) -> int:
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
 def _end_with_parent() -> None:

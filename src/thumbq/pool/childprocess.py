@@ -17,13 +17,14 @@ from thumbq.errors import Problem, SetupError
 from thumbq.pool import child
 from thumbq.pool.cleanstart import clean_start
 from thumbq.pool.procfs import cpu_s, resident_bytes
+from thumbq.pool.replies import ReplyQueue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
     from thumbq.core.preset import Preset
-    from thumbq.pool.child import Reply
+    from thumbq.pool.sandbox import Mode
     from thumbq.pool.spool import Spool
 
 _START_TIMEOUT_S: Final = 30
@@ -31,26 +32,35 @@ _PRELOADED: Final = ["thumbq.pool.preload"]
 
 
 class _Recorder(ForkServerContext):
-    """Remembers the one process that the executor starts, which no public attribute of the executor gives."""
+    """Remembers the one process that the executor starts and its replies, which no public attribute gives."""
 
     started: ForkServerProcess | None = None
+    replies: ReplyQueue | None = None
 
     def Process(self, *args: Any, **kwargs: Any) -> ForkServerProcess:  # type: ignore[override]  # noqa: N802 -- it stands in for the class that multiprocessing keeps under this name
         self.started = ForkServerProcess(*args, **kwargs)
         return self.started
 
+    def SimpleQueue(self) -> ReplyQueue:  # noqa: N802 -- the same
+        self.replies = ReplyQueue(ctx=self)
+        return self.replies
+
 
 class ChildProcess:
     """A child. ``start`` and ``retire`` block and run in threads, the other methods do not block."""
 
-    def __init__(self, memory_limit_bytes: int) -> None:
+    def __init__(self, render: child.Render, *, memory_limit_bytes: int, sandbox: Mode) -> None:
         self.pid = 0
+        self.unconfined: Problem | None = None
+        """Why it runs without a sandbox, if it does and should not."""
+        self._render = render
         self._memory_limit_bytes = memory_limit_bytes
+        self._sandbox = sandbox
         self._executor: ProcessPoolExecutor | None = None
         self._process: ForkServerProcess | None = None
         self._channel: socket.socket | None = None
         self._pidfd: int | None = None
-        self._job: Future[Reply] | None = None
+        self._job: Future[bytes] | None = None
         self._doomed = False
         self._lock = threading.Lock()
         """Held for moments, so that nobody signals or asks for a process that is being put away."""
@@ -59,20 +69,24 @@ class ChildProcess:
         """Start the child and see that it works. Raises SetupError when it does not, also when it is killed."""
         try:
             checked = self._spawn()
-            checked.result(_START_TIMEOUT_S)
+            self.unconfined = checked.result(_START_TIMEOUT_S)
         except Exception as error:
             self.retire()
             raise SetupError([_problem(error)]) from error
+        if self.unconfined is not None and self._sandbox == "required":
+            self.retire()
+            raise SetupError([self.unconfined])
 
-    def submit(
-        self, render: child.Render, source: Spool, output: Spool, presets: Sequence[Preset], cpu_s: float
-    ) -> Future[Reply]:
-        """Hand over a job. Raises BrokenProcessPool when the child is gone, and so does the future when it dies."""
+    def submit(self, source: Spool, output: Spool, presets: Sequence[Preset], cpu_s: float) -> Future[bytes]:
+        """Hand over a job; the future gives the encoded reply.
+
+        Raises BrokenProcessPool when the child is gone, and so does the future when it dies.
+        """
         if not self.alive() or self._channel is None or self._executor is None:
             raise BrokenProcessPool("the process is gone")
         try:
             socket.send_fds(self._channel, [b"j"], [source.fd, output.fd])
-            self._job = self._executor.submit(child.run, render, tuple(presets), cpu_s)
+            self._job = self._executor.submit(child.run, self._render, tuple(presets), cpu_s)
         except (OSError, RuntimeError) as error:  # an executor that is just breaking may also say that it is shut down
             raise BrokenProcessPool(str(error)) from error
         return self._job
@@ -130,7 +144,7 @@ class ChildProcess:
             self._job.set_exception(BrokenProcessPool("the process is gone"))
         return 1 if code is None else code
 
-    def _spawn(self) -> Future[None]:
+    def _spawn(self) -> Future[Problem | None]:
         context = _Recorder()
         context.set_forkserver_preload(_PRELOADED)
         self._channel, theirs = socket.socketpair()
@@ -139,10 +153,12 @@ class ChildProcess:
             initargs = (theirs, self._memory_limit_bytes)
             self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=child.prepare, initargs=initargs)
             try:
-                checked = self._executor.submit(child.check)
+                checked = self._executor.submit(child.check, self._render, self._sandbox)
             finally:
                 with self._lock:
                     self._adopt(context.started)
+            assert context.replies is not None
+            context.replies.leave_to_child()
         if self._doomed:
             self.kill()
         return checked

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import util
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -55,7 +55,21 @@ def _spawn(path: bytes | str, args: Sequence[Any], passfds: Sequence[int]) -> in
     SIGINT and SIGTERM are blocked from the first moment, since a terminal and systemd send them to everybody: the
     fork server must outlive the drain, because without it the children's ends are not seen.
     """
-    inherit = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted({int(fd) for fd in passfds})]
+    passed = {int(fd) for fd in passfds}
+    actions = [
+        *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() - passed),
+        *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(passed)),
+    ]
     return os.posix_spawn(
-        path, list(args), scrubbed(os.environ), file_actions=inherit, setsigmask=[signal.SIGINT, signal.SIGTERM]
+        path, list(args), scrubbed(os.environ), file_actions=actions, setsigmask=[signal.SIGINT, signal.SIGTERM]
     )
+
+
+def _inheritable() -> set[int]:
+    """Return the descriptors that who started us left open for us: they are none of a child's business."""
+    found = set()
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208 -- names, not paths
+        with suppress(OSError):  # the one that lists them is closed again
+            if os.get_inheritable(int(name)):
+                found.add(int(name))
+    return found - {0, 1, 2}

@@ -10,7 +10,6 @@ import structlog
 from anyio import TASK_STATUS_IGNORED, to_thread
 
 from thumbq.errors import SetupError
-from thumbq.pool.childprocess import ChildProcess
 from thumbq.pool.member import Member
 from thumbq.pool.turns import Turns
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskStatus
 
+    from thumbq.errors import Problem
+    from thumbq.pool.childprocess import ChildProcess
     from thumbq.pool.member import Wear
 
 T = TypeVar("T")
@@ -30,14 +31,16 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Crew:
-    """Keeps ``size`` children at work. Each has a task from its start until it is cleared away.
+    """Keeps ``size`` children at work, each made by ``new``. Each has a task from its start until it is cleared away.
 
     A child that cannot be started at once is tried again with every render that asks for one.
     """
 
-    def __init__(self, *, size: int, memory_limit_bytes: int, wear: Wear) -> None:
+    def __init__(self, new: Callable[[], ChildProcess], *, size: int, wear: Wear) -> None:
+        self.unconfined: Problem | None = None
+        """Why the newest child runs without a sandbox, if it does and should not."""
+        self._new = new
         self._size = size
-        self._memory_limit_bytes = memory_limit_bytes
         self._wear = wear
         self._tasks = anyio.create_task_group()
         self._threads = anyio.CapacityLimiter(2 * size + 1)
@@ -129,7 +132,7 @@ class Crew:
         self, old: Member | None = None, reason: str = "start", *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
     ) -> None:
         """Be the task of one child: start it, relieve the old one, let it serve, and clear it away."""
-        member = Member(ChildProcess(self._memory_limit_bytes))
+        member = Member(self._new())
         self._members.add(member)
         try:
             await self._in_thread(member.process.start)
@@ -157,6 +160,7 @@ class Crew:
         if self._worn is old:
             self._worn = None
         member.serving = True
+        self.unconfined = member.process.unconfined
         if reason != "start":
             old_pid = old.process.pid if old is not None else None
             log.info(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from thumbq.core import preset
-from thumbq.imaging import render
+from thumbq.imaging import rehearsal, render
 from thumbq.pool import child
 
 __all__ = ["child", "preset", "render"]
+
+# Pillow loads some of itself with the first image. A child could not: no file opens in its sandbox.
+rehearsal.rehearse()

@@ -15,8 +15,10 @@ import anyio
 from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 from thumbq.imaging import Limits, Refusal
 from thumbq.pool import child
+from thumbq.pool.childprocess import ChildProcess
 from thumbq.pool.crew import Crew
 from thumbq.pool.member import Wear
+from thumbq.pool.replies import Done, Failed, decode
 from thumbq.pool.spool import Spool, open_spool
 
 if TYPE_CHECKING:
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from thumbq.core.preset import Preset
+    from thumbq.errors import Problem
     from thumbq.pool.member import Member
+    from thumbq.pool.sandbox import Mode
     from thumbq.ports import Rendered, RenderSource
 
 T = TypeVar("T")
@@ -41,7 +45,8 @@ class RenderPool:
     ``timeout_s`` bounds the wall-clock and the CPU time of one render, from when it has a child. ``render`` is a
     function that children can import; the default is the real one, which ``limits`` are for. A child that has done
     ``recycle_jobs`` jobs, or whose resident memory has grown by ``recycle_growth_bytes`` since its first one, works on
-    until a fresh one is ready to take its place. Entering raises SetupError.
+    until a fresh one is ready to take its place. ``sandbox`` says whether children are shut in (see pool/sandbox.py):
+    ``auto`` where that is possible, ``required`` else they do not start, ``off``. Entering raises SetupError.
     """
 
     def __init__(
@@ -53,13 +58,17 @@ class RenderPool:
         limits: Limits | None = None,
         recycle_jobs: int = 1000,
         recycle_growth_bytes: int = 256 << 20,
+        sandbox: Mode = "auto",
         render: child.Render | None = None,
     ) -> None:
-        self._render = render or partial(child.render_image, limits=limits or Limits())
-        self._timeout_s = timeout_s
-        self._crew = Crew(
-            size=processes, memory_limit_bytes=memory_limit_bytes, wear=Wear(recycle_jobs, recycle_growth_bytes)
+        new = partial(
+            ChildProcess,
+            render or partial(child.render_image, limits=limits or Limits()),
+            memory_limit_bytes=memory_limit_bytes,
+            sandbox=sandbox,
         )
+        self._timeout_s = timeout_s
+        self._crew = Crew(new, size=processes, wear=Wear(recycle_jobs, recycle_growth_bytes))
 
     async def __aenter__(self) -> Self:
         try:
@@ -78,6 +87,10 @@ class RenderPool:
         """Return the process ids of the children that take jobs; a killed one is missing until another is ready."""
         return self._crew.pids()
 
+    def unconfined(self) -> Problem | None:
+        """Return why the children run without a sandbox, if they do and ``sandbox`` is not off."""
+        return self._crew.unconfined
+
     def source(self) -> AbstractContextManager[Spool]:
         """Open a memory file for one original's bytes; leaving it frees them."""
         return open_spool()
@@ -94,11 +107,11 @@ class RenderPool:
             raise TypeError("this source was not opened by this pool")
         with open_spool() as output:
             member, running = await self._begin(source, output, presets, on_start)
-            return _collect(await self._finish(member, running), output)
+            return _collect(await self._finish(member, running, presets, output), output)
 
     async def _begin(
         self, source: Spool, output: Spool, presets: Sequence[Preset], on_start: Callable[[], Awaitable[None]] | None
-    ) -> tuple[Member, Future[child.Reply]]:
+    ) -> tuple[Member, Future[bytes]]:
         """Hand the job to a child. One that is found dead, or that dies before it gets the job, costs another turn."""
         while True:
             member = await self._crew.take()
@@ -106,14 +119,14 @@ class RenderPool:
                 if on_start is not None and member.process.alive():
                     await on_start()
                     on_start = None
-                return member, member.process.submit(self._render, source, output, presets, self._timeout_s)
+                return member, member.process.submit(source, output, presets, self._timeout_s)
             except BrokenProcessPool:
                 self._crew.lose(member, "died-idle")
             except BaseException:
                 self._crew.put_back(member)
                 raise
 
-    async def _finish(self, member: Member, running: Future[child.Reply]) -> child.Done:
+    async def _finish(self, member: Member, running: Future[bytes], presets: Sequence[Preset], output: Spool) -> Done:
         """Wait for the child's reply, and decide whether the child can go on."""
         try:
             cpu_before_s, due_at = member.process.cpu_s(), anyio.current_time() + self._timeout_s
@@ -121,7 +134,7 @@ class RenderPool:
                 await _outcome(running)
             late_s = anyio.current_time() - due_at
             used = _cpu_text(cpu_before_s, member.process.cpu_s())
-            reply = running.result() if running.done() else None
+            reply = decode(running.result(), presets, output.size()) if running.done() else None
         except BrokenProcessPool:
             self._crew.lose(member, "render-crashed")
             await member.cleared.wait()
@@ -134,7 +147,7 @@ class RenderPool:
             if late_s > _LATE_S:
                 raise RenderUnavailable(f"the render was cut short: this host stood still for {late_s:.0f} s or more")
             raise RenderKilled("decode-timeout", f"the render took longer than {self._timeout_s:g} s{used}")
-        if isinstance(reply, child.Failed):
+        if isinstance(reply, Failed):
             self._crew.lose(member, "render-failed")
             raise RenderKilled("render-crashed", f"the render failed: {reply.text}")
         if isinstance(reply, Refusal) and reply.code == "out-of-memory":
@@ -152,7 +165,7 @@ async def _outcome(running: Future[T]) -> None:
     await done.wait()
 
 
-def _collect(done: child.Done, output: Spool) -> Rendered:
+def _collect(done: Done, output: Spool) -> Rendered:
     """Put the bodies that a child wrote to ``output`` where they belong."""
     offsets = accumulate(done.sizes, initial=0)
     images = tuple(
@@ -173,6 +186,8 @@ def _crashed(exit_code: int) -> RenderKilled:
     if -exit_code == signal.SIGXCPU:
         return RenderKilled("decode-timeout", "the render took more CPU time than it may have")
     by = signal.Signals(-exit_code).name
+    if -exit_code == signal.SIGSYS:
+        by += ": it tried what no render does, as an attack would"
     if -exit_code == signal.SIGKILL:
         by += ", perhaps by the kernel because memory ran out"
     return RenderKilled("render-crashed", f"the render's process was killed by {by}")

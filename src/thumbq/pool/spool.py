@@ -24,6 +24,10 @@ class Spool:
         """Append all of ``data``."""
         return write_all(self.fd, data)
 
+    def size(self) -> int:
+        """Return how many bytes are in it."""
+        return os.fstat(self.fd).st_size
+
     def read(self, offset: int, size: int) -> bytes:
         """Return ``size`` bytes from ``offset``, fewer at the end."""
         return os.pread(self.fd, size, offset)

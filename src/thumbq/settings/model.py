@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     render_max_growth_bytes: int = Field(
         default=256 * MIB, ge=16 * MIB, description="Growth of a render process after which it is replaced."
     )
+    sandbox: Literal["auto", "required", "off"] = Field(
+        default="auto",
+        description="Whether render processes are shut in by the kernel: `auto`, with a warning where that cannot be;"
+        " `required`, or `thumbq` does not start; `off`.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level to log.")
     presets: dict[str, Preset] = Field(
         default={preset.name: preset for preset in BUILT_IN},
