@@ -1,16 +1,19 @@
-"""Where the manifest of an original lies, and reading it; for the worker and the web alike."""
+"""Manifests: where one lies, how it is read, and what a render adds to it; for all who make or read them."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from thumbq.core import keys, manifest
 from thumbq.core.job import ObjectRef
+from thumbq.core.manifest import RenditionRecord, StepsRecord
 from thumbq.errors import ObjectMissing, ObjectTooLarge
 
 if TYPE_CHECKING:
-    from thumbq.core.manifest import Manifest
-    from thumbq.ports import ObjectStore
+    from thumbq.core.manifest import Manifest, SourceRecord
+    from thumbq.core.preset import Preset
+    from thumbq.ports import ObjectStore, Rendered, RenderedImage
 
 
 def manifest_ref(source: ObjectRef) -> ObjectRef:
@@ -25,3 +28,33 @@ async def read_manifest(store: ObjectStore, source: ObjectRef) -> Manifest | Non
     except (ObjectMissing, ObjectTooLarge):
         return None
     return manifest.decode(raw)
+
+
+def with_findings(source: SourceRecord, rendered: Rendered) -> SourceRecord:
+    """Return an original's record with what its render has found out."""
+    return source.model_copy(
+        update={
+            "format": rendered.format,
+            "width": rendered.width,
+            "height": rendered.height,
+            "frames": rendered.frames,
+            "dominant_color": rendered.dominant_color,
+            "thumbhash": rendered.thumbhash,
+        }
+    )
+
+
+def rendition_record(preset: Preset, target: ObjectRef, image: RenderedImage) -> RenditionRecord:
+    """Describe a rendition that is stored at ``target``."""
+    return RenditionRecord(
+        bucket=target.bucket,
+        key=target.key,
+        width=image.width,
+        height=image.height,
+        frames=image.frames,
+        bytes=len(image.body),
+        content_type=image.content_type,
+        sha256=hashlib.sha256(image.body).hexdigest(),
+        fingerprint=preset.fingerprint,
+        steps=StepsRecord.model_validate(image.steps),
+    )

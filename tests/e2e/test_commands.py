@@ -18,6 +18,7 @@ import pytest
 
 import images
 from emulators import aws_environment, without_aws
+from manifestschema import faults
 from place import Place
 from replica import THUMBQ, until
 from thumbq.core import keys
@@ -254,6 +255,7 @@ async def test_render_writes_renditions_and_prints_manifests(folder: Path) -> No
     (folder / "thumbq.toml").write_text('[presets.square]\nwidth = 10\nheight = 10\nfit = "fill"\nformat = "png"\n')
     done = await thumbq("render", "photo.jpg", "-o", "out", "--preset", "square", "--preset", "thumbnail", cwd=folder)
     assert done.returncode == 0, done.stderr
+    assert faults(done.stdout) == []
     manifest = json.loads(done.stdout)
     assert manifest["status"] == "done"
     sizes = {name: (made["width"], made["height"]) for name, made in manifest["renditions"].items()}

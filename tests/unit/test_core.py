@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import ValidationError
 
-from thumbq.core import attempt, deadletter, failedmessage, keys, manifest, message, retry
+from thumbq.core import attempt, deadletter, failedmessage, keys, message, retry
 from thumbq.core.attempt import AttemptRecord
 from thumbq.core.deadletter import Note
 from thumbq.core.formats import ImageFormat, sniff
@@ -173,33 +172,6 @@ def test_backoff_grows_to_a_cap_and_uses_the_whole_range_of_the_jitter() -> None
     assert [retry.backoff_s(count, 0.999_999) for count in (1, 2, 3)] == pytest.approx([1, 2, 4], rel=1e-3)
     assert retry.backoff_s(1000, 0.5) == retry.BACKOFF_CAP_S / 2
     assert retry.backoff_s(5, 0.0) == 0
-
-
-def _manifest(**changes: object) -> manifest.Manifest:
-    record = manifest.rendition(
-        THUMBNAIL, ObjectRef("b", "thumbnail/a.jpg"), body=b"x", width=1, height=1, content_type="image/jpeg"
-    )
-    values = {
-        "status": "done",
-        "source": {"bucket": "b", "key": "a", "etag": "e"},
-        "renditions": {"thumbnail": record},
-        "finished_at": datetime(2026, 1, 1, tzinfo=UTC),
-    }
-    return manifest.Manifest.model_validate(values | changes)
-
-
-def test_a_manifest_survives_storage_and_others_are_not_taken_for_one() -> None:
-    assert manifest.decode(_manifest().encode()) == _manifest()
-    for raw in (b"", b"{}", b"\xff", _manifest().encode().replace(b'"version": 1', b'"version": 2')):
-        assert manifest.decode(raw) is None
-
-
-def test_a_rendition_is_current_for_the_same_source_and_recipe_only() -> None:
-    wanted = {"thumbnail": THUMBNAIL.fingerprint}
-    assert _manifest().current(etag="e", fingerprints=wanted).keys() == {"thumbnail"}
-    assert not _manifest().current(etag="other", fingerprints=wanted)
-    assert not _manifest().current(etag=None, fingerprints=wanted)
-    assert not _manifest().current(etag="e", fingerprints={"thumbnail": "changed"})
 
 
 @pytest.mark.parametrize(

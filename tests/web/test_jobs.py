@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,17 @@ async def finish(served: Served, job_id: str, error: ErrorRecord | None = None, 
     )
     record = Manifest(
         status="failed" if error else "done",
-        source=SourceRecord(bucket=bucket, key=source, bytes=len(JPEG), format="JPEG", width=4000, height=3000),
+        source=SourceRecord(
+            bucket=bucket,
+            key=source,
+            bytes=len(JPEG),
+            format="JPEG",
+            width=4000,
+            height=3000,
+            frames=1,
+            dominant_color="#a0b1c2",
+            thumbhash="2PcNDYI=",
+        ),
         renditions={} if error else {"thumbnail": made},
         error=error,
         finished_at=datetime.now(UTC),
@@ -90,16 +101,35 @@ async def test_a_done_job_tells_its_renditions(served: Served) -> None:
         "content_type": "image/jpeg",
         "width": 4000,
         "height": 3000,
+        "frames": 1,
+        "dominant_color": "#a0b1c2",
+        "thumbhash": "2PcNDYI=",
     }
     assert document["data"]["renditions"] == {
         "thumbnail": {
             "url": f"/jobs/{job_id}/thumbnail",
             "width": 100,
             "height": 75,
+            "frames": 1,
             "bytes": len(IMAGE),
             "content_type": "image/jpeg",
+            "sha256": SHA256,
         }
     }
+
+
+async def test_a_job_that_was_done_before_manifests_said_more_is_still_told(served: Served) -> None:
+    job_id = await uploaded(served)
+    ref = await finish(served, job_id)
+    made = {"bucket": ref.bucket, "key": ref.key, "width": 100, "height": 75, "bytes": len(IMAGE)}
+    made |= {"content_type": "image/jpeg", "sha256": SHA256, "fingerprint": "f"}
+    source = {"bucket": ref.bucket, "key": keys.upload_key(job_id), "etag": "e", "width": 4000, "height": 3000}
+    old = {"version": 1, "status": "done", "source": source, "renditions": {"thumbnail": made}, "finished_at": 0}
+    await put_manifest(served, job_id, json.dumps(old).encode())
+    _, document = await get(served, f"/jobs/{job_id}")
+    assert document["data"]["status"] == "done"
+    assert document["data"]["original"]["thumbhash"] is None
+    assert document["data"]["renditions"]["thumbnail"]["sha256"] == SHA256
 
 
 async def test_a_done_job_is_told_when_its_original_is_gone(served: Served) -> None:

@@ -12,16 +12,17 @@ from anyio import to_thread
 
 from thumbq.commands import files
 from thumbq.commands.files import text_of
-from thumbq.core import manifest
 from thumbq.core.job import ObjectRef
-from thumbq.core.manifest import ErrorRecord, Manifest, RenditionRecord, SourceRecord
+from thumbq.core.manifest import ErrorRecord, Manifest, SourceRecord
 from thumbq.errors import JobFailed, Problem, RenderKilled, SetupError, UploadRefused
+from thumbq.manifests import rendition_record, with_findings
 from thumbq.service import render_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from thumbq.core.manifest import RenditionRecord
     from thumbq.core.preset import Preset
     from thumbq.ports import Rendered, Renderer
     from thumbq.settings import Settings
@@ -68,12 +69,11 @@ async def _render_file(pool: Renderer, file: Path, out: Path, *, presets: Sequen
     error: ErrorRecord | None = None
     try:
         body = await to_thread.run_sync(partial(files.read, file, max_bytes=max_bytes))
+        source = source.model_copy(update={"bytes": len(body)})
         with pool.source() as original:
             original.write(body)
             rendered = await pool.render(original, presets)
-        source = source.model_copy(
-            update={"bytes": len(body), "format": rendered.format, "width": rendered.width, "height": rendered.height}
-        )
+        source = with_findings(source, rendered)
         records = await _write_renditions(rendered, presets, source.key, out)
     except (JobFailed, RenderKilled, UploadRefused) as refusal:
         error = ErrorRecord(code=refusal.code, message=refusal.text)
@@ -106,7 +106,5 @@ async def _write_renditions(
             await path.write_bytes(image.body)
         except OSError as error:
             raise _NotWritten(f"cannot write {target.key}: {error.strerror}") from error
-        records[preset.name] = manifest.rendition(
-            preset, target, body=image.body, width=image.width, height=image.height, content_type=image.content_type
-        )
+        records[preset.name] = rendition_record(preset, target, image)
     return records

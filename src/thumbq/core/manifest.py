@@ -1,68 +1,119 @@
-"""The manifest: the JSON record of a job's outcome, one object beside each original."""
+"""The manifest: the JSON record of a job's outcome, one object beside each original.
+
+Within a version members may be added, and readers ignore those that they do not know. The version goes up when a member
+is removed or means something else. ``manifest.schema.json``, beside this module, is what ``json_schema`` returns.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-if TYPE_CHECKING:
-    from thumbq.core.job import ObjectRef
-    from thumbq.core.preset import Preset
-
-MANIFEST_VERSION: Final = 1
+MANIFEST_VERSION: Final = 2
 MAX_MANIFEST_BYTES: Final = 1 << 20
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 class SourceRecord(_Record):
-    """The original, as the attempt saw it."""
+    """The original, as far as the attempt came to know it."""
 
     bucket: str
     key: str
-    etag: str | None = None
-    bytes: int | None = None
-    format: str | None = None
-    width: int | None = None
-    height: int | None = None
+    etag: str | None = Field(default=None, description="The store's ETag of what was rendered.")
+    bytes: int | None = Field(default=None, description="Size of the file.")
+    format: str | None = Field(
+        default=None, description="JPEG, PNG, GIF, WEBP, AVIF, HEIF, TIFF or BMP; told by the first bytes."
+    )
+    width: int | None = Field(default=None, description="Pixels, upright.")
+    height: int | None = Field(default=None, description="Pixels, upright.")
+    frames: int | None = Field(default=None, description="More than 1 for an animation.")
+    dominant_color: str | None = Field(
+        default=None,
+        description="#rrggbb in sRGB: the mean of the largest group of similar pixels. Absent when all is transparent.",
+    )
+    thumbhash: str | None = Field(
+        default=None, description="ThumbHash in Base64: a blurred placeholder. See https://evanw.github.io/thumbhash/."
+    )
+
+
+class StepsRecord(_Record):
+    """What was done to the original's pixels. What was not done is absent."""
+
+    orientation: int = Field(
+        default=1,
+        description="EXIF orientation that was undone, 1 to 8. 1: the picture stood upright, or its decoder turned it.",
+    )
+    profile: str | None = Field(
+        default=None,
+        description="Which colour profile was converted to sRGB: `embedded`, or `default-cmyk` for CMYK without one."
+        " Absent: the colours were taken as sRGB.",
+    )
+    flattened_on: str | None = Field(
+        default=None, description="#rrggbb: the background that was put under transparent pixels."
+    )
+    frames_dropped: int = Field(default=0, description="Frames of an animation that the rendition does not have.")
+    shrink_on_load: str | None = Field(
+        default=None,
+        description="What the decoder left out: `1/2`, `1/4` or `1/8` of a side, `1/8 dc-only` (also the fine scans of"
+        " a progressive JPEG), or all but the `embedded-thumbnail` of a HEIC.",
+    )
 
 
 class RenditionRecord(_Record):
-    """One rendition and what made it; ``etag`` in HTTP is the SHA-256."""
+    """One rendition: where it lies, what it is, and what made it."""
 
     bucket: str
     key: str
-    width: int
-    height: int
-    bytes: int
-    content_type: str
-    sha256: str
-    fingerprint: str
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+    frames: int = Field(default=1, description="More than 1 for an animation.")
+    bytes: int = Field(description="Size of the file.")
+    content_type: str = Field(description="Media type.")
+    sha256: str = Field(description="SHA-256 of the file, hexadecimal; over HTTP it is the ETag.")
+    fingerprint: str = Field(description="Changes when the preset would give other bytes or another key.")
+    steps: StepsRecord | None = Field(default=None, description="Absent when made before version 2.")
 
 
 class ErrorRecord(_Record):
-    """Why a job failed: a stable code and a sentence for people."""
+    """Why a job failed."""
 
-    code: str
-    message: str
+    code: str = Field(description="Stable, for programs.")
+    message: str = Field(description="A sentence, for people.")
 
 
 class Manifest(_Record):
-    """The outcome of a job. ``status`` is done or failed; a job without a manifest is queued."""
+    """The outcome of a job. A job without a manifest is queued, or was never sent."""
 
-    version: Literal[1] = MANIFEST_VERSION
+    model_config = ConfigDict(
+        title="thumbq manifest",
+        json_schema_extra={
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": f"urn:thumbq:manifest:{MANIFEST_VERSION}",
+        },
+    )
+
+    version: Literal[2] = MANIFEST_VERSION
     status: Literal["done", "failed"]
     source: SourceRecord
-    renditions: dict[str, RenditionRecord] = {}
-    error: ErrorRecord | None = None
-    message_id: str | None = None
-    receive_count: int | None = None
-    finished_at: datetime
+    renditions: dict[str, RenditionRecord] = Field(
+        default={}, description="By preset. A failed job has those that were made before and still hold."
+    )
+    error: ErrorRecord | None = Field(default=None, description="Of a failed job.")
+    message_id: str | None = Field(default=None, description="The queue's id of the message that asked for the job.")
+    receive_count: int | None = Field(default=None, description="How often that message had been received.")
+    finished_at: datetime = Field(description="RFC 3339, UTC.")
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _take_version_1(cls, version: object) -> object:
+        """Version 1 had no frames, dominant colour, ThumbHash and steps; all of them may be unknown."""
+        return MANIFEST_VERSION if version == 1 else version
 
     def encode(self) -> bytes:
         """Return the manifest as the bytes that are stored."""
@@ -77,25 +128,25 @@ class Manifest(_Record):
         }
 
 
-def rendition(
-    preset: Preset, target: ObjectRef, *, body: bytes, width: int, height: int, content_type: str
-) -> RenditionRecord:
-    """Describe a rendition that is stored at ``target``."""
-    return RenditionRecord(
-        bucket=target.bucket,
-        key=target.key,
-        width=width,
-        height=height,
-        bytes=len(body),
-        content_type=content_type,
-        sha256=hashlib.sha256(body).hexdigest(),
-        fingerprint=preset.fingerprint,
-    )
-
-
 def decode(raw: bytes) -> Manifest | None:
     """Read a stored manifest; None when it is damaged or of a version that this program does not know."""
     try:
         return Manifest.model_validate_json(raw)
     except ValidationError:
         return None
+
+
+def json_schema() -> str:
+    """Return the JSON Schema of what ``encode`` writes, as ``manifest.schema.json`` has it."""
+    schema = Manifest.model_json_schema()
+    for record in (schema, *schema["$defs"].values()):
+        members: dict[str, dict[str, Any]] = record["properties"]
+        record["required"] = [name for name, member in members.items() if member.get("default", ...) is not None]
+        record["properties"] = {name: _stored(member) for name, member in members.items()}
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _stored(member: dict[str, Any]) -> dict[str, Any]:
+    """Return a member's schema as it is when it is there: null is left out, and so is no default."""
+    kind: dict[str, Any] = member.get("anyOf", [{}])[0]
+    return {name: value for name, value in member.items() if name not in {"anyOf", "default", "title"}} | kind

@@ -129,7 +129,9 @@ def _original_members(info: ObjectInfo | None, record: Manifest | None) -> dict[
     elif record is not None:
         members = {"filename": None, "bytes": record.source.bytes, "content_type": _content_type(record)}
     if record is not None:
-        members |= {"width": record.source.width, "height": record.source.height}
+        found = record.source
+        members |= {"width": found.width, "height": found.height, "frames": found.frames}
+        members |= {"dominant_color": found.dominant_color, "thumbhash": found.thumbhash}
     return members
 
 
@@ -143,8 +145,10 @@ def _rendition_members(job_id: str, preset: str, made: RenditionRecord) -> dict[
         "url": _rendition_url(job_id, preset),
         "width": made.width,
         "height": made.height,
+        "frames": made.frames,
         "bytes": made.bytes,
         "content_type": made.content_type,
+        "sha256": made.sha256,
     }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final
 
-from thumbq.core import manifest
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge, RenderRefused, SourceMissing
+from thumbq.manifests import rendition_record
 from thumbq.worker.slots import ByteBudget
 
 if TYPE_CHECKING:
@@ -66,14 +66,7 @@ class Maker:
         preset = self._settings.presets[image.preset]
         ref = ObjectRef(source.bucket, preset.rendition_key(source.key, image.content_type))
         await self._store.put(ref, image.body, content_type=image.content_type)
-        return manifest.rendition(
-            preset,
-            ref,
-            body=image.body,
-            width=image.width,
-            height=image.height,
-            content_type=image.content_type,
-        )
+        return rendition_record(preset, ref, image)
 
 
 @contextmanager

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from thumbq.core import keys
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
-from thumbq.core.manifest import ErrorRecord, Manifest, RenditionRecord, SourceRecord
+from thumbq.core.manifest import ErrorRecord, Manifest, SourceRecord
 from thumbq.errors import ObjectExists
-from thumbq.manifests import manifest_ref, read_manifest
+from thumbq.manifests import manifest_ref, read_manifest, with_findings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thumbq.core.job import JobRequest
+    from thumbq.core.manifest import RenditionRecord
     from thumbq.core.preset import Preset
     from thumbq.core.retry import Bury
     from thumbq.ports import Backend, Clock, ObjectInfo, ReceivedMessage, Rendered
@@ -121,21 +122,13 @@ class Outcomes:
     def _manifest(
         self, attempt: Attempt, *, made: dict[str, RenditionRecord] | None = None, error: ErrorRecord | None = None
     ) -> Manifest:
-        source, info, rendered, previous = attempt.request.source, attempt.info, attempt.rendered, attempt.previous
+        previous = attempt.previous
         etag = attempt.etag or (previous.source.etag if previous else None)
-        known = {name: preset.fingerprint for name, preset in self._settings.presets.items()}
-        kept = previous.current(etag=etag, fingerprints=known) if previous else {}
+        fingerprints = {name: preset.fingerprint for name, preset in self._settings.presets.items()}
+        kept = previous.current(etag=etag, fingerprints=fingerprints) if previous else {}
         return Manifest(
             status="failed" if error else "done",
-            source=SourceRecord(
-                bucket=source.bucket,
-                key=source.key,
-                etag=etag,
-                bytes=info.size if info else None,
-                format=rendered.format if rendered else None,
-                width=rendered.width if rendered else None,
-                height=rendered.height if rendered else None,
-            ),
+            source=_source_record(attempt, etag),
             renditions={**kept, **(made or {})},
             error=error,
             message_id=attempt.message.id,
@@ -146,3 +139,14 @@ class Outcomes:
     async def _write(self, attempt: Attempt, record: Manifest, *, if_absent: bool = False) -> None:
         ref = manifest_ref(attempt.request.source)
         await self._store.put(ref, record.encode(), content_type="application/json", if_absent=if_absent)
+
+
+def _source_record(attempt: Attempt, etag: str | None) -> SourceRecord:
+    """Say what this attempt and, of the same bytes, the one before it have come to know."""
+    source, previous = attempt.request.source, attempt.previous
+    record = SourceRecord(bucket=source.bucket, key=source.key, etag=etag)
+    if previous is not None and previous.source.etag == etag:
+        record = previous.source.model_copy(update={"bucket": source.bucket, "key": source.key})
+    if attempt.info is not None:
+        record = record.model_copy(update={"bytes": attempt.info.size})
+    return record if attempt.rendered is None else with_findings(record, attempt.rendered)

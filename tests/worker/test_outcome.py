@@ -1,0 +1,70 @@
+"""What manifests say of an original: what this attempt found out, or an earlier one of the same bytes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from consuming import KEY, FakeRenderer, consuming, record, settled, upload
+from manifestschema import faults
+from thumbq.core.job import ObjectRef
+from thumbq.errors import RenderRefused
+from thumbq.ports import Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.core.preset import Preset
+    from thumbq.ports import Backend, Rendered
+
+STEPS = Steps(orientation=8, shrink_on_load="1/4")
+
+
+class TellingRenderer(FakeRenderer):
+    """A renderer that has much to tell of an original."""
+
+    async def _render(self, presets: Sequence[Preset]) -> Rendered:
+        rendered = await super()._render(presets)
+        images = tuple(replace(image, steps=STEPS) for image in rendered.images)
+        return replace(rendered, images=images, frames=2, dominant_color="#a0b1c2", thumbhash="2PcNDYI=")
+
+
+async def test_a_manifest_says_what_the_render_told(backend: Backend) -> None:
+    async with consuming(backend, TellingRenderer()):
+        await upload(backend)
+        await settled(backend)
+    found = await record(backend)
+    assert found is not None
+    assert faults(found.encode()) == []
+    assert found.source.model_dump(exclude={"bucket", "key", "etag"}) == {
+        "bytes": len(b"original"),
+        "format": "JPEG",
+        "width": 4,
+        "height": 3,
+        "frames": 2,
+        "dominant_color": "#a0b1c2",
+        "thumbhash": "2PcNDYI=",
+    }
+    steps = found.renditions["thumbnail"].steps
+    assert steps is not None
+    assert (steps.orientation, steps.shrink_on_load) == (8, "1/4")
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_failure_keeps_what_is_known_of_the_same_original_only(backend: Backend, *, replaced: bool) -> None:
+    async with consuming(backend, TellingRenderer(0, RenderRefused("corrupt", "it is broken"))):
+        await upload(backend)
+        await settled(backend)
+        if replaced:
+            await backend.store.put(ObjectRef(backend.bucket, KEY), b"another", content_type="image/jpeg")
+        await backend.queue.send(json.dumps({"bucket": backend.bucket, "key": KEY, "presets": ["stretched"]}))
+        await settled(backend, dead=1)
+    found = await record(backend)
+    assert found is not None
+    assert (found.status, found.source.bytes) == ("failed", 7 if replaced else 8)
+    known = found.source.width, found.source.format, found.source.thumbhash
+    assert known == ((None, None, None) if replaced else (4, "JPEG", "2PcNDYI="))
+    assert list(found.renditions) == ([] if replaced else ["thumbnail"])
