@@ -7,7 +7,9 @@ from typing import Final
 
 from PIL import ExifTags, Image, ImageCms
 
-_WORD: Final = "cAnArY"
+from leaks import CANARY
+
+_WORD: Final = CANARY.decode()
 TRACES: Final = tuple(_WORD.encode(code) for code in ("ascii", "utf-16-le", "utf-16-be"))
 """What gives a canary away, in any of the places and encodings."""
 

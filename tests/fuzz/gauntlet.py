@@ -81,6 +81,7 @@ class Gauntlet:
         """Render one input and count what became of it."""
         (child,) = await whole(self._pool, 1)
         vitals.reset_peak(child)
+        before = vitals.peak_bytes(child)
         started, rendered, outcome = time.monotonic(), None, "rendered"
         try:
             rendered = await self._render(each)
@@ -100,7 +101,7 @@ class Gauntlet:
         if took_s > TIMEOUT_S + _LATE_S:
             self._violation(each, f"answered after {took_s:.1f} s")
         took = Trace(1000 * took_s, each.name, each.source.name, outcome)
-        self.tally.add(each.source.format.value, outcome, took, self._peak(child, each, outcome))
+        self.tally.add(each.source.format.value, outcome, took, self._peak(child, before, each, outcome))
         return rendered
 
     async def _render(self, each: Input) -> Rendered:
@@ -108,13 +109,14 @@ class Gauntlet:
             source.write(each.data)
             return await self._pool.render(source, chosen(each.seed, each.index))
 
-    def _peak(self, child: int, each: Input, outcome: str) -> Trace | None:
-        if child not in self._pool.children():
+    def _peak(self, child: int, before: int | None, each: Input, outcome: str) -> Trace | None:
+        """Return a child's peak if this input has raised it above what earlier ones had left."""
+        peak = vitals.peak_bytes(child) if child in self._pool.children() else None
+        if before is None or peak is None or peak - before < MIB:
             return None
-        peak = vitals.peak_bytes(child)
         if peak > MOST_PEAK:
             self._violation(each, f"{outcome}, with {peak // MIB} MiB in memory")
-        return Trace(peak, each.name, each.source.name, outcome)
+        return Trace(peak // MIB, each.name, each.source.name, outcome)
 
     async def _repeat(self, each: Input, before: Rendered) -> None:
         """Render an input again, after others: what differs comes from memory that was another image's."""
@@ -128,11 +130,12 @@ class Gauntlet:
 
     async def _look_at_processes(self, last: Input) -> None:
         (child,) = await whole(self._pool, 1)
+        server = parent(child)
         try:
-            await until(lambda: children_of(parent(child)) == {child}, within_s=5, what="the end of old children")
+            await until(lambda: _only_child(self._pool, server), within_s=5, what="one child, and no other left")
         except AssertionError as error:
             self._violation(last, str(error))
-        self.tally.parent_bytes.append(vitals.resident_bytes(os.getpid()))
+        self.tally.parent_bytes.append(vitals.resident_bytes(os.getpid()) or 0)
         self.tally.longest_stall_s = self.stalls.longest_s
         if self.stalls.longest_s > _MOST_STALL_S:
             self._violation(last, f"the parent's event loop stood still for {self.stalls.longest_s:.1f} s")
@@ -140,6 +143,10 @@ class Gauntlet:
 
     def _violation(self, each: Input, what: str) -> None:
         self.tally.violations.append(f"{_named(each)}: {what}")
+
+
+def _only_child(pool: RenderPool, server: int) -> bool:
+    return len(pool.children()) == 1 and children_of(server) == set(pool.children())
 
 
 def _named(each: Input) -> str:

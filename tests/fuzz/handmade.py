@@ -7,10 +7,11 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Final
 
+from containers import png_file
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 PNG_KINDS: Final = tuple(
     (colour, depth)
     for colour, depths in ((0, (1, 2, 4, 8, 16)), (2, (8, 16)), (3, (1, 2, 4, 8)), (4, (8, 16)), (6, (8, 16)))
@@ -23,10 +24,6 @@ _WHOLE: Final = ((0, 0, 1, 1),)
 _ADAM7: Final = (
     (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
 )  # fmt: skip
-
-
-def png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def png(
@@ -43,7 +40,7 @@ def png(
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
     palette = [(b"PLTE", _noise(3 << depth))] if colour == 3 else []
     body = [(b"IHDR", header), *palette, *chunks, (b"IDAT", zlib.compress(bytes(pixels), 1)), (b"IEND", b"")]
-    return PNG_SIGNATURE + b"".join(png_chunk(kind, part) for kind, part in body)
+    return png_file(body)
 
 
 def bmp(size: tuple[int, int], bits: int, *, header_bytes: int = 40, compression: int = 0) -> bytes:

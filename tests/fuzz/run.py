@@ -72,7 +72,7 @@ def told(tally: Tally, seconds: float) -> str:
         counts = ", ".join(f"{code} {times:,}" for code, times in sorted(outcomes.items(), key=lambda each: -each[1]))
         lines.append(f"{source_format:5} {counts}")
     lines += ["slowest, ms", *(str(each) for each in tally.slowest[::-1])]
-    lines += ["largest peak of a child, bytes", *(str(each) for each in tally.largest[::-1])]
+    lines += ["largest peak of a child, MiB", *(str(each) for each in tally.largest[::-1])]
     lines.append(f"longest stall of a parent {figures['longest_stall_ms']} ms, its memory {figures['parent_mib']} MiB")
     lines.append(f"{tally.inputs:,} inputs in {seconds:.0f} s ({tally.inputs / seconds:.0f}/s)")
     return "\n".join(lines)

@@ -170,6 +170,12 @@ def _heics() -> Iterator[tuple[str, bytes]]:
     yield "phone", images.turned_heic()
     yield "still", heifmade.heic([heifmade.picture(profile, description), *told])
     yield "turned", heifmade.heic([heifmade.picture(turned, mirrored), *told])
+    encoded: Any = {"exif": canaries.exif(5), "xmp": canaries.xmp(), "icc_profile": canaries.icc()}
+    yield "encoded", images.heic(_picture(), **encoded)
+    yield "encoded-alpha", images.heic(_picture("RGBA"), **encoded)
+    yield "encoded-grey", images.heic(_picture("L"), exif=canaries.exif(2), xmp=canaries.xmp())
+    yield "encoded-16", images.heic(_picture("I;16"), **encoded)
+    yield "encoded-444", images.heic(_picture(), **encoded, chroma=444)
     yield "grid", heifmade.heic([heifmade.grid(3, 2, 4, turned, profile), *told, *[tile] * 6])
     yield "thumbnail", heifmade.heic([heifmade.picture(), *told, heifmade.picture(refers=(b"thmb", (1,)))])
     yield "alpha", heifmade.heic([heifmade.picture(), *told, heifmade.picture(alpha, refers=(b"auxl", (1,)))])

@@ -12,7 +12,7 @@ _LISTED: Final = 10
 
 @dataclass(frozen=True, slots=True, order=True)
 class Trace:
-    """One input and a figure of it (milliseconds, bytes)."""
+    """One input and a figure of it (milliseconds, MiB)."""
 
     figure: float
     name: str
@@ -65,9 +65,7 @@ class Tally:
             "seconds": round(seconds, 1),
             "outcomes": outcomes,
             "slowest_ms": [[round(each.figure), each.name, each.source, each.outcome] for each in self.slowest[::-1]],
-            "largest_mib": [
-                [round(each.figure / MIB), each.name, each.source, each.outcome] for each in self.largest[::-1]
-            ],
+            "largest_mib": [[each.figure, each.name, each.source, each.outcome] for each in self.largest[::-1]],
             "longest_stall_ms": round(1000 * self.longest_stall_s),
             "parent_mib": [min(self.parent_bytes) // MIB, max(self.parent_bytes) // MIB] if self.parent_bytes else None,
             "killed": self.killed,

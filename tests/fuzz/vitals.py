@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,23 +18,27 @@ _TICK_S: Final = 0.005
 
 def reset_peak(pid: int) -> None:
     """Let the peak of a process's resident memory begin anew (proc(5), clear_refs)."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    with suppress(FileNotFoundError, ProcessLookupError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-def peak_bytes(pid: int) -> int:
-    """Return the peak of a process's resident memory."""
+def peak_bytes(pid: int) -> int | None:
+    """Return the peak of a process's resident memory; None when it has ended."""
     return _status(pid, "VmHWM")
 
 
-def resident_bytes(pid: int) -> int:
+def resident_bytes(pid: int) -> int | None:
+    """Return a process's resident memory; None when it has ended."""
     return _status(pid, "VmRSS")
 
 
-def _status(pid: int, field: str) -> int:
-    found = re.search(rf"^{field}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    if found is None:
-        raise ProcessLookupError(f"process {pid} has ended")
-    return int(found[1]) << 10
+def _status(pid: int, field: str) -> int | None:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    found = re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) << 10 if found else None
 
 
 class StallWatch:
