@@ -77,7 +77,7 @@ class Preset(BaseModel):
     chroma: Literal["auto", "4:2:0", "4:2:2", "4:4:4"] = Field(
         default="auto", description="Colour resolution of JPEG and AVIF; `auto`: 4:2:0 below quality 90, else 4:4:4."
     )
-    lossless: bool = Field(default=False, description="Of WebP and AVIF; PNG always is.")
+    lossless: bool = Field(default=False, description="Of WebP; PNG always is.")
     sharpen: int = Field(default=0, ge=0, le=300, description="Unsharp mask after the resizing, in percent.")
     animated: bool = Field(
         default=False, description="Whether an animation stays one (WebP, PNG, AVIF); else its first frame is taken."
@@ -116,8 +116,8 @@ class Preset(BaseModel):
             yield "gravity and focal_point exclude each other: leave one out"
 
     def _format_faults(self) -> Iterator[str]:
-        if self.lossless and self.format == "jpeg":
-            yield 'a JPEG cannot be lossless: choose format = "webp" or "png"'
+        if self.lossless and self.format in {"jpeg", "avif"}:
+            yield f'{self.format} is not lossless here: choose format = "webp" or "png"'
         if self.animated and self.format == "jpeg":
             yield 'a JPEG cannot be animated: choose format = "webp", "png", "avif" or "auto"'
         if self.progressive and self.format not in {"jpeg", "auto"}:

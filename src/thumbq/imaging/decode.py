@@ -1,110 +1,178 @@
-"""From a header to pixels: at the smallest scale that serves, and only at a cost that was agreed to."""
+"""From a file to pixels: at the smallest scale that serves, and only at a cost that was agreed to."""
 
 from __future__ import annotations
 
+import io
+import mmap
 from dataclasses import dataclass
-from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, cast
 
-from PIL import JpegImagePlugin
+import pi_heif  # type: ignore[import-untyped]  # it ships no types
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from thumbq.core.formats import ImageFormat
-from thumbq.errors import RenderRefused
-from thumbq.imaging import MIB, probe, resize
+from thumbq.imaging import admission
+from thumbq.imaging.geometry import target, turned
+from thumbq.imaging.jpegstream import open_jpeg
+from thumbq.imaging.resize import PHOTO_REDUCING_GAP, REDUCING_GAP, Picture, reduced
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from PIL import Image, ImageFile
+    from PIL import ImageFile
 
     from thumbq.core.preset import Preset
-    from thumbq.imaging import Limits
-    from thumbq.imaging.resize import Box, Size
+    from thumbq.imaging import Limits, Original
+    from thumbq.imaging.geometry import Size, Target
+    from thumbq.imaging.header import Header
 
-_SHRINK_MARGIN: Final = 1.5
-"""A JPEG is decoded at no less than this times the target; the Lanczos step does the rest."""
+# Image.open takes the formats that are loaded; without these it would load every plugin that Pillow has.
+LOADED: Final = (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
-_PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2}
-_MOST_PIXEL_BYTES: Final = 4
+# A child has one CPU to itself; more threads would only multiply its memory.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+pi_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
-_DECODER_COPIES: Final = {ImageFormat.WEBP: 2, ImageFormat.AVIF: 2, ImageFormat.HEIF: 2}
-"""How often a decoder holds all pixels (at 4 bytes) where it makes the picture outside of Pillow's memory."""
+# Pillow's own limit counts pixels: it stops a JPEG that shrinks while it loads and lets a progressive bomb pass.
+# admission takes its place.
+Image.MAX_IMAGE_PIXELS = None
+
+_SHRINK_MARGINS: Final = {8: 6.0, 4: 6.0, 2: 3.0}
+"""A JPEG is decoded at no less than this times the targets; the Lanczos step does the rest. Screenshots need it."""
+
+_PHOTO_MARGINS: Final = {8: 1.5, 4: 1.5, 2: 1.5}
+"""The same for what a camera made."""
+
+_MEANS: Final = 8
+_DC_ONLY_GAP: Final = 16
+"""With this many pixels for one of the target, the DC coefficients (an eighth of the size) are all that is needed."""
+
+_TURNED_BY_DECODER: Final = frozenset({ImageFormat.TIFF, ImageFormat.HEIF})
+_ORIENTATIONS: Final = range(1, 9)
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An original's pixels as they are stored, perhaps shrunk, and what is needed to make them right.
+    """An original's first picture and what is needed to make renditions of it; ``image`` has the further frames."""
 
-    ``box`` is where the picture lies in ``pixels`` (None: everywhere), ``upright_size`` the original's full size.
-    """
-
-    pixels: Image.Image
-    box: Box | None
-    orientation: int
+    image: ImageFile.ImageFile
+    picture: Picture
+    targets: tuple[Target, ...]
     upright_size: Size
+    orientation: int
     icc_profile: bytes | None
+    shrink_on_load: str | None
 
 
-def decode(image_format: ImageFormat, image: ImageFile.ImageFile, presets: Sequence[Preset], limits: Limits) -> Decoded:
-    """Load an opened image at a size that serves all presets.
+def decode(original: Original, header: Header, presets: Sequence[Preset], limits: Limits) -> Decoded:
+    """Load an image, the first frame of an animation, at a size that serves all presets.
 
     Raises RenderRefused when that would cost more than the limits allow; a decoder may raise anything.
     """
-    # Only a JPEG can use its orientation before the load; reading a PNG's decodes all of it.
-    orientation = probe.orientation(image) if image_format is ImageFormat.JPEG else 1
-    upright_size = resize.turned(image.size, orientation)
-    targets = [resize.target_size(upright_size, preset) for preset in presets]
-    box = _shrink_on_load(image, [resize.turned(target, orientation) for target in targets])
-    admit(image_format, image, upright_size, targets, limits)
-    icc_profile = image.info.get("icc_profile")
+    if header.jpeg is not None:
+        return _decode_jpeg(original, header, presets, limits)
+    frames = header.frames if any(preset.animated for preset in presets) else 1
+    stored = header.width, header.height
+    # Which way up it is can be known only after the load: reading a PNG's EXIF decodes all of it.
+    possible = [target(size, preset) for size in (stored, stored[::-1]) for preset in presets]
+    admission.admit(
+        header, scale=1, rendition_pixels=frames * _most_pixels(possible), animated=frames > 1, limits=limits
+    )
+    file = original if isinstance(original, mmap.mmap) else io.BytesIO(original)
+    image = Image.open(cast("IO[bytes]", file), formats=[header.format.value])
+    icc_profile = _icc_profile(image)
     image.load()
-    if image_format in {ImageFormat.PNG, ImageFormat.WEBP, ImageFormat.AVIF}:
-        orientation = probe.orientation(image)
-    # TIFF and HEIF turn while they load, and HEIF may find its size only then.
-    if box is None:
-        upright_size = resize.turned(image.size, orientation)
-    return Decoded(image, box, orientation, upright_size, icc_profile if isinstance(icc_profile, bytes) else None)
+    turn = 1 if header.format in _TURNED_BY_DECODER else orientation(image)
+    upright_size = turned(image.size, turn)
+    targets = tuple(target(upright_size, preset) for preset in presets)
+    picture = reduced(Picture(image, (1.0, 1.0)), _gaps(targets, turn))
+    return Decoded(image, picture, targets, upright_size, turn, icc_profile, None)
 
 
-def admit(
-    image_format: ImageFormat,
-    image: ImageFile.ImageFile,
-    size: Size,
-    targets: Sequence[Size],
-    limits: Limits,
-) -> None:
-    """Refuse an image (of ``size`` before any shrinking) whose decoding and resizing would take too much memory."""
-    cost = _decode_bytes(image_format, image, size)
-    cost += max(width * height for width, height in targets) * _MOST_PIXEL_BYTES
-    if cost > limits.max_memory_bytes:
-        raise RenderRefused(
-            "too-large",
-            f"decoding these {size[0]} by {size[1]} pixels would take about {ceil(cost / MIB)} MiB;"
-            f" the limit is {limits.max_memory_bytes // MIB} MiB",
-        )
+def next_picture(decoded: Decoded, frame: int) -> Picture:
+    """Load a further frame of an animation, composited, at the size of the first."""
+    decoded.image.seek(frame)
+    decoded.image.load()
+    return reduced(Picture(decoded.image, (1.0, 1.0)), _gaps(decoded.targets, decoded.orientation))
 
 
-def _decode_bytes(image_format: ImageFormat, image: ImageFile.ImageFile, size: Size) -> int:
-    loaded, full = image.size[0] * image.size[1], size[0] * size[1]
-    if image_format is ImageFormat.JPEG:
-        return loaded * _MOST_PIXEL_BYTES + full * _coefficient_bytes(image)
-    # The pixels, and the copy with expanded palette, premultiplied alpha or 8 bits.
-    own = loaded * (_PIXEL_BYTES.get(image.mode, _MOST_PIXEL_BYTES) + _MOST_PIXEL_BYTES)
-    return own + loaded * _DECODER_COPIES.get(image_format, 0) * _MOST_PIXEL_BYTES
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; anything that makes no sense counts as 1."""
+    value = exif_value(image, ExifTags.Base.Orientation)
+    return value if type(value) is int and value in _ORIENTATIONS else 1
 
 
-def _coefficient_bytes(image: ImageFile.ImageFile) -> int:
-    """Return how many bytes a pixel a progressive JPEG's coefficients take at full size, whatever the scale."""
-    if not image.info.get("progressive") or not isinstance(image, JpegImagePlugin.JpegImageFile):
-        return 0
-    return 2 * image.layers
-
-
-def _shrink_on_load(image: ImageFile.ImageFile, targets: Sequence[Size]) -> Box | None:
-    """Let a JPEG decoder shrink, with room for the largest target; other formats have no such thing."""
-    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+def exif_value(image: Image.Image, tag: int) -> object:
+    """Return the value of an EXIF tag; None when it is not there, or the EXIF is damaged."""
+    try:
+        return image.getexif().get(tag)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 -- Pillow's EXIF reader raises a dozen kinds; bad metadata must not cost the picture
         return None
-    width = ceil(_SHRINK_MARGIN * max(target[0] for target in targets))
-    height = ceil(_SHRINK_MARGIN * max(target[1] for target in targets))
-    drafted = image.draft(None, (width, height))
-    return None if drafted is None else drafted[1]
+
+
+def _decode_jpeg(original: Original, header: Header, presets: Sequence[Preset], limits: Limits) -> Decoded:
+    assert header.jpeg is not None
+    # Not by Image.open, which would look for the further pictures of an MPO.
+    image = JpegImagePlugin.JpegImageFile(open_jpeg(original, header.jpeg, dc_only=False))
+    turn = orientation(image)
+    upright_size = turned(image.size, turn)
+    targets = tuple(target(upright_size, preset) for preset in presets)
+    photo = exif_value(image, ExifTags.Base.Make) is not None
+    gaps = _gaps(targets, turn)
+    shrink = _shrink(gaps, _PHOTO_MARGINS if photo else _SHRINK_MARGINS)
+    admission.admit(header, scale=shrink, rendition_pixels=_most_pixels(targets), animated=False, limits=limits)
+    icc_profile = _icc_profile(image)
+    word = None
+    if shrink > 1:
+        word = f"1/{shrink}"
+        if shrink == _MEANS and header.jpeg.dc_end is not None and min(map(min, gaps)) >= _DC_ONLY_GAP:
+            word += " dc-only"
+            image = JpegImagePlugin.JpegImageFile(open_jpeg(original, header.jpeg, dc_only=True))
+        # Pillow takes the largest shrinking that gives at least this size: the one that was chosen.
+        image.draft(None, (image.width // shrink, image.height // shrink))
+    image.load()
+    shrunk = Picture(image, (1 / shrink, 1 / shrink), PHOTO_REDUCING_GAP if photo else REDUCING_GAP)
+    picture = reduced(shrunk, [(across / shrink, down / shrink) for across, down in gaps])
+    return Decoded(image, picture, targets, upright_size, turn, icc_profile, word)
+
+
+def _gaps(targets: Sequence[Target], turn: int) -> list[tuple[float, float]]:
+    """Return how many stored pixels go into one of each target, across and down."""
+    upright = (
+        ((right - left) / width, (bottom - top) / height)
+        for (width, height), (left, top, right, bottom) in ((one.size, one.crop) for one in targets)
+    )
+    return [gap if turned((0, 1), turn) == (0, 1) else gap[::-1] for gap in upright]
+
+
+def _shrink(gaps: Sequence[tuple[float, float]], margins: Mapping[int, float]) -> int:
+    least = min(map(min, gaps))
+    return next((shrink for shrink, margin in margins.items() if shrink * margin <= least), 1)
+
+
+def _most_pixels(targets: Sequence[Target]) -> int:
+    return max(one.size[0] * one.size[1] for one in targets)
+
+
+def _icc_profile(image: Image.Image) -> bytes | None:
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) else None

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from PIL import UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from thumbq.errors import RenderRefused
-from thumbq.imaging import Limits, Refusal, colour, resize
-from thumbq.imaging.decode import Decoded, decode
+from thumbq.imaging import Refusal, animation, header
+from thumbq.imaging.decode import decode, exif_value
 from thumbq.imaging.encode import encode
-from thumbq.imaging.probe import Original, open_image
-from thumbq.ports import Rendered, RenderedImage
+from thumbq.imaging.geometry import contained
+from thumbq.imaging.sizes import Sizes
+from thumbq.imaging.summary import summarize
+from thumbq.ports import Rendered, RenderedImage, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PIL import Image
-
     from thumbq.core.preset import Preset
+    from thumbq.imaging import Limits, Original
+    from thumbq.imaging.encode import Motion
 
-_TRUNCATED_WORDS = ("truncated", "end of file", "unexpected end")
+_TRUNCATED_WORDS: Final = ("truncated", "end of file", "unexpected end")
+_COPYRIGHT: Final = (ExifTags.Base.Artist, ExifTags.Base.Copyright)
+_SUMMARY_BOX: Final = (100, 100)
 
 
 def render(original: Original, presets: Sequence[Preset], limits: Limits) -> Rendered | Refusal:
@@ -43,20 +48,57 @@ def render(original: Original, presets: Sequence[Preset], limits: Limits) -> Ren
 
 
 def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Rendered:
-    image_format, image = open_image(original)
-    with image:
-        decoded = decode(image_format, image, presets, limits)
-        pixels = colour.expanded(decoded.pixels)
-        images = tuple(_rendition(pixels, decoded, preset) for preset in presets)
-    return Rendered(image_format.value, *decoded.upright_size, images)
+    head = header.read(original)
+    decoded = decode(original, head, presets, limits)
+    recipes = list(zip(presets, decoded.targets, strict=True))
+    with decoded.image:
+        copyright_exif = _copyright(decoded.image) if any(preset.keep_copyright for preset in presets) else b""
+        still = Sizes(decoded, decoded.picture)
+        made = {target: [pixels] for target, pixels in still.make(decoded.targets).items()}
+        summary = summarize(still.make([contained(decoded.upright_size, _SUMMARY_BOX)]).popitem()[1])
+        moving = [target for preset, target in recipes if preset.animated and head.frames > 1]
+        films, motion = animation.films(decoded, head, moving) if moving else ({}, None)
+        images = tuple(
+            _rendition(
+                preset,
+                *((films[target], motion) if target in films and preset.animated else (made[target], None)),
+                exif=copyright_exif if preset.keep_copyright else b"",
+                steps=Steps(decoded.orientation, still.profile, None, head.frames - 1, decoded.shrink_on_load),
+            )
+            for preset, target in recipes
+        )
+    return Rendered(
+        head.format.value,
+        *decoded.upright_size,
+        images,
+        frames=head.frames,
+        dominant_color=summary.dominant_color,
+        thumbhash=summary.thumbhash,
+    )
 
 
-def _rendition(pixels: Image.Image, decoded: Decoded, preset: Preset) -> RenderedImage:
-    width, height = resize.target_size(decoded.upright_size, preset)
-    stored_size = resize.turned((width, height), decoded.orientation)
-    small = resize.resized(pixels, stored_size, decoded.box)
-    small = resize.upright(colour.to_srgb(small, decoded.icc_profile), decoded.orientation)
-    return RenderedImage(preset.name, encode(small, preset), width, height, preset.content_types[0])
+def _rendition(
+    preset: Preset, frames: Sequence[Image.Image], motion: Motion | None, *, exif: bytes, steps: Steps
+) -> RenderedImage:
+    encoded = encode(frames, preset, motion=motion, exif=exif)
+    return RenderedImage(
+        preset.name,
+        encoded.body,
+        *frames[0].size,
+        encoded.content_type,
+        frames=len(frames),
+        steps=replace(steps, flattened_on=encoded.flattened_on, frames_dropped=steps.frames_dropped + 1 - len(frames)),
+    )
+
+
+def _copyright(image: Image.Image) -> bytes:
+    """Return an EXIF block with an original's artist and copyright, and nothing else; empty when it names neither."""
+    kept = Image.Exif()
+    for tag in _COPYRIGHT:
+        value = exif_value(image, tag)
+        if isinstance(value, str) and value.strip():
+            kept[tag] = value
+    return kept.tobytes() if kept else b""
 
 
 def _refusal(error: Exception) -> Refusal:

@@ -1,22 +1,34 @@
-"""Sizes, resampling and standing upright."""
+"""Resampling: every size of one picture from one decode, the largest first, each from what was made before it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from operator import le
 from typing import TYPE_CHECKING, Final
 
 from PIL import Image
 
+from thumbq.imaging import colour
+from thumbq.imaging.geometry import Box, Size, stored_box, turned
+
 if TYPE_CHECKING:
-    from thumbq.core.preset import Preset
+    from collections.abc import Sequence
 
-Size = tuple[int, int]
-Box = tuple[float, float, float, float]
+    from thumbq.imaging.geometry import Target
 
-MAX_SIDE: Final = 16_383
-"""What a side that the preset leaves open may grow to: the limit of WebP."""
+REDUCING_GAP: Final = 4.0
+"""Whole blocks are averaged down to no less than this times the target before the Lanczos step. Screenshots need it."""
 
-REDUCING_GAP: Final = 2.0
-"""Averages whole blocks down to twice the target before the Lanczos step; at least 43 dB against Lanczos alone."""
+PHOTO_REDUCING_GAP: Final = 2.0
+"""The same for what a camera made: a lens leaves no edges as sharp as those of letters."""
+
+_STEP: Final = 3.0
+"""A rendition is made from an earlier one that has at least this times its size."""
+
+_BAND_PIXELS: Final = 1 << 20
+_PLAIN: Final = frozenset({"L", "RGB", "CMYK"})
+_PREMULTIPLIED: Final = {"LA": "La", "RGBA": "RGBa"}
+_STRAIGHT: Final = {"La": "LA", "RGBa": "RGBA"}
 
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,29 +39,86 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_FIRST_TURNED: Final = 5
 
 
-def turned(size: Size, orientation: int) -> Size:
-    """Swap the sides if this EXIF orientation does: stored size to upright size, and back."""
-    return (size[1], size[0]) if orientation >= _FIRST_TURNED else size
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Pixels as they are stored, perhaps shrunk: ``scale`` is pixels across and down for each of the original's.
+
+    ``gap`` is how many times a target's size must be left for the Lanczos step.
+    """
+
+    pixels: Image.Image
+    scale: tuple[float, float]
+    gap: float = REDUCING_GAP
+
+    def part(self, stored: Box) -> Box:
+        """Return where a box of the original lies in these pixels."""
+        across, down = self.scale
+        width, height = self.pixels.size
+        left, top, right, bottom = stored
+        return left * across, top * down, min(right * across, width), min(bottom * down, height)
+
+    def serves(self, stored: Box, size: Size) -> bool:
+        """Whether a box of the original can be resampled from here without a loss that shows."""
+        left, top, right, bottom = self.part(stored)
+        return right - left >= _STEP * size[0] and bottom - top >= _STEP * size[1]
 
 
-def target_size(upright: Size, preset: Preset) -> Size:
-    """Return the size of a rendition, at least 1 pixel a side, for an original's upright size."""
-    box_width, box_height = preset.width or MAX_SIDE, preset.height or MAX_SIDE
-    if preset.fit == "fill":
-        return box_width, box_height
-    width, height = upright
-    scale = min(box_width / width, box_height / height)
-    if scale >= 1 and not preset.enlarge:
-        return upright
-    return _scaled(width, scale, box_width), _scaled(height, scale, box_height)
+class Ladder:
+    """Makes the renditions of one picture. Ask for the largest first: a smaller one is made from a larger one."""
+
+    def __init__(self, picture: Picture, *, upright_size: Size, orientation: int) -> None:
+        self._upright_size = upright_size
+        self._orientation = orientation
+        self._rungs = [picture]
+        width, height = turned(upright_size, orientation)
+        self._whole: Box = (0.0, 0.0, float(width), float(height))
+
+    def resized(self, target: Target) -> Image.Image:
+        """Return the target's pixels, upright, with straight alpha."""
+        stored = stored_box(target.crop, self._upright_size, self._orientation)
+        size = turned(target.size, self._orientation)
+        rung = next((rung for rung in reversed(self._rungs) if rung.serves(stored, size)), self._rungs[0])
+        box = rung.part(stored)
+        pixels = rung.pixels
+        if size != pixels.size or box != (0, 0, *pixels.size):
+            pixels = pixels.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=rung.gap)
+        if stored == self._whole and all(map(le, size, self._rungs[0].pixels.size)):
+            scale = size[0] / self._whole[2], size[1] / self._whole[3]
+            self._rungs.append(Picture(pixels, scale, rung.gap))
+        return upright(straight(pixels), self._orientation)
 
 
-def resized(pixels: Image.Image, size: Size, box: Box | None) -> Image.Image:
-    """Return ``pixels`` (or the part of them in ``box``) in a new size. Alpha weighs the colours."""
-    return pixels.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=REDUCING_GAP)
+def reduced(picture: Picture, gaps: Sequence[tuple[float, float]]) -> Picture:
+    """Return a loaded image's pixels ready for resampling: 8 bits, no palette, premultiplied alpha.
+
+    ``gaps`` say how many of its pixels go into one of each target, across and down. What all of them can spare is
+    averaged away here, band by band, so that no second copy of a large picture is made.
+    """
+    pixels = picture.pixels
+    across, down = (max(1, int(min(gap[axis] for gap in gaps) / picture.gap)) for axis in (0, 1))
+    scale = picture.scale[0] / across, picture.scale[1] / down
+    if across == down == 1 or (pixels.mode in _PLAIN and "transparency" not in pixels.info):
+        ready = _premultiplied(colour.expanded(pixels))
+        return replace(picture, pixels=ready if across == down == 1 else ready.reduce((across, down)), scale=scale)
+    width, height = pixels.size
+    rows = max(1, _BAND_PIXELS // width // down) * down
+    result: Image.Image | None = None
+    for top in range(0, height, rows):
+        band = _premultiplied(colour.expanded(pixels.crop((0, top, width, min(top + rows, height)))))
+        band = band.reduce((across, down))
+        if result is None:
+            result = Image.new(band.mode, (-(-width // across), -(-height // down)))
+        result.paste(band, (0, top // down))
+    assert result is not None
+    return replace(picture, pixels=result, scale=scale)
+
+
+def straight(pixels: Image.Image) -> Image.Image:
+    """Return pixels whose alpha, if there is one, is not multiplied into the colours."""
+    mode = _STRAIGHT.get(pixels.mode)
+    return pixels if mode is None else pixels.convert(mode)
 
 
 def upright(pixels: Image.Image, orientation: int) -> Image.Image:
@@ -58,5 +127,6 @@ def upright(pixels: Image.Image, orientation: int) -> Image.Image:
     return pixels if method is None else pixels.transpose(method)
 
 
-def _scaled(side: int, scale: float, limit: int) -> int:
-    return min(limit, max(1, round(side * scale)))
+def _premultiplied(pixels: Image.Image) -> Image.Image:
+    mode = _PREMULTIPLIED.get(pixels.mode)
+    return pixels if mode is None else pixels.convert(mode)

@@ -1,0 +1,85 @@
+"""What shrinking on load, averaging first and making one size from another lose: compared before encoding."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+import images
+from likeness import psnr, ssim
+from thumbq.core.preset import Preset
+from thumbq.imaging import Limits, header
+from thumbq.imaging.decode import decode
+from thumbq.imaging.sizes import Sizes
+
+SIDES = (100, 320, 640, 1280)
+
+
+@lru_cache(maxsize=2)
+def photo(width: int = 2400, height: int = 1800) -> Image.Image:
+    """Make noise with the spectrum of natural pictures (amplitude falls with frequency; Field 1987), and hard edges."""
+    random = np.random.default_rng(seed=3)
+    across, down = np.fft.rfftfreq(width)[None, :], np.fft.fftfreq(height)[:, None]
+    frequency = np.sqrt(across**2 + down**2)
+    frequency[0, 0] = 1
+    planes = [
+        np.fft.irfft2(np.fft.rfft2(random.normal(size=(height, width))) / frequency, s=(height, width))
+        for _ in range(2)
+    ]
+    luma, tint = (plane / plane.std() for plane in planes)
+    pixels = np.stack([128 + 45 * luma + 12 * tint, 128 + 45 * luma, 128 + 40 * luma - 14 * tint], axis=-1)
+    pixels[height // 2 :, width // 3 : width // 2] += 60
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+@lru_cache(maxsize=2)
+def screenshot(width: int = 1920, height: int = 1080) -> Image.Image:
+    """Draw a window full of text: the sharpest edges that there are."""
+    image = Image.new("RGB", (width, height), (250, 250, 252))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, width, height // 14), fill=(40, 60, 110))
+    draw.rectangle((0, height // 14, width // 5, height), fill=(235, 238, 243))
+    font = ImageFont.load_default(size=height / 70)
+    words = ["upright", "thumbnails", "of", "the", "quick", "brown", "fox", "jump", "over", "a", "lazy", "queue"]
+    random = np.random.default_rng(seed=5)
+    for y in range(height // 10, height - height // 30, height // 48):
+        draw.text((width // 5 + 20, y), " ".join(random.choice(words, 14)), font=font, fill=(30, 30, 34))
+        draw.text((14, y), " ".join(random.choice(words, 2)), font=font, fill=(20, 80, 160))
+        draw.line((width // 5, y - 3, width, y - 3), fill=(225, 225, 230))
+    return image
+
+
+@lru_cache(maxsize=4)
+def original(picture: str, kind: str) -> bytes:
+    source = photo() if picture == "photo" else screenshot()
+    match kind:
+        case "jpeg" | "progressive":
+            exif = images.exif(1) if picture == "photo" else b""
+            return images.jpeg(source, quality=92, subsampling="4:2:0", progressive=kind == "progressive", exif=exif)
+        case _:
+            return images.encoded(source, "PNG", compress_level=1)
+
+
+@lru_cache(maxsize=4)
+def by_the_book(picture: str, kind: str) -> dict[tuple[int, int], Image.Image]:
+    """Make all sizes from the whole picture by Lanczos alone."""
+    whole = Image.open(io.BytesIO(original(picture, kind))).convert("RGB")
+    sizes = [(side, round(whole.height * side / whole.width)) for side in SIDES]
+    return {size: whole.resize(size, Image.Resampling.LANCZOS) for size in sizes}
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "progressive", "png"])
+@pytest.mark.parametrize("picture", ["photo", "screenshot"])
+def test_every_size_is_as_good_as_lanczos_from_the_whole_picture(picture: str, kind: str) -> None:
+    data = original(picture, kind)
+    presets = [Preset(name=f"w{side}", width=side) for side in SIDES]
+    for job in (presets, *([preset] for preset in presets)):
+        decoded = decode(data, header.read(data), job, Limits())
+        for target, pixels in Sizes(decoded, decoded.picture).make(decoded.targets).items():
+            best = by_the_book(picture, kind)[target.size]
+            assert ssim(pixels, best) >= 0.99, target
+            assert psnr(pixels, best) >= 40, target
