@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _HEADER: Final = struct.Struct(">I4s")
 _LONG: Final = struct.Struct(">Q")
-_MOST_BOXES: Final = 20_000
+_MOST_BOXES: Final = 8_000
 
 
 class Box(NamedTuple):

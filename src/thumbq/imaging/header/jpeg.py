@@ -22,7 +22,7 @@ _TAKEN: Final = frozenset({0xC0, 0xC1, _PROGRESSIVE})
 _PICTURE_INDEX: Final = 0xE2
 _COMPONENT_COUNTS: Final = frozenset({1, 3, 4})
 _MOST_SAMPLING: Final = 4
-_MOST_SCANS: Final = 10_000
+_MOST_SCANS: Final = 1_000
 _MOST_PADDING: Final = 64
 
 # The data of a scan has FF only before a stuffed 00 or as a restart marker.
@@ -65,7 +65,7 @@ def _frame(kind: int, parameters: bytes) -> _Frame:
         raise RenderRefused("corrupt", "the JPEG's header is damaged")
     precision, count = parameters[0], parameters[5]
     if kind not in _TAKEN or precision != 8 or count not in _COMPONENT_COUNTS:  # noqa: PLR2004 -- bits
-        raise RenderRefused("unsupported-format", "a JPEG that is lossless, arithmetic-coded or not of 8 bits is not taken")
+        raise RenderRefused("unsupported-format", "a JPEG that is lossless, arithmetic or not of 8 bits is not taken")
     height, width = int.from_bytes(parameters[1:3], "big"), int.from_bytes(parameters[3:5], "big")
     components = {
         parameters[at]: (parameters[at + 1] >> 4, parameters[at + 1] & 15) for at in range(6, len(parameters), 3)

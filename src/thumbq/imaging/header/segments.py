@@ -17,7 +17,7 @@ END_OF_IMAGE: Final = 0xD9
 
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
 _WITHOUT_PARAMETERS: Final = frozenset({0x01, *range(0xD0, 0xD8), END_OF_IMAGE})
-_MOST_SEGMENTS: Final = 20_000
+_MOST_SEGMENTS: Final = 5_000
 _MOST_JUNK: Final = 1 << 16
 
 

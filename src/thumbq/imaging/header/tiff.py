@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from operator import add
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core.formats import ImageFormat
@@ -18,7 +19,8 @@ _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11
 _CODES: Final = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _ENTRY_SIZE: Final = 12
 _INLINE: Final = 4
-_MOST_PARTS: Final = 250_000
+_MOST_PARTS: Final = 100_000
+_MOST_TAGS: Final = 2_000
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _STRIP_OFFSETS, _SAMPLES, _ROWS, _STRIP_SIZES, _PLANAR = (
     256, 257, 258, 259, 273, 277, 278, 279, 284
@@ -57,16 +59,17 @@ class _Page:
     def __init__(self, original: Original) -> None:
         self._original = original
         self._order = "<" if original[:2] == b"II" else ">"
-        at = self._unpack("I", 4)
-        count = self._unpack("H", at)
+        (at,) = self._values("I", 4)
+        (count,) = self._values("H", at)
+        if count > _MOST_TAGS:
+            raise _damaged()
         self._tags: dict[int, tuple[int, int, int]] = {}
         taken = 0
         for entry in range(at + 2, at + 2 + count * _ENTRY_SIZE, _ENTRY_SIZE):
-            tag, kind, values = self._unpack("H", entry), self._unpack("H", entry + 2), self._unpack("I", entry + 4)
+            tag, kind, values, place = self._values("HHII", entry)
             size = _SIZES.get(kind, 0) * values
-            place = entry + 8 if size <= _INLINE else self._unpack("I", entry + 8)
             taken += size
-            self._tags.setdefault(tag, (kind, values, place))
+            self._tags.setdefault(tag, (kind, values, entry + 8 if size <= _INLINE else place))
         if taken > len(original):
             raise _damaged()
 
@@ -79,25 +82,20 @@ class _Page:
         """Refuse the file when a strip or tile lies beyond its end, or there are too many of them."""
         for offsets_tag, sizes_tag in ((_STRIP_OFFSETS, _STRIP_SIZES), (_TILE_OFFSETS, _TILE_SIZES)):
             offsets, sizes = self._numbers(offsets_tag), self._numbers(sizes_tag)
-            if any(offset + size > len(self._original) for offset, size in zip(offsets, sizes, strict=False)):
+            if max(map(add, offsets, sizes), default=0) > len(self._original):
                 raise _truncated()
 
     def _numbers(self, tag: int, most: int = _MOST_PARTS) -> tuple[int, ...]:
         kind, count, at = self._tags.get(tag, (1, 0, 0))
         if kind not in _CODES or count > _MOST_PARTS:
             raise _damaged()
-        count = min(count, most)
-        form = struct.Struct(f"{self._order}{count}{_CODES[kind]}")
-        if at + form.size > len(self._original):
-            raise _truncated()
-        return form.unpack_from(self._original, at)
+        return self._values(f"{min(count, most)}{_CODES[kind]}", at)
 
-    def _unpack(self, form: str, at: int) -> int:
+    def _values(self, form: str, at: int) -> tuple[int, ...]:
         try:
-            (value,) = struct.unpack_from(self._order + form, self._original, at)
+            return struct.unpack_from(self._order + form, self._original, at)
         except struct.error:
             raise _truncated() from None
-        return int(value)
 
 
 def _damaged() -> RenderRefused:
