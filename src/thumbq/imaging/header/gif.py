@@ -26,7 +26,7 @@ _FULL: Final = 256
 """A sub-block of 255 bytes, with its length."""
 
 _RUN: Final = 512
-_MOST_STEPS: Final = 100_000
+_MOST_STEPS: Final = 60_000
 
 
 @dataclass
