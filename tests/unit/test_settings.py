@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from thumbq.errors import SetupError
-from thumbq.settings import Settings, load, markdown_table
+from thumbq.settings import Settings, load, markdown_table, preset_table
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -192,4 +193,44 @@ def test_a_faulty_file_is_refused_with_the_place_of_the_fault(toml: str, said: s
 
 def test_readme_shows_every_setting_as_the_code_has_it() -> None:
     assert markdown_table() in README.read_text(), "put the output of markdown_table() into README"
+
+
+def test_readme_shows_every_option_of_a_preset_as_the_code_has_it() -> None:
+    assert preset_table() in README.read_text(), "put the output of preset_table() into README"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "fault"),
+    [
+        ({}, "give width, height or both"),
+        ({"width": 1, "fit": "fill"}, "give width and height"),
+        ({"width": 1, "fit": "cover"}, "give width and height"),
+        ({"width": 1, "fit": "none"}, "leave out width and height"),
+        ({"width": 1, "gravity": "north"}, "they mean nothing here"),
+        ({"width": 1, "height": 1, "fit": "cover", "gravity": "north", "focal_point": [0, 0]}, "exclude each other"),
+        ({"width": 1, "height": 1, "fit": "cover", "focal_point": [0, 2]}, "less than or equal to 1"),
+        ({"width": 1, "lossless": True}, "not lossless"),
+        ({"width": 1, "format": "avif", "lossless": True}, "not lossless"),
+        ({"width": 1, "animated": True}, "cannot be animated"),
+        ({"width": 1, "format": "webp", "progressive": True}, "progressive is for JPEG"),
+        ({"width": 1, "format": "png", "chroma": "4:4:4"}, "chroma is for JPEG and AVIF"),
+        ({"width": 1, "key": "manifests/{name}"}, "which thumbq keeps for itself"),
+        ({"width": 16_384}, "less than or equal to 16383"),
+    ],
+)
+def test_a_fault_in_a_preset_is_said_with_its_name(recipe: dict[str, object], fault: str) -> None:
+    table = "".join(f"{name} = {json.dumps(value)}\n" for name, value in recipe.items())
+    Path("thumbq.toml").write_text(f"[presets.odd]\n{table}")
+    with pytest.raises(SetupError) as raised:
+        load()
+    (problem,) = raised.value.problems
+    assert problem.what.startswith("thumbq.toml: presets.odd")
+    assert fault in problem.what
+
+
+def test_the_presets_of_the_three_articles_are_there_without_settings() -> None:
+    presets = load().presets
+    stretched, jpgfiles = presets["stretched"], presets["jpgfiles"]
+    assert (stretched.width, stretched.height, stretched.fit, stretched.format) == (100, 100, "fill", "jpeg")
+    assert (jpgfiles.fit, jpgfiles.rendition_key("pngfiles/sampleImage.png")) == ("none", "jpgfiles/sampleImage.jpg")
     assert all(field.description for field in Settings.model_fields.values())

@@ -4,7 +4,7 @@ Scalars come from ``THUMBQ_*`` variables or from ``thumbq.toml`` (the variable w
 file. Endpoints, region, profile and credentials are not here: they are botocore's own variables.
 """
 
-from thumbq.settings.loading import load, markdown_table
+from thumbq.settings.loading import load, markdown_table, preset_table
 from thumbq.settings.model import Route, Settings
 
-__all__ = ["Route", "Settings", "load", "markdown_table"]
+__all__ = ["Route", "Settings", "load", "markdown_table", "preset_table"]

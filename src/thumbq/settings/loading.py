@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -158,4 +159,14 @@ def markdown_table() -> str:
         plain = field.default is None or field.default_factory is not None or variable in _FILE_ONLY
         default = "" if plain else f"`{field.default}`"
         rows.append(f"| {label} | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def preset_table() -> str:
+    """Return the table of a preset's options that README shows; a test holds the two together."""
+    rows = ["| option | default | what it is |", "|---|---|---|"]
+    for name, field in Preset.model_fields.items():
+        if name != "name":
+            default = "" if field.default is None else f"`{json.dumps(field.default)}`"
+            rows.append(f"| `{name}` | {default} | {field.description} |")
     return "\n".join(rows)
