@@ -175,11 +175,6 @@ def test_a_profile_of_another_kind_of_pixels_is_ignored() -> None:
     assert thumbnail(data).getpixel((50, 50)) == 90
 
 
-def test_cmyk_becomes_rgb() -> None:
-    data = images.jpeg(Image.new("CMYK", (300, 300), (0, 255, 255, 0)))
-    assert near(thumbnail(data).getpixel((50, 50)), (255, 0, 0))
-
-
 def test_16_bit_grey_keeps_its_levels() -> None:
     ramp = np.tile(np.linspace(0, 65_535, 400, dtype=np.uint16), (300, 1))
     image = thumbnail(images.encoded(Image.fromarray(ramp), "PNG"))

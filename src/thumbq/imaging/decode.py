@@ -21,7 +21,7 @@ from PIL import (
 )
 
 from thumbq.core.formats import ImageFormat
-from thumbq.imaging import admission
+from thumbq.imaging import admission, colour
 from thumbq.imaging.geometry import target, turned
 from thumbq.imaging.jpegstream import open_jpeg
 from thumbq.imaging.resize import PHOTO_REDUCING_GAP, REDUCING_GAP, Picture, reduced
@@ -97,7 +97,8 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
     )
     file = original if isinstance(original, mmap.mmap) else io.BytesIO(original)
     image = Image.open(cast("IO[bytes]", file), formats=[header.format.value])
-    icc_profile = _icc_profile(image)
+    colour.mend(image)
+    icc_profile = colour.stated_profile(image, original)
     image.load()
     turn = 1 if header.format in _TURNED_BY_DECODER else orientation(image)
     upright_size = turned(image.size, turn)
@@ -140,7 +141,7 @@ def _decode_jpeg(original: Original, header: Header, presets: Sequence[Preset], 
     gaps = _gaps(targets, turn)
     shrink = _shrink(gaps, _PHOTO_MARGINS if photo else _SHRINK_MARGINS)
     admission.admit(header, scale=shrink, rendition_pixels=_most_pixels(targets), animated=False, limits=limits)
-    icc_profile = _icc_profile(image)
+    icc_profile = colour.stated_profile(image, original)
     word = None
     if shrink > 1:
         word = f"1/{shrink}"
@@ -171,8 +172,3 @@ def _shrink(gaps: Sequence[tuple[float, float]], margins: Mapping[int, float]) -
 
 def _most_pixels(targets: Sequence[Target]) -> int:
     return max(one.size[0] * one.size[1] for one in targets)
-
-
-def _icc_profile(image: Image.Image) -> bytes | None:
-    profile = image.info.get("icc_profile")
-    return profile if isinstance(profile, bytes) else None

@@ -38,7 +38,7 @@ class Sizes:
         return {target: self._made[target] for target in ordered}
 
     def _finished(self, target: Target) -> Image.Image:
-        pixels = colour.to_srgb(self._ladder.resized(target), self._decoded.icc_profile)
+        pixels, self.profile = colour.to_srgb(self._ladder.resized(target), self._decoded.icc_profile)
         if pixels is self._decoded.image:  # which goes on to its next frame
             pixels = pixels.copy()
         pixels.info = {}
