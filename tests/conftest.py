@@ -1,4 +1,4 @@
-"""The long form of the chaos tests, and the figures that tests give, told at the end."""
+"""The emulators, the long form of the chaos tests, and the figures that tests give, told at the end."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
+from emulators import EmulatorMissing, ministack_server, moto_server
+
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
+    from pathlib import Path
 
 # More than 200 Pythons start in a run. Where the environment forbids to keep bytecode, as many sandboxes and images do,
 # each of them would compile all that it imports, which is most of what a short one does.
@@ -22,6 +27,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="short",
         help="how much of the tests marked chaos: what CI runs, or the long form (give -n0 with it)",
     )
+
+
+@pytest.fixture(scope="session")
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory that all processes of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def models_read_once() -> Iterator[None]:
+    """Share botocore's service models among this process's sessions: reading them is most of what a session costs."""
+    import botocore.loaders  # noqa: PLC0415 - most tests get along without botocore
+
+    loader = botocore.loaders.create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", lambda _search_path: loader)
+        yield
+
+
+@pytest.fixture(scope="session")
+def moto_url(run_directory: Path, models_read_once: None) -> Iterator[str]:
+    """Return moto's URL. Tests of other processes use it too: names have to be made up."""
+    del models_read_once
+    with moto_server(run_directory) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def ministack_url(run_directory: Path, models_read_once: None) -> Iterator[str]:
+    """Return ministack's URL. Tests of other processes use it too: names have to be made up."""
+    del models_read_once
+    try:
+        with ministack_server(run_directory) as url:
+            yield url
+    except EmulatorMissing as missing:
+        if os.environ.get("REQUIRE_MINISTACK") == "1":
+            raise
+        pytest.skip(str(missing))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
 REGION = "ap-northeast-1"
 MINISTACK = "ministack==1.5.33"
+_START_S = 30
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -60,29 +60,34 @@ def aws_env(endpoint: str) -> Iterator[None]:
 
 
 @contextmanager
-def moto_server() -> Iterator[str]:
-    """Run moto's server in a process of its own and yield its URL."""
-    port = _free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with _served("moto_server", command, port, {}, ready="/moto-api/", within_s=30):
-        yield f"http://127.0.0.1:{port}"
+def moto_server(directory: Path) -> Iterator[str]:
+    """Yield the URL of moto's server, which all processes that share ``directory`` share."""
+
+    def command(port: int) -> tuple[list[str], dict[str, str]]:
+        return [sys.executable, "-c", _LAUNCH, "moto.server", "-H", "127.0.0.1", "-p", str(port)], {}
+
+    with _shared(directory / "moto", command, ready="/moto-api/") as url:
+        yield url
 
 
 @contextmanager
-def ministack_server() -> Iterator[str]:
-    """Run ministack in an environment of its own (its botocore is not ours) and yield its URL.
+def ministack_server(directory: Path) -> Iterator[str]:
+    """Yield the URL of a ministack, in an environment of its own (its botocore is not ours).
 
-    Raises EmulatorMissing when there is no uv, or uv cannot get the package.
+    All processes that share ``directory`` share it. Raises EmulatorMissing when there is no uv, or uv cannot get the
+    package.
     """
-    tool = [*_uv(), "tool", "run", "--from", MINISTACK, "--with", "hypercorn"]
-    _fetch(tool)
-    port = _free_port()
-    with tempfile.TemporaryDirectory(prefix="ministack-") as data:
+    data = directory / "ministack-data"
+
+    def command(port: int) -> tuple[list[str], dict[str, str]]:
         # Queue URLs carry GATEWAY_PORT.
-        extra = {"GATEWAY_PORT": str(port), "S3_DATA_DIR": data, "MINISTACK_REGION": REGION, "LOG_LEVEL": "WARNING"}
-        command = [*tool, "python", "-m", "hypercorn", "ministack.app:app", "-b", f"127.0.0.1:{port}"]
-        with _served("ministack", command, port, extra, ready="/_ministack/health", within_s=30):
-            yield f"http://127.0.0.1:{port}"
+        extra = {"GATEWAY_PORT": str(port), "S3_DATA_DIR": str(data), "MINISTACK_REGION": REGION}
+        # Without workers hypercorn serves in its first process, and imports everything once.
+        serve = ["hypercorn", "ministack.app:app", "-b", f"127.0.0.1:{port}", "--workers", "0"]
+        return [_ministack_python(), "-c", _LAUNCH, *serve], extra | {"LOG_LEVEL": "WARNING"}
+
+    with _shared(directory / "ministack", command, ready="/_ministack/health") as url:
+        yield url
 
 
 def _uv() -> list[str]:
@@ -95,10 +100,12 @@ def _uv() -> list[str]:
     raise EmulatorMissing("uv is neither on PATH, nor in .uv/bin, nor a module of this Python")
 
 
-def _fetch(tool: Sequence[str]) -> None:
+def _ministack_python() -> str:
+    """Return the interpreter of an environment that has ministack and its server."""
+    command = [*_uv(), "tool", "run", "--from", MINISTACK, "--with", "hypercorn"]
     try:
         done = subprocess.run(
-            [*tool, "python", "-c", "import hypercorn, ministack"],
+            [*command, "python", "-c", "import sys; print(sys.executable)"],
             env=without_aws(os.environ),
             capture_output=True,
             text=True,
@@ -109,45 +116,92 @@ def _fetch(tool: Sequence[str]) -> None:
         raise EmulatorMissing(f"{MINISTACK} did not arrive within 180 s") from error
     if done.returncode != 0:
         raise EmulatorMissing(f"uv cannot get {MINISTACK}:\n{done.stderr.strip()[-2000:]}")
+    return done.stdout.strip()
+
+
+# Runs a module as `python -m` does, until nobody holds the lock on standard input any more: a user that is killed has
+# let go of it too.
+_LAUNCH = """
+import fcntl, os, runpy, sys, threading
+
+def end_when_unused():
+    fcntl.flock(0, fcntl.LOCK_EX)
+    os._exit(0)
+
+threading.Thread(target=end_when_unused, daemon=True).start()
+sys.argv.pop(0)
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 @contextmanager
-def _served(
-    name: str, command: Sequence[str], port: int, extra: dict[str, str], *, ready: str, within_s: float
-) -> Iterator[None]:
-    with tempfile.TemporaryFile(mode="w+") as log:
+def _shared(place: Path, command: Callable[[int], tuple[list[str], dict[str, str]]], *, ready: str) -> Iterator[str]:
+    """Yield the URL of the server that other users of ``place`` have started, or start it.
+
+    It lives as long as it has users.
+    """
+    place.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        users = stack.enter_context((place / "users").open("a"))
+        with (place / "starting").open("a") as starting:
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            # Waits for the end of a server that has just lost its last user.
+            fcntl.flock(users, fcntl.LOCK_SH)
+            url = _running(place, ready)
+            if url is None:
+                url = stack.enter_context(_started(place, command, ready))
+        try:
+            yield url
+        finally:
+            fcntl.flock(users, fcntl.LOCK_UN)
+
+
+def _running(place: Path, ready: str) -> str | None:
+    try:
+        url = (place / "url").read_text()
+    except FileNotFoundError:
+        return None
+    return url if _answers(f"{url}{ready}") else None
+
+
+@contextmanager
+def _started(place: Path, command: Callable[[int], tuple[list[str], dict[str, str]]], ready: str) -> Iterator[str]:
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments, extra = command(port)
+    with (place / "users").open() as users, (place / "log").open("a+") as log:
         process = subprocess.Popen(
-            command,
+            arguments,
             env=without_aws(os.environ) | extra,
-            stdin=subprocess.DEVNULL,
+            stdin=users,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        try:
-            if not _answers(process, f"http://127.0.0.1:{port}{ready}", within_s):
+        end = time.monotonic() + _START_S
+        while not _answers(f"{url}{ready}"):
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                process.wait()
                 log.seek(0)
-                raise RuntimeError(f"{name} does not answer; its output:\n{log.read()[-4000:]}")
-            yield
-        finally:
-            # The group: `uv tool run` has the server as its child.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _answers(process: subprocess.Popen[bytes], url: str, within_s: float) -> bool:
-    end = time.monotonic() + within_s
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return True
-        except urllib.error.HTTPError as error:
-            error.close()
-            return True
-        except OSError:
+                raise RuntimeError(f"{place.name} does not answer; its output:\n{log.read()[-4000:]}")
             time.sleep(0.05)
-    return False
+    (place / "url").write_text(url)
+    try:
+        yield url
+    finally:
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
+    except OSError:
+        return False
 
 
 def _free_port() -> int:

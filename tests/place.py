@@ -6,14 +6,16 @@ import io
 import os
 import secrets
 import time
+import uuid
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import anyio
 
-from emulators import without_aws
+from emulators import aws_env, aws_environment, without_aws
 from replica import Replica, running, until
+from thumbq.aws.provision import provision
 from thumbq.core import keys, message
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.ports import QueueCounts
@@ -120,6 +122,25 @@ class Place:
 
     def close(self) -> None:
         self._replicas.close()
+
+
+@asynccontextmanager
+async def opened(directory: Path, environment: dict[str, str]) -> AsyncIterator[Place]:
+    """Open a place; leaving ends its replicas."""
+    place = Place(directory, environment)
+    async with aiohttp.ClientSession() as place.session:
+        try:
+            yield place
+        finally:
+            place.close()
+
+
+async def set_up(endpoint: str) -> dict[str, str]:
+    """Make a bucket and queues at an emulator, as `thumbq setup` does, and return the variables that name them."""
+    name = f"t-{uuid.uuid4().hex}"
+    with aws_env(endpoint):
+        await provision(bucket=name, queue=name)
+    return aws_environment(endpoint) | {"THUMBQ_BUCKET": name, "THUMBQ_QUEUE": name}
 
 
 async def queued(backend: Backend, bodies: Sequence[bytes]) -> list[str]:

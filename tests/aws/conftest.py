@@ -5,10 +5,9 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-import botocore.loaders
 import pytest
 
-from emulators import aws_env, moto_server
+from emulators import aws_env
 from scripted import Script, serving
 from thumbq.aws.addresses import DeadLetterAddress, QueueAddress
 from thumbq.aws.deadletters import SqsDeadLetters
@@ -21,18 +20,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def models_read_once() -> Iterator[None]:
-    """Share botocore's service models among this suite's sessions; reading them would take a third of its time."""
-    loader = botocore.loaders.create_loader()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.session.create_loader", lambda _search_path: loader)
-        yield
-
-
-@pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+def models(models_read_once: None) -> None:
+    """Each test has a session of its own; reading the models for each would take a third of this suite's time."""
+    del models_read_once
 
 
 @pytest.fixture

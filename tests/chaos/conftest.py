@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
-import uuid
-from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
-import aiohttp
-import anyio
 import pytest
 
-import emulators
-from emulators import aws_environment, without_aws
 from faultproxy import fault_proxy
-from place import Place
-from replica import THUMBQ
+from place import opened, set_up
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from faultproxy import FaultProxy
+    from place import Place
 
 LONG_FORM_S = 1800
 
@@ -54,43 +48,20 @@ def random(figure: Callable[[str, object], None]) -> Random:
     return Random(seed)
 
 
-@pytest.fixture(scope="session")
-def ministack() -> Iterator[str]:
-    try:
-        with emulators.ministack_server() as url:
-            yield url
-    except emulators.EmulatorMissing as missing:
-        if os.environ.get("REQUIRE_MINISTACK") == "1":
-            raise
-        pytest.skip(str(missing))
-
-
 @pytest.fixture
-async def proxy(ministack: str, random: Random) -> AsyncIterator[FaultProxy]:
-    async with fault_proxy(ministack, random) as opened:
+async def proxy(ministack_url: str, random: Random) -> AsyncIterator[FaultProxy]:
+    async with fault_proxy(ministack_url, random) as opened:
         yield opened
 
 
 @pytest.fixture
-async def place(ministack: str, tmp_path: Path) -> AsyncIterator[Place]:
+async def place(ministack_url: str, tmp_path: Path) -> AsyncIterator[Place]:
     """Make a bucket and a queue on the emulator itself; replicas are given the proxy's endpoints."""
-    name = f"t-{uuid.uuid4().hex}"
-    environment = aws_environment(ministack) | {"THUMBQ_BUCKET": name, "THUMBQ_QUEUE": name}
-    await anyio.run_process([THUMBQ, "setup"], env=without_aws(os.environ) | environment)
-    async with _opened(Place(tmp_path, environment)) as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def _opened(place: Place) -> AsyncIterator[Place]:
-    async with aiohttp.ClientSession() as place.session:
-        try:
-            yield place
-        finally:
-            place.close()
+    async with opened(tmp_path, await set_up(ministack_url)) as place:
+        yield place
 
 
 @pytest.fixture
 async def local_place(tmp_path: Path) -> AsyncIterator[Place]:
-    async with _opened(Place(tmp_path, {"THUMBQ_LOCAL": str(tmp_path / "data")})) as opened:
-        yield opened
+    async with opened(tmp_path, {"THUMBQ_LOCAL": str(tmp_path / "data")}) as place:
+        yield place

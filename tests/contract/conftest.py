@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-import emulators
 from clocks import SystemClock
+from emulators import aws_env
 from thumbq.aws import assembled
 from thumbq.aws.check import checked
 from thumbq.aws.session import Clients, open_clients
@@ -20,7 +19,6 @@ from thumbq.local import open_local
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from thumbq.ports import Backend
@@ -30,14 +28,14 @@ DEAD_LETTER_RETENTION_S = 14 * 86_400
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def moto_clients() -> AsyncIterator[Clients]:
-    async with _clients(emulators.moto_server()) as clients:
+async def moto_clients(moto_url: str) -> AsyncIterator[Clients]:
+    async with _clients(moto_url) as clients:
         yield clients
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def ministack_clients() -> AsyncIterator[Clients]:
-    async with _clients(emulators.ministack_server()) as clients:
+async def ministack_clients(ministack_url: str) -> AsyncIterator[Clients]:
+    async with _clients(ministack_url) as clients:
         yield clients
 
 
@@ -89,18 +87,8 @@ async def _provision(clients: Clients, name: str) -> None:
 
 
 @asynccontextmanager
-async def _clients(server: AbstractContextManager[str]) -> AsyncIterator[Clients]:
+async def _clients(url: str) -> AsyncIterator[Clients]:
     async with AsyncExitStack() as stack:
-        url = _started(stack, server)
-        with emulators.aws_env(url):
+        with aws_env(url):
             clients = await stack.enter_async_context(open_clients(connections=30, wait_time_s=20))
         yield clients
-
-
-def _started(stack: AsyncExitStack, server: AbstractContextManager[str]) -> str:
-    try:
-        return stack.enter_context(server)
-    except emulators.EmulatorMissing as missing:
-        if os.environ.get("REQUIRE_MINISTACK") == "1":
-            raise
-        pytest.skip(str(missing))

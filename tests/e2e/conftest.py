@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from typing import TYPE_CHECKING
 
-import aiohttp
-import anyio
 import pytest
 
-from emulators import aws_environment, moto_server, without_aws
-from place import Place
-from replica import THUMBQ
+from place import opened, set_up
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
-    with moto_server() as endpoint:
-        yield endpoint
+    from place import Place
 
 
 @pytest.fixture(params=["local", "aws"])
@@ -30,13 +20,6 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     if request.param == "local":
         environment = {"THUMBQ_LOCAL": str(tmp_path / "data")}
     else:
-        name = f"t-{uuid.uuid4().hex}"
-        names = {"THUMBQ_BUCKET": name, "THUMBQ_QUEUE": name}
-        environment = aws_environment(request.getfixturevalue("moto")) | names
-        await anyio.run_process([THUMBQ, "setup"], env=without_aws(os.environ) | environment)
-    place = Place(tmp_path, environment)
-    async with aiohttp.ClientSession() as place.session:
-        try:
-            yield place
-        finally:
-            place.close()
+        environment = await set_up(request.getfixturevalue("moto_url"))
+    async with opened(tmp_path, environment) as place:
+        yield place

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from emulators import EmulatorMissing, aws_env, aws_environment, ministack_server, without_aws
-from place import Place
+from emulators import aws_env, without_aws
+from place import Place, set_up
 from replica import THUMBQ
 from thumbq.aws.session import open_clients
 from thumbq.core import keys
@@ -151,23 +151,9 @@ async def test_20000_originals_are_reconciled_in_bounded_memory(
     assert queued(tmp_path / "many") == Counter(f'{{"bucket": "local", "key": "{key}"}}' for key in expected)
 
 
-@pytest.fixture(scope="module")
-def ministack() -> Iterator[str]:
-    try:
-        with ministack_server() as endpoint:
-            yield endpoint
-    except EmulatorMissing as missing:
-        if os.environ.get("REQUIRE_MINISTACK") == "1":
-            raise
-        pytest.skip(str(missing))
-
-
 @pytest.fixture
-async def on_sqs(ministack: str, tmp_path: Path) -> Place:
-    names = {"THUMBQ_BUCKET": "at-size", "THUMBQ_QUEUE": f"t-{uuid.uuid4().hex}"}
-    place = Place(tmp_path, aws_environment(ministack) | names)
-    await anyio.run_process([THUMBQ, "setup"], env=without_aws(os.environ) | place.environment)
-    return place
+async def on_sqs(ministack_url: str, tmp_path: Path) -> Place:
+    return Place(tmp_path, await set_up(ministack_url))
 
 
 async def fill_dead_letter_queue(place: Place, endpoint: str) -> None:
@@ -187,9 +173,9 @@ async def fill_dead_letter_queue(place: Place, endpoint: str) -> None:
 
 
 async def test_5000_dead_letters_on_sqs_are_listed_and_given_back_and_redriven(
-    on_sqs: Place, ministack: str, record_property: Callable[[str, object], None]
+    on_sqs: Place, ministack_url: str, record_property: Callable[[str, object], None]
 ) -> None:
-    await fill_dead_letter_queue(on_sqs, ministack)
+    await fill_dead_letter_queue(on_sqs, ministack_url)
     lines, took, peak = await measured(on_sqs, "dlq", "list", "--json")
     assert len({json.loads(line)["id"] for line in lines}) == len(lines) == LETTERS
     record_property(f"list of {LETTERS} on SQS", f"{took:.1f} s, {peak / MIB:.0f} MiB")

@@ -90,11 +90,11 @@ async def test_every_command_shows_an_example(command: str, tmp_path: Path) -> N
     assert "Example" in done.stdout.decode()
 
 
-async def test_a_start_that_cannot_go_on_lists_every_problem_with_its_fix(tmp_path: Path, moto: str) -> None:
+async def test_a_start_that_cannot_go_on_lists_every_problem_with_its_fix(tmp_path: Path, moto_url: str) -> None:
     variables = {"THUMBQ_PORTT": "1", "THUMBQ_WAIT_TIME_S": "21", "THUMBQ_LOCAL": "data"}
     wrong_settings = await thumbq("serve", cwd=tmp_path, variables=variables)
     no_names = {"THUMBQ_BUCKET": "not-there", "THUMBQ_QUEUE": "not-there"}
-    nothing_there = await thumbq("serve", cwd=tmp_path, variables=aws_environment(moto) | no_names)
+    nothing_there = await thumbq("serve", cwd=tmp_path, variables=aws_environment(moto_url) | no_names)
     for done in (wrong_settings, nothing_there):
         said = done.stderr.decode()
         assert done.returncode == 2, said
@@ -112,8 +112,8 @@ async def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr.decode()
 
 
-async def test_setup_says_what_it_made_and_changes_nothing_the_second_time(tmp_path: Path, moto: str) -> None:
-    variables = aws_environment(moto) | {"THUMBQ_BUCKET": "photos-to-set-up", "THUMBQ_QUEUE": "jobs-to-set-up"}
+async def test_setup_says_what_it_made_and_changes_nothing_the_second_time(tmp_path: Path, moto_url: str) -> None:
+    variables = aws_environment(moto_url) | {"THUMBQ_BUCKET": "photos-to-set-up", "THUMBQ_QUEUE": "jobs-to-set-up"}
     first = await thumbq("setup", cwd=tmp_path, variables=variables)
     second = await thumbq("setup", cwd=tmp_path, variables=variables)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr
