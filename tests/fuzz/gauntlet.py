@@ -125,8 +125,9 @@ class Gauntlet:
         except (RenderRefused, RenderKilled, RenderUnavailable) as error:
             self._violation(each, f"rendered once, and then {error}")
             return
+        others = [new.preset for new, old in zip(again.images, before.images, strict=True) if new != old]
         if again != before:
-            self._violation(each, "rendered twice, with different results")
+            self._violation(each, f"rendered twice, with different results {others}")
 
     async def _look_at_processes(self, last: Input) -> None:
         (child,) = await whole(self._pool, 1)

@@ -25,6 +25,7 @@ _INFO: Final = {
 }  # fmt: skip
 """What Pillow tells of a file that is only a picture."""
 
+_EVERY_FORMAT_TAKES: Final = 16_383
 _MOST_LOADED: Final = 4_000_000
 
 
@@ -63,7 +64,7 @@ def _broken_size_rule(image: RenderedImage, preset: Preset, original: tuple[int,
     fits = original[0] >= box[0] and original[1] >= box[1]
     rules = {
         "no pixel": min(size) < 1,
-        "not as the original": preset.fit == "none" and size != original,
+        "not as the original": preset.fit == "none" and size != original and max(original) <= _EVERY_FORMAT_TAKES,
         "not the box": preset.fit == "fill" and size != box,
         "larger than the box": size[0] > box[0] or size[1] > box[1],
         "enlarged": preset.fit in {"contain", "cover"} and enlarged,
@@ -93,5 +94,5 @@ def _as_opened(image: RenderedImage, *, keeps_copyright: bool) -> Iterator[str]:
                 yield f"{frames} frames, announced as {image.frames}"
             if opened.width * opened.height <= _MOST_LOADED:
                 opened.load()
-            if extra := opened.info.keys() - _INFO - ({"exif"} if keeps_copyright else set()):
+            if extra := opened.info.keys() - _INFO - ({"exif", "dpi"} if keeps_copyright else set()):
                 yield f"Pillow finds {sorted(map(str, extra))}"
