@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from thumbq.imaging import Limits, Original
     from thumbq.imaging.geometry import Size, Target
     from thumbq.imaging.header import Header
+    from thumbq.ports.rendering import Shrinking
 
 # Image.open takes the formats that are loaded; without these it would load every plugin that Pillow has.
 LOADED: Final = (
@@ -60,6 +61,7 @@ _SHRINK_MARGINS: Final = {8: 6.0, 4: 6.0, 2: 3.0}
 _PHOTO_MARGINS: Final = {8: 1.5, 4: 1.5, 2: 1.5}
 """The same for what a camera made."""
 
+_WORDS: Final[Mapping[int, Shrinking]] = {2: "1/2", 4: "1/4", 8: "1/8"}
 _MEANS: Final = 8
 _DC_ONLY_GAP: Final = 16
 """With this many pixels for one of the target, the DC coefficients (an eighth of the size) are all that is needed."""
@@ -78,7 +80,7 @@ class Decoded:
     upright_size: Size
     orientation: int
     icc_profile: bytes | None
-    shrink_on_load: str | None
+    shrink_on_load: Shrinking | None
 
 
 def decode(original: Original, header: Header, presets: Sequence[Preset], limits: Limits) -> Decoded:
@@ -142,11 +144,11 @@ def _decode_jpeg(original: Original, header: Header, presets: Sequence[Preset], 
     shrink = _shrink(gaps, _PHOTO_MARGINS if photo else _SHRINK_MARGINS)
     admission.admit(header, scale=shrink, rendition_pixels=_most_pixels(targets), animated=False, limits=limits)
     icc_profile = colour.stated_profile(image, original)
-    word = None
+    word: Shrinking | None = None
     if shrink > 1:
-        word = f"1/{shrink}"
+        word = _WORDS[shrink]
         if shrink == _MEANS and header.jpeg.dc_end is not None and min(map(min, gaps)) >= _DC_ONLY_GAP:
-            word += " dc-only"
+            word = "1/8 dc-only"
             image = JpegImagePlugin.JpegImageFile(open_jpeg(original, header.jpeg, dc_only=True))
         # Pillow takes the largest shrinking that gives at least this size: the one that was chosen.
         image.draft(None, (image.width // shrink, image.height // shrink))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from thumbq.imaging.decode import Decoded
     from thumbq.imaging.geometry import Target
     from thumbq.imaging.resize import Picture
+    from thumbq.ports.rendering import Profile
 
 
 class Sizes:
@@ -27,7 +28,7 @@ class Sizes:
         self._decoded = decoded
         self._ladder = Ladder(picture, upright_size=decoded.upright_size, orientation=decoded.orientation)
         self._made: dict[Target, Image.Image] = {}
-        self.profile: str | None = None
+        self.profile: Profile | None = None
 
     def make(self, targets: Iterable[Target]) -> dict[Target, Image.Image]:
         """Return the pixels of each target, the largest first."""

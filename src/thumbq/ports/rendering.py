@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+
+from pydantic import StringConstraints
 
 from thumbq.ports.storage import Sink
 
@@ -14,21 +16,28 @@ if TYPE_CHECKING:
     from thumbq.core.preset import Preset
 
 
+# A child answers with these, and its answer is held to them: they end up in manifests and pages.
+Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
+Base64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z+/=]{1,36}$")]
+FormatName = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,8}$")]
+Shrinking = Literal["1/2", "1/4", "1/8", "1/8 dc-only", "embedded-thumbnail"]
+Profile = Literal["embedded", "default-cmyk"]
+
+
 @dataclass(frozen=True, slots=True)
 class Steps:
     """What was done to an original's pixels on the way to a rendition.
 
     ``orientation`` is the EXIF value (1 to 8) that was undone, 1 also where the decoder has turned the image by itself.
-    ``profile`` says which profile the colours were converted from (``embedded``, ``default-cmyk``), None when they were
-    taken as sRGB. ``flattened_on`` is the background under transparent pixels. ``shrink_on_load`` says what a decoder
-    left out: ``1/2``, ``1/4``, ``1/8``, ``1/8 dc-only`` or ``embedded-thumbnail``.
+    ``profile`` says which profile the colours were converted from, None when they were taken as sRGB. ``flattened_on``
+    is the background under transparent pixels. ``shrink_on_load`` says what a decoder was told to leave out.
     """
 
     orientation: int = 1
-    profile: str | None = None
-    flattened_on: str | None = None
+    profile: Profile | None = None
+    flattened_on: Color | None = None
     frames_dropped: int = 0
-    shrink_on_load: str | None = None
+    shrink_on_load: Shrinking | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +60,13 @@ class Rendered:
     ``dominant_color`` is ``#rrggbb``; ``thumbhash`` is Base64 (see thumbhash.org).
     """
 
-    format: str
+    format: FormatName
     width: int
     height: int
     images: tuple[RenderedImage, ...]
     frames: int = 1
-    dominant_color: str | None = None
-    thumbhash: str | None = None
+    dominant_color: Color | None = None
+    thumbhash: Base64 | None = None
 
 
 class RenderSource(Sink, Protocol):

@@ -14,6 +14,8 @@ from thumbq.imaging.colour import vetting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from thumbq.ports.rendering import Profile
+
     Plan = Callable[[Image.Image], Image.Image] | None
     """How to convert pixels; None when they are sRGB as they are."""
 
@@ -38,7 +40,7 @@ class _UnusableError(Exception):
     """A profile is broken, hostile or of another kind than the pixels. Raised, so that no cache keeps it."""
 
 
-def to_srgb(pixels: Image.Image, icc_profile: bytes | None) -> tuple[Image.Image, str | None]:
+def to_srgb(pixels: Image.Image, icc_profile: bytes | None) -> tuple[Image.Image, Profile | None]:
     """Return expanded pixels in sRGB (L, LA, RGB or RGBA), and from which profile they were converted.
 
     That is ``embedded``, ``default-cmyk`` (CMYK that has no usable profile), or None for pixels that were taken as sRGB
