@@ -57,6 +57,7 @@ class ChildProcess:
         self._memory_limit_bytes = memory_limit_bytes
         self._sandbox = sandbox
         self._executor: ProcessPoolExecutor | None = None
+        self._replies: ReplyQueue | None = None
         self._process: ForkServerProcess | None = None
         self._channel: socket.socket | None = None
         self._pidfd: int | None = None
@@ -126,6 +127,8 @@ class ChildProcess:
     def retire(self) -> int:
         """Kill the child, free everything that was held for it, and return its exit code (negative: a signal)."""
         self.kill()
+        if self._replies is not None:
+            self._replies.hang_up()
         if self._executor is not None:
             self._executor.shutdown()
         with self._lock:
@@ -157,8 +160,7 @@ class ChildProcess:
             finally:
                 with self._lock:
                     self._adopt(context.started)
-            assert context.replies is not None
-            context.replies.leave_to_child()
+                    self._replies = context.replies
         if self._doomed:
             self.kill()
         return checked

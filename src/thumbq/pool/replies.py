@@ -101,8 +101,8 @@ class ReplyQueue(SimpleQueue[Any]):
         state: Any = super().__getstate__()
         return self._plain, *state[1:]
 
-    def leave_to_child(self) -> None:
-        """Let go of what only the child needs, once it has it: half a message then ends when the child does."""
+    def hang_up(self) -> None:
+        """Close the ends that the child has too: who waits for the rest of a message then sees the child's end."""
         self._plain.close()
         self._writer.close()
 
