@@ -15,6 +15,7 @@ reference white (203 cd/m², ITU-R BT.2408) becomes white, and what is brighter 
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from functools import cache
 from math import exp
 from typing import TYPE_CHECKING, Final
@@ -56,6 +57,7 @@ _HLG_WHITE: Final = 0.75
 _GAMMA_TOLERANCE: Final = 0.05
 _CHROMATICITY_TOLERANCE: Final = 0.01
 _SANE_GAMMAS: Final = (0.1, 10.0)
+_DEFLATED: Final = b"\0"
 
 
 def stated_profile(image: Image.Image, original: Original) -> bytes | None:
@@ -166,10 +168,10 @@ def _read_iccp(stream: PngImagePlugin.PngStream, _position: int, length: int) ->
     """Read a PNG's profile. Pillow's own method gives up the picture for a profile that is large or packed oddly."""
     body = _chunk(stream, length)
     packed = body.partition(b"\0")[2]
-    try:
-        unpacked = zlib.decompressobj().decompress(packed[1:], vetting.MAX_BYTES + 1)
-    except zlib.error:
-        unpacked = b""
+    unpacked = b""
+    if packed[:1] == _DEFLATED:
+        with suppress(zlib.error):
+            unpacked = zlib.decompressobj().decompress(packed[1:], vetting.MAX_BYTES + 1)
     stream.im_info["icc_profile"] = unpacked
     return body
 
