@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from thumbq.pool.sandbox import LIBRARY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,6 +58,11 @@ def test_thumbq_itself_gets_the_stop_signal_no_shell_is_between() -> None:
 
 def test_the_image_listens_on_all_its_addresses() -> None:
     assert "THUMBQ_HOST=0.0.0.0" in last_stage()["ENV"].split()
+
+
+def test_the_image_is_not_built_without_the_library_of_the_sandbox() -> None:
+    [load] = [json.loads(rest) for word, rest in instructions() if word == "RUN" and LIBRARY in rest]
+    assert subprocess.run([sys.executable, *load[1:]], check=False).returncode == 0
 
 
 def test_every_stage_stands_on_one_python_that_the_project_supports() -> None:

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's")
 
 PRESETS = [
-    Preset(name="jpeg", format="jpeg", width=40),
-    Preset(name="png", format="png", width=40),
-    Preset(name="webp", format="webp", width=40),
-    Preset(name="avif", format="avif", width=40),
+    Preset(name="jpeg", format="jpeg", width=40, progressive=True, keep_copyright=True),
+    Preset(name="png", format="png", width=40, fit="cover", height=20, sharpen=50),
+    Preset(name="webp", format="webp", width=40, animated=True),
+    Preset(name="avif", format="avif", width=40, quality=95),
+    Preset(name="auto", format="auto", width=40, animated=True, lossless=True),
 ]
 MAY = {"a thread": "done", "a signal to itself": "done", "write a huge file": "EFBIG", "io_uring": "ENOSYS"}
 

@@ -63,11 +63,11 @@ def check(_: Render, mode: sandbox.Mode) -> Problem | None:
 
     It takes the render function so that its module is loaded before. Raises RuntimeError when images do not render.
     """
-    from thumbq.imaging.rehearsal import rehearse  # noqa: PLC0415 -- as in render_image
+    from thumbq.imaging.rehearsal import rehearse_one  # noqa: PLC0415 -- as in render_image
 
     _leave_resource_tracker()
     missing = None if mode == "off" else sandbox.confine()
-    rehearse()
+    rehearse_one()
     return missing
 
 

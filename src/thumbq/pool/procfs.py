@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+_PEAK: Final = re.compile(rb"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
@@ -16,6 +19,21 @@ def resident_bytes(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE_BYTES
     except OSError:
         return None
+
+
+def peak_resident_bytes(pid: int) -> int | None:
+    """Return how much memory a process had resident at its most, since its start or since ``forget_peak``."""
+    try:
+        found = _PEAK.search(Path(f"/proc/{pid}/status").read_bytes())
+    except OSError:
+        return None
+    return int(found[1]) << 10 if found else None
+
+
+def forget_peak(pid: int) -> None:
+    """Let ``peak_resident_bytes`` count from now on; where the kernel does not do that, from the start as before."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/clear_refs").write_bytes(b"5")
 
 
 def cpu_s(pid: int) -> float | None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Mode = Literal["auto", "required", "off"]
 """Whether a child is shut in: where it is possible, or it does not start, or not."""
 
-_LIBRARY: Final = "libseccomp.so.2"
+LIBRARY: Final = "libseccomp.so.2"
 _MACHINES: Final = {"x86_64", "aarch64"}
 
 _ALLOWED: Final = (
@@ -96,7 +96,7 @@ def confine() -> Problem | None:
     if sys.platform != "linux" or machine not in _MACHINES or sys.maxsize < 1 << 32:
         return _problem(f"there is none for {sys.platform} on {machine}", "run on Linux, on x86-64 or arm64")
     try:
-        library = ctypes.CDLL(_LIBRARY)
+        library = ctypes.CDLL(LIBRARY)
     except OSError as error:
         return _problem(str(error), "install libseccomp (libseccomp2 in Debian and Ubuntu)")
     try:
