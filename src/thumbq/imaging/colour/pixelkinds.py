@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from PIL import ImageFile
 
 _READY: Final = frozenset({"L", "LA", "RGB", "RGBA", "CMYK", "LAB", "I", "F"})
-_CONVERTED: Final = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+_CONVERTED: Final = {"1": "L", "La": "LA", "PA": "RGBA", "YCbCr": "RGB"}
 
 _KEY: Final = "transparency"
 """Where Pillow keeps a transparent colour."""
