@@ -12,9 +12,10 @@ Size = tuple[int, int]
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
-MAX_SIDES: Final = {"jpeg": 65_500, "png": 65_535, "webp": 16_383, "avif": 16_384}
-"""The longest side in pixels that a rendition may have: libjpeg's and libwebp's limits, and what is sensible."""
+MAX_SIDES: Final = {"jpeg": 65_500, "png": (1 << 31) - 1, "webp": 16_383, "avif": 16_384}
+"""The longest side in pixels that a format can have, by libjpeg, the PNG specification and libwebp; AVIF's is ours."""
 
+_OPEN_SIDE: Final = 65_500
 _AUTO_MAX_SIDE: Final = min(MAX_SIDES.values())
 _FIRST_TURNED: Final = 5
 _GRAVITY: Final = {
@@ -60,8 +61,11 @@ def target(upright: Size, preset: Preset) -> Target:
         assert preset.width is not None
         assert preset.height is not None
         return _covering(upright, (preset.width, preset.height), preset)
-    box = (longest, longest) if preset.fit == "none" else (preset.width or longest, preset.height or longest)
-    return Target(_contained(upright, box, enlarge=preset.enlarge and preset.fit != "none"), _whole(upright))
+    if preset.fit == "none":
+        return Target(_contained(upright, (longest, longest), enlarge=False), _whole(upright))
+    open_side = min(longest, _OPEN_SIDE)
+    box = preset.width or open_side, preset.height or open_side
+    return Target(_contained(upright, box, enlarge=preset.enlarge), _whole(upright))
 
 
 def _whole(upright: Size) -> Box:
