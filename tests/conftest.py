@@ -25,8 +25,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--chaos",
         choices=["short", "full"],
         default="short",
-        help="how much of the tests marked chaos: what CI runs, or the long form (give -n0 with it)",
+        help="how much of the tests that have a long form: what CI runs, or that (give -n0 with it)",
     )
+
+
+@pytest.fixture
+def form(request: pytest.FixtureRequest) -> str:
+    """Return what was asked for, the "short" form or the "full" one."""
+    return str(request.config.getoption("chaos"))
 
 
 @pytest.fixture(scope="session")

@@ -29,12 +29,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def form(request: pytest.FixtureRequest) -> str:
-    """Return what was asked for, the "short" form or the "full" one."""
-    return str(request.config.getoption("chaos"))
-
-
-@pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str, object], None]:
     """Give a figure of the test, which is printed at the end of the run."""
     return record_property
