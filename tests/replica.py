@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +27,14 @@ async def until(condition: Callable[[], Any], *, within_s: float, what: str | Ca
     """Wait until ``condition`` (plain or async) gives something true, and return that; ``what`` says what it was."""
     try:
         with anyio.fail_after(within_s):
-            while True:
+            # A look may cost requests; what took long already may be seen a moment later.
+            for pause_s in chain(repeat(0.02, 10), repeat(0.05, 20), repeat(0.1)):
                 found = condition()
                 if inspect.isawaitable(found):
                     found = await found
                 if found:
                     return found
-                await anyio.sleep(0.02)
+                await anyio.sleep(pause_s)
     except TimeoutError:
         missing = what if isinstance(what, str) else what()
         raise AssertionError(f"not within {within_s} s: {missing}") from None
