@@ -35,16 +35,6 @@ if TYPE_CHECKING:
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _seen: list[str] = []
-_watching = threading.Event()
-
-
-def _watch(event: str, arguments: tuple[object, ...]) -> None:
-    if _watching.is_set() and event in {"import", "open"}:
-        _seen.append(f"{event} {arguments[0]}")
-
-
-if parent_process() is not None:
-    sys.addaudithook(_watch)
 
 
 class Evil:
@@ -58,7 +48,7 @@ class Evil:
 
 
 def render(original: bytes | mmap.mmap, presets: Sequence[Preset]) -> Rendered | Refusal:
-    """Do what the first word says, or render the image and watch what that loads."""
+    """Do what the first word says, or render the image."""
     mark = bytes(original[:200]).decode(errors="replace").split()
     match mark:
         case ["attempt", port]:
@@ -76,11 +66,7 @@ def render(original: bytes | mmap.mmap, presets: Sequence[Preset]) -> Rendered |
         case ["answer", *words]:
             _answer(words)
             return _told(presets, None)
-    _watching.set()
-    try:
-        return real_render(original, presets, Limits())
-    finally:
-        _watching.clear()
+    return real_render(original, presets, Limits())
 
 
 def _attempts(port: int) -> Mapping[str, Callable[[], object]]:
@@ -195,3 +181,12 @@ def _told(presets: Sequence[Preset], what: object) -> Rendered:
     body = json.dumps(what).encode()
     images = tuple(RenderedImage(preset.name, body, 1, 1, preset.content_types[0]) for preset in presets)
     return Rendered("TEXT", 1, 1, images)
+
+
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if event in {"import", "open"}:
+        _seen.append(f"{event} {arguments[0]}")
+
+
+if parent_process() is not None:
+    sys.addaudithook(_watch)
