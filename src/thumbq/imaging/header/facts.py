@@ -37,9 +37,10 @@ class Header:
     """Size of the canvas as it is stored (before any turning), samples a pixel and bits a sample, and frames.
 
     ``channels`` counts alpha, and is 1 or (with a transparent colour) 2 for a ``palette``. ``frames`` is 1 for whatever
-    is no animation (an MPO's and a HEIC's further pictures); counting ends at 10,000. ``animated_size`` is the canvas
-    when frames beyond the first make it larger (GIF). ``scratch_bytes`` is what the decoder holds apart from the
-    pixels, where the header tells: a TIFF's largest strip or tile.
+    is no animation (an MPO's and a HEIC's further pictures); counting ends at 10,000. ``animated_size`` is at least the
+    canvas and every frame, when a frame beyond the first is larger than the canvas (GIF: it is decoded whole, then
+    clipped). ``scratch_bytes`` is what the decoder holds apart from the pixels, where the header tells: a TIFF's
+    largest strip or tile.
     """
 
     format: ImageFormat

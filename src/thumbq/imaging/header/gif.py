@@ -1,124 +1,153 @@
-"""GIF (CompuServe, GIF89a): the canvas that its frames really need."""
+"""GIF (CompuServe, GIF89a): its blocks, and the canvas that its frames really need."""
 
 from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from thumbq.core.formats import ImageFormat
 from thumbq.errors import RenderRefused
 from thumbq.imaging.header.facts import MOST_FRAMES, Header
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from thumbq.imaging import Original
 
+PICTURE: Final = 0x2C
+EXTENSION: Final = 0x21
+HAS_CLEAR: Final = 1
+"""The flag of a graphic control that tells of a transparent colour."""
+
+DESCRIPTOR: Final = struct.Struct("<HHHHB")
+"""A picture's left, top, width, height and flags."""
+
+SCREEN_END: Final = 13
+"""Where the header and the logical screen's descriptor end."""
+
+_CONTROL: Final = struct.Struct("<BHB")
+_CONTROL_START: Final = b"\xf9\x04"
 _SCREEN: Final = struct.Struct("<HHB")
-_FRAME: Final = struct.Struct("<HHHHB")
-_SCREEN_AT, _SCREEN_END = 6, 13
+_SCREEN_AT: Final = 6
 _HAS_TABLE: Final = 0x80
-_EXTENSION, _PICTURE, _TRAILER = 0x21, 0x2C, 0x3B
-_GRAPHIC_CONTROL: Final = 0xF9
+_TRAILER: Final = 0x3B
 _BLOCK: Final = re.compile(rb"[\x21\x2c\x3b]")
 _MOST_JUNK: Final = 1 << 16
 _FULL: Final = 256
 """A sub-block of 255 bytes, with its length."""
 
 _RUN: Final = 512
-_MOST_STEPS: Final = 60_000
+_FEW_STEPS: Final = 60_000
 
 
-@dataclass
-class _Found:
-    """What the walk has come across: the canvas up to here, that of the first frame, and the frames."""
+class Control(NamedTuple):
+    """What a graphic control says: flags, the delay in 1/100 s, the index of the transparent colour."""
 
-    width: int
-    height: int
-    first: tuple[int, int] = (0, 0)
-    frames: int = 0
-    clear: bool = False
+    flags: int
+    delay: int
+    clear: int
+
+
+class Block(NamedTuple):
+    """A picture (its descriptor, table and data) or an extension (its label and data): what it is, and where."""
+
+    kind: int
+    at: int
+    end: int
 
 
 def read(original: Original) -> Header:
-    """Read a GIF's blocks. As Pillow does, a frame that reaches over the canvas makes it larger."""
-    if len(original) < _SCREEN_END:
-        raise _truncated()
-    width, height, flags = _SCREEN.unpack_from(original, _SCREEN_AT)
-    found = _Found(width, height)
-    _Walk(original, _SCREEN_END + _table_size(flags)).frames(found)
-    if not found.frames or not all(found.first):
+    """Read a GIF's blocks. As in browsers the first frame makes the canvas larger where it reaches over it.
+
+    Later frames do not; ``animated_size`` tells of those that are themselves larger than the canvas.
+    """
+    width = height = frames = 0
+    clear = False
+    needed = (0, 0)
+    for block in blocks(original):
+        if block.kind == EXTENSION:
+            said = control(original, block)
+            clear = clear if frames or said is None else bool(said.flags & HAS_CLEAR)
+            continue
+        if not frames:
+            needed = width, height = canvas(original, block)
+        _, _, frame_width, frame_height, _ = DESCRIPTOR.unpack_from(original, block.at)
+        needed = max(needed[0], frame_width), max(needed[1], frame_height)
+        frames += 1
+        if frames == MOST_FRAMES:
+            break
+    if not (width and height):
         raise RenderRefused("corrupt", "the GIF has no picture")
-    grown = (found.width, found.height)
     return Header(
         ImageFormat.GIF,
-        *found.first,
-        channels=1 + found.clear,
+        width,
+        height,
+        channels=1 + clear,
         palette=True,
-        frames=found.frames,
-        animated_size=grown if grown != found.first else None,
+        frames=frames,
+        animated_size=needed if needed != (width, height) else None,
     )
 
 
-class _Walk:
-    """A way through the blocks, with a bound on its steps: what lies behind that is not counted."""
-
-    def __init__(self, original: Original, at: int) -> None:
-        self._original = original
-        self._at = at
-        self._steps = _MOST_STEPS
-
-    def frames(self, found: _Found) -> None:
-        """Note every frame."""
-        while found.frames < MOST_FRAMES and self._steps > 0:
-            block = _BLOCK.search(self._original, self._at, self._at + _MOST_JUNK)
-            if block is None or block[0][0] == _TRAILER:
-                return
-            self._at = block.end()
-            if block[0][0] == _EXTENSION:
-                self._extension(found)
-            else:
-                self._picture(found)
-
-    def _extension(self, found: _Found) -> None:
-        start = self._original[self._at : self._at + 3]
-        if not found.frames and len(start) == 3 and start[0] == _GRAPHIC_CONTROL:  # noqa: PLR2004 -- the slice above
-            found.clear = bool(start[2] & 1)
-        self._at += 1
-        self._pass_sub_blocks()
-
-    def _picture(self, found: _Found) -> None:
-        descriptor = self._original[self._at : self._at + _FRAME.size]
-        if len(descriptor) < _FRAME.size:
-            raise _truncated()
-        left, top, width, height, flags = _FRAME.unpack(descriptor)
-        found.width, found.height = max(found.width, left + width), max(found.height, top + height)
-        found.frames += 1
-        if found.frames == 1:
-            found.first = found.width, found.height
-        self._at += _FRAME.size + _table_size(flags) + 1
-        self._pass_sub_blocks()
-
-    def _pass_sub_blocks(self) -> None:
-        original, at = self._original, self._at
-        while self._steps > 0:
-            self._steps -= 1
-            if at >= len(original):
-                break
-            length = original[at]
-            at += 1 + length
-            if not length:
-                break
-            if length == _FULL - 1:
-                lengths = original[at : at + _RUN * _FULL : _FULL]
-                at += _FULL * (len(lengths) - len(lengths.lstrip(b"\xff")))
-        if at > len(original):
-            raise _truncated()
-        self._at = at
+def canvas(original: Original, first: Block) -> tuple[int, int]:
+    """Return width and height of the logical screen, or more where the first picture needs more."""
+    width, height, _ = _SCREEN.unpack_from(original, _SCREEN_AT)
+    left, top, frame_width, frame_height, _ = DESCRIPTOR.unpack_from(original, first.at)
+    return max(width, left + frame_width), max(height, top + frame_height)
 
 
-def _table_size(flags: int) -> int:
+def control(original: Original, extension: Block) -> Control | None:
+    """Return what an extension says if it is a graphic control."""
+    body = extension.at + len(_CONTROL_START)
+    if original[extension.at : body] != _CONTROL_START or body + _CONTROL.size > len(original):
+        return None
+    return Control(*_CONTROL.unpack_from(original, body))
+
+
+def table_size(flags: int) -> int:
+    """Return the size in bytes of the colour table that the flags of a screen or a picture tell of."""
     return 3 << ((flags & 7) + 1) if flags & _HAS_TABLE else 0
+
+
+def blocks(original: Original, *, steps: int = _FEW_STEPS) -> Iterator[Block]:
+    """Yield pictures and extensions in their order. Raises RenderRefused where the file ends in one of them.
+
+    ``steps`` (0.3 µs each) are taken at most: what lies behind that does not count.
+    """
+    if len(original) < SCREEN_END:
+        raise _truncated()
+    at = SCREEN_END + table_size(original[SCREEN_END - 3])
+    while steps > 0:
+        found = _BLOCK.search(original, at, at + _MOST_JUNK)
+        if found is None or found[0][0] == _TRAILER:
+            return
+        kind, start = found[0][0], found.end()
+        at = start + 1
+        if kind == PICTURE:
+            if start + DESCRIPTOR.size > len(original):
+                raise _truncated()
+            at += DESCRIPTOR.size + table_size(original[start + DESCRIPTOR.size - 1])
+        at, steps = _after_sub_blocks(original, at, steps)
+        yield Block(kind, start, at)
+
+
+def _after_sub_blocks(original: Original, at: int, steps: int) -> tuple[int, int]:
+    """Return where the data that begins here ends, and how many steps are left."""
+    while steps > 0:
+        steps -= 1
+        if at >= len(original):
+            break
+        length = original[at]
+        at += 1 + length
+        if not length:
+            break
+        if length == _FULL - 1:
+            lengths = original[at : at + _RUN * _FULL : _FULL]
+            at += _FULL * (len(lengths) - len(lengths.lstrip(b"\xff")))
+    if at > len(original):
+        raise _truncated()
+    return at, steps
 
 
 def _truncated() -> RenderRefused:

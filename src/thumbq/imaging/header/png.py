@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from thumbq.core.formats import ImageFormat
 from thumbq.errors import RenderRefused
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
     from thumbq.imaging import Original
 
+FIRST_CHUNK: Final = 8
+"""Where the signature ends."""
+
 _IHDR: Final = struct.Struct(">IIBB")
 _CHUNK: Final = struct.Struct(">I4s")
 _FRAME: Final = struct.Struct(">IIII")
 _CHUNK_OVERHEAD: Final = 12
-_FIRST_CHUNK: Final = 8
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PALETTE: Final = 3
 _LARGEST: Final = 0x7FFF_FFFF
@@ -26,13 +28,24 @@ _MOST_CHUNKS: Final = 50_000
 _END: Final = b"\0\0\0\0IEND\xae\x42\x60\x82"
 
 
+class Chunk(NamedTuple):
+    """A chunk's type, and where its data begins and ends."""
+
+    kind: bytes
+    at: int
+    end: int
+
+
 def read(original: Original) -> Header:
-    """Read a PNG's header; of an APNG also whether the frames lie within the canvas."""
-    if len(original) < _FIRST_CHUNK + _CHUNK_OVERHEAD + 13:
+    """Read a PNG's header; of an APNG also whether the frames lie within the canvas.
+
+    ``frames`` are those of the animation: a default image that is no part of it does not count.
+    """
+    if len(original) < FIRST_CHUNK + _CHUNK_OVERHEAD + 13:
         raise _truncated()
-    if original[_FIRST_CHUNK : _FIRST_CHUNK + 8] != b"\0\0\0\x0dIHDR":
+    if original[FIRST_CHUNK : FIRST_CHUNK + 8] != b"\0\0\0\x0dIHDR":
         raise RenderRefused("corrupt", "the PNG does not begin with its header")
-    width, height, bits, colour = _IHDR.unpack_from(original, _FIRST_CHUNK + 8)
+    width, height, bits, colour = _IHDR.unpack_from(original, FIRST_CHUNK + 8)
     if not (0 < width <= _LARGEST and 0 < height <= _LARGEST and colour in _CHANNELS and bits in {1, 2, 4, 8, 16}):
         raise RenderRefused("corrupt", "the PNG's header is damaged")
     clear, frames = _look_through(original, width, height)
@@ -49,30 +62,47 @@ def read(original: Original) -> Header:
 
 def _look_through(original: Original, width: int, height: int) -> tuple[bool, int]:
     """Return whether there is a transparent colour, and the number of frames. Raises RenderRefused."""
-    clear, frames = False, 1
+    clear, announced, frames, in_data = False, 1, 0, False
     ends_well = original[-len(_END) :] == _END
-    for kind, body in _chunks(original):
-        if kind == b"tRNS":
+    for chunk in chunks(original):
+        if chunk.kind == b"tRNS":
             clear = True
-        elif kind == b"acTL":
-            frames = min(MOST_FRAMES, max(1, int.from_bytes(original[body : body + 4], "big")))
-        elif kind == b"fcTL":
-            frame_width, frame_height, left, top = _FRAME.unpack(original[body + 4 : body + 20].ljust(16, b"\0"))
-            if left + frame_width > width or top + frame_height > height:
-                raise RenderRefused("corrupt", "the APNG has a frame that lies outside of it")
-        elif kind == b"IDAT" and frames == 1 and ends_well:
-            break
-    return clear, frames
+        elif chunk.kind == b"acTL" and not in_data:
+            announced = int.from_bytes(original[chunk.at : chunk.at + 4], "big")
+        elif chunk.kind == b"fcTL":
+            frames += 1
+            _check_frame(frame_box(original, chunk), (width, height), whole=not in_data)
+        elif chunk.kind == b"IDAT":
+            in_data = True
+            if announced <= 1 and ends_well:
+                break
+    return clear, max(1, min(announced, frames, MOST_FRAMES))
 
 
-def _chunks(original: Original) -> Iterator[tuple[bytes, int]]:
-    """Yield each chunk's type and where its data begins, up to the end; raises RenderRefused where there is none."""
-    at = _FIRST_CHUNK
+def _check_frame(box: tuple[int, int, int, int], canvas: tuple[int, int], *, whole: bool) -> None:
+    left, top, right, bottom = box
+    if not (left < right <= canvas[0] and top < bottom <= canvas[1]):
+        raise RenderRefused("corrupt", "the APNG has a frame that lies outside of it")
+    if whole and box != (0, 0, *canvas):
+        raise RenderRefused("corrupt", "the APNG's first frame is not of its size")
+
+
+def frame_box(original: Original, control: Chunk) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of what an fcTL chunk announces; too short a chunk announces nothing."""
+    width, height, left, top = _FRAME.unpack(
+        original[control.at + 4 : min(control.at + 20, control.end)].ljust(16, b"\0")
+    )
+    return left, top, left + width, top + height
+
+
+def chunks(original: Original) -> Iterator[Chunk]:
+    """Yield the chunks up to the end chunk; raises RenderRefused where there is none."""
+    at = FIRST_CHUNK
     for _ in range(_MOST_CHUNKS):
         if at + _CHUNK_OVERHEAD > len(original):
             raise _truncated()
         length, kind = _CHUNK.unpack_from(original, at)
-        yield kind, at + 8
+        yield Chunk(kind, at + 8, at + 8 + length)
         if kind == b"IEND":
             return
         at += _CHUNK_OVERHEAD + length
