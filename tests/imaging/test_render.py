@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 import images
 from thumbq.core.preset import THUMBNAIL, Preset
@@ -158,30 +158,6 @@ def test_nothing_of_an_original_but_its_pixels_gets_through(image_format: str, w
         assert not [word for word in private if word in body]
 
 
-def test_display_p3_becomes_srgb() -> None:
-    square = Image.new("RGB", (300, 300), (60, 180, 90))
-    data = images.encoded(square, "PNG", icc_profile=images.display_p3_profile())
-    assert near(thumbnail(data).getpixel((50, 50)), (0, 183, 78))
-
-
-@pytest.mark.parametrize("profile", [b"garbage", images.display_p3_profile()[:200]])
-def test_a_broken_profile_is_ignored(profile: bytes) -> None:
-    data = images.encoded(Image.new("RGB", (300, 300), (60, 180, 90)), "PNG", icc_profile=profile)
-    assert thumbnail(data).getpixel((50, 50)) == (60, 180, 90)
-
-
-def test_a_profile_of_another_kind_of_pixels_is_ignored() -> None:
-    data = images.encoded(Image.new("L", (300, 300), 90), "PNG", icc_profile=images.display_p3_profile())
-    assert thumbnail(data).getpixel((50, 50)) == 90
-
-
-def test_16_bit_grey_keeps_its_levels() -> None:
-    ramp = np.tile(np.linspace(0, 65_535, 400, dtype=np.uint16), (300, 1))
-    image = thumbnail(images.encoded(Image.fromarray(ramp), "PNG"))
-    levels = [image.getpixel((x, 30)) for x in (1, 50, 98)]
-    assert all(abs(level - expected) <= 3 for level, expected in zip(levels, (3, 128, 252), strict=True))  # type: ignore[operator]
-
-
 def pixel_kinds() -> dict[str, bytes]:
     flat = Image.new("RGB", (300, 300), (200, 100, 50))
     clear = flat.convert("RGBA")
@@ -273,9 +249,3 @@ def test_damaged_bytes_never_raise(image_format: str) -> None:
             damaged[at] = random.integers(0, 256)
         result = render(bytes(damaged), [THUMBNAIL], Limits(max_memory_bytes=64 << 20))
         assert isinstance(result, Rendered | Refusal)
-
-
-def test_srgb_profiles_change_nothing() -> None:
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    data = images.encoded(Image.new("RGB", (300, 300), (60, 180, 90)), "PNG", icc_profile=srgb)
-    assert near(thumbnail(data).getpixel((50, 50)), (60, 180, 90), by=1)

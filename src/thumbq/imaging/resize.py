@@ -41,7 +41,7 @@ _UPRIGHT: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Picture:
     """Pixels as they are stored, perhaps shrunk: ``scale`` is pixels across and down for each of the original's.
 
@@ -83,7 +83,8 @@ class Ladder:
         box = rung.part(stored)
         pixels = rung.pixels
         if size != pixels.size or box != (0, 0, *pixels.size):
-            pixels = pixels.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=rung.gap)
+            rung.pixels = _premultiplied(pixels)
+            pixels = rung.pixels.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=rung.gap)
         if stored == self._whole and all(map(le, size, self._rungs[0].pixels.size)):
             scale = size[0] / self._whole[2], size[1] / self._whole[3]
             self._rungs.append(Picture(pixels, scale, rung.gap))
@@ -91,7 +92,7 @@ class Ladder:
 
 
 def reduced(picture: Picture, gaps: Sequence[tuple[float, float]]) -> Picture:
-    """Return a loaded image's pixels ready for resampling: 8 bits, no palette, premultiplied alpha.
+    """Return a loaded image's pixels ready for resampling: no palette, and premultiplied alpha if it was reduced.
 
     ``gaps`` say how many of its pixels go into one of each target, across and down. What all of them can spare is
     averaged away here, band by band, so that no second copy of a large picture is made.
@@ -99,9 +100,10 @@ def reduced(picture: Picture, gaps: Sequence[tuple[float, float]]) -> Picture:
     pixels = picture.pixels
     across, down = (max(1, int(min(gap[axis] for gap in gaps) / picture.gap)) for axis in (0, 1))
     scale = picture.scale[0] / across, picture.scale[1] / down
-    if across == down == 1 or (pixels.mode in _PLAIN and "transparency" not in pixels.info):
-        ready = _premultiplied(colour.expanded(pixels))
-        return replace(picture, pixels=ready if across == down == 1 else ready.reduce((across, down)), scale=scale)
+    if across == down == 1:
+        return replace(picture, pixels=colour.expanded(pixels))
+    if pixels.mode in _PLAIN and "transparency" not in pixels.info:
+        return replace(picture, pixels=pixels.reduce((across, down)), scale=scale)
     width, height = pixels.size
     rows = max(1, _BAND_PIXELS // width // down) * down
     result: Image.Image | None = None
