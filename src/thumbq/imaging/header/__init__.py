@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core.formats import SNIFF_BYTES, ImageFormat, sniff
@@ -37,4 +38,4 @@ def read(original: Original) -> Header:
     image_format = sniff(original[:SNIFF_BYTES])
     if image_format is None:
         raise RenderRefused("unsupported-format", "this is no image of a format that thumbq takes")
-    return _READERS[image_format](original)
+    return replace(_READERS[image_format](original), file_bytes=len(original))

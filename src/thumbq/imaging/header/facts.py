@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -31,16 +32,26 @@ class JpegFacts:
     sampling: tuple[tuple[int, int], ...]
     one_pass: bool
 
+    def blocks(self, width: int, height: int) -> int:
+        """Return how many blocks of 8 by 8 samples all components of a picture of this size have (T.81, A.1.1)."""
+        most_across, most_down = (max(factors) for factors in zip(*self.sampling, strict=True))
+        return sum(
+            ceil(ceil(width / (8 * most_across) * across) / across) * across
+            * ceil(ceil(height / (8 * most_down) * down) / down) * down
+            for across, down in self.sampling
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """Size of the canvas as it is stored (before any turning), samples a pixel and bits a sample, and frames.
 
-    ``channels`` counts alpha, and is 1 or (with a transparent colour) 2 for a ``palette``. ``frames`` is 1 for whatever
-    is no animation (an MPO's and a HEIC's further pictures); counting ends at 10,000. ``animated_size`` is at least the
+    ``channels`` counts alpha and also a transparent colour (``color_key``), and is 1 or with such a colour 2 for a
+    ``palette``. ``frames`` is 1 for whatever is no animation (an MPO's and a HEIC's further pictures); counting ends
+    at 10,000. ``animated_size`` is at least the
     canvas and every frame, when a frame beyond the first is larger than the canvas (GIF: it is decoded whole, then
-    clipped). ``scratch_bytes`` is what the decoder holds apart from the pixels, where the header tells: a TIFF's
-    largest strip or tile.
+    clipped). ``scratch_bytes`` is what the decoder holds apart from the pixels, as far as the header tells: the planes
+    of AVIF and HEIC, a TIFF's largest strip or tile, a JPEG's and PNG's metadata. ``file_bytes`` is the file's size.
     """
 
     format: ImageFormat
@@ -49,7 +60,9 @@ class Header:
     channels: int = 3
     bits: int = 8
     palette: bool = False
+    color_key: bool = False
     frames: int = 1
     animated_size: tuple[int, int] | None = None
     scratch_bytes: int = 0
+    file_bytes: int = 0
     jpeg: JpegFacts | None = None

@@ -54,7 +54,7 @@ def _read_still(original: Original, image_format: ImageFormat, meta: Box | None)
         *size,
         channels=coding.channels + alpha,
         bits=coding.bits,
-        scratch_bytes=coding.excess_bytes(coded, size),
+        scratch_bytes=coding.plane_bytes(coded, size, alpha=alpha),
     )
 
 

@@ -22,6 +22,9 @@ _TAKEN: Final = frozenset({0xC0, 0xC1, _PROGRESSIVE})
 _PICTURE_INDEX: Final = 0xE2
 _COMPONENT_COUNTS: Final = frozenset({1, 3, 4})
 _MOST_SAMPLING: Final = 4
+_METADATA_COPIES: Final = 2
+"""Pillow keeps each segment, and what it makes of it."""
+
 _MOST_SCANS: Final = 1_000
 _MOST_PADDING: Final = 64
 
@@ -56,7 +59,14 @@ def read(original: Original) -> Header:
             several_pictures |= original[segment.body : segment.body + 4] == b"MPF\0"
         elif segment.marker == START_OF_SCAN and frame is not None:
             facts = _facts(original, segments, frame, segment, several_pictures=several_pictures)
-            return Header(ImageFormat.JPEG, frame.width, frame.height, channels=len(frame.components), jpeg=facts)
+            return Header(
+                ImageFormat.JPEG,
+                frame.width,
+                frame.height,
+                channels=len(frame.components),
+                scratch_bytes=_METADATA_COPIES * facts.pixels_at,
+                jpeg=facts,
+            )
     raise RenderRefused("corrupt", "the JPEG has no picture")
 
 

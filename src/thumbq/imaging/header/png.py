@@ -25,7 +25,7 @@ _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PALETTE: Final = 3
 _LARGEST: Final = 0x7FFF_FFFF
 _MOST_CHUNKS: Final = 50_000
-_END: Final = b"\0\0\0\0IEND\xae\x42\x60\x82"
+_PIXELS: Final = frozenset({b"IDAT", b"fdAT"})
 
 
 class Chunk(NamedTuple):
@@ -48,25 +48,28 @@ def read(original: Original) -> Header:
     width, height, bits, colour = _IHDR.unpack_from(original, FIRST_CHUNK + 8)
     if not (0 < width <= _LARGEST and 0 < height <= _LARGEST and colour in _CHANNELS and bits in {1, 2, 4, 8, 16}):
         raise RenderRefused("corrupt", "the PNG's header is damaged")
-    clear, frames = _look_through(original, width, height)
+    color_key, frames, kept_bytes = _look_through(original, width, height)
     return Header(
         ImageFormat.PNG,
         width,
         height,
-        channels=_CHANNELS[colour] + clear,
+        channels=_CHANNELS[colour] + color_key,
         bits=bits,
         palette=colour == _PALETTE,
+        color_key=color_key,
         frames=frames,
+        scratch_bytes=kept_bytes,
     )
 
 
-def _look_through(original: Original, width: int, height: int) -> tuple[bool, int]:
-    """Return whether there is a transparent colour, and the number of frames. Raises RenderRefused."""
-    clear, announced, frames, in_data = False, 1, 0, False
-    ends_well = original[-len(_END) :] == _END
+def _look_through(original: Original, width: int, height: int) -> tuple[bool, int, int]:
+    """Return whether there is a transparent colour, the frames, and the bytes of other chunks. Raises RenderRefused."""
+    color_key, announced, frames, in_data, kept_bytes = False, 1, 0, False, 0
     for chunk in chunks(original):
+        if chunk.kind not in _PIXELS:
+            kept_bytes += chunk.end - chunk.at
         if chunk.kind == b"tRNS":
-            clear = True
+            color_key = True
         elif chunk.kind == b"acTL" and not in_data:
             announced = int.from_bytes(original[chunk.at : chunk.at + 4], "big")
         elif chunk.kind == b"fcTL":
@@ -74,9 +77,7 @@ def _look_through(original: Original, width: int, height: int) -> tuple[bool, in
             _check_frame(frame_box(original, chunk), (width, height), whole=not in_data)
         elif chunk.kind == b"IDAT":
             in_data = True
-            if announced <= 1 and ends_well:
-                break
-    return clear, max(1, min(announced, frames, MOST_FRAMES))
+    return color_key, max(1, min(announced, frames, MOST_FRAMES)), kept_bytes
 
 
 def _check_frame(box: tuple[int, int, int, int], canvas: tuple[int, int], *, whole: bool) -> None:

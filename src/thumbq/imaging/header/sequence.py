@@ -46,7 +46,7 @@ def read(original: Original, movie: Box) -> Header:
         channels=coding.channels + (_ALPHA in tracks),
         bits=coding.bits,
         frames=min(frames, MOST_FRAMES),
-        scratch_bytes=coding.excess_bytes(av1.frame_size(original, start), size),
+        scratch_bytes=coding.plane_bytes(av1.frame_size(original, start), size, alpha=_ALPHA in tracks),
     )
 
 

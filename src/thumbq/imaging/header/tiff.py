@@ -27,6 +27,8 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _STRIP_OFFSETS, _SAMPLES, _ROWS, _STRIP_SI
 )  # fmt: skip
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_SIZES, _EXTRA_SAMPLES = 322, 323, 324, 325, 338
 _PHOTOMETRIC, _PALETTE = 262, 3
+_NOT_COMPRESSED: Final = 1
+_JPEGS: Final = frozenset({6, 7})
 _SEPARATE_PLANES: Final = 2
 
 
@@ -42,6 +44,7 @@ def read(original: Original) -> Header:
     if not part_height:
         part_width, part_height = width, min(height, page.number(_ROWS, height))
     planes = samples if page.number(_PLANAR, 1) == _SEPARATE_PLANES else 1
+    part_bytes = part_width * part_height * (samples // planes) * bits // 8
     return Header(
         ImageFormat.TIFF,
         width,
@@ -49,8 +52,16 @@ def read(original: Original) -> Header:
         channels=samples,
         bits=bits,
         palette=page.number(_PHOTOMETRIC, 0) == _PALETTE,
-        scratch_bytes=part_width * part_height * (samples // planes) * bits // 8,
+        scratch_bytes=_scratch_bytes(page.number(_COMPRESSION, 1), part_bytes, len(original)),
     )
+
+
+def _scratch_bytes(compression: int, part_bytes: int, file_bytes: int) -> int:
+    """Return what libtiff is given and holds: nothing when Pillow reads pixels that are not compressed by itself."""
+    if compression == _NOT_COMPRESSED:
+        return 0
+    # A progressive JPEG's coefficients take two bytes a sample.
+    return file_bytes + part_bytes * (3 if compression in _JPEGS else 1)
 
 
 class _Page:

@@ -21,7 +21,6 @@ _LOSSY_START: Final = b"\x9d\x01\x2a"
 _LOSSLESS_START: Final = 0x2F
 _SIDE: Final = 0x3FFF
 _ALPHA: Final = 0x10
-_FRAME_HEADER: Final = 16
 
 _Size = tuple[int, int]
 
@@ -33,45 +32,33 @@ def read(original: Original) -> Header:
     chunks = _chunks(original)
     kind, at, _ = next(chunks, (b"", 0, 0))
     if kind != b"VP8X":
-        return _header(
-            _picture_size(original, kind, at), lossless=kind == b"VP8L", alpha=_has_alpha(original, kind, at)
-        )
+        return _header(_picture_size(original, kind, at), alpha=_has_alpha(original, kind, at))
     flags = original[at]
     canvas = 1 + _three_bytes(original, at + 4), 1 + _three_bytes(original, at + 7)
-    frames, lossless = _frames(original, chunks, canvas)
-    return _header(canvas, lossless=lossless, alpha=bool(flags & _ALPHA), frames=frames)
+    return _header(canvas, alpha=bool(flags & _ALPHA), frames=_frames(original, chunks, canvas))
 
 
-def _header(size: _Size, *, lossless: bool, alpha: bool, frames: int = 1) -> Header:
-    return Header(
-        ImageFormat.WEBP,
-        *size,
-        channels=3 + alpha,
-        frames=frames,
-        scratch_bytes=4 * size[0] * size[1] if lossless else 0,
-    )
+def _header(size: _Size, *, alpha: bool, frames: int = 1) -> Header:
+    return Header(ImageFormat.WEBP, *size, channels=3 + alpha, frames=frames)
 
 
-def _frames(original: Original, chunks: Iterator[tuple[bytes, int, int]], canvas: _Size) -> tuple[int, bool]:
-    """Return the number of frames, and whether any picture is lossless."""
-    frames, still, lossless = 0, False, False
-    for kind, at, length in chunks:
+def _frames(original: Original, chunks: Iterator[tuple[bytes, int, int]], canvas: _Size) -> int:
+    """Return the number of frames, which are looked at: 1 for a still picture. Raises RenderRefused."""
+    frames, still = 0, False
+    for kind, at, _ in chunks:
         if kind == b"ANMF":
             frames += 1
             left, top = 2 * _three_bytes(original, at), 2 * _three_bytes(original, at + 3)
             width, height = 1 + _three_bytes(original, at + 6), 1 + _three_bytes(original, at + 9)
             if left + width > canvas[0] or top + height > canvas[1]:
                 raise RenderRefused("corrupt", "the WebP has a frame that lies outside of it")
-            inside = original[at + _FRAME_HEADER : at + min(length, _FRAME_HEADER + 4)]
-            lossless |= inside == b"VP8L"
         elif kind in {b"VP8 ", b"VP8L"}:
             still = True
-            lossless |= kind == b"VP8L"
             if _picture_size(original, kind, at) != canvas:
                 raise RenderRefused("corrupt", "the WebP's picture has another size than its header says")
     if not frames and not still:
         raise _damaged()
-    return min(MOST_FRAMES, max(1, frames)), lossless
+    return min(MOST_FRAMES, max(1, frames))
 
 
 def _picture_size(original: Original, kind: bytes, at: int) -> _Size:
