@@ -54,7 +54,7 @@ def prepare(channel: socket.socket, memory_limit_bytes: int) -> None:
     _limit(resource.RLIMIT_CORE, 0)
     # RLIMIT_AS would count the arenas of threads too. This one gives a MemoryError, and the child stays usable.
     _limit(resource.RLIMIT_DATA, memory_limit_bytes)
-    # The output is in memory too, and is written from there: no honest one is larger.
+    # Memory files count for nobody's RLIMIT_DATA. What an honest child writes was in its memory before.
     _limit(resource.RLIMIT_FSIZE, memory_limit_bytes)
 
 

@@ -68,8 +68,9 @@ def _spawn(path: bytes | str, args: Sequence[Any], passfds: Sequence[int]) -> in
 def _inheritable() -> set[int]:
     """Return the descriptors that who started us left open for us: they are none of a child's business."""
     found = set()
-    for name in os.listdir("/dev/fd"):  # noqa: PTH208 -- names, not paths
-        with suppress(OSError):  # the one that lists them is closed again
-            if os.get_inheritable(int(name)):
-                found.add(int(name))
+    with suppress(OSError):  # a system without /proc
+        for name in os.listdir("/dev/fd"):  # noqa: PTH208 -- names, not paths
+            with suppress(OSError):  # the descriptor that lists them is closed again
+                if os.get_inheritable(int(name)):
+                    found.add(int(name))
     return found - {0, 1, 2}
