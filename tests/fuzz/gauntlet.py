@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -136,7 +135,7 @@ class Gauntlet:
             await until(lambda: _only_child(self._pool, server), within_s=5, what="one child, and no other left")
         except AssertionError as error:
             self._violation(last, str(error))
-        self.tally.parent_bytes.append(vitals.resident_bytes(os.getpid()) or 0)
+        self.tally.parent_bytes.append(vitals.own_bytes())
         self.tally.longest_stall_s = self.stalls.longest_s
         if self.stalls.longest_s > _MOST_STALL_S:
             self._violation(last, f"the parent's event loop stood still for {self.stalls.longest_s:.1f} s")

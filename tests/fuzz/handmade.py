@@ -48,7 +48,8 @@ def bmp(size: tuple[int, int], bits: int, *, header_bytes: int = 40, compression
     width, height = size
     rows = abs(height)
     if compression in {1, 2}:
-        pixels = b"".join(bytes([width, row % 16, 0, 0]) for row in range(rows)) + b"\0\1"
+        runs = b"\xff\x07" * (width // 255) + (bytes([width % 255, 7]) if width % 255 else b"")
+        pixels = (runs + b"\0\0") * rows + b"\0\1"
     else:
         pixels = _noise(-(-width * bits // 32) * 4 * rows)
     palette = b"" if bits > 8 else _noise((3 if header_bytes == 12 else 4) << bits)

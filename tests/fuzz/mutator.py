@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from fuzz import anatomy
+from fuzz.large import large
 from fuzz.pokes import poked
 from fuzz.seeds import Seed, seeds
 from thumbq.core.formats import ImageFormat
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 FORMATS: Final = tuple(ImageFormat)
 _MOST_BYTES: Final = 1 << 20
 _UNCHANGED: Final = 0.01
+_LARGE_EVERY: Final = 128
+_LARGE_CHANGED: Final = 0.3
 _STRUCTURED: Final = 0.7
 _MENDED: Final = 0.7
 _MOST_CHANGES: Final = 8
@@ -39,18 +42,22 @@ class Input:
 
 
 def mutated(seed: int, index: int) -> Input:
-    """Make one input. The formats take turns, so that a run of one format has the same inputs as one of all."""
+    """Make one input. The formats take turns, so that a run of one format has the same inputs as one of all.
+
+    One of 128 is large, and mostly valid: it shows what the valid ones cost at most.
+    """
     rng = Random(f"{seed}:{index}")
     family = seeds()[FORMATS[index % len(FORMATS)]]
-    source = rng.choice(family)
-    if rng.random() < _UNCHANGED:
+    is_large = index // len(FORMATS) % _LARGE_EVERY == _LARGE_EVERY - 1
+    source = large(rng, FORMATS[index % len(FORMATS)]) if is_large else rng.choice(family)
+    if rng.random() < (1 - _LARGE_CHANGED if is_large else _UNCHANGED):
         return Input(seed, index, source, source.data)
     changes = 1 + min(int(rng.expovariate(0.6)), _MOST_CHANGES)
     if rng.random() < _STRUCTURED:
         data = _with_changed_parts(rng, source, changes)
     else:
         data = _with_changed_bytes(rng, source, changes)
-    return Input(seed, index, source, data[:_MOST_BYTES])
+    return Input(seed, index, source, data[: max(_MOST_BYTES, len(source.data))])
 
 
 def _with_changed_bytes(rng: Random, source: Seed, changes: int) -> bytes:
