@@ -81,19 +81,24 @@ async def open_backend(settings: Settings, *, existing: bool = False) -> AsyncIt
         raise NoBackend
 
 
+def render_limits(settings: Settings) -> Limits:
+    """Return what one render may cost by the settings."""
+    return Limits(
+        max_memory_bytes=settings.decode_bytes,
+        max_cpu_s=settings.max_decode_cpu_s,
+        max_scans=settings.max_scans,
+        max_frames=settings.max_frames,
+        max_animation_pixels=settings.max_animation_pixels,
+    )
+
+
 def render_pool(settings: Settings) -> RenderPool:
     """Return the pool that the settings describe, not yet started."""
     return RenderPool(
         processes=settings.processes,
         memory_limit_bytes=settings.render_memory_bytes,
         timeout_s=settings.render_timeout_s,
-        limits=Limits(
-            max_memory_bytes=settings.decode_bytes,
-            max_cpu_s=settings.max_decode_cpu_s,
-            max_scans=settings.max_scans,
-            max_frames=settings.max_frames,
-            max_animation_pixels=settings.max_animation_pixels,
-        ),
+        limits=render_limits(settings),
         recycle_jobs=settings.render_max_jobs,
         recycle_growth_bytes=settings.render_max_growth_bytes,
         sandbox=settings.sandbox,

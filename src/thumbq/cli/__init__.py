@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import click
 
+from thumbq.cli.bench import bench
 from thumbq.cli.dlq import dlq
 from thumbq.cli.files import render, send
 from thumbq.cli.reconcile import reconcile
@@ -24,5 +25,5 @@ def main() -> None:
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
 
 
-for command in (serve, setup, send, render, dlq, reconcile):
+for command in (serve, setup, send, render, dlq, reconcile, bench):
     main.add_command(command)

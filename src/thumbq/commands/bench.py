@@ -1,0 +1,167 @@
+"""What `thumbq bench render` does."""
+
+from __future__ import annotations
+
+import platform
+from functools import partial
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from anyio import to_thread
+from pydantic import TypeAdapter
+
+from thumbq.bench.figures import LEGEND, NOT_GENERATED, Measured, Memory, NotMeasured, Timing
+from thumbq.commands import files
+from thumbq.commands.files import text_of
+from thumbq.core.preset import THUMBNAIL
+from thumbq.errors import JobFailed, RenderKilled, UploadRefused
+from thumbq.pool import RenderPool
+from thumbq.pool.procfs import forget_peak, peak_resident_bytes, resident_bytes
+from thumbq.service import render_limits, render_pool
+
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from thumbq.bench.cases import Case
+    from thumbq.core.preset import Preset
+    from thumbq.imaging import Refusal
+    from thumbq.pool.sandbox import Mode
+    from thumbq.ports import Rendered
+    from thumbq.settings import Settings
+
+_ROOM_BYTES: Final = 4 << 30
+"""What a child may take that draws pictures, or renders them as thumbq does not."""
+
+_PATIENCE_S: Final = 3_600
+_TIMING: Final = TypeAdapter(Timing)
+
+
+class _InChild:
+    """A render function that only a child imports, with options, so that this process goes without Pillow."""
+
+    def __init__(self, module: str, name: str, **options: object) -> None:
+        self._module = module
+        self._name = name
+        self._options = options
+
+    def __call__(self, original: bytes | mmap.mmap, presets: Sequence[Preset]) -> Rendered | Refusal:
+        function: Callable[..., Rendered | Refusal] = getattr(import_module(self._module), self._name)
+        return function(original, presets, **self._options)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Import the function where it arrives: once a child is in its sandbox, it cannot."""
+        self.__dict__.update(state)
+        import_module(self._module)
+
+
+async def bench_cases(
+    settings: Settings,
+    cases: Iterable[Case],
+    *,
+    presets: Sequence[Preset],
+    runs: int,
+    report: Callable[[Measured | NotMeasured], None],
+) -> None:
+    """Generate inputs and measure what their renders take; ``report`` gets each when it is done.
+
+    ``presets`` are made of cases that have none of their own.
+    """
+    for case in cases:
+        made_of_it = case.presets or presets
+        report(await _outcome(settings, case.name, None, partial(_generate, case), presets=made_of_it, runs=runs))
+
+
+async def bench_files(
+    settings: Settings,
+    paths: Iterable[Path],
+    *,
+    presets: Sequence[Preset],
+    runs: int,
+    report: Callable[[Measured | NotMeasured], None],
+) -> None:
+    """Measure what renders of files take; ``report`` gets each when it is done, also one that cannot be rendered."""
+    for path in paths:
+        read = partial(to_thread.run_sync, partial(files.read, path, max_bytes=settings.max_source_bytes))
+        report(await _outcome(settings, text_of(path.name), text_of(path), read, presets=presets, runs=runs))
+
+
+def document(outcomes: Sequence[Measured | NotMeasured], *, runs: int, quick: bool) -> dict[str, Any]:
+    """Return all that was measured, and on what, for JSON."""
+    libraries = next((outcome.timing.libraries for outcome in outcomes if isinstance(outcome, Measured)), {})
+    return {
+        "versions": {"thumbq": version("thumbq"), "python": platform.python_version(), **libraries},
+        "machine": {"cpu": _cpu_model(), "platform": platform.platform()},
+        "runs": runs,
+        "quick": quick,
+        "legend": dict(LEGEND),
+        "not_generated": dict(NOT_GENERATED),
+        "results": [outcome.document() for outcome in outcomes],
+    }
+
+
+async def _outcome(
+    settings: Settings,
+    name: str,
+    file: str | None,
+    body_of: Callable[[], Awaitable[bytes]],
+    *,
+    presets: Sequence[Preset],
+    runs: int,
+) -> Measured | NotMeasured:
+    try:
+        body = await body_of()
+        # First as it is done for real: what is refused, or kills its child, is not rendered in any other way.
+        rendered, memory = await _one_job(settings, body, presets)
+        timing = await _timing(settings, body, presets, runs)
+    except (JobFailed, RenderKilled, UploadRefused) as refusal:
+        return NotMeasured(name, file, refusal.code, refusal.text)
+    return Measured(name, file, len(body), rendered, timing, memory)
+
+
+async def _generate(case: Case) -> bytes:
+    # Nothing foreign is decoded here, and Pillow may load what it writes files with.
+    async with _pool(_InChild("thumbq.bench.samples", "make", case=case), sandbox="off") as pool:
+        made = await _rendered(pool, b"", [THUMBNAIL])
+    return made.images[0].body
+
+
+async def _one_job(settings: Settings, body: bytes, presets: Sequence[Preset]) -> tuple[Rendered, Memory | None]:
+    """Render in a fresh child, as a worker's first job; what it takes is the kernel's word."""
+    async with render_pool(settings.model_copy(update={"processes": 1})) as pool:
+        (pid,) = pool.children()
+        idle_bytes = resident_bytes(pid)
+        forget_peak(pid)
+        rendered = await _rendered(pool, body, presets)
+        peak_bytes = peak_resident_bytes(pid)
+    return rendered, None if idle_bytes is None or peak_bytes is None else Memory(idle_bytes, peak_bytes)
+
+
+async def _timing(settings: Settings, body: bytes, presets: Sequence[Preset], runs: int) -> Timing:
+    render = _InChild("thumbq.bench.timing", "timed", runs=runs, limits=render_limits(settings))
+    async with _pool(render, sandbox=settings.sandbox) as pool:
+        timed = await _rendered(pool, body, presets)
+    return _TIMING.validate_json(timed.images[0].body)
+
+
+def _pool(render: _InChild, *, sandbox: Mode) -> RenderPool:
+    return RenderPool(
+        processes=1, memory_limit_bytes=_ROOM_BYTES, timeout_s=_PATIENCE_S, sandbox=sandbox, render=render
+    )
+
+
+async def _rendered(pool: RenderPool, body: bytes, presets: Sequence[Preset]) -> Rendered:
+    with pool.source() as source:
+        source.write(body)
+        return await pool.render(source, presets)
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
