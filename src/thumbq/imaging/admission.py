@@ -7,32 +7,58 @@ from typing import TYPE_CHECKING
 
 from thumbq.errors import RenderRefused
 from thumbq.imaging import MIB
+from thumbq.imaging.costs import Rendition, predict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thumbq.imaging import Limits
     from thumbq.imaging.header import Header
 
+__all__ = ["Rendition", "admit"]
 
-def admit(header: Header, *, scale: int, rendition_pixels: int, animated: bool, limits: Limits) -> None:
+
+def admit(
+    header: Header, *, scale: int, gap: float, renditions: Sequence[Rendition], animated: bool, limits: Limits
+) -> None:
     """Refuse an image whose rendering would cost more than the limits allow.
 
-    ``scale`` is what a JPEG is shrunk by while it loads (1, 2, 4, 8), ``rendition_pixels`` the size of the largest
-    rendition, ``animated`` says whether all frames will be decoded.
+    ``scale``, ``gap``, ``renditions`` and ``animated`` are those of ``costs.predict``; of an animation that becomes a
+    still only the first frame counts.
 
-    Raises RenderRefused: too-large, too-many-scans, too-many-frames.
+    Raises RenderRefused: too-many-scans, too-many-frames, too-large.
     """
-    if header.jpeg is not None and header.jpeg.scans > limits.max_scans:
-        raise RenderRefused(
-            "too-many-scans", f"the JPEG has {header.jpeg.scans} scans; the limit is {limits.max_scans}"
-        )
-    if animated and header.frames > limits.max_frames:
-        raise RenderRefused(
-            "too-many-frames", f"the animation has {header.frames} frames; the limit is {limits.max_frames}"
-        )
-    cost = 8 * header.width * header.height // scale**2 + 4 * rendition_pixels + header.scratch_bytes
-    if cost > limits.max_memory_bytes:
+    facts = header.jpeg
+    if facts is not None and facts.scans > limits.max_scans:
+        raise RenderRefused("too-many-scans", f"the JPEG has {facts.scans} scans; the limit is {limits.max_scans}")
+    if animated:
+        _check_frames(header, limits)
+    cost = predict(header, scale=scale, gap=gap, renditions=renditions, animated=animated)
+    what = f"{header.width} by {header.height} pixels" + (f" in {header.frames} frames" if animated else "")
+    if cost.memory_bytes > limits.max_memory_bytes:
         raise RenderRefused(
             "too-large",
-            f"decoding these {header.width} by {header.height} pixels would take about {ceil(cost / MIB)} MiB;"
-            f" the limit is {limits.max_memory_bytes // MIB} MiB",
+            f"rendering these {what} would take about {ceil(cost.memory_bytes / MIB):,} MiB;"
+            f" the limit is {limits.max_memory_bytes // MIB:,} MiB",
+        )
+    if cost.cpu_s > limits.max_cpu_s:
+        raise RenderRefused(
+            "too-large",
+            f"rendering these {what} would take about {ceil(cost.cpu_s):,} s of CPU time;"
+            f" the limit is {limits.max_cpu_s:g} s",
+        )
+
+
+def _check_frames(header: Header, limits: Limits) -> None:
+    if header.frames > limits.max_frames:
+        raise RenderRefused(
+            "too-many-frames", f"the animation has {header.frames:,} frames; the limit is {limits.max_frames:,}"
+        )
+    width, height = header.animated_size or (header.width, header.height)
+    pixels = header.frames * width * height
+    if pixels > limits.max_animation_pixels:
+        raise RenderRefused(
+            "too-many-frames",
+            f"the animation has {pixels:,} pixels in its {header.frames:,} frames;"
+            f" the limit is {limits.max_animation_pixels:,}",
         )

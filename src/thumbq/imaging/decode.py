@@ -21,7 +21,8 @@ from PIL import (
 )
 
 from thumbq.core.formats import ImageFormat
-from thumbq.imaging import admission, colour
+from thumbq.imaging import admission, colour, frames
+from thumbq.imaging.admission import Rendition
 from thumbq.imaging.geometry import target, turned
 from thumbq.imaging.jpegstream import open_jpeg
 from thumbq.imaging.resize import PHOTO_REDUCING_GAP, REDUCING_GAP, Picture, reduced
@@ -90,30 +91,43 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
     """
     if header.jpeg is not None:
         return _decode_jpeg(original, header, presets, limits)
-    frames = header.frames if any(preset.animated for preset in presets) else 1
+    count = header.frames if any(preset.animated for preset in presets) else 1
     stored = header.width, header.height
     # Which way up it is can be known only after the load: reading a PNG's EXIF decodes all of it.
     possible = [target(size, preset) for size in (stored, stored[::-1]) for preset in presets]
     admission.admit(
-        header, scale=1, rendition_pixels=frames * _most_pixels(possible), animated=frames > 1, limits=limits
+        header,
+        scale=1,
+        gap=min(map(min, _gaps(possible, 1))),
+        renditions=_renditions(possible, [*presets, *presets]),
+        animated=frames > 1,
+        limits=limits,
     )
     file = original if isinstance(original, mmap.mmap) else io.BytesIO(original)
     image = Image.open(cast("IO[bytes]", file), formats=[header.format.value])
     colour.mend(image)
     icc_profile = colour.stated_profile(image, original)
-    image.load()
+    # Nearly always there is none.
+    composited = frames.first_picture(original, header)
+    if composited is None:
+        image.load()
     turn = 1 if header.format in _TURNED_BY_DECODER else orientation(image)
     upright_size = turned(image.size, turn)
     targets = tuple(target(upright_size, preset) for preset in presets)
-    picture = reduced(Picture(image, (1.0, 1.0)), _gaps(targets, turn))
+    picture = reduced(Picture(composited or image, (1.0, 1.0)), _gaps(targets, turn))
     return Decoded(image, picture, targets, upright_size, turn, icc_profile, None)
 
 
 def next_picture(decoded: Decoded, frame: int) -> Picture:
-    """Load a further frame of an animation, composited, at the size of the first."""
+    """Load a further frame of an animation that its decoder composites (WebP, AVIF), at the size of the first."""
     decoded.image.seek(frame)
     decoded.image.load()
-    return reduced(Picture(decoded.image, (1.0, 1.0)), _gaps(decoded.targets, decoded.orientation))
+    return ready(decoded, decoded.image)
+
+
+def ready(decoded: Decoded, pixels: Image.Image) -> Picture:
+    """Return the pixels of a further frame, of the size of the first, ready for resampling."""
+    return reduced(Picture(pixels, (1.0, 1.0)), _gaps(decoded.targets, decoded.orientation))
 
 
 def orientation(image: Image.Image) -> int:
@@ -142,7 +156,14 @@ def _decode_jpeg(original: Original, header: Header, presets: Sequence[Preset], 
     photo = exif_value(image, ExifTags.Base.Make) is not None
     gaps = _gaps(targets, turn)
     shrink = _shrink(gaps, _PHOTO_MARGINS if photo else _SHRINK_MARGINS)
-    admission.admit(header, scale=shrink, rendition_pixels=_most_pixels(targets), animated=False, limits=limits)
+    admission.admit(
+        header,
+        scale=shrink,
+        gap=min(map(min, gaps)) / shrink,
+        renditions=_renditions(targets, presets),
+        animated=False,
+        limits=limits,
+    )
     icc_profile = colour.stated_profile(image, original)
     word: Shrinking | None = None
     if shrink > 1:
@@ -172,5 +193,9 @@ def _shrink(gaps: Sequence[tuple[float, float]], margins: Mapping[int, float]) -
     return next((shrink for shrink, margin in margins.items() if shrink * margin <= least), 1)
 
 
-def _most_pixels(targets: Sequence[Target]) -> int:
-    return max(one.size[0] * one.size[1] for one in targets)
+def _renditions(targets: Sequence[Target], presets: Sequence[Preset]) -> list[Rendition]:
+    """Return pixels and format of each preset's rendition: the larger one, where it has two possible targets."""
+    largest: dict[Preset, int] = {}
+    for one, preset in zip(targets, presets, strict=True):
+        largest[preset] = max(largest.get(preset, 0), one.size[0] * one.size[1])
+    return [Rendition(pixels, preset.format) for preset, pixels in largest.items()]

@@ -1,0 +1,198 @@
+"""What a render will cost, by what its header says.
+
+The numbers are measured: files of 3 to 48 megapixels of every format and kind of pixel, each rendered in a fresh
+process (Pillow 13.0, pi-heif 1.4, x86-64) at 100 and at 1,280 pixels and at full size into every output format; memory
+is the kernel's VmHWM less the resident size of an idle child, time is CPU time on a slow core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, sqrt
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from thumbq.core.formats import ImageFormat
+from thumbq.imaging import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.imaging.header import Header, JpegFacts
+
+_OVERHEAD_BYTES: Final = 4 * MIB
+_COEFFICIENT_BYTES: Final = 128
+"""Of a block of 8 by 8 samples in a JPEG that is not decoded in one pass."""
+
+_FILE_COPIES: Final = {ImageFormat.WEBP: 2, ImageFormat.AVIF: 2, ImageFormat.HEIF: 2}
+"""Decoders that hold the file a second time, beside the mapping of it."""
+
+_BAND_PIXELS: Final = MIB
+_BAND_BYTES: Final = 12
+_GAP: Final = 4
+"""Pixels beyond this times the target's are averaged away band by band, before any copy is made of them."""
+
+_ANIMATED_CANVAS_BYTES: Final = 20
+"""A pixel of an animation's canvas: the frame, the ones before and after, and what is pasted."""
+
+_AV1_REFERENCES: Final = 9
+
+
+class _Encoding(NamedTuple):
+    """Bytes a pixel of a rendition, all steps from its resampling on, and nanoseconds for each: without, with alpha.
+
+    ``film`` is what is held for each pixel of all frames together.
+    """
+
+    opaque: float
+    clear: float
+    nanoseconds: float
+    clear_nanoseconds: float
+    film: float = 0
+    moving: float = 0
+
+
+_ENCODINGS: Final = {
+    "jpeg": _Encoding(11.5, 12.5, 15, 20),
+    "png": _Encoding(13.5, 14.5, 170, 290, film=12, moving=20),
+    "webp": _Encoding(14, 30, 60, 150, film=8, moving=36),
+    "avif": _Encoding(32, 43, 350, 870, film=8, moving=290),
+}
+_FINISHED_BYTES: Final = 4
+_ROW_BYTES: Final = 200
+"""What libjpeg's row buffers take for a column."""
+
+_NANOSECONDS: Final = {ImageFormat.WEBP: (60, 30), ImageFormat.AVIF: (150, 30), ImageFormat.HEIF: (150, 40)}
+"""CPU time by a byte of the file and by a pixel."""
+
+
+class Rendition(NamedTuple):
+    """Pixels of a rendition, and its format as a preset says it."""
+
+    pixels: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Memory beyond an idle child's, and CPU time."""
+
+    memory_bytes: int
+    cpu_s: float
+
+
+def predict(header: Header, *, scale: int, gap: float, renditions: Sequence[Rendition], animated: bool) -> Cost:
+    """Predict what a render takes.
+
+    ``scale`` is what a JPEG is shrunk by while it loads (1, 2, 4, 8), ``gap`` the least number of pixels, across or
+    down, that go into one of any rendition after that; ``animated`` says whether all frames are decoded.
+    """
+    width, height = (header.animated_size if animated else None) or (header.width, header.height)
+    pixels = ceil(width / scale) * ceil(height / scale)
+    clear = _is_clear(header)
+    encodings = [(rendition, _encoding(rendition.format, clear=clear, animated=animated)) for rendition in renditions]
+    decoding, left = _decoding_bytes(header, pixels, animated=animated)
+    reduction = max(1, int(gap / _GAP)) ** 2
+    expanding, ready = _expanding_bytes(header)
+    copied = _BAND_BYTES * min(pixels, _BAND_PIXELS) if reduction > 1 else expanding * pixels
+    source = pixels // reduction
+    ready_bytes = source * (_FINISHED_BYTES if reduction > 1 else ready)
+    frames = header.frames if animated else 1
+    finishing = _finishing_bytes(encodings, source, frames if animated else 0, clear=clear)
+    return Cost(
+        _OVERHEAD_BYTES
+        + header.file_bytes * _FILE_COPIES.get(header.format, 1)
+        + ceil(max(decoding, left + copied, left + ready_bytes + finishing)),
+        frames
+        * (_decoding_s(header, width * height, scale) + sum(_encoding_s(*each, clear=clear) for each in encodings)),
+    )
+
+
+def _is_clear(header: Header) -> bool:
+    """Whether the pixels have, or get, an alpha channel; a TIFF's CMYK is taken for RGBA."""
+    return header.channels in {2, 4} and header.jpeg is None
+
+
+def _pixel_bytes(header: Header) -> int:
+    """Return what Pillow takes for a pixel."""
+    stored = header.channels - header.color_key
+    if header.palette or stored == 1:
+        return ceil(min(header.bits, 32) / 8) if not header.palette else 1
+    return 4
+
+
+def _decoding_bytes(header: Header, pixels: int, *, animated: bool) -> tuple[float, float]:
+    """Return the peak while an image is decoded, and what is still held when it is."""
+    image = pixels * _pixel_bytes(header)
+    made = 1 if header.channels == 1 else 3 if header.channels == 3 else 4  # noqa: PLR2004 -- RGB is packed
+    match header.format:
+        case ImageFormat.JPEG:
+            assert header.jpeg is not None
+            left = image + header.scratch_bytes + _ROW_BYTES * header.width
+            return left + _coefficient_bytes(header, header.jpeg), left
+        case ImageFormat.WEBP:
+            # Two canvases, the bytes that are handed over, and Pillow's pixels.
+            return (16 + _is_clear(header)) * pixels, (16 if animated else 12) * pixels
+        case ImageFormat.AVIF:
+            planes = header.scratch_bytes * (1 + _AV1_REFERENCES if animated else 1)
+            return planes + image + (made + 1) * pixels, planes + image + pixels
+        case ImageFormat.HEIF:
+            return max(2 * header.scratch_bytes + made * pixels, image + made * pixels) + 0.2 * pixels, image
+        case _:
+            left = header.scratch_bytes + (_ANIMATED_CANVAS_BYTES * pixels if animated else image)
+            return left, left
+
+
+def _coefficient_bytes(header: Header, facts: JpegFacts) -> int:
+    return 0 if facts.one_pass else _COEFFICIENT_BYTES * facts.blocks(header.width, header.height)
+
+
+def _expanding_bytes(header: Header) -> tuple[int, int]:
+    """Return bytes a pixel while it is made ready for resampling, beside the decoded ones, and when it is."""
+    if header.jpeg is not None:
+        return 0, 0
+    if header.color_key or (header.palette and _is_clear(header)):
+        return 8, 4
+    if header.palette or _is_clear(header):
+        return 4, 4
+    if header.channels == 1:
+        return (0, 0) if header.bits == 8 else (4, 1)  # noqa: PLR2004 -- a byte
+    return 0, 0
+
+
+def _encoding(output: str, *, clear: bool, animated: bool) -> _Encoding:
+    if output == "auto":
+        return _ENCODINGS["webp" if clear or animated else "jpeg"]
+    return _ENCODINGS[output]
+
+
+def _finishing_bytes(
+    encodings: Sequence[tuple[Rendition, _Encoding]], source: int, frames: int, *, clear: bool
+) -> float:
+    """Return what resampling and encoding take: all renditions are held, one is encoded at a time."""
+    held = sum(rendition.pixels * (_FINISHED_BYTES + encoding.film * frames) for rendition, encoding in encodings)
+    largest = max((rendition.pixels for rendition, _ in encodings), default=0)
+    resampling = _FINISHED_BYTES * sqrt(largest * source)
+    encoding = max(
+        (
+            rendition.pixels
+            * max(encoding.moving if frames else 0, (encoding.clear if clear else encoding.opaque) - _FINISHED_BYTES)
+            for rendition, encoding in encodings
+        ),
+        default=0.0,
+    )
+    return held + max(resampling, encoding)
+
+
+def _decoding_s(header: Header, pixels: int, scale: int) -> float:
+    """Return the CPU time of decoding one frame, reading and resampling it."""
+    if header.jpeg is not None:
+        nanoseconds = 15 * (header.file_bytes - header.jpeg.pixels_at) + pixels * (0.5 + 15 / scale**2)
+        if not header.jpeg.one_pass:
+            nanoseconds += 25 * header.jpeg.scans * header.jpeg.blocks(header.width, header.height)
+        return nanoseconds / 1e9
+    by_byte, by_pixel = _NANOSECONDS.get(header.format, (10, 30))
+    return (by_byte * header.file_bytes / header.frames + by_pixel * pixels) / 1e9
+
+
+def _encoding_s(rendition: Rendition, encoding: _Encoding, *, clear: bool) -> float:
+    return rendition.pixels * (encoding.clear_nanoseconds if clear else encoding.nanoseconds) / 1e9
