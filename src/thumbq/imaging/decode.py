@@ -21,8 +21,9 @@ from PIL import (
 )
 
 from thumbq.core.formats import ImageFormat
-from thumbq.imaging import admission, colour, frames
+from thumbq.imaging import admission, colour
 from thumbq.imaging.admission import Rendition
+from thumbq.imaging.frames import first_picture
 from thumbq.imaging.geometry import target, turned
 from thumbq.imaging.jpegstream import open_jpeg
 from thumbq.imaging.resize import PHOTO_REDUCING_GAP, REDUCING_GAP, Picture, reduced
@@ -91,7 +92,7 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
     """
     if header.jpeg is not None:
         return _decode_jpeg(original, header, presets, limits)
-    count = header.frames if any(preset.animated for preset in presets) else 1
+    frames = header.frames if any(preset.animated for preset in presets) else 1
     stored = header.width, header.height
     # Which way up it is can be known only after the load: reading a PNG's EXIF decodes all of it.
     possible = [target(size, preset) for size in (stored, stored[::-1]) for preset in presets]
@@ -108,7 +109,7 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
     colour.mend(image)
     icc_profile = colour.stated_profile(image, original)
     # Nearly always there is none.
-    composited = frames.first_picture(original, header)
+    composited = first_picture(original, header)
     if composited is None:
         image.load()
     turn = 1 if header.format in _TURNED_BY_DECODER else orientation(image)
