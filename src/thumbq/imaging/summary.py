@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import reduce
-from itertools import product
 from operator import mul
 from typing import TYPE_CHECKING, Final, cast
 
@@ -23,6 +21,7 @@ _SIDE: Final = 48
 _LEVELS: Final = range(256)
 _STEP: Final = 16
 _CUBE: Final = 2 * _STEP
+_BASE: Final = 17
 _TO_STEPS: Final = [level - level % _STEP for level in _LEVELS]
 
 
@@ -61,15 +60,19 @@ def _fullest_cube(small: Image.Image) -> Cube | None:
     """Return the fullest cube, by its darkest corner."""
     width, height = small.size
     steps = small.point(_TO_STEPS * len(small.getbands())).getcolors(width * height)
-    colours: dict[Cube, int] = defaultdict(int)
+    # Cells of one step a side, then axis by axis the cubes, two cells a side. A place is a number to the base of 17: a
+    # cube that stands one step outside has a place of its own, and is never the lightest of the fullest.
+    weights: dict[int, int] = {}
     for count, (red, green, blue, *alpha) in cast("list[tuple[int, tuple[int, ...]]]", steps):
-        colours[red, green, blue] += count * (alpha[0] if alpha else 1)
-    weights: dict[Cube, int] = defaultdict(int)
-    for (red, green, blue), weight in colours.items():
-        for cube in product((red - _STEP, red), (green - _STEP, green), (blue - _STEP, blue)):
-            weights[cube] += weight
-    weight, fullest = max((weight, cube) for cube, weight in weights.items())
-    return fullest if weight else None
+        at = ((red * _BASE + green) * _BASE + blue) // _STEP
+        weights[at] = weights.get(at, 0) + count * (alpha[0] if alpha else 1)
+    for step in (1, _BASE, _BASE**2):
+        sums = weights.copy()
+        for at, weight in weights.items():
+            sums[at - step] = sums.get(at - step, 0) + weight
+        weights = sums
+    weight, at = max(zip(weights.values(), weights, strict=True))
+    return (at // _BASE**2 * _STEP, at // _BASE % _BASE * _STEP, at % _BASE * _STEP) if weight else None
 
 
 def _mean_within(small: Image.Image, cube: Cube) -> str:
