@@ -23,7 +23,7 @@ PHOTO_REDUCING_GAP: Final = 2.0
 """The same for what a camera made: a lens leaves no edges as sharp as those of letters."""
 
 _STEP: Final = 3.0
-"""A rendition is made from an earlier one that has at least this times its size."""
+"""A rendition is made from an earlier one that has at least this times its size; for a photo its gap is enough."""
 
 _BAND_PIXELS: Final = 1 << 20
 _PLAIN: Final = frozenset({"L", "RGB", "CMYK"})
@@ -62,7 +62,8 @@ class Picture:
     def serves(self, stored: Box, size: Size) -> bool:
         """Whether a box of the original can be resampled from here without a loss that shows."""
         left, top, right, bottom = self.part(stored)
-        return right - left >= _STEP * size[0] and bottom - top >= _STEP * size[1]
+        step = min(_STEP, self.gap)
+        return right - left >= step * size[0] and bottom - top >= step * size[1]
 
 
 class Ladder:
