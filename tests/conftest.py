@@ -29,6 +29,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first the tests that take long because they wait: none of them is to be what all others have ended before.
+
+    Otherwise the random order stays as it is.
+    """
+    items.sort(key=lambda item: {"e2e", "chaos"}.isdisjoint(item.path.parts))
+
+
 @pytest.fixture
 def form(request: pytest.FixtureRequest) -> str:
     """Return what was asked for, the "short" form or the "full" one."""
