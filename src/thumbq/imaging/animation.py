@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from thumbq.core.formats import ImageFormat
-from thumbq.imaging.decode import next_picture
-from thumbq.imaging.encode import Motion
+from thumbq.imaging import frames
+from thumbq.imaging.decode import next_picture, ready
+from thumbq.imaging.motion import Motion
 from thumbq.imaging.sizes import Sizes
 
 if TYPE_CHECKING:
@@ -14,43 +14,42 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from thumbq.imaging import Original
     from thumbq.imaging.decode import Decoded
     from thumbq.imaging.geometry import Target
     from thumbq.imaging.header import Header
     from thumbq.imaging.resize import Picture
 
 _NO_DELAY_MS: Final = 100
-"""What browsers make of a frame that is to be shown for no time at all."""
+"""What browsers make of a frame that is to be shown for no time."""
 
 
 def films(
-    decoded: Decoded, header: Header, targets: Sequence[Target]
+    original: Original, decoded: Decoded, header: Header, targets: Sequence[Target]
 ) -> tuple[dict[Target, list[Image.Image]], Motion]:
-    """Make all frames of an animation in these sizes, composited on the canvas, and say how it runs."""
+    """Make all frames of an animation in these sizes, composited on the canvas, and say how it runs.
+
+    Each frame is resized before the next one is decoded. A decoder may raise anything.
+    """
     made: dict[Target, list[Image.Image]] = {target: [] for target in targets}
     durations_ms = []
-    for picture in _pictures(decoded, header):
-        durations_ms.append(round(decoded.image.info.get("duration", 0)) or _NO_DELAY_MS)
+    reel = frames.reel(original, header)
+    plays = reel.plays if reel is not None else decoded.image.info.get("loop", 0)
+    for picture, duration_ms in _decoded(decoded, header) if reel is None else _composited(decoded, reel):
+        durations_ms.append(duration_ms)
         for target, pixels in Sizes(decoded, picture).make(targets).items():
-            made[target].append(pixels)
-    return made, Motion(tuple(durations_ms), _plays(decoded, header))
+            # The canvas itself goes on to the next frame.
+            made[target].append(pixels.copy() if pixels is picture.pixels else pixels)
+    return made, Motion(tuple(durations_ms), plays)
 
 
-def _pictures(decoded: Decoded, header: Header) -> Iterator[Picture]:
-    image = decoded.image
-    # The picture that is there for programs without APNG need not be a frame of the animation.
-    first = 1 if getattr(image, "default_image", False) else 0
-    for frame in range(first, min(first + header.frames, getattr(image, "n_frames", 1))):
-        yield next_picture(decoded, frame)
+def _composited(decoded: Decoded, reel: frames.Reel) -> Iterator[tuple[Picture, int]]:
+    for pixels, duration_ms in frames.composited(reel.mode, reel.size, reel.frames):
+        yield ready(decoded, pixels), duration_ms
 
 
-def _plays(decoded: Decoded, header: Header) -> int:
-    """Return how often an animation is played, 0 for ever.
-
-    APNG and WebP count plays. A GIF counts the repetitions after the first play, and plays once where it says nothing
-    (Netscape's extension).
-    """
-    loop = decoded.image.info.get("loop")
-    if header.format is not ImageFormat.GIF:
-        return loop or 0
-    return 1 if loop is None else loop and loop + 1
+def _decoded(decoded: Decoded, header: Header) -> Iterator[tuple[Picture, int]]:
+    """Yield the frames of WebP and AVIF, whose decoders composite them."""
+    for frame in range(min(header.frames, getattr(decoded.image, "n_frames", 1))):
+        picture = next_picture(decoded, frame)
+        yield picture, round(decoded.image.info.get("duration", 0)) or _NO_DELAY_MS

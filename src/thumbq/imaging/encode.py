@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import ImageFilter
 
-from thumbq.imaging import colour
+from thumbq.imaging import colour, header
+from thumbq.imaging.motion import mended, merged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from thumbq.core.preset import Preset
+    from thumbq.imaging.motion import Motion
 
 _SHARPEN_RADIUS: Final = 0.8
 _OPAQUE: Final = (255, 255)
@@ -29,20 +31,13 @@ _MOST_EFFORT: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Motion:
-    """How an animation runs: milliseconds a frame, and how often it is played (0: for ever)."""
-
-    durations_ms: tuple[int, ...]
-    plays: int
-
-
-@dataclass(frozen=True, slots=True)
 class Encoded:
-    """A file, its media type, and the background that transparent pixels were laid on, if they were."""
+    """A file, its media type, the background that transparent pixels were laid on, if they were, and its frames."""
 
     body: bytes
     content_type: str
     flattened_on: str | None
+    frames: int = 1
 
 
 def encode(
@@ -50,22 +45,45 @@ def encode(
 ) -> Encoded:
     """Return 8-bit sRGB pictures as one file in the preset's format; the same pixels give the same bytes.
 
-    More than one picture makes an animation, which has a ``motion``. ``exif`` is what of it may be told.
+    More than one picture makes an animation, which has a ``motion``; where all of them are alike it becomes a still.
+    ``exif`` is what of it may be told.
     """
-    seen_through = any(is_seen_through(frame) for frame in frames)
-    image_format: str = preset.format
-    if image_format == "auto":
-        clear = "png" if preset.lossless else "webp"
-        image_format = clear if seen_through or motion is not None else "jpeg"
-    flattened_on = preset.background if image_format == "jpeg" and seen_through else None
-    first, *others = [_ready(frame, preset, image_format, seen_through=seen_through) for frame in frames]
-    options = _options(image_format, preset)
     if motion is not None:
-        options |= {"save_all": True, "append_images": others, "duration": list(motion.durations_ms)}
-        options |= {} if image_format == "avif" else {"loop": motion.plays}
+        frames, motion = merged(frames, motion)
+    if motion is None or len(frames) == 1:
+        return _still(frames[0], preset, exif)
+    seen_through = any(is_seen_through(frame) for frame in frames)
+    image_format = _image_format(preset, clear=True)
+    first, *others = _of_one_mode([_ready(frame, preset, image_format, seen_through=seen_through) for frame in frames])
+    options = _options(image_format, preset) | motion.options(image_format)
+    body = mended(_saved(first, image_format, exif, append_images=others, **options), seen_through=seen_through)
+    count = header.read(body).frames
+    # libwebp takes frames that hardly differ for one.
+    return Encoded(body, f"image/{image_format}", None, count) if count > 1 else _still(frames[0], preset, exif)
+
+
+def _still(pixels: Image.Image, preset: Preset, exif: bytes) -> Encoded:
+    seen_through = is_seen_through(pixels)
+    image_format = _image_format(preset, clear=seen_through)
+    ready = _ready(pixels, preset, image_format, seen_through=seen_through)
+    body = _saved(ready, image_format, exif, **_options(image_format, preset))
+    flattened_on = preset.background if image_format == "jpeg" and seen_through else None
+    return Encoded(body, f"image/{image_format}", flattened_on)
+
+
+def _image_format(preset: Preset, *, clear: bool) -> str:
+    """Return the format in which ``auto`` keeps transparency and motion, or else the usual one."""
+    if preset.format != "auto":
+        return preset.format
+    if not clear:
+        return "jpeg"
+    return "png" if preset.lossless else "webp"
+
+
+def _saved(pixels: Image.Image, image_format: str, exif: bytes, **options: Any) -> bytes:
     file = io.BytesIO()
-    first.save(file, image_format, exif=exif, icc_profile=None, **options)
-    return Encoded(file.getvalue(), f"image/{image_format}", flattened_on)
+    pixels.save(file, image_format, exif=exif, icc_profile=None, **options)
+    return file.getvalue()
 
 
 def is_seen_through(pixels: Image.Image) -> bool:
@@ -86,6 +104,15 @@ def _ready(pixels: Image.Image, preset: Preset, image_format: str, *, seen_throu
     bare = bare.copy()
     bare.info = {}
     return bare
+
+
+def _of_one_mode(frames: list[Image.Image]) -> list[Image.Image]:
+    """Return frames that an encoder of animations takes together."""
+    modes = {frame.mode for frame in frames}
+    if len(modes) == 1:
+        return frames
+    common = "RGBA" if modes & {"LA", "RGBA"} else "RGB"
+    return [frame.convert(common) for frame in frames]
 
 
 def _sharpened(pixels: Image.Image, percent: int) -> Image.Image:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.preset import Preset
     from thumbq.imaging import Limits, Original
-    from thumbq.imaging.encode import Motion
+    from thumbq.imaging.motion import Motion
 
 _TRUNCATED_WORDS: Final = ("truncated", "end of file", "unexpected end")
 _COPYRIGHT: Final = (ExifTags.Base.Artist, ExifTags.Base.Copyright)
@@ -57,7 +57,7 @@ def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Re
         made = {target: [pixels] for target, pixels in still.make(decoded.targets).items()}
         summary = summarize(still.make([contained(decoded.upright_size, _SUMMARY_BOX)]).popitem()[1])
         moving = [target for preset, target in recipes if preset.animated and head.frames > 1]
-        films, motion = animation.films(decoded, head, moving) if moving else ({}, None)
+        films, motion = animation.films(original, decoded, head, moving) if moving else ({}, None)
         images = tuple(
             _rendition(
                 preset,
@@ -86,8 +86,10 @@ def _rendition(
         encoded.body,
         *frames[0].size,
         encoded.content_type,
-        frames=len(frames),
-        steps=replace(steps, flattened_on=encoded.flattened_on, frames_dropped=steps.frames_dropped + 1 - len(frames)),
+        frames=encoded.frames,
+        steps=replace(
+            steps, flattened_on=encoded.flattened_on, frames_dropped=steps.frames_dropped + 1 - encoded.frames
+        ),
     )
 
 

@@ -1,0 +1,105 @@
+"""How animations run, and what their encoders leave undone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from PIL import ImageChops
+
+from thumbq.imaging.header import isomedia
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from PIL import Image
+
+_LONGEST_MS: Final = (1 << 24) - 1
+"""RFC 9649, ANMF."""
+
+_LONGEST_IN_ALL_MS: Final = (1 << 31) - 1
+"""libwebp counts the time with an int."""
+
+_MOST_PLAYS: Final = {"webp": (1 << 16) - 1, "png": (1 << 31) - 1}
+_LARGEST_NUMERATOR: Final = (1 << 16) - 1
+
+_VP8X: Final = b"VP8X"
+_VP8X_AT, _VP8X_FLAGS_AT = 12, 20
+_ALPHA: Final = 0x10
+
+_DATED: Final = frozenset({b"mvhd", b"tkhd", b"mdhd"})
+_AROUND_DATED: Final = frozenset({b"moov", b"trak", b"mdia"})
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How an animation runs: milliseconds a frame, and how often it is played (0: for ever)."""
+
+    durations_ms: tuple[int, ...]
+    plays: int
+
+    def options(self, image_format: str) -> dict[str, Any]:
+        """Return Pillow's options for it.
+
+        WebP and PNG have their limits for the number of plays, and PNG tells times over 65.535 s in coarser steps (a
+        fraction of 16-bit numbers). What Pillow writes as AVIF is played for ever.
+        """
+        durations_ms = [_as_fraction(ms) for ms in self.durations_ms] if image_format == "png" else self.durations_ms
+        options: dict[str, Any] = {"save_all": True, "duration": list(durations_ms)}
+        if image_format in _MOST_PLAYS:
+            options["loop"] = min(self.plays, _MOST_PLAYS[image_format])
+        return options
+
+
+def merged(frames: Sequence[Image.Image], motion: Motion) -> tuple[list[Image.Image], Motion]:
+    """Show equal neighbours as one frame, for the time of both, and no frame longer than a file can say.
+
+    Encoders would do it by themselves, but some do and some do not.
+    """
+    longest_ms = min(_LONGEST_MS, _LONGEST_IN_ALL_MS // len(frames))
+    kept: list[Image.Image] = []
+    durations_ms: list[int] = []
+    for frame, duration_ms in zip(frames, motion.durations_ms, strict=True):
+        shown_ms = min(duration_ms, longest_ms)
+        if kept and _are_equal(frame, kept[-1]) and durations_ms[-1] + shown_ms <= longest_ms:
+            durations_ms[-1] += shown_ms
+        else:
+            kept.append(frame)
+            durations_ms.append(shown_ms)
+    return kept, Motion(tuple(durations_ms), motion.plays)
+
+
+def mended(body: bytes, *, seen_through: bool) -> bytes:
+    """Return an animated file with what its encoder got wrong put right, and without the time of its making.
+
+    libwebp does not say that an animation has transparency when it comes from the canvas alone, and decoders that
+    believe it show black. libavif writes when it was run.
+    """
+    data = bytearray(body)
+    if body[_VP8X_AT : _VP8X_AT + len(_VP8X)] == _VP8X:
+        if seen_through:
+            data[_VP8X_FLAGS_AT] |= _ALPHA
+    elif body[4:8] == b"ftyp":
+        for at, size in _dates(body, 0, len(body)):
+            data[at : at + size] = bytes(size)
+    return bytes(data)
+
+
+def _dates(body: bytes, at: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield offset and size of creation and modification time together (ISO/IEC 14496-12, 8.2.2, 8.3.2, 8.4.2)."""
+    for box in isomedia.boxes(body, at, end):
+        if box.kind in _AROUND_DATED:
+            yield from _dates(body, box.at, box.end)
+        elif box.kind in _DATED:
+            yield box.at + 4, 16 if body[box.at] else 8
+
+
+def _are_equal(one: Image.Image, other: Image.Image) -> bool:
+    return one.mode == other.mode and ImageChops.difference(one, other).getbbox(alpha_only=False) is None
+
+
+def _as_fraction(duration_ms: int) -> int:
+    unit = 1
+    while duration_ms > _LARGEST_NUMERATOR * unit:
+        unit *= 10
+    return round(duration_ms / unit) * unit
