@@ -188,5 +188,5 @@ def _problem(error: Exception) -> Problem:
         return Problem("render processes need /dev/shm, which does not exist here", "mount a tmpfs on /dev/shm")
     return Problem(
         f"a render process cannot be started: {type(error).__name__}: {error}",
-        "check the limits on processes and memory of this user or container",
+        "check the limits on processes and memory of this user or container; if THUMBQ_SANDBOX=off helps, report it",
     )

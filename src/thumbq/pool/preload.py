@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from thumbq.core import preset
 from thumbq.imaging import rehearsal, render
 from thumbq.pool import child
@@ -9,4 +11,6 @@ from thumbq.pool import child
 __all__ = ["child", "preset", "render"]
 
 # Pillow loads some of itself with the first image. A child could not: no file opens in its sandbox.
-rehearsal.rehearse()
+# What does not work is said by the child that tries it.
+with suppress(RuntimeError):
+    rehearsal.rehearse()
