@@ -63,6 +63,7 @@ class Gauntlet:
         self.tally = Tally()
         self.stalls = vitals.StallWatch()
         self._pool = pool
+        self._descriptors = 0
 
     async def run(self, batch: list[Input]) -> None:
         """Render a batch, then look at its renditions and at the processes."""
@@ -86,6 +87,8 @@ class Gauntlet:
             rendered = await self._render(each)
         except RenderRefused as refused:
             outcome = refused.code
+            if outcome == "out-of-memory":
+                self.tally.starved.append(f"{_named(each)}: {refused.text}")
             if outcome not in _REFUSALS:
                 self._violation(each, f"refused as {outcome}: {refused.text}")
         except RenderKilled as killed:
@@ -133,6 +136,8 @@ class Gauntlet:
         server = parent(child)
         try:
             await until(lambda: _only_child(self._pool, server), within_s=5, what="one child, and no other left")
+            self._descriptors = self._descriptors or vitals.own_descriptors()
+            await until(lambda: vitals.own_descriptors() <= self._descriptors, within_s=5, what="no more open files")
         except AssertionError as error:
             self._violation(last, str(error))
         self.tally.parent_bytes.append(vitals.own_bytes())

@@ -67,7 +67,8 @@ def _replay(name: str, save: Path | None) -> Tally:
 def told(tally: Tally, seconds: float) -> str:
     """Say what a run has found, for people."""
     figures = tally.as_json(seconds)
-    lines = [f"{len(tally.violations)} violations", *tally.violations, f"{len(tally.killed)} killed", *tally.killed]
+    lists = {"violations": tally.violations, "killed": tally.killed, "out of memory": tally.starved}
+    lines = [line for name, found in lists.items() for line in (f"{len(found)} {name}", *found)]
     for source_format, outcomes in figures["outcomes"].items():
         counts = ", ".join(f"{code} {times:,}" for code, times in sorted(outcomes.items(), key=lambda each: -each[1]))
         lines.append(f"{source_format:5} {counts}")

@@ -25,7 +25,10 @@ class Trace:
 
 @dataclass(slots=True)
 class Tally:
-    """``outcomes`` by format and code; ``violations`` break a rule; ``killed`` are contained, but worth a look."""
+    """``outcomes`` by format and code; ``violations`` break a rule.
+
+    ``killed`` and ``starved`` (out-of-memory, though admitted) are contained, but worth a look.
+    """
 
     inputs: int = 0
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -33,6 +36,7 @@ class Tally:
     largest: list[Trace] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
+    starved: list[str] = field(default_factory=list)
     longest_stall_s: float = 0
     parent_bytes: list[int] = field(default_factory=list)
 
@@ -52,6 +56,7 @@ class Tally:
         self.largest = sorted([*self.largest, *other.largest])[-_LISTED:]
         self.violations += other.violations
         self.killed += other.killed
+        self.starved += other.starved
         self.longest_stall_s = max(self.longest_stall_s, other.longest_stall_s)
         self.parent_bytes += other.parent_bytes
 
@@ -69,5 +74,6 @@ class Tally:
             "longest_stall_ms": round(1000 * self.longest_stall_s),
             "parent_mib": [min(self.parent_bytes) // MIB, max(self.parent_bytes) // MIB] if self.parent_bytes else None,
             "killed": self.killed,
+            "starved": self.starved,
             "violations": self.violations,
         }

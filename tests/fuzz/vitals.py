@@ -37,6 +37,11 @@ def own_bytes() -> int:
     return _status(os.getpid(), "VmRSS") or 0
 
 
+def own_descriptors() -> int:
+    """Return how many files this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def _status(pid: int, field: str) -> int | None:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
