@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from thumbq.imaging import frames
+from thumbq.core.formats import ImageFormat
+from thumbq.imaging import avifmotion, frames
 from thumbq.imaging.decode import next_picture, ready
 from thumbq.imaging.motion import Motion
 from thumbq.imaging.sizes import Sizes
@@ -34,7 +35,10 @@ def films(
     made: dict[Target, list[Image.Image]] = {target: [] for target in targets}
     durations_ms = []
     reel = frames.reel(original, header)
-    plays = reel.plays if reel is not None else decoded.image.info.get("loop", 0)
+    if reel is not None:
+        plays = reel.plays
+    else:
+        plays = avifmotion.plays(original) if header.format is ImageFormat.AVIF else decoded.image.info.get("loop", 0)
     for picture, duration_ms in _decoded(decoded, header) if reel is None else _composited(decoded, reel):
         durations_ms.append(duration_ms)
         for target, pixels in Sizes(decoded, picture).make(targets).items():

@@ -56,7 +56,8 @@ def encode(
     image_format = _image_format(preset, clear=True)
     first, *others = _of_one_mode([_ready(frame, preset, image_format, seen_through=seen_through) for frame in frames])
     options = _options(image_format, preset) | motion.options(image_format)
-    body = mended(_saved(first, image_format, exif, append_images=others, **options), seen_through=seen_through)
+    body = _saved(first, image_format, exif, append_images=others, **options)
+    body = mended(body, motion, seen_through=seen_through)
     count = header.read(body).frames
     # libwebp takes frames that hardly differ for one.
     return Encoded(body, f"image/{image_format}", None, count) if count > 1 else _still(frames[0], preset, exif)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import ImageChops
 
-from thumbq.imaging.header import isomedia
+from thumbq.imaging import avifmotion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from PIL import Image
 
@@ -27,9 +27,6 @@ _VP8X: Final = b"VP8X"
 _VP8X_AT, _VP8X_FLAGS_AT = 12, 20
 _ALPHA: Final = 0x10
 
-_DATED: Final = frozenset({b"mvhd", b"tkhd", b"mdhd"})
-_AROUND_DATED: Final = frozenset({b"moov", b"trak", b"mdia"})
-
 
 @dataclass(frozen=True, slots=True)
 class Motion:
@@ -42,7 +39,7 @@ class Motion:
         """Return Pillow's options for it.
 
         WebP and PNG have their limits for the number of plays, and PNG tells times over 65.535 s in coarser steps (a
-        fraction of 16-bit numbers). What Pillow writes as AVIF is played for ever.
+        fraction of 16-bit numbers). ``mended`` tells an AVIF how often it is played: Pillow cannot.
         """
         durations_ms = [_as_fraction(ms) for ms in self.durations_ms] if image_format == "png" else self.durations_ms
         options: dict[str, Any] = {"save_all": True, "duration": list(durations_ms)}
@@ -69,29 +66,17 @@ def merged(frames: Sequence[Image.Image], motion: Motion) -> tuple[list[Image.Im
     return kept, Motion(tuple(durations_ms), motion.plays)
 
 
-def mended(body: bytes, *, seen_through: bool) -> bytes:
-    """Return an animated file with what its encoder got wrong put right, and without the time of its making.
+def mended(body: bytes, motion: Motion, *, seen_through: bool) -> bytes:
+    """Return an animated file with what its encoder got wrong put right.
 
     libwebp does not say that an animation has transparency when it comes from the canvas alone, and decoders that
-    believe it show black. libavif writes when it was run.
+    believe it show black. Of AVIF see ``avifmotion``.
     """
-    data = bytearray(body)
-    if body[_VP8X_AT : _VP8X_AT + len(_VP8X)] == _VP8X:
-        if seen_through:
-            data[_VP8X_FLAGS_AT] |= _ALPHA
-    elif body[4:8] == b"ftyp":
-        for at, size in _dates(body, 0, len(body)):
-            data[at : at + size] = bytes(size)
-    return bytes(data)
-
-
-def _dates(body: bytes, at: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield offset and size of creation and modification time together (ISO/IEC 14496-12, 8.2.2, 8.3.2, 8.4.2)."""
-    for box in isomedia.boxes(body, at, end):
-        if box.kind in _AROUND_DATED:
-            yield from _dates(body, box.at, box.end)
-        elif box.kind in _DATED:
-            yield box.at + 4, 16 if body[box.at] else 8
+    if body[4:8] == b"ftyp":
+        return avifmotion.mended(body, plays=motion.plays)
+    if seen_through and body[_VP8X_AT : _VP8X_AT + len(_VP8X)] == _VP8X:
+        return body[:_VP8X_FLAGS_AT] + bytes([body[_VP8X_FLAGS_AT] | _ALPHA]) + body[_VP8X_FLAGS_AT + 1 :]
+    return body
 
 
 def _are_equal(one: Image.Image, other: Image.Image) -> bool:
