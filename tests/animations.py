@@ -31,6 +31,7 @@ Disposal = Literal["keep", "background", "previous"]
 _GIF_DISPOSAL: Final = {"keep": 1, "background": 2, "previous": 3}
 _APNG_DISPOSAL: Final = {"keep": 0, "background": 1, "previous": 2}
 _CODES_BEFORE_CLEAR: Final = 250
+_MOST_COLOURS: Final = 255
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,19 @@ def gif(canvas: Size, frames: Sequence[Frame], *, repeats: int | None = 0, more:
 
     ``more`` are blocks before the frames.
     """
-    opaque = np.concatenate([frame.pixels[frame.pixels[..., 3] > 0][:, :3] for frame in frames])
-    palette = np.unique(opaque.reshape(-1, 3), axis=0)
-    table = palette.tobytes().ljust(256 * 3, b"\0")
+    coded = [frame.pixels[..., :3].astype(np.uint32) @ (1, 256, 65536) for frame in frames]
+    seen = [codes[frame.pixels[..., 3] > 0] for codes, frame in zip(coded, frames, strict=True)]
+    palette = np.unique(np.concatenate(seen))
+    if len(palette) > _MOST_COLOURS:
+        raise ValueError(f"a GIF's palette has no room for {len(palette)} colours")
+    table = b"".join(int(colour).to_bytes(3, "little") for colour in palette).ljust(256 * 3, b"\0")
     data = b"GIF89a" + struct.pack("<HHBBB", *canvas, 0xF7, 0, 0) + table
     if repeats is not None:
         data += b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", repeats) + b"\0"
-    for frame in frames:
+    for frame, codes in zip(frames, coded, strict=True):
         height, width = frame.pixels.shape[:2]
         clear = frame.pixels[..., 3] == 0
-        same = (frame.pixels[..., None, :3] == palette).all(axis=-1)
-        indices = np.where(clear, 255, same.argmax(axis=-1)).astype(np.uint8)
+        indices = np.where(clear, 255, np.searchsorted(palette, codes)).astype(np.uint8)
         control = _GIF_DISPOSAL[frame.disposal] << 2 | bool(clear.any())
         data += b"\x21\xf9\x04" + struct.pack("<BHBB", control, frame.delay_ms // 10, 255, 0)
         data += b"," + struct.pack("<HHHHB", *frame.at, width, height, 0) + _lzw(indices.tobytes())
@@ -94,8 +97,8 @@ def _lzw(indices: bytes) -> bytes:
     codes: list[int] = []
     for at in range(0, len(indices), _CODES_BEFORE_CLEAR):
         codes += [256, *indices[at : at + _CODES_BEFORE_CLEAR]]
-    bits = sum(code << 9 * position for position, code in enumerate([*codes, 257]))
-    packed = bits.to_bytes((9 * (len(codes) + 1) + 7) // 8, "little")
+    bits = np.array([*codes, 257])[:, None] >> np.arange(9) & 1
+    packed = np.packbits(bits.astype(np.uint8), bitorder="little").tobytes()
     blocks = (packed[at : at + 255] for at in range(0, len(packed), 255))
     return b"\x08" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
 

@@ -86,7 +86,14 @@ def png(width: int, height: int, rows: bytes, *, bits: int, kind: int, more: Ite
     """Make a PNG of raw rows (each without its filter byte) in any bit depth and colour type of the standard."""
     stride = len(rows) // height
     filtered = b"".join(b"\0" + rows[at : at + stride] for at in range(0, len(rows), stride))
-    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    return png_of(filtered, (width, height), bits, kind, more=more)
+
+
+def png_of(
+    filtered: bytes, size: tuple[int, int], bits: int, kind: int, *, interlace: int = 0, more: Iterable[Part] = ()
+) -> bytes:
+    """Make a PNG of rows that have their filter bytes, in the order in which they stand in the file."""
+    header = struct.pack(">IIBBBBB", *size, bits, kind, 0, 0, interlace)
     return png_file([(b"IHDR", header), *more, (b"IDAT", zlib.compress(filtered)), (b"IEND", b"")])
 
 

@@ -132,6 +132,13 @@ def heic(image: Image.Image, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def heic_of_16_bits(rgb: bytes, size: tuple[int, int]) -> bytes:
+    """Save RGB of 16 bits a sample as HEIC of 10."""
+    buffer = io.BytesIO()
+    pillow_heif.from_bytes(mode="RGB;16", size=size, data=rgb).save(buffer, quality=-1, chroma=444)
+    return buffer.getvalue()
+
+
 def avif(image: Image.Image, **options: object) -> bytes:
     """Save as AVIF, quickly, with Pillow's ``options``. An orientation in ``exif`` becomes irot and imir."""
     return encoded(image, "AVIF", **{"quality": 90, "speed": 9, "max_threads": 1} | options)

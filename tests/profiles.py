@@ -61,6 +61,7 @@ def icc_file(
 
 
 def xyz(values: Sequence[float]) -> bytes:
+    """Return a tag of three numbers."""
     return b"XYZ \0\0\0\0" + struct.pack(">3i", *_fixed(values))
 
 
@@ -80,6 +81,7 @@ def rgb_profile(primaries: Floats, gamma: float, name: bytes = b"test") -> bytes
 
 
 def grey_profile(gamma: float) -> bytes:
+    """Return the profile of a grey scale with one gamma."""
     return icc_file({b"kTRC": _gamma(gamma)}, space=b"GRAY")
 
 
@@ -87,7 +89,7 @@ def in_srgb(colour: Sequence[int], primaries: Floats, curve: float | Callable[[F
     """Return 8-bit RGB of a matrix profile as 8-bit sRGB; what lies outside is clipped."""
     device = np.asarray(colour, dtype=float) / 255
     light = device**curve if isinstance(curve, float) else curve(device)
-    return _encoded(np.linalg.inv(SRGB) @ primaries @ light)
+    return srgb_of(np.linalg.inv(SRGB) @ primaries @ light)
 
 
 def srgb_to_light(value: Floats) -> Floats:
@@ -95,7 +97,8 @@ def srgb_to_light(value: Floats) -> Floats:
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
-def _encoded(light: Floats) -> Colour:
+def srgb_of(light: Floats) -> Colour:
+    """Encode linear RGB in the primaries of sRGB as 8-bit sRGB; what lies outside is clipped."""
     value = np.clip(light, 0, 1)
     red, green, blue = np.rint(255 * np.where(value <= 0.0031308, 12.92 * value, 1.055 * value ** (1 / 2.4) - 0.055))
     return int(red), int(green), int(blue)
@@ -131,7 +134,7 @@ def from_xyb(pixel: Sequence[int]) -> Colour:
     """Return the sRGB colour of such a pixel."""
     x, y, b = _XYB_LOW + _XYB_SPAN * np.asarray(pixel) / 255
     cones = (np.array([y + x, y - x, b + y]) + np.cbrt(_BIAS)) ** 3 - _BIAS
-    return _encoded(np.linalg.inv(_CONES) @ cones)
+    return srgb_of(np.linalg.inv(_CONES) @ cones)
 
 
 def xyb_profile() -> bytes:

@@ -1,0 +1,100 @@
+"""What a claim is: a picture, a recipe, a rule, and how it is told whether the rule was kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from conformance.programs import TIMEOUT
+from leaks import leaks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from conformance.output import Output
+    from conformance.programs import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One way to tell: ``fault`` returns what is wrong with an output, or None."""
+
+    text: str
+    fault: Callable[[Output], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One rule, shown on one picture.
+
+    ``recipe`` and ``others`` are options of thumbq's presets, all for the same original in one job. ``checks`` look at
+    the outcome. With ``refused`` (thumbq's codes) the image must be refused; with both it may be.
+    """
+
+    name: str
+    given: str
+    make: Callable[[], bytes]
+    recipe: Mapping[str, Any]
+    others: tuple[Mapping[str, Any], ...] = ()
+    rule: str
+    reason: str
+    checks: tuple[Check, ...] = ()
+    refused: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def how(self) -> str:
+        """How it is told whether the rule was kept."""
+        ways = [check.text for check in self.checks]
+        if self.refused:
+            ways.append("it is refused as " + " or ".join(sorted(self.refused)))
+        return (" or " if self.checks and self.refused else "; ").join(ways)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a claim holds for a program (None: the program cannot be asked), and what it left in its outputs."""
+
+    claim: Claim
+    held: bool | None
+    why: str = ""
+    leaks: tuple[str, ...] = ()
+
+
+def judge(claim: Claim, program: Program) -> Verdict:
+    """Let a program make what a claim is about, and look at what comes out."""
+    if missing := program.cannot(claim):
+        return Verdict(claim, None, missing)
+    made = program.make(claim.make(), [claim.recipe, *claim.others])
+    if made.refused is not None:
+        any_code = not program.tells_codes and made.refused != TIMEOUT
+        kept = made.refused in claim.refused or (any_code and claim.refused)
+        why = "" if kept else f"refused as {made.refused}: {made.text}"
+        return Verdict(claim, not why, why)
+    first = made.outputs[0]
+    first.others = made.outputs[1:]
+    found: list[str] = []
+    if claim.refused and not claim.checks:
+        found.append(f"it was not refused; there is a {first.format} of {first.size}")
+    try:
+        found += [fault for check in claim.checks if (fault := check.fault(first))]
+        found += [lie for output in made.outputs for lie in _lies(output)]
+        left = {leak for output in made.outputs for leak in leaks(output.body, keep_copyright=_keeps(claim))}
+    except (OSError, SyntaxError, ValueError) as error:
+        return Verdict(claim, False, f"an output does not open: {type(error).__name__}: {error}")  # noqa: FBT003 -- held
+    return Verdict(claim, not found, "; ".join(found), tuple(sorted(left)))
+
+
+def _keeps(claim: Claim) -> bool:
+    return any(recipe.get("keep_copyright") for recipe in (claim.recipe, *claim.others))
+
+
+def _lies(output: Output) -> list[str]:
+    """Compare what a program says about an output with what it is."""
+    if (said := output.said) is None:
+        return []
+    pairs = {
+        "size": ((said.width, said.height), output.size),
+        "content type": (said.content_type, f"image/{output.format.lower()}"),
+        "number of frames": (said.frames, output.frames),
+    }
+    return [f"its {name} is said to be {told}, and is {real}" for name, (told, real) in pairs.items() if told != real]

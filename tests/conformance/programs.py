@@ -1,0 +1,168 @@
+"""What claims are held against: thumbq's own children, or any command that makes one file of another."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from anyio.from_thread import start_blocking_portal
+
+from conformance.output import Output
+from thumbq.core.formats import sniff
+from thumbq.core.preset import EXTENSIONS, Preset
+from thumbq.errors import RenderKilled, RenderRefused
+from thumbq.imaging import MIB, Limits
+from thumbq.pool import RenderPool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from anyio.from_thread import BlockingPortal
+
+    from conformance.claims import Claim
+    from thumbq.ports import Rendered
+
+_TIMEOUT_S: Final = 20
+_SAYABLE: Final = {"fit": "contain", "format": "jpeg", "quality": 80, "background": "#ffffff"}
+"""What a command can be told through a placeholder, and the value that needs no telling."""
+
+TIMEOUT: Final = "timeout"
+"""The code of a program that did not come to an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a program made of one original, in the order of the recipes, or the code with which it refused it."""
+
+    outputs: tuple[Output, ...] = ()
+    refused: str | None = None
+    text: str = ""
+
+
+class Program(Protocol):
+    """Something that makes renditions."""
+
+    tells_codes: bool
+
+    def cannot(self, claim: Claim) -> str:
+        """Say why a claim cannot be put to this program; nothing when it can."""
+
+    def make(self, original: bytes, recipes: Sequence[Mapping[str, Any]]) -> Made:
+        """Make one rendition per recipe."""
+
+
+def presets(recipes: Sequence[Mapping[str, Any]]) -> list[Preset]:
+    """Return recipes as thumbq's presets."""
+    return [Preset.model_validate({"name": f"recipe-{number}"} | dict(one)) for number, one in enumerate(recipes)]
+
+
+def _placeholder(option: str) -> str:
+    return "{" + option + "}"
+
+
+class Thumbq:
+    """thumbq, in a real child of a real pool. A context manager; its event loop runs in a thread of its own."""
+
+    tells_codes = True
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._stack = ExitStack()
+        self._limits = limits or Limits()
+        self._portal: BlockingPortal
+        self._pool: RenderPool
+
+    def __enter__(self) -> Self:
+        with self._stack as stack:
+            self._portal = stack.enter_context(start_blocking_portal())
+            self._pool = stack.enter_context(self._portal.wrap_async_context_manager(self._portal.call(self._new_pool)))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def cannot(self, claim: Claim) -> str:  # noqa: ARG002 -- thumbq is what claims are about
+        return ""
+
+    def make(self, original: bytes, recipes: Sequence[Mapping[str, Any]]) -> Made:
+        try:
+            rendered = self._portal.call(self._render, original, presets(recipes))
+        except (RenderRefused, RenderKilled) as problem:
+            return Made(refused=problem.code, text=str(problem))
+        return Made(tuple(Output(image.body, image) for image in rendered.images))
+
+    async def _new_pool(self) -> RenderPool:
+        """Make it where its event loop runs."""
+        return RenderPool(processes=1, memory_limit_bytes=512 * MIB, timeout_s=_TIMEOUT_S, limits=self._limits)
+
+    async def _render(self, original: bytes, recipes: list[Preset]) -> Rendered:
+        with self._pool.source() as source:
+            source.write(original)
+            return await self._pool.render(source, recipes)
+
+
+class Command:
+    """Another program, run once per output.
+
+    The template is split as a shell would do it, then ``{input} {output} {width} {height} {fit} {format} {quality}
+    {background}`` are replaced; a side that is not given is empty. An exit code other than 0, or no output, is a
+    refusal.
+    """
+
+    tells_codes = False
+
+    def __init__(self, template: str, *, timeout_s: float = _TIMEOUT_S) -> None:
+        self._words = shlex.split(template)
+        self._timeout_s = timeout_s
+
+    def cannot(self, claim: Claim) -> str:
+        wanted = {option for recipe in (claim.recipe, *claim.others) for option in self._unsayable(recipe)}
+        return f"the template cannot say {', '.join(sorted(wanted))}" if wanted else ""
+
+    def _unsayable(self, recipe: Mapping[str, Any]) -> list[str]:
+        usual = {"width": None, "height": None} | _SAYABLE
+        asked = {option: value for option, value in recipe.items() if value != usual.get(option, False)}
+        if asked.get("format") != "auto":
+            asked.pop("format", None)  # the output's name says it
+        template = " ".join(self._words)
+        return [option for option in asked if option not in usual or _placeholder(option) not in template]
+
+    def make(self, original: bytes, recipes: Sequence[Mapping[str, Any]]) -> Made:
+        with tempfile.TemporaryDirectory() as folder:
+            found = sniff(original[:64])
+            source = Path(folder, f"original.{found.value.lower() if found else 'bin'}")
+            source.write_bytes(original)
+            outputs = []
+            for preset in presets(recipes):
+                made = self._run(source, Path(folder, f"{preset.name}.{EXTENSIONS[preset.content_types[0]]}"), preset)
+                if isinstance(made, Made):
+                    return made
+                outputs.append(Output(made))
+        return Made(tuple(outputs))
+
+    def _run(self, source: Path, target: Path, preset: Preset) -> bytes | Made:
+        values = {
+            "{input}": str(source),
+            "{output}": str(target),
+            "{width}": str(preset.width or ""),
+            "{height}": str(preset.height or ""),
+            **{_placeholder(option): str(getattr(preset, option)) for option in _SAYABLE},
+        }
+        words = []
+        for word in self._words:
+            for placeholder, value in values.items():
+                word = word.replace(placeholder, value)  # noqa: PLW2901 -- one placeholder after the other
+            words.append(word)
+        try:
+            done = subprocess.run(words, capture_output=True, timeout=self._timeout_s, check=False)
+        except subprocess.TimeoutExpired:
+            return Made(refused=TIMEOUT, text=f"it ran for more than {self._timeout_s:g} s")
+        if done.returncode == 0 and target.exists():
+            return target.read_bytes()
+        said = done.stderr.decode(errors="replace").strip()[-200:]
+        return Made(refused="refused", text=f"exit code {done.returncode}: {said}")

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conformance.claims import judge
+from conformance.subjects import all_claims
+
+if TYPE_CHECKING:
+    from conformance.claims import Claim
+    from conformance.programs import Thumbq
+
+
+@pytest.mark.parametrize("claim", all_claims(), ids=lambda claim: claim.name)
+def test_claim(claim: Claim, thumbq: Thumbq) -> None:
+    verdict = judge(claim, thumbq)
+    assert verdict.held, f"{claim.rule}: {verdict.why}"
+    assert not verdict.leaks

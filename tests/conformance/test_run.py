@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import images
+from conformance.claims import judge
+from conformance.output import Output
+from conformance.programs import Command
+from conformance.run import main
+from conformance.subjects import all_claims
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conformance.claims import Claim
+
+# What a first try with Pillow looks like: it knows nothing of orientation, flattening, or which part to keep.
+NAIVE = """\
+import sys
+from PIL import Image
+source, target, width, height = sys.argv[1:]
+image = Image.open(source)
+image.thumbnail((int(width), int(height)))
+image.convert("RGB").save(target)
+"""
+
+
+@pytest.fixture
+def naive(tmp_path: Path) -> str:
+    script = tmp_path / "naive.py"
+    script.write_text(NAIVE)
+    return f"{sys.executable} {script} {{input}} {{output}} {{width}} {{height}}"
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    code = main([*arguments, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_another_program_is_held_against_the_same_claims(naive: str, capsys: pytest.CaptureFixture[str]) -> None:
+    claims = ("orientation/png-1-contain", "orientation/png-6-contain", "orientation/png-1-fill", "formats/not-text-b")
+    code, found = run_json(capsys, "--command", naive, *(word for name in claims for word in ("--only", name)))
+    held = {claim["name"]: claim["held"] for claim in found["claims"]}
+    assert held == {
+        "orientation/png-1-contain": True,
+        "orientation/png-6-contain": False,
+        "orientation/png-1-fill": None,
+        "formats/not-text-beginning-BM": True,
+    }
+    assert found["totals"]["all"] == {"holds": 2, "DOES NOT HOLD": 1, "not asked": 1, "leaks": 0}
+    assert code == 1
+
+
+def test_a_program_that_never_ends_has_not_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    (claim,) = (claim for claim in all_claims() if claim.name == "formats/not-empty")
+    verdict = judge(claim, Command(f"{sys.executable} -Sc 'while True: pass' {{width}} {{height}}", timeout_s=0.3))
+    assert (verdict.held, verdict.why) == (False, "refused as timeout: it ran for more than 0.3 s")
+    assert main(["--only", "there is no such claim"]) == 2
+    assert capsys.readouterr().err == "there is no such claim\n"
+
+
+def test_the_list_says_what_is_claimed_and_how_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", "--only", "colour/xyb-jpeg"]) == 0
+    listed = capsys.readouterr().out
+    for word in ("given ", "recipe ", "rule ", "told ", "reason ", "google/jpegli"):
+        assert word in listed
+
+
+def test_there_are_enough_claims_and_each_has_a_name_of_its_own() -> None:
+    claims = all_claims()
+    besides = [claim for claim in claims if not _is_one_of_the_144(claim)]
+    assert len({claim.name for claim in claims}) == len(claims)
+    assert len(claims) - len(besides) == 144
+    assert len(besides) >= 150
+    assert all(claim.checks or claim.refused for claim in claims)
+
+
+def _is_one_of_the_144(claim: Claim) -> bool:
+    return claim.name.startswith("orientation/") and claim.name.endswith(("-contain", "-cover", "-fill"))
+
+
+def test_no_claim_holds_for_a_picture_that_has_nothing_to_do_with_it() -> None:
+    noise = images.jpeg(images.scene(77, 55).rotate(20), exif=images.exif(1))
+    fooled = []
+    for claim in all_claims():
+        output = Output(noise, others=tuple(Output(noise) for _ in claim.others))
+        if not claim.refused and not any(check.fault(output) for check in claim.checks):
+            fooled.append(claim.name)
+    assert fooled == []

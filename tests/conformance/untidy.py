@@ -1,0 +1,90 @@
+"""Claims: a file that is only untidy is taken."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import animations
+import images
+from conformance import checks, pictures
+from conformance.claims import Claim
+from containers import jpeg_with, png_chunks, png_file, png_with
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+
+_BOX: Final = b"\0\0\0\x0cabcdefgh"
+_ISO: Final = "ISO/IEC 14496-12, 4.2: unknown boxes are skipped"
+
+
+def claims() -> Iterator[Claim]:
+    yield from _untidy()
+
+
+def _untidy() -> Iterator[Claim]:
+    cases: Mapping[str, tuple[str, Callable[[], bytes], str]] = {
+        "jpeg-zeros-after": ("a JPEG with zeros after its end", partial(_with, "JPEG", bytes(1000)), "cameras pad"),
+        "jpeg-fill-bytes": ("a JPEG with fill bytes before its markers", _filled, "ITU-T T.81, B.1.1.2"),
+        "jpeg-two-ends": ("a JPEG with two end markers", partial(_with, "JPEG", b"\xff\xd9"), "concatenated by tools"),
+        "jpeg-unknown-segments": ("a JPEG with every application segment", _app_segments, "ITU-T T.81, B.2.4.6"),
+        "png-words-after": ("a PNG with words after its end", partial(_with, "PNG", b"words"), "libpng stops at IEND"),
+        "png-text-checksum": (
+            "a PNG of which a text does not fit its checksum", _bad_text, "libpng warns about ancillary chunks",
+        ),
+        "png-text-zlib": ("a PNG with a compressed text that is garbage", _bad_ztxt, "libpng warns and goes on"),
+        "png-pixels-in-pieces": ("a PNG whose pixels come byte by byte", _pieces, "PNG, third edition: IDAT"),
+        "webp-words-after": ("a WebP with words after its end", partial(_with, "WEBP", b"words"), "RFC 9649, 2.4"),
+        "tiff-words-after": ("a TIFF with words after its end", partial(_with, "TIFF", b"words"), "offsets say all"),
+        "gif-without-trailer": ("a GIF without its last byte", _gif_open, "every browser takes it"),
+        "heic-box-after": ("a HEIC with an unknown box after it", partial(_with, "HEIC", _BOX), _ISO),
+        "avif-box-after": ("an AVIF with an unknown box after it", partial(_with, "AVIF", _BOX), _ISO),
+    }  # fmt: skip
+    for name, (given, make, reason) in cases.items():
+        yield Claim(
+            name=name,
+            given=given,
+            make=make,
+            recipe={"width": 60, "height": 60},
+            rule="what decoders everywhere take is taken: damage outside the picture does not cost it",
+            reason=reason,
+            checks=(checks.is_sized(60, 40), checks.is_upright()),
+        )
+
+
+def _with(image_format: str, tail: bytes) -> bytes:
+    return pictures.in_format(image_format) + tail
+
+
+def _filled() -> bytes:
+    data = pictures.in_format("JPEG")
+    for marker in (b"\xff\xdb", b"\xff\xc0", b"\xff\xc4", b"\xff\xda"):
+        at = data.index(marker)
+        data = data[:at] + b"\xff\xff\xff" + data[at:]
+    return data
+
+
+def _app_segments() -> bytes:
+    return jpeg_with(pictures.in_format("JPEG"), *((marker, b"anything" * 50) for marker in range(0xE3, 0xF0)))
+
+
+def _bad_text() -> bytes:
+    data = png_with(pictures.in_format("PNG"), (b"tEXt", b"Comment\0words"))
+    return data.replace(b"Comment\0words", b"Comment\0weeds")
+
+
+def _bad_ztxt() -> bytes:
+    return png_with(pictures.in_format("PNG"), (b"zTXt", b"Comment\0\0this is no zlib stream"))
+
+
+def _pieces() -> bytes:
+    parts = png_chunks(pictures.in_format("PNG"))
+    (pixels,) = (body for kind, body in parts if kind == b"IDAT")
+    pieces = [(b"IDAT", pixels[at : at + 1]) for at in range(500)] + [(b"IDAT", pixels[500:])]
+    return png_file([parts[0], *pieces, parts[-1]])
+
+
+def _gif_open() -> bytes:
+    few = pictures.rgba(images.scene(pictures.WIDTH, pictures.HEIGHT).quantize(100))
+    return animations.gif((pictures.WIDTH, pictures.HEIGHT), [animations.Frame(few)])[:-1]
