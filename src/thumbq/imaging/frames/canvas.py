@@ -13,7 +13,7 @@ from thumbq.imaging import colour
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_BAND_PIXELS: Final = 1 << 20
+_BAND_PIXELS: Final = 1 << 18
 _WITH_ALPHA: Final = frozenset({"LA", "RGBA"})
 
 
