@@ -23,7 +23,7 @@ from PIL import (
 from thumbq.core.formats import ImageFormat
 from thumbq.imaging import admission, colour
 from thumbq.imaging.admission import Rendition
-from thumbq.imaging.frames import first_picture
+from thumbq.imaging.frames import first_picture, webp
 from thumbq.imaging.geometry import target, turned
 from thumbq.imaging.jpegstream import open_jpeg
 from thumbq.imaging.resize import PHOTO_REDUCING_GAP, REDUCING_GAP, Picture, reduced
@@ -69,6 +69,7 @@ _DC_ONLY_GAP: Final = 16
 """With this many pixels for one of the target, the DC coefficients (an eighth of the size) are all that is needed."""
 
 _TURNED_BY_DECODER: Final = frozenset({ImageFormat.TIFF, ImageFormat.HEIF})
+_WITH_ALPHA: Final = 4
 _ORIENTATIONS: Final = range(1, 9)
 
 
@@ -104,8 +105,7 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
         animated=frames > 1,
         limits=limits,
     )
-    file = original if isinstance(original, mmap.mmap) else io.BytesIO(original)
-    image = Image.open(cast("IO[bytes]", file), formats=[header.format.value])
+    image = Image.open(_file(original, header), formats=[header.format.value])
     colour.mend(image)
     icc_profile = colour.stated_profile(image, original)
     # Nearly always there is none.
@@ -117,6 +117,12 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
     targets = tuple(target(upright_size, preset) for preset in presets)
     picture = reduced(Picture(composited or image, (1.0, 1.0)), _gaps(targets, turn))
     return Decoded(image, picture, targets, upright_size, turn, icc_profile, None)
+
+
+def _file(original: Original, header: Header) -> IO[bytes]:
+    if header.format is ImageFormat.WEBP and header.channels == _WITH_ALPHA and webp.lacks_alpha(original):
+        return io.BytesIO(webp.with_alpha(original))
+    return cast("IO[bytes]", original) if isinstance(original, mmap.mmap) else io.BytesIO(original)
 
 
 def next_picture(decoded: Decoded, frame: int) -> Picture:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from PIL import ImageChops
 
 from thumbq.imaging import avifmotion
+from thumbq.imaging.frames import webp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +23,6 @@ _LONGEST_IN_ALL_MS: Final = (1 << 31) - 1
 
 _MOST_PLAYS: Final = {"webp": (1 << 16) - 1, "png": (1 << 31) - 1}
 _LARGEST_NUMERATOR: Final = (1 << 16) - 1
-
-_VP8X: Final = b"VP8X"
-_VP8X_AT, _VP8X_FLAGS_AT = 12, 20
-_ALPHA: Final = 0x10
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +64,10 @@ def merged(frames: Sequence[Image.Image], motion: Motion) -> tuple[list[Image.Im
 
 
 def mended(body: bytes, motion: Motion, *, seen_through: bool) -> bytes:
-    """Return an animated file with what its encoder got wrong put right.
-
-    libwebp does not say that an animation has transparency when it comes from the canvas alone, and decoders that
-    believe it show black. Of AVIF see ``avifmotion``.
-    """
+    """Return an animated file with what its encoder got wrong put right."""
     if body[4:8] == b"ftyp":
         return avifmotion.mended(body, plays=motion.plays)
-    if seen_through and body[_VP8X_AT : _VP8X_AT + len(_VP8X)] == _VP8X:
-        return body[:_VP8X_FLAGS_AT] + bytes([body[_VP8X_FLAGS_AT] | _ALPHA]) + body[_VP8X_FLAGS_AT + 1 :]
-    return body
+    return webp.with_alpha(body) if seen_through and webp.lacks_alpha(body) else body
 
 
 def _are_equal(one: Image.Image, other: Image.Image) -> bool:

@@ -20,45 +20,67 @@ _MOST_CHUNKS: Final = 50_000
 _LOSSY_START: Final = b"\x9d\x01\x2a"
 _LOSSLESS_START: Final = 0x2F
 _SIDE: Final = 0x3FFF
-_ALPHA: Final = 0x10
+ALPHA: Final = 0x10
+"""The flag of VP8X, and of a lossless picture's header, that there is transparency."""
+
+VP8X_FLAGS_AT: Final = 20
+_DISPOSAL_AT: Final = 15
+_CLEARED: Final = 1
+_NOTHING: Final = (1 << 24, 1 << 24, 0, 0)
 
 _Size = tuple[int, int]
+_Box = tuple[int, int, int, int]
 
 
 def read(original: Original) -> Header:
-    """Read a WebP's header: the canvas, whose frames must lie within it."""
+    """Read a WebP's header: the canvas, whose frames must lie within it.
+
+    Of an animation ``channels`` counts alpha also where opaque frames leave a part of the canvas open.
+    """
     if len(original) < 8 + int.from_bytes(original[4:8], "little"):
         raise RenderRefused("truncated", "the WebP file is shorter than its header says")
     chunks = _chunks(original)
     kind, at, _ = next(chunks, (b"", 0, 0))
     if kind != b"VP8X":
         return _header(_picture_size(original, kind, at), alpha=_has_alpha(original, kind, at))
-    flags = original[at]
+    alpha = bool(_byte(original, at) & ALPHA)
     canvas = 1 + _three_bytes(original, at + 4), 1 + _three_bytes(original, at + 7)
-    return _header(canvas, alpha=bool(flags & _ALPHA), frames=_frames(original, chunks, canvas))
+    frames, has_holes = _frames(original, chunks, canvas)
+    return _header(canvas, alpha=alpha or has_holes, frames=frames)
 
 
 def _header(size: _Size, *, alpha: bool, frames: int = 1) -> Header:
     return Header(ImageFormat.WEBP, *size, channels=3 + alpha, frames=frames)
 
 
-def _frames(original: Original, chunks: Iterator[tuple[bytes, int, int]], canvas: _Size) -> int:
-    """Return the number of frames, which are looked at: 1 for a still picture. Raises RenderRefused."""
-    frames, still = 0, False
+def _frames(original: Original, chunks: Iterator[tuple[bytes, int, int]], canvas: _Size) -> tuple[int, bool]:
+    """Return the number of frames, 1 for a still picture, and whether opaque ones leave holes in the canvas.
+
+    They are looked at. Raises RenderRefused.
+    """
+    frames, still, has_holes = 0, False, False
+    cleared: _Box = 0, 0, *canvas
     for kind, at, _ in chunks:
         if kind == b"ANMF":
             frames += 1
             left, top = 2 * _three_bytes(original, at), 2 * _three_bytes(original, at + 3)
-            width, height = 1 + _three_bytes(original, at + 6), 1 + _three_bytes(original, at + 9)
-            if left + width > canvas[0] or top + height > canvas[1]:
+            right, bottom = left + 1 + _three_bytes(original, at + 6), top + 1 + _three_bytes(original, at + 9)
+            if right > canvas[0] or bottom > canvas[1]:
                 raise RenderRefused("corrupt", "the WebP has a frame that lies outside of it")
+            box = left, top, right, bottom
+            has_holes |= not _covers(box, cleared)
+            cleared = box if _byte(original, at + _DISPOSAL_AT) & _CLEARED else _NOTHING
         elif kind in {b"VP8 ", b"VP8L"}:
             still = True
             if _picture_size(original, kind, at) != canvas:
                 raise RenderRefused("corrupt", "the WebP's picture has another size than its header says")
     if not frames and not still:
         raise _damaged()
-    return min(MOST_FRAMES, max(1, frames))
+    return min(MOST_FRAMES, max(1, frames)), has_holes
+
+
+def _covers(box: _Box, other: _Box) -> bool:
+    return box[0] <= other[0] and box[1] <= other[1] and box[2] >= other[2] and box[3] >= other[3]
 
 
 def _picture_size(original: Original, kind: bytes, at: int) -> _Size:
@@ -76,7 +98,7 @@ def _picture_size(original: Original, kind: bytes, at: int) -> _Size:
 
 
 def _has_alpha(original: Original, kind: bytes, at: int) -> bool:
-    return kind == b"VP8L" and bool(original[at + 4] & _ALPHA)
+    return kind == b"VP8L" and bool(_byte(original, at + 4) & ALPHA)
 
 
 def _chunks(original: Original) -> Iterator[tuple[bytes, int, int]]:
@@ -92,6 +114,10 @@ def _chunks(original: Original) -> Iterator[tuple[bytes, int, int]]:
         yield kind, at, length
         at += length + (length & 1)
     raise RenderRefused("corrupt", f"the WebP has more than {_MOST_CHUNKS} chunks")
+
+
+def _byte(original: Original, at: int) -> int:
+    return int.from_bytes(original[at : at + 1], "little")
 
 
 def _three_bytes(original: Original, at: int) -> int:
