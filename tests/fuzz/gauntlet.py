@@ -81,7 +81,7 @@ class Gauntlet:
         """Render one input and count what became of it."""
         (child,) = await whole(self._pool, 1)
         vitals.reset_peak(child)
-        before = vitals.peak_bytes(child)
+        before, cpu_before_s = vitals.peak_bytes(child), vitals.cpu_s(child)
         started, rendered, outcome = time.monotonic(), None, "rendered"
         try:
             rendered = await self._render(each)
@@ -102,7 +102,8 @@ class Gauntlet:
         took_s = time.monotonic() - started
         if took_s > TIMEOUT_S + _LATE_S:
             self._violation(each, f"answered after {took_s:.1f} s")
-        took = Trace(1000 * took_s, each.name, each.source.name, outcome)
+        used_s = vitals.cpu_s(child) - cpu_before_s
+        took = Trace(1000 * (used_s if used_s > 0 else took_s), each.name, each.source.name, outcome)
         self.tally.add(each.source.format.value, outcome, took, self._peak(child, before, each, outcome))
         return rendered
 

@@ -72,7 +72,10 @@ def told(tally: Tally, seconds: float) -> str:
     for source_format, outcomes in figures["outcomes"].items():
         counts = ", ".join(f"{code} {times:,}" for code, times in sorted(outcomes.items(), key=lambda each: -each[1]))
         lines.append(f"{source_format:5} {counts}")
-    lines += ["slowest, ms", *(str(each) for each in tally.slowest[::-1])]
+    lines += [
+        "slowest, ms of CPU (if killed, of time)",
+        *(str(each) for each in tally.slowest[::-1]),
+    ]
     lines += ["largest peak of a child, MiB", *(str(each) for each in tally.largest[::-1])]
     lines.append(f"longest stall of a parent {figures['longest_stall_ms']} ms, its memory {figures['parent_mib']} MiB")
     lines.append(f"{tally.inputs:,} inputs in {seconds:.0f} s ({tally.inputs / seconds:.0f}/s)")

@@ -30,6 +30,14 @@ def peak_bytes(pid: int) -> int | None:
     return _status(pid, "VmHWM")
 
 
+def cpu_s(pid: int) -> float:
+    """Return the CPU time of a process's main thread, to the microsecond (proc(5), schedstat); 0 when it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+
+
 def own_bytes() -> int:
     """Return this process's resident memory, without what its allocator only keeps for later."""
     if sys.platform == "linux":
