@@ -1,0 +1,73 @@
+"""Small files that would cost a lot, through the real pool: refused before they cost anything, or ended at the walls."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+import pytest
+from PIL import Image
+
+import images
+from fuzz import anatomy, vitals
+from marked_pool import MIB, whole
+from thumbq.core.formats import ImageFormat
+from thumbq.core.preset import THUMBNAIL, Preset
+from thumbq.errors import RenderKilled, RenderRefused
+from thumbq.imaging import Limits
+from thumbq.pool import RenderPool
+
+BLIND = Limits(
+    max_memory_bytes=1 << 50, max_cpu_s=1e9, max_scans=1 << 30, max_frames=1 << 30, max_animation_pixels=1 << 50
+)
+"""An admission that refuses nothing."""
+
+WALL = 128 * MIB
+
+
+async def refusal(pool: RenderPool, data: bytes) -> RenderRefused:
+    with pool.source() as source:
+        source.write(data)
+        with pytest.raises(RenderRefused) as refused:
+            await pool.render(source, [THUMBNAIL])
+    return refused.value
+
+
+async def test_what_needs_too_much_memory_after_all_ends_at_the_wall() -> None:
+    data = images.encoded(Image.new("L", (12_000, 12_000)), "PNG", compress_level=1)
+    async with RenderPool(processes=1, memory_limit_bytes=WALL, timeout_s=20, limits=BLIND) as pool:
+        peaks: list[int] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_watch, pool.children()[0], peaks)
+            refused = await refusal(pool, data)
+            tasks.cancel_scope.cancel()
+        assert refused.code == "out-of-memory"
+        assert max(peaks) < WALL + 64 * MIB
+        await whole(pool, 1)
+
+
+async def _watch(child: int, peaks: list[int]) -> None:
+    while (peak := vitals.peak_bytes(child)) is not None:
+        peaks.append(peak)
+        await anyio.sleep(0.005)
+
+
+async def test_what_takes_too_long_after_all_ends_at_the_deadline() -> None:
+    async with RenderPool(processes=1, memory_limit_bytes=512 * MIB, timeout_s=0.5, limits=BLIND) as pool:
+        begun = time.monotonic()
+        with pool.source() as source:
+            source.write(_with_scans(500))
+            with pytest.raises(RenderKilled) as killed:
+                await pool.render(source, [Preset(name="same", fit="none", format="png")])
+        assert killed.value.code == "decode-timeout"
+        assert time.monotonic() - begun < 2
+        await whole(pool, 1)
+
+
+def _with_scans(count: int) -> bytes:
+    """Make a progressive JPEG whose last scan comes again and again; each takes a pass over all of its pixels."""
+    file = images.jpeg(Image.new("RGB", (2000, 1500)), progressive=True)
+    parts = anatomy.parts_of(ImageFormat.JPEG, file)
+    last = max(at for at, part in enumerate(parts) if part.kind == b"\xff\xda")
+    parts[last:last] = parts[last : last + 2] * count
+    return anatomy.whole(ImageFormat.JPEG, parts)
