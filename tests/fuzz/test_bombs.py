@@ -1,4 +1,4 @@
-"""Small files that would cost a lot, through the real pool: refused before they cost anything, or ended at the walls."""
+"""Small files that would cost a lot, through the real pool: refused before they cost anything, or ended at a wall."""
 
 from __future__ import annotations
 
