@@ -125,6 +125,16 @@ def test_a_gif_frame_that_names_no_disposal_stays() -> None:
     assert shows(rendition(bytes(data)).body, list(composited(CANVAS, frames)))
 
 
+def test_what_a_gif_says_of_a_frame_holds_for_that_frame_only() -> None:
+    frames = [replace(BASE, delay_ms=70, disposal="background"), replace(PATCH, delay_ms=100), LAST]
+    data = animations.gif(CANVAS, frames)
+    second = [at for at in range(len(data)) if data[at : at + 3] == b"\x21\xf9\x04"][1]
+    unsaid = data[:second] + data[second + 8 :]
+    made = rendition(unsaid)
+    assert shows(made.body, list(composited(CANVAS, frames)))
+    assert [ms for _, ms in film(made.body)] == [70, 100, 100]
+
+
 def test_a_gif_disposal_of_4_is_that_of_3() -> None:
     frames = [BASE, replace(PATCH, disposal="previous"), LAST]
     data = bytearray(animations.gif(CANVAS, frames))
@@ -159,6 +169,16 @@ def test_a_gif_frame_of_no_size_is_nothing() -> None:
     assert shows(rendition(nothing).body, expected)
 
 
+def test_a_first_gif_frame_of_no_size_is_an_empty_canvas() -> None:
+    clear = plain(CANVAS, (*RED, 0))
+    data = animations.gif(CANVAS, [Frame(clear), BASE])
+    nothing = bytearray(data)
+    first = data.index(b"\x21\xf9\x04") + 8
+    nothing[first + 5 : first + 9] = bytes(4)
+    made = rendition(bytes(nothing), animated=False, format="png", lossless=False)
+    assert shows(made.body, [clear])
+
+
 def test_around_a_small_first_gif_frame_is_nothing() -> None:
     small = animations.gif(CANVAS, [LAST, BASE])
     made = rendition(small, animated=False, format="png", lossless=False)
@@ -183,14 +203,16 @@ def packed(rows: NDArray[np.uint8]) -> bytes:
     return zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
 
 
-def two_frames(kind: int, more: list[tuple[bytes, bytes]], *rows: NDArray[np.uint8], **changed: int) -> bytes:
-    """Write an APNG of two whole frames of 8-bit samples in a colour type, with ``changed`` parts of the second."""
-    height, width = rows[0].shape[:2]
+def two_frames(
+    kind: int, more: list[tuple[bytes, bytes]], *rows: NDArray[np.uint8], bits: int = 8, **changed: int
+) -> bytes:
+    """Write an APNG of two whole frames of 24 by 16 in a colour type, with ``changed`` parts of the second."""
+    width, height = CANVAS
     first = {"sequence": 0, "width": width, "height": height, "x": 0, "y": 0, "num": 7, "den": 0, "end": 0, "mix": 0}
     second = first | {"sequence": 1} | changed
     return png_file(
         [
-            (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)),
+            (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)),
             *more,
             (b"acTL", struct.pack(">II", 2, 3)),
             (b"fcTL", struct.pack(">5I2H2B", *first.values())),
@@ -216,6 +238,12 @@ def test_a_grey_apng_stays_grey() -> None:
     assert shows(made.body, [plain(CANVAS, (90, 90, 90)), plain(CANVAS, (0, 0, 0, 0))])
     with Image.open(io.BytesIO(made.body)) as image:
         assert image.mode == "LA"
+
+
+def test_apng_frames_of_2_bits_have_their_transparent_grey() -> None:
+    levels = [np.full((16, 6), 0b01010101 * level, dtype=np.uint8) for level in (1, 2)]
+    made = rendition(two_frames(0, [(b"tRNS", b"\0\x02")], *levels, bits=2), format="png")
+    assert shows(made.body, [plain(CANVAS, (85, 85, 85)), plain(CANVAS, (0, 0, 0, 0))])
 
 
 @pytest.mark.parametrize(
@@ -303,6 +331,12 @@ def test_an_avif_is_played_as_often_as_the_original(times: int) -> None:
     assert set(durations.values()) == {200 * times or (1 << 64) - 1}
 
 
+def test_an_avif_that_is_not_repeated_is_played_once() -> None:
+    data = rendition(animations.apng(CANVAS, [BASE, PATCH], plays=7), format="avif", lossless=False, effort=0).body
+    assert data.count(b"elst\1\0\0\1") == 1
+    assert plays(rendition(data.replace(b"elst\1\0\0\1", b"elst\1\0\0\0")).body) == 1
+
+
 def avif_boxes(body: bytes) -> list[tuple[bytes, int]]:
     found = []
     for kind, first, last in boxes(body):
@@ -328,6 +362,12 @@ def test_an_animation_in_which_nothing_changes_is_a_still(target: str) -> None:
     assert (made.frames, made.steps.frames_dropped) == (1, 2)
     for trace in (b"acTL", b"fcTL", b"ANIM", b"ANMF", b"moov", b"avis"):
         assert trace not in made.body
+
+
+@pytest.mark.parametrize(("lossless", "content_type"), [(False, "image/webp"), (True, "image/png")])
+def test_auto_keeps_what_moves_moving(lossless: bool, content_type: str) -> None:  # noqa: FBT001
+    made = rendition(animations.gif(CANVAS, [BASE, PATCH]), format="auto", lossless=lossless)
+    assert (made.content_type, made.frames) == (content_type, 2)
 
 
 def test_auto_makes_a_jpeg_of_an_animation_in_which_nothing_changes() -> None:
