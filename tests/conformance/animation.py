@@ -149,7 +149,7 @@ def _moving() -> Iterator[Claim]:
                 partial(write, CANVAS, _FRAMES),
                 _FRAMES,
                 recipe,
-                "the issue: animated in, animated out",
+                "core/preset.py: animated",
                 checks.is_a(target.upper()),
                 within=16 if "avif" in (source, target) else 0,
             )

@@ -128,7 +128,7 @@ def _with_other_steps() -> Iterator[Claim]:
             make=partial(pictures.oriented, "jpeg", 6),
             recipe={side: 48},
             rule="a side that is asked for is the upright picture's",
-            reason="sharp's resize before rotate takes the stored sides (lovell/sharp, documentation of rotate)",
+            reason="a box is about what people see, and they see it upright",
             checks=(checks.is_sized(*size), checks.is_upright()),
         )
     yield from _animated()

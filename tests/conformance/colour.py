@@ -108,7 +108,7 @@ def _matrix_profiles() -> Iterator[Claim]:
         partial(images.encoded, pictures.patches(COLOURS), "PNG"),
         COLOURS,
         rule="without a profile colours are sRGB already",
-        reason="CSS Color 4, 12.1: untagged images are sRGB",
+        reason="CSS Color 4: untagged images are sRGB",
         within=0,
     )
     yield from _p3_in_other_pixels(p3, in_p3)
@@ -153,7 +153,7 @@ def _p3_in_other_pixels(p3: bytes, in_p3: Sequence[Colour]) -> Iterator[Claim]:
             partial(_nclx_p3, image_format),
             in_p3,
             rule="coding-independent code points are a profile too",
-            reason="ISO/IEC 23091-2 (primaries 12: SMPTE EG 432-1); MIAF 7.3.6.4",
+            reason="ISO/IEC 23091-2 (primaries 12: SMPTE EG 432-1); ISO/IEC 14496-12: colr",
         )
 
 
@@ -220,7 +220,7 @@ def _ignored() -> Iterator[Claim]:
             partial(saved, pictures.patches(COLOURS), "JPEG", profile),
             COLOURS,
             rule="a profile that is broken or does not fit is ignored, and does not cost the picture",
-            reason="libvips/libvips#831; python-pillow raises PyCMSError",
+            reason="libvips/libvips#831: an image failed for its profile",
         )
     greys = [(grey,) for grey in (0, 60, 128, 255)]
     yield colour_claim(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _TRUNCATED: Final = frozenset({"truncated"})
 _BROKEN: Final = frozenset({"corrupt", "truncated"})
-_WHY: Final = "half a picture in a gallery is worse than an error that somebody sees; python-pillow/Pillow#1510"
+_WHY: Final = "half a picture in a gallery is worse than an error that somebody sees; libvips/libvips#2309"
 
 
 def claims() -> Iterator[Claim]:
@@ -75,7 +75,7 @@ def _cut() -> Iterator[Claim]:
             make=partial(_cut_at, image_format, 50, b"\xff\xd9"),
             recipe={"width": 60, "height": 60},
             rule="a JPEG that was cut and closed again is refused",
-            reason="upload libraries and phones do that; libjpeg only warns, and Pillow does not tell",
+            reason="brendan-duncan/image#230 closes what it lost; libjpeg only warns",
             refused=_BROKEN,
         )
     yield Claim(

@@ -33,7 +33,7 @@ def _refused() -> Iterator[Claim]:
         "png-huge": (
             "a PNG that says 2^31 - 1 a side", partial(images.png_claiming, 2**31 - 1, 2**31 - 1), large, "2^64 bytes",
         ),
-        "png-1-bit": ("a PNG of 1 bit, 40,000 a side", partial(_one_bit_png, 40000), large, "python-pillow expands it"),
+        "png-1-bit": ("a PNG of 1 bit, 40,000 a side", partial(_one_bit_png, 40000), large, "a byte a pixel"),
         "webp-16383": ("a whole WebP of 40 bytes, 16,383 a side", partial(bombs.webp, 16383, 16383), large, "1 GiB"),
         "webp-9400": ("a whole WebP of 40 bytes, 9,400 a side", partial(bombs.webp, 9400, 9400), large, "1.35 GB"),
         "gif-65535": ("a GIF of 800 bytes, 65,535 a side", partial(bombs.gif, 65535, 65535), large, "4 GiB"),
@@ -49,7 +49,7 @@ def _refused() -> Iterator[Claim]:
         ),
         "jpeg-2010-scans": (
             "a progressive JPEG of 2,010 scans", partial(bombs.progressive_jpeg, 64, 64, 2010, blocks=64),
-            {"too-many-scans"}, "63 s on a large one; libjpeg-turbo, LJT-01-004 and -005",
+            {"too-many-scans"}, "63 s on a large one; libjpeg-turbo's Two Issues with the JPEG Standard",
         ),
         "avif-huge": ("an AVIF that says 50,000 a side", partial(_extent, "AVIF"), short, "ispe is not the picture"),
         "heic-huge": ("a HEIC that says 50,000 a side", partial(_extent, "HEIC"), short, "ispe is not the picture"),
@@ -117,9 +117,9 @@ def _harmless() -> Iterator[Claim]:
         "exif-huge-count": ("a JPEG whose EXIF has a tag of 4 billion values", _exif_huge, "readers allocate"),
         "tiff-loop": (
             "a TIFF whose next page is the same page", partial(bombs.tiff, 60, 40, next_at=8, strip=bytes(2400)),
-            "python-pillow counted pages for ever",
+            "python-pillow/Pillow#5472: pages were counted for ever",
         ),
-        "gif-comments": ("a GIF with 100,000 empty comments", _comments, "python-pillow joined them quadratically"),
+        "gif-comments": ("a GIF with 100,000 empty comments", _comments, "a block costs three bytes"),
         "jpeg-segments": (
             "a JPEG with 3,000 segments of metadata",
             lambda: jpeg_with(pictures.in_format("JPEG"), *[(EXIF, b"anything")] * 3000),

@@ -101,8 +101,21 @@ def _seen(image: Image.Image) -> NDArray[np.int16]:
     image.load()
     upright = ImageOps.exif_transpose(image)
     profile = image.info.get("icc_profile")
-    if profile and upright.mode in {"L", "RGB", "CMYK"}:
+    rgba = (_in_srgb(upright, profile) if profile else upright).convert("RGBA")
+    return np.asarray(rgba).astype(np.int16)
+
+
+def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Do with a profile what a viewer does; one that is no good is ignored."""
+    mode = image.mode.removesuffix("A")
+    if mode not in {"L", "RGB", "CMYK"}:
+        return image
+    try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        srgb = ImageCms.createProfile("sRGB")
-        upright = ImageCms.profileToProfile(upright, source, srgb, outputMode="RGB") or upright
-    return np.asarray(upright.convert("RGBA")).astype(np.int16)
+        made = ImageCms.profileToProfile(image.convert(mode), source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    assert made is not None
+    if image.mode != mode:
+        made.putalpha(image.getchannel("A"))
+    return made

@@ -147,6 +147,15 @@ def _thumbnails() -> Iterator[Claim]:
         reason="it may show what was cropped or blurred away",
         checks=(checks.is_sized(60, 60), checks.is_upright()),
     )
+    yield Claim(
+        name="heic-thumbnail-too-small",
+        given="a HEIC whose embedded thumbnail, of 128 by 128, shows another picture",
+        make=partial(heics.with_thumbnail, images.scene(256, 256), other),
+        recipe={"width": 200, "height": 200, "embedded_thumbnail": True},
+        rule="an embedded thumbnail serves only where it is large enough",
+        reason="core/preset.py: embedded_thumbnail",
+        checks=(checks.is_sized(200, 200), checks.is_upright()),
+    )
 
 
 def _jpeg_with_thumbnail() -> bytes:

@@ -61,8 +61,8 @@ _SIZES: Final[Mapping[str, tuple[Size, dict[str, Any], Size, str]]] = {
     "cover-enlarge": (
         (40, 30), {"width": 100, "height": 100, "fit": "cover", "enlarge": True}, (100, 100), "fills the box",
     ),
-    "none": ((101, 67), {"fit": "none"}, (101, 67), "ORIGIN: PNG to JPEG keeps the size"),
-    "none-one-pixel": ((1, 1), {"fit": "none"}, (1, 1), "ORIGIN: PNG to JPEG keeps the size"),
+    "none": ((101, 67), {"fit": "none"}, (101, 67), "a format conversion alone keeps the size"),
+    "none-one-pixel": ((1, 1), {"fit": "none"}, (1, 1), "a format conversion alone keeps the size"),
     "none-avif-small": ((5, 3), {"fit": "none", "format": "avif"}, (5, 3), "small pictures are pictures"),
     "none-webp-limit": ((17000, 10), {"fit": "none", "format": "webp"}, (16383, 10), "RFC 9649: 14 bits a side"),
     "none-jpeg-limit": ((66000, 4), {"fit": "none", "format": "jpeg"}, (65500, 4), "libjpeg's JPEG_MAX_DIMENSION"),

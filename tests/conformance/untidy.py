@@ -27,6 +27,11 @@ def _untidy() -> Iterator[Claim]:
     cases: Mapping[str, tuple[str, Callable[[], bytes], str]] = {
         "jpeg-zeros-after": ("a JPEG with zeros after its end", partial(_with, "JPEG", bytes(1000)), "cameras pad"),
         "jpeg-fill-bytes": ("a JPEG with fill bytes before its markers", _filled, "ITU-T T.81, B.1.1.2"),
+        "jpeg-scan-of-nothing": (
+            "a baseline JPEG whose scan says that it ends with coefficient 0",
+            _samsung,
+            "Samsung's SM-J120F writes them: libvips/libvips#2309",
+        ),
         "jpeg-two-ends": ("a JPEG with two end markers", partial(_with, "JPEG", b"\xff\xd9"), "concatenated by tools"),
         "jpeg-unknown-segments": ("a JPEG with every application segment", _app_segments, "ITU-T T.81, B.2.4.6"),
         "png-words-after": ("a PNG with words after its end", partial(_with, "PNG", b"words"), "libpng stops at IEND"),
@@ -63,6 +68,12 @@ def _filled() -> bytes:
         at = data.index(marker)
         data = data[:at] + b"\xff\xff\xff" + data[at:]
     return data
+
+
+def _samsung() -> bytes:
+    data = bytearray(pictures.in_format("JPEG"))
+    data[data.index(b"\xff\xda") + 2 + 2 + 1 + 3 * 2 + 1] = 0
+    return bytes(data)
 
 
 def _app_segments() -> bytes:
