@@ -155,7 +155,7 @@ def _channel() -> int:
 
 def _holdings() -> dict[str, int]:
     kinds = {"sockets": stat.S_ISSOCK, "pipes": stat.S_ISFIFO, "files": stat.S_ISREG, "devices": stat.S_ISCHR}
-    return {name: len({_identity(fd) for fd in _open_fds(kind) if fd not in {1, 2}}) for name, kind in kinds.items()}
+    return {name: len({_identity(fd) for fd in _open_fds(kind) if fd != 1}) for name, kind in kinds.items()}
 
 
 def _identity(fd: int) -> tuple[int, int, int]:

@@ -72,7 +72,8 @@ async def test_a_child_holds_its_pipes_and_its_jobs_two_files_and_nothing_else()
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         async with hostile_pool() as pool:
             held = await told(pool, "holdings")
-    # From and to the parent: the end of the parent, the end of the fork server, jobs, replies; /dev/null for input.
+    # From and to the parent: the end of the parent, the end of the fork server, jobs, replies; /dev/null for input and
+    # for what decoders complain of.
     assert held == {"sockets": 1, "pipes": 4, "files": 2, "devices": 1}
 
 

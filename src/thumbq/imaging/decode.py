@@ -23,6 +23,7 @@ from PIL import (
 from thumbq.core.formats import ImageFormat
 from thumbq.imaging import admission, colour
 from thumbq.imaging.admission import Rendition
+from thumbq.imaging.embedded import thumbnail
 from thumbq.imaging.frames import first_picture, webp
 from thumbq.imaging.geometry import target, turned
 from thumbq.imaging.jpegstream import open_jpeg
@@ -68,6 +69,9 @@ _MEANS: Final = 8
 _DC_ONLY_GAP: Final = 16
 """With this many pixels for one of the target, the DC coefficients (an eighth of the size) are all that is needed."""
 
+_THUMBNAIL_MARGIN: Final = 2
+"""A HEIC's own thumbnail, which was compressed once more, serves targets of no more than half its size."""
+
 _TURNED_BY_DECODER: Final = frozenset({ImageFormat.TIFF, ImageFormat.HEIF})
 _WITH_ALPHA: Final = 4
 _ORIENTATIONS: Final = range(1, 9)
@@ -108,6 +112,10 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
     image = Image.open(_file(original, header), formats=[header.format.value])
     colour.mend(image)
     icc_profile = colour.stated_profile(image, original)
+    if header.format is ImageFormat.HEIF and all(preset.embedded_thumbnail for preset in presets):
+        served = _embedded(original, image, presets, icc_profile)
+        if served is not None:
+            return served
     # Nearly always there is none.
     composited = first_picture(original, header)
     if composited is None:
@@ -151,6 +159,25 @@ def exif_value(image: Image.Image, tag: int) -> object:
         raise
     except Exception:  # noqa: BLE001 -- Pillow's EXIF reader raises a dozen kinds; bad metadata must not cost the picture
         return None
+
+
+def _embedded(
+    original: Original, image: ImageFile.ImageFile, presets: Sequence[Preset], icc_profile: bytes | None
+) -> Decoded | None:
+    """Load a HEIC's own thumbnail, when there is one that is large enough for all presets."""
+    found = thumbnail(original)
+    targets = tuple(target(image.size, preset) for preset in presets)
+    if found is None:
+        return None
+    small = Image.open(io.BytesIO(found.file), formats=[ImageFormat.HEIF.value])
+    scale = small.width / image.width, small.height / image.height
+    gaps = [(across * scale[0], down * scale[1]) for across, down in _gaps(targets, 1)]
+    if min(map(min, gaps)) < _THUMBNAIL_MARGIN:
+        return None
+    small.load()
+    return Decoded(
+        small, reduced(Picture(small, scale), gaps), targets, image.size, 1, icc_profile, "embedded-thumbnail"
+    )
 
 
 def _decode_jpeg(original: Original, header: Header, presets: Sequence[Preset], limits: Limits) -> Decoded:

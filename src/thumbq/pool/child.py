@@ -20,7 +20,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from thumbq.imaging import Limits, Refusal
-from thumbq.pool import sandbox
+from thumbq.pool import heap, sandbox
 from thumbq.pool.replies import Done, Failed, Reply, encode
 from thumbq.pool.spool import write_all
 from thumbq.ports import Rendered
@@ -34,6 +34,7 @@ Render = Callable[[bytes | mmap.mmap, "Sequence[Preset]"], Rendered | Refusal]
 
 _CPU_MARGIN_S = 2
 _MAX_TEXT = 1_000
+_STDERR = 2
 _channel: socket.socket | None = None
 
 
@@ -51,6 +52,7 @@ def prepare(channel: socket.socket, memory_limit_bytes: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _end_with_parent()
+    _fall_silent()
     _limit(resource.RLIMIT_CORE, 0)
     # RLIMIT_AS would count the arenas of threads too. This one gives a MemoryError, and the child stays usable.
     _limit(resource.RLIMIT_DATA, memory_limit_bytes)
@@ -69,6 +71,13 @@ def check(_: Render, mode: sandbox.Mode) -> Problem | None:
     missing = None if mode == "off" else sandbox.confine()
     rehearse_one()
     return missing
+
+
+def _fall_silent() -> None:
+    """Let what decoders print go nowhere: a hostile TIFF has hundreds of lines, and they would lie between our logs."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STDERR)
+    os.close(nowhere)
 
 
 def _leave_resource_tracker() -> None:
@@ -93,6 +102,7 @@ def run(render: Render, presets: Sequence[Preset], cpu_s: float) -> bytes:
     finally:
         os.close(source)
         os.close(output)
+        heap.give_back()
 
 
 def _reply(render: Render, source: int, output: int, presets: Sequence[Preset]) -> Reply:

@@ -29,9 +29,9 @@ class Steps:
     """What was done to an original's pixels on the way to a rendition.
 
     ``orientation`` is the EXIF value (1 to 8) that was undone, 1 also where the decoder has turned the image by itself.
-    ``profile`` says what the colours were converted from: what the file itself says (an ICC profile, nclx, cICP, gAMA and
-    cHRM, EXIF's Adobe RGB), or the CMYK profile that is bundled; None when they were taken as sRGB. ``flattened_on`` is
-    the background under transparent pixels. ``shrink_on_load`` says what a decoder was told to leave out.
+    ``profile`` says what the colours were converted from: what the file itself says (an ICC profile, nclx, cICP, gAMA
+    and cHRM, EXIF's Adobe RGB), or the CMYK profile that is bundled; None when they were taken as sRGB.
+    ``flattened_on`` is the background under transparent pixels, ``shrink_on_load`` what a decoder was told to leave out.
     """
 
     orientation: int = 1
