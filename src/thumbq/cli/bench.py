@@ -83,7 +83,7 @@ def render(
     anyio.run(partial(work, presets=presets, runs=runs, report=report))
     if as_json:
         printed = say(json.dumps(command.document(outcomes, runs=runs, quick=quick), indent=2))
-    else:
+    elif any(isinstance(outcome, Measured) for outcome in outcomes):
         printed = say(_footer(generated=not files)) and printed
     sys.exit(0 if printed and all(isinstance(outcome, Measured) for outcome in outcomes) else 1)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from functools import partial
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio import to_thread
 from pydantic import TypeAdapter
 
+from thumbq.bench.childside import InChild
 from thumbq.bench.figures import LEGEND, NOT_GENERATED, Measured, Memory, NotMeasured, Timing
 from thumbq.commands import files
 from thumbq.commands.files import text_of
@@ -22,12 +22,10 @@ from thumbq.pool.procfs import forget_peak, peak_resident_bytes, resident_bytes
 from thumbq.service import render_limits, render_pool
 
 if TYPE_CHECKING:
-    import mmap
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from thumbq.bench.cases import Case
     from thumbq.core.preset import Preset
-    from thumbq.imaging import Refusal
     from thumbq.pool.sandbox import Mode
     from thumbq.ports import Rendered
     from thumbq.settings import Settings
@@ -37,24 +35,6 @@ _ROOM_BYTES: Final = 4 << 30
 
 _PATIENCE_S: Final = 3_600
 _TIMING: Final = TypeAdapter(Timing)
-
-
-class _InChild:
-    """A render function that only a child imports, with options, so that this process goes without Pillow."""
-
-    def __init__(self, module: str, name: str, **options: object) -> None:
-        self._module = module
-        self._name = name
-        self._options = options
-
-    def __call__(self, original: bytes | mmap.mmap, presets: Sequence[Preset]) -> Rendered | Refusal:
-        function: Callable[..., Rendered | Refusal] = getattr(import_module(self._module), self._name)
-        return function(original, presets, **self._options)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Import the function where it arrives: once a child is in its sandbox, it cannot."""
-        self.__dict__.update(state)
-        import_module(self._module)
 
 
 async def bench_cases(
@@ -123,7 +103,7 @@ async def _outcome(
 
 async def _generate(case: Case) -> bytes:
     # Nothing foreign is decoded here, and Pillow may load what it writes files with.
-    async with _pool(_InChild("thumbq.bench.samples", "make", case=case), sandbox="off") as pool:
+    async with _pool(InChild("thumbq.bench.samples", "make", case=case), sandbox="off") as pool:
         made = await _rendered(pool, b"", [THUMBNAIL])
     return made.images[0].body
 
@@ -140,13 +120,13 @@ async def _one_job(settings: Settings, body: bytes, presets: Sequence[Preset]) -
 
 
 async def _timing(settings: Settings, body: bytes, presets: Sequence[Preset], runs: int) -> Timing:
-    render = _InChild("thumbq.bench.timing", "timed", runs=runs, limits=render_limits(settings))
+    render = InChild("thumbq.bench.timing", "timed", runs=runs, limits=render_limits(settings))
     async with _pool(render, sandbox=settings.sandbox) as pool:
         timed = await _rendered(pool, body, presets)
     return _TIMING.validate_json(timed.images[0].body)
 
 
-def _pool(render: _InChild, *, sandbox: Mode) -> RenderPool:
+def _pool(render: InChild, *, sandbox: Mode) -> RenderPool:
     return RenderPool(
         processes=1, memory_limit_bytes=_ROOM_BYTES, timeout_s=_PATIENCE_S, sandbox=sandbox, render=render
     )
