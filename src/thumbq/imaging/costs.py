@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from thumbq.imaging.header import Header, JpegFacts
 
-_OVERHEAD_BYTES: Final = 4 * MIB
+_OVERHEAD_BYTES: Final = 6 * MIB
 _COEFFICIENT_BYTES: Final = 128
 """Of a block of 8 by 8 samples in a JPEG that is not decoded in one pass."""
 
@@ -38,26 +38,35 @@ _AV1_REFERENCES: Final = 9
 
 
 class _Encoding(NamedTuple):
-    """Bytes a pixel of a rendition, all steps from its resampling on, and nanoseconds for each: without, with alpha.
+    """What a pixel of a rendition takes to encode: bytes and nanoseconds, without and with alpha, and in an animation.
 
-    ``film`` is what is held for each pixel of all frames together.
+    ``film`` is what is held for each pixel of all its frames.
     """
 
     opaque: float
     clear: float
-    nanoseconds: float
-    clear_nanoseconds: float
-    film: float = 0
-    moving: float = 0
+    moving: float
+    nanoseconds: int
+    clear_nanoseconds: int
+    moving_nanoseconds: int
+    film: int
 
 
 _ENCODINGS: Final = {
-    "jpeg": _Encoding(11.5, 12.5, 15, 20),
-    "png": _Encoding(13.5, 14.5, 170, 290, film=12, moving=20),
-    "webp": _Encoding(14, 30, 60, 150, film=8, moving=36),
-    "avif": _Encoding(32, 43, 350, 870, film=8, moving=290),
+    "jpeg": _Encoding(7.5, 8.5, 0, 40, 50, 0, 0),
+    "png": _Encoding(9.5, 10.5, 20, 200, 310, 310, 12),
+    "webp": _Encoding(10, 26, 36, 90, 170, 190, 8),
+    "avif": _Encoding(28.5, 39, 290, 380, 890, 2300, 8),
 }
+_PROFILE_NANOSECONDS: Final = 40
+"""What the colours of CMYK take more."""
+
 _FINISHED_BYTES: Final = 4
+_GREY: Final = 0.5
+"""What of that a grey rendition takes."""
+
+_MOST_BITS_OF_GREY: Final = 16
+
 _ROW_BYTES: Final = 200
 """What libjpeg's row buffers take for a column."""
 
@@ -93,17 +102,22 @@ def predict(header: Header, *, scale: int, gap: float, renditions: Sequence[Rend
     decoding, left = _decoding_bytes(header, pixels, animated=animated)
     reduction = max(1, int(gap / _GAP)) ** 2
     expanding, ready = _expanding_bytes(header)
-    copied = _BAND_BYTES * min(pixels, _BAND_PIXELS) if reduction > 1 else expanding * pixels
+    copied = (_BAND_BYTES * min(pixels, _BAND_PIXELS) if reduction > 1 else expanding * pixels) if expanding else 0
     source = pixels // reduction
     ready_bytes = source * (_FINISHED_BYTES if reduction > 1 else ready)
     frames = header.frames if animated else 1
     finishing = _finishing_bytes(encodings, source, frames if animated else 0, clear=clear)
+    if _is_grey(header) and not clear and header.bits <= _MOST_BITS_OF_GREY:
+        finishing *= _GREY
     return Cost(
         _OVERHEAD_BYTES
         + header.file_bytes * _FILE_COPIES.get(header.format, 1)
         + ceil(max(decoding, left + copied, left + ready_bytes + finishing)),
         frames
-        * (_decoding_s(header, width * height, scale) + sum(_encoding_s(*each, clear=clear) for each in encodings)),
+        * (
+            _decoding_s(header, width * height, scale)
+            + sum(_encoding_s(*each, header, animated=animated) for each in encodings)
+        ),
     )
 
 
@@ -112,12 +126,15 @@ def _is_clear(header: Header) -> bool:
     return header.channels in {2, 4} and header.jpeg is None
 
 
+def _is_grey(header: Header) -> bool:
+    return header.channels - header.color_key == 1 and not header.palette
+
+
 def _pixel_bytes(header: Header) -> int:
     """Return what Pillow takes for a pixel."""
-    stored = header.channels - header.color_key
-    if header.palette or stored == 1:
-        return ceil(min(header.bits, 32) / 8) if not header.palette else 1
-    return 4
+    if header.palette:
+        return 1
+    return min(4, ceil(header.bits / 8)) if _is_grey(header) else 4
 
 
 def _decoding_bytes(header: Header, pixels: int, *, animated: bool) -> tuple[float, float]:
@@ -136,7 +153,7 @@ def _decoding_bytes(header: Header, pixels: int, *, animated: bool) -> tuple[flo
             planes = header.scratch_bytes * (1 + _AV1_REFERENCES if animated else 1)
             return planes + image + (made + 1) * pixels, planes + image + pixels
         case ImageFormat.HEIF:
-            return max(2 * header.scratch_bytes + made * pixels, image + made * pixels) + 0.2 * pixels, image
+            return max(2 * header.scratch_bytes + made * pixels, image + made * pixels) + pixels / 4, image
         case _:
             left = header.scratch_bytes + (_ANIMATED_CANVAS_BYTES * pixels if animated else image)
             return left, left
@@ -151,7 +168,7 @@ def _expanding_bytes(header: Header) -> tuple[int, int]:
     if header.jpeg is not None:
         return 0, 0
     if header.color_key or (header.palette and _is_clear(header)):
-        return 8, 4
+        return 8, 8
     if header.palette or _is_clear(header):
         return 4, 4
     if header.channels == 1:
@@ -169,30 +186,34 @@ def _finishing_bytes(
     encodings: Sequence[tuple[Rendition, _Encoding]], source: int, frames: int, *, clear: bool
 ) -> float:
     """Return what resampling and encoding take: all renditions are held, one is encoded at a time."""
-    held = sum(rendition.pixels * (_FINISHED_BYTES + encoding.film * frames) for rendition, encoding in encodings)
+    finished = _FINISHED_BYTES * (1 + clear)  # colours that alpha is multiplied into, and such that it is not
+    held = sum(rendition.pixels * (finished + encoding.film * frames) for rendition, encoding in encodings)
     largest = max((rendition.pixels for rendition, _ in encodings), default=0)
-    resampling = _FINISHED_BYTES * sqrt(largest * source)
     encoding = max(
         (
-            rendition.pixels
-            * max(encoding.moving if frames else 0, (encoding.clear if clear else encoding.opaque) - _FINISHED_BYTES)
+            rendition.pixels * max(encoding.moving if frames else 0, encoding.clear if clear else encoding.opaque)
             for rendition, encoding in encodings
         ),
-        default=0.0,
+        default=0,
     )
-    return held + max(resampling, encoding)
+    return held + max(_FINISHED_BYTES * sqrt(largest * source), encoding)
 
 
 def _decoding_s(header: Header, pixels: int, scale: int) -> float:
     """Return the CPU time of decoding one frame, reading and resampling it."""
     if header.jpeg is not None:
-        nanoseconds = 15 * (header.file_bytes - header.jpeg.pixels_at) + pixels * (0.5 + 15 / scale**2)
+        nanoseconds = 20 * (header.file_bytes - header.jpeg.pixels_at) + pixels * (0.5 + 15 / scale**2)
         if not header.jpeg.one_pass:
-            nanoseconds += 25 * header.jpeg.scans * header.jpeg.blocks(header.width, header.height)
+            nanoseconds += 35 * header.jpeg.scans * header.jpeg.blocks(header.width, header.height)
         return nanoseconds / 1e9
     by_byte, by_pixel = _NANOSECONDS.get(header.format, (10, 30))
     return (by_byte * header.file_bytes / header.frames + by_pixel * pixels) / 1e9
 
 
-def _encoding_s(rendition: Rendition, encoding: _Encoding, *, clear: bool) -> float:
-    return rendition.pixels * (encoding.clear_nanoseconds if clear else encoding.nanoseconds) / 1e9
+def _encoding_s(rendition: Rendition, encoding: _Encoding, header: Header, *, animated: bool) -> float:
+    nanoseconds = encoding.clear_nanoseconds if _is_clear(header) else encoding.nanoseconds
+    if animated:
+        nanoseconds = max(nanoseconds, encoding.moving_nanoseconds)
+    if header.channels == 4:  # noqa: PLR2004 -- CMYK, perhaps
+        nanoseconds += _PROFILE_NANOSECONDS
+    return rendition.pixels * nanoseconds / 1e9
