@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image
 
+import profiles
 from leaks import CANARY
 
 _WORD: Final = CANARY.decode()
 TRACES: Final = tuple(_WORD.encode(code) for code in ("ascii", "utf-16-le", "utf-16-be"))
 """What gives a canary away, in any of the places and encodings."""
-
-_SRGB_COPYRIGHT: Final = "No copyright, use freely"
 
 
 def canary(place: str) -> str:
@@ -68,9 +67,5 @@ def photoshop() -> bytes:
 
 @lru_cache
 def icc() -> bytes:
-    """Make an sRGB profile whose copyright text is a canary."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    own = canary("ICC").ljust(len(_SRGB_COPYRIGHT)).encode("utf-16-be")
-    marked = profile.replace(_SRGB_COPYRIGHT.encode("utf-16-be"), own)
-    assert marked != profile
-    return marked
+    """Make an sRGB-like profile whose name is a canary."""
+    return profiles.rgb_profile(profiles.SRGB, 2.2, name=canary("ICC").encode())

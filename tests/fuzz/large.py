@@ -9,7 +9,7 @@ from PIL import Image
 
 import images
 from fuzz import handmade
-from fuzz.seeds import Seed
+from fuzz.seeds import Seed, undated
 from thumbq.core.formats import ImageFormat
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def _saved(mode: str, kind: str, *, frames: int = 1, **options: Any) -> Callable
         if frames > 1:
             others = [Image.new(mode, size, number) for number in range(1, frames)]
             more = {"save_all": True, "append_images": others, "duration": 50}
-        return images.encoded(first, kind, **options, **more)
+        file = images.encoded(first, kind, **options, **more)
+        return undated(file) if kind == "AVIF" else file
 
     return save
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from PIL import Image, PngImagePlugin
 
 import images
-from fuzz import canaries, handmade, heifmade
+import profiles
+from fuzz import anatomy, canaries, handmade, heifmade
 from fuzz.canaries import canary
 from thumbq.core.formats import ImageFormat
 
@@ -43,7 +44,9 @@ def _picture(mode: str = "RGB") -> Image.Image:
     if "A" in mode:
         scene = scene.convert("RGBA")
         scene.putalpha(scene.getchannel("R"))
-    return scene.convert(mode)
+    converted = scene.convert(mode)
+    converted.info.clear()  # a profile with today's date, for LAB
+    return converted
 
 
 def _film(mode: str = "RGB") -> list[Image.Image]:
@@ -77,7 +80,7 @@ def _jpegs() -> Iterator[tuple[str, bytes]]:
         "restarts": ("RGB", {"restart_marker_blocks": 2}),
         "restarts-progressive": ("RGB", {"restart_marker_rows": 1, "progressive": True}),
         "optimized": ("RGB", {"optimize": True, "quality": 20, "subsampling": "4:1:1"}),
-        "p3": ("RGB", {"icc_profile": images.display_p3_profile(), "keep_rgb": True}),
+        "p3": ("RGB", {"icc_profile": profiles.rgb_profile(profiles.DISPLAY_P3, 2.2), "keep_rgb": True}),
     }
     resources = b"Photoshop 3.0\0" + canaries.photoshop()
     iptc = b"\xff\xed" + (2 + len(resources)).to_bytes(2, "big") + resources
@@ -155,8 +158,18 @@ def _avifs() -> Iterator[tuple[str, bytes]]:
     yield "premultiplied", _saved("AVIF", "RGBA", **told, alpha_premultiplied=True)
     # libavif 1.4.2 crashes when it writes a sequence that has an orientation.
     told["exif"] = canaries.exif(1)
-    yield "sequence", _animated("AVIF", **told)
-    yield "sequence-alpha", _animated("AVIF", "RGBA", **told)
+    yield "sequence", undated(_animated("AVIF", **told))
+    yield "sequence-alpha", undated(_animated("AVIF", "RGBA", **told))
+
+
+def undated(avif: bytes) -> bytes:
+    """Take the time of its making out of a sequence, so that it is always the same."""
+    parts = anatomy.parts_of(ImageFormat.AVIF, avif)
+    for part in anatomy.every(parts):
+        if part.kind in {b"mvhd", b"tkhd", b"mdhd"}:
+            end = 20 if part.body[0] else 12
+            part.body = part.body[:4] + bytes(end - 4) + part.body[end:]
+    return anatomy.whole(ImageFormat.AVIF, parts)
 
 
 def _heics() -> Iterator[tuple[str, bytes]]:
