@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-RUN, TEST, TRY, AWS, MEND = BLOCKS
+RUN, TEST, TRY, AWS, MEND, BENCH = BLOCKS
 
 pytestmark = pytest.mark.timeout(180)
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="README uploads with curl, which is not here")
@@ -130,7 +130,7 @@ async def done_job(output: str, port: str) -> None:
 
 
 @needs_curl
-async def test_the_first_command_serves_from_nothing_and_the_lines_for_uploads_and_for_bad_days_work_beside_it(
+async def test_the_first_command_serves_from_nothing_and_uploads_bad_days_and_the_benchmark_work_beside_it(
     clone: Path, port: str, shells: list[Shell]
 ) -> None:
     serving = Shell(RUN, clone, port)
@@ -145,6 +145,10 @@ async def test_the_first_command_serves_from_nothing_and_the_lines_for_uploads_a
     assert await mending.ended() == 0, mending.output()
     said = mending.output().splitlines()
     assert said[-3:] == ["no dead letters", "no dead letters", "1 keys, 0 originals without a manifest"]
+    measuring = Shell(f"{BENCH.strip()} --quick --only jpeg-12mp", clone, port)
+    shells.append(measuring)
+    assert await measuring.ended() == 0, measuring.output()
+    assert "\njpeg-12mp " in measuring.output()
 
 
 async def test_the_second_command_runs_the_tests_from_nothing(clone: Path, port: str, shells: list[Shell]) -> None:
@@ -179,5 +183,5 @@ async def test_the_section_on_s3_and_sqs_works_line_by_line(clone: Path, port: s
 def test_readme_has_no_commands_but_the_ones_that_are_run_here() -> None:
     prompts = re.findall(r"^(?:\$|>) .*", README, flags=re.MULTILINE)
     assert prompts == []
-    assert len(BLOCKS) == 5
-    assert all("\n" not in block.strip() for block in (RUN, TEST)), "each of the two commands is a single line"
+    assert len(BLOCKS) == 6
+    assert all("\n" not in block.strip() for block in (RUN, TEST, BENCH)), "each of these is a single line"
