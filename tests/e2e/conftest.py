@@ -20,6 +20,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     if request.param == "local":
         environment = {"THUMBQ_LOCAL": str(tmp_path / "data")}
     else:
-        environment = await set_up(request.getfixturevalue("moto_url"))
+        emulator = "ministack_url" if request.param == "ministack" else "moto_url"
+        environment = await set_up(request.getfixturevalue(emulator))
     async with opened(tmp_path, environment) as place:
         yield place
