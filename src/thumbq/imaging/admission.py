@@ -31,8 +31,10 @@ def admit(
     facts = header.jpeg
     if facts is not None and facts.scans > limits.max_scans:
         raise RenderRefused("too-many-scans", f"the JPEG has {facts.scans} scans; the limit is {limits.max_scans}")
-    if animated:
-        _check_frames(header, limits)
+    if animated and header.frames > limits.max_frames:
+        raise RenderRefused(
+            "too-many-frames", f"the animation has {header.frames:,} frames; the limit is {limits.max_frames:,}"
+        )
     cost = predict(header, scale=scale, gap=gap, renditions=renditions, animated=animated)
     what = f"{header.width} by {header.height} pixels" + (f" in {header.frames} frames" if animated else "")
     if cost.memory_bytes > limits.max_memory_bytes:
@@ -41,6 +43,8 @@ def admit(
             f"rendering these {what} would take about {ceil(cost.memory_bytes / MIB):,} MiB;"
             f" the limit is {limits.max_memory_bytes // MIB:,} MiB",
         )
+    if animated:
+        _check_all_pixels(header, limits)
     if cost.cpu_s > limits.max_cpu_s:
         raise RenderRefused(
             "too-large",
@@ -49,11 +53,7 @@ def admit(
         )
 
 
-def _check_frames(header: Header, limits: Limits) -> None:
-    if header.frames > limits.max_frames:
-        raise RenderRefused(
-            "too-many-frames", f"the animation has {header.frames:,} frames; the limit is {limits.max_frames:,}"
-        )
+def _check_all_pixels(header: Header, limits: Limits) -> None:
     width, height = header.animated_size or (header.width, header.height)
     pixels = header.frames * width * height
     if pixels > limits.max_animation_pixels:
