@@ -21,7 +21,8 @@ from PIL import (
 )
 
 from thumbq.core.formats import ImageFormat
-from thumbq.imaging import admission, colour
+from thumbq.errors import RenderRefused
+from thumbq.imaging import admission, colour, pngfile
 from thumbq.imaging.admission import Rendition
 from thumbq.imaging.embedded import thumbnail
 from thumbq.imaging.frames import first_picture, webp
@@ -119,7 +120,7 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
     # Nearly always there is none.
     composited = first_picture(original, header)
     if composited is None:
-        image.load()
+        _load(image, original, header)
     turn = 1 if header.format in _TURNED_BY_DECODER else orientation(image)
     upright_size = turned(image.size, turn)
     targets = tuple(target(upright_size, preset) for preset in presets)
@@ -131,6 +132,16 @@ def _file(original: Original, header: Header) -> IO[bytes]:
     if header.format is ImageFormat.WEBP and header.channels == _WITH_ALPHA and webp.lacks_alpha(original):
         return io.BytesIO(webp.with_alpha(original))
     return cast("IO[bytes]", original) if isinstance(original, mmap.mmap) else io.BytesIO(original)
+
+
+def _load(image: ImageFile.ImageFile, original: Original, header: Header) -> None:
+    if header.format is not ImageFormat.PNG:
+        image.load()
+        return
+    pngfile.mark(image)
+    image.load()
+    if not pngfile.all_there(image, original, header):
+        raise RenderRefused("truncated", "the PNG has fewer rows than its header says")
 
 
 def next_picture(decoded: Decoded, frame: int) -> Picture:
