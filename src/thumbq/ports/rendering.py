@@ -31,7 +31,7 @@ class Steps:
     ``orientation`` is the EXIF value (1 to 8) that was undone, 1 also where the decoder has turned the image by itself.
     ``profile`` says what the colours were converted from: what the file itself says (an ICC profile, nclx, cICP, gAMA
     and cHRM, EXIF's Adobe RGB), or the CMYK profile that is bundled; None when they were taken as sRGB.
-    ``flattened_on`` is the background under transparent pixels, ``shrink_on_load`` what a decoder was told to leave out.
+    ``flattened_on`` is the background under transparent pixels, ``shrink_on_load`` what the decoder left out as told.
     """
 
     orientation: int = 1
