@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import images
+from bombs import bombs
 from fuzz import anatomy, vitals
 from marked_pool import MIB, whole
 from thumbq.core.formats import ImageFormat
@@ -25,12 +26,34 @@ BLIND = Limits(
 WALL = 128 * MIB
 
 
+ALL_FRAMES = Preset(name="film", width=50, format="webp", animated=True)
+
+
 async def refusal(pool: RenderPool, data: bytes) -> RenderRefused:
     with pool.source() as source:
         source.write(data)
         with pytest.raises(RenderRefused) as refused:
-            await pool.render(source, [THUMBNAIL])
+            await pool.render(source, [THUMBNAIL, ALL_FRAMES])
     return refused.value
+
+
+@pytest.mark.parametrize("name", bombs())
+async def test_a_bomb_is_refused_before_it_costs_anything(name: str) -> None:
+    data, code = bombs()[name]
+    async with RenderPool(processes=1, memory_limit_bytes=512 * MIB, timeout_s=20) as pool:
+        (child,) = pool.children()
+        with pool.source() as source:
+            source.write(images.small_jpeg())
+            await pool.render(source, [THUMBNAIL])
+        vitals.reset_peak(child)
+        before_s = vitals.cpu_s(child)
+        refused = await refusal(pool, data)
+        assert refused.code == code
+        assert pool.children() == (child,)
+        assert vitals.cpu_s(child) - before_s < 0.05
+        peak = vitals.peak_bytes(child)
+        assert peak is not None
+        assert peak < 100 * MIB
 
 
 async def test_what_needs_too_much_memory_after_all_ends_at_the_wall() -> None:
