@@ -38,13 +38,12 @@ class _Spliced(io.RawIOBase):
         self._at = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return up to ``size`` bytes: fewer at the seam and at the end."""
+        """Return the next ``size`` bytes, all that are left when it is negative; fewer only at the end."""
         at = self._at
         stop = self._length + len(self._tail) if size is None or size < 0 else at + size
-        if at < self._length:
-            chunk = self._original[at : min(stop, self._length)]
-        else:
-            chunk = self._tail[at - self._length : stop - self._length]
+        chunk = self._original[at : min(stop, self._length)]
+        if stop > self._length:
+            chunk += self._tail[max(0, at - self._length) : stop - self._length]
         self._at += len(chunk)
         return chunk
 
