@@ -9,7 +9,8 @@ from PIL import Image
 
 import images
 from thumbq.core.preset import THUMBNAIL, Preset
-from thumbq.imaging import Limits, Refusal
+from thumbq.errors import RenderRefused
+from thumbq.imaging import Limits, Refusal, header
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered
 
@@ -249,3 +250,10 @@ def test_damaged_bytes_never_raise(image_format: str) -> None:
             damaged[at] = random.integers(0, 256)
         result = render(bytes(damaged), [THUMBNAIL], Limits(max_memory_bytes=64 << 20))
         assert isinstance(result, Rendered | Refusal)
+
+
+def test_a_heic_item_whose_kind_is_no_text_is_refused_before_its_decoder_crashes() -> None:
+    damaged = images.turned_heic().replace(b"Exif", b"\xffxif", 1)
+    with pytest.raises(RenderRefused, match="boxes") as refusal:
+        header.read(damaged)
+    assert refusal.value.code == "corrupt"

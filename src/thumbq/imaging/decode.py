@@ -75,6 +75,7 @@ _THUMBNAIL_MARGIN: Final = 2
 
 _TURNED_BY_DECODER: Final = frozenset({ImageFormat.TIFF, ImageFormat.HEIF})
 _WITH_ALPHA: Final = 4
+_WEBP_CANVASES_BYTES: Final = 8
 _ORIENTATIONS: Final = range(1, 9)
 
 
@@ -110,7 +111,7 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
         animated=frames > 1,
         limits=limits,
     )
-    image = Image.open(_file(original, header), formats=[header.format.value])
+    image = _opened(original, header)
     colour.mend(image)
     icc_profile = colour.stated_profile(image, original)
     if header.format is ImageFormat.HEIF and all(preset.embedded_thumbnail for preset in presets):
@@ -128,10 +129,17 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
     return Decoded(image, picture, targets, upright_size, turn, icc_profile, None)
 
 
-def _file(original: Original, header: Header) -> IO[bytes]:
+def _opened(original: Original, header: Header) -> ImageFile.ImageFile:
+    file = cast("IO[bytes]", original) if isinstance(original, mmap.mmap) else io.BytesIO(original)
     if header.format is ImageFormat.WEBP and header.channels == _WITH_ALPHA and webp.lacks_alpha(original):
-        return io.BytesIO(webp.with_alpha(original))
-    return cast("IO[bytes]", original) if isinstance(original, mmap.mmap) else io.BytesIO(original)
+        file = io.BytesIO(webp.with_alpha(original))
+    try:
+        return Image.open(file, formats=[header.format.value])
+    except OSError:
+        if header.format is ImageFormat.WEBP:
+            # libwebp makes two canvases here and has one word for all that fails: this raises when it was memory.
+            bytearray(_WEBP_CANVASES_BYTES * header.width * header.height)
+        raise
 
 
 def _load(image: ImageFile.ImageFile, original: Original, header: Header) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from thumbq.imaging import Limits, Original
     from thumbq.imaging.motion import Motion
 
-_NO_DECODER: Final = "could not create decoder object"
 _TRUNCATED_WORDS: Final = ("truncated", "end of file", "unexpected end")
 _COPYRIGHT: Final = (ExifTags.Base.Artist, ExifTags.Base.Copyright)
 _SUMMARY_BOX: Final = (100, 100)
@@ -43,7 +42,7 @@ def render(original: Original, presets: Sequence[Preset], limits: Limits) -> Ren
     except RenderRefused as refused:
         return Refusal(refused.code, refused.text)
     except MemoryError:
-        return _out_of_memory()
+        return Refusal("out-of-memory", "rendering the image takes more memory than a render may have")
     except Exception as error:  # noqa: BLE001 -- hostile files make decoders raise every kind there is (also TypeError)
         return _refusal(error)
 
@@ -108,16 +107,10 @@ def _copyright(image: Image.Image) -> bytes:
     return kept.tobytes() if kept else b""
 
 
-def _out_of_memory() -> Refusal:
-    return Refusal("out-of-memory", "rendering the image takes more memory than a render may have")
-
-
 def _refusal(error: Exception) -> Refusal:
     if isinstance(error, UnidentifiedImageError):
         return Refusal("corrupt", "the image's header is damaged")
     said = str(error)
-    if said == _NO_DECODER:  # libwebp's, for want of memory: what else a header may have was looked at before
-        return _out_of_memory()
     if any(word in said.lower() for word in _TRUNCATED_WORDS):
         return Refusal("truncated", "the image ends in the middle of its data")
     return Refusal("corrupt", f"the image is damaged and does not decode ({type(error).__name__}: {said[:200]})")

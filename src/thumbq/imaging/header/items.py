@@ -57,6 +57,10 @@ def _kinds(original: Original, box: Box) -> dict[int, bytes]:
     for entry in boxes(original, box.at + _FULL + (4 if number(original, box.at, 1) else 2), box.end):
         wide = 4 if number(original, entry.at, 1) >= _LONG_NUMBERS else 2
         kind_at = entry.at + _FULL + wide + 2
+        try:
+            original[kind_at : entry.end].decode()
+        except UnicodeDecodeError:  # on which pi-heif 1.4 crashes
+            raise damaged() from None
         kinds[number(original, entry.at + _FULL, wide)] = original[kind_at : kind_at + 4]
     return kinds
 
