@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import bombs
+import images
+from thumbq.core.formats import ImageFormat
+from thumbq.core.preset import THUMBNAIL, Preset
+from thumbq.errors import RenderRefused
+from thumbq.imaging import MIB, Limits, admission
+from thumbq.imaging.admission import Rendition
+from thumbq.imaging.costs import predict
+from thumbq.imaging.header import Header, JpegFacts
+from thumbq.imaging.render import render
+from thumbq.ports import Rendered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TESTS = Path(__file__).parent.parent
+BASELINE = JpegFacts(
+    progressive=False,
+    scans=1,
+    dc_end=None,
+    end=60_000_000,
+    pixels_at=60_000,
+    sampling=((2, 2), (1, 1), (1, 1)),
+    one_pass=True,
+)
+PROGRESSIVE = replace(BASELINE, progressive=True, scans=10, one_pass=False)
+PHONE = Header(ImageFormat.JPEG, 16_320, 12_240, file_bytes=60_000_000, jpeg=BASELINE)
+HEIC = Header(ImageFormat.HEIF, 8_064, 6_048, file_bytes=5_000_000, scratch_bytes=8_064 * 6_048 * 3 // 2)
+PNG = Header(ImageFormat.PNG, 4_000, 3_000, file_bytes=20_000_000)
+
+
+def admit(
+    found: Header,
+    *sides: int,
+    formats: Sequence[str] = ("jpeg",),
+    scale: int = 1,
+    animated: bool = False,
+    limits: Limits | None = None,
+) -> None:
+    """Ask for renditions that fit squares of some sides."""
+    longest = max(found.width, found.height)
+    renditions = [
+        Rendition(round(found.width * side / longest) * round(found.height * side / longest), each)
+        for side in sides
+        for each in formats
+    ]
+    admission.admit(
+        found,
+        scale=scale,
+        gap=longest / scale / max(sides),
+        renditions=renditions,
+        animated=animated,
+        limits=limits or Limits(),
+    )
+
+
+def refusal(found: Header, *sides: int, **options: Any) -> tuple[str, str]:
+    with pytest.raises(RenderRefused) as caught:
+        admit(found, *sides, **options)
+    return caught.value.code, str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("found", "side", "scale"),
+    [
+        (PHONE, 100, 8),
+        (PHONE, 1280, 8),
+        (replace(PHONE, jpeg=PROGRESSIVE, width=8_000, height=6_000), 1280, 4),
+        (HEIC, 100, 1),
+        (HEIC, 1280, 1),
+        (replace(HEIC, width=6_000, height=4_000, scratch_bytes=36_000_000), 1280, 1),
+        (replace(PNG, channels=4), 100, 1),
+        (replace(PNG, channels=4), 1280, 1),
+        (replace(PNG, channels=4), 4_000, 1),
+        (replace(PNG, width=8_660, height=5_774, file_bytes=90_000_000), 100, 1),
+        (Header(ImageFormat.WEBP, 5_000, 4_000, file_bytes=5_000_000), 1280, 1),
+        (Header(ImageFormat.AVIF, 6_000, 4_000, file_bytes=5_000_000, scratch_bytes=36_000_000), 1280, 1),
+        (Header(ImageFormat.TIFF, 6_000, 4_000, channels=4, file_bytes=96_000_000), 100, 1),
+        (Header(ImageFormat.BMP, 6_000, 4_000, file_bytes=72_000_000), 1280, 1),
+        (Header(ImageFormat.GIF, 10_000, 10_000, channels=1, palette=True, file_bytes=20_000_000), 100, 1),
+    ],
+)
+def test_what_cameras_and_people_make_is_admitted(found: Header, side: int, scale: int) -> None:
+    admit(found, side, scale=scale)
+
+
+def test_bombs_are_refused_before_they_cost_anything() -> None:
+    child = subprocess.run(
+        [sys.executable, "-c", BOMB_SCRIPT, str(TESTS)], capture_output=True, text=True, check=True, timeout=50
+    )
+    report = json.loads(child.stdout)
+    assert report["codes"] == {name: code for name, (_, code) in bombs.bombs().items()}
+    assert max(report["cpu_s"].values()) < 0.05
+    assert report["grown_bytes"] < 20 * MIB
+
+
+BOMB_SCRIPT = """
+import json, resource, sys, time
+sys.path.insert(0, sys.argv[1])
+import bombs
+from thumbq.errors import RenderRefused
+from thumbq.imaging import Limits, header
+from thumbq.imaging.admission import Rendition, admit
+
+def code(data):
+    try:
+        found = header.read(data)
+        plan = {"scale": 8 if found.jpeg else 1, "gap": 1000, "renditions": [Rendition(10_000, "jpeg")]}
+        admit(found, **plan, animated=found.frames > 1, limits=Limits())
+    except RenderRefused as refused:
+        return refused.code
+
+files = bombs.bombs()
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+codes, cpu_s = {}, {}
+for name, (data, _) in files.items():
+    start = time.process_time()
+    codes[name] = code(data)
+    cpu_s[name] = time.process_time() - start
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
+print(json.dumps({"codes": codes, "cpu_s": cpu_s, "grown_bytes": grown * 1024}))
+"""
+
+
+@pytest.mark.parametrize("second", [(60_000, 60_000, 10, 10), (0, 0, 60_000, 60_000)])
+def test_a_gif_with_a_monstrous_second_frame_is_a_still_like_any_other(second: tuple[int, int, int, int]) -> None:
+    made = render(bombs.gif(10, 10, second=second), [THUMBNAIL], Limits())
+    assert isinstance(made, Rendered)
+    assert (made.width, made.height) == (10, 10)
+
+
+def test_frames_count_only_when_they_are_wanted() -> None:
+    film = replace(PNG, width=640, height=480, frames=501)
+    admit(film, 100)
+    code, text = refusal(film, 100, animated=True)
+    assert code == "too-many-frames"
+    assert "501 frames; the limit is 500" in text
+    long = replace(film, width=2_000, height=1_500, frames=100)
+    code, text = refusal(long, 100, animated=True)
+    assert code == "too-many-frames"
+    assert "300,000,000 pixels" in text
+
+
+def test_scans_are_counted() -> None:
+    found = replace(PHONE, width=640, height=480, jpeg=replace(PROGRESSIVE, scans=101))
+    assert refusal(found, 100, scale=4) == ("too-many-scans", "the JPEG has 101 scans; the limit is 100")
+    admit(found, 100, scale=4, limits=Limits(max_scans=101))
+
+
+def test_what_costs_too_much_memory_is_refused_with_numbers() -> None:
+    code, text = refusal(replace(PNG, width=20_000, height=20_000), 100)
+    assert code == "too-large"
+    assert text.startswith("rendering these 20000 by 20000 pixels would take about 1,")
+    assert text.endswith(f"the limit is {Limits().max_memory_bytes // MIB} MiB")
+    admit(replace(PNG, width=20_000, height=20_000), 100, limits=Limits(max_memory_bytes=2_000 * MIB))
+
+
+def test_what_costs_too_much_time_is_refused_with_numbers() -> None:
+    slow = replace(PHONE, width=60_000, height=60_000)
+    code, text = refusal(slow, 100, scale=8, limits=Limits(max_cpu_s=1))
+    assert code == "too-large"
+    assert text.endswith("s of CPU time; the limit is 1 s")
+    admit(slow, 100, scale=8)
+
+
+def test_a_jpeg_costs_what_it_is_after_its_shrinking() -> None:
+    admit(PHONE, 1280, scale=8)
+    assert refusal(PHONE, 16_320)[0] == "too-large"
+
+
+def test_the_coefficients_of_a_progressive_jpeg_are_held_at_full_size() -> None:
+    whole = replace(PHONE, jpeg=PROGRESSIVE)
+    assert refusal(whole, 100, scale=8)[0] == "too-large"
+    cost = [predict(each, scale=8, gap=20, renditions=[], animated=False) for each in (PHONE, whole)]
+    assert cost[1].memory_bytes - cost[0].memory_bytes == pytest.approx(16_320 * 12_240 * 1.5 * 2, rel=0.01)
+
+
+def test_large_renditions_cost_more_in_some_formats_than_in_others() -> None:
+    costs = {
+        each: predict(PNG, scale=1, gap=1, renditions=[Rendition(12_000_000, each)], animated=False).memory_bytes
+        for each in ("jpeg", "png", "webp", "avif", "auto")
+    }
+    assert costs["jpeg"] < costs["png"] < costs["webp"] < costs["avif"]
+    assert costs["auto"] == costs["jpeg"]
+    assert refusal(PNG, 4_000, formats=["avif"])[0] == "too-large"
+
+
+def peak_inputs() -> dict[str, tuple[bytes, Preset]]:
+    scene = images.scene(1600, 1200)
+    clear = scene.convert("RGBA")
+    clear.putalpha(120)
+    small, whole = THUMBNAIL, Preset(name="whole", fit="none", format="webp")
+    film = [scene.resize((400, 300)).rotate(turn) for turn in (0, 20, 40)]
+    return {
+        "progressive JPEG": (images.photo_jpeg(1600, 1200, progressive=True), small),
+        "RGBA PNG": (images.encoded(clear, "PNG", compress_level=1), Preset(name="p", width=640)),
+        "PNG to WebP": (images.encoded(scene, "PNG", compress_level=1), whole),
+        "palette with a hole": (images.encoded(scene.quantize(64), "PNG", transparency=3), Preset(name="p", width=640)),
+        "WebP": (images.encoded(clear, "WEBP", method=0), small),
+        "AVIF": (images.encoded(scene, "AVIF", speed=10), small),
+        "HEIC": (images.heic(scene, quality=30), small),
+        "TIFF of one strip": (images.encoded(scene, "TIFF", compression="tiff_lzw", strip_size=1 << 30), small),
+        "film": (
+            images.encoded(film[0], "PNG", save_all=True, append_images=film[1:]),
+            Preset(name="film", width=300, format="webp", animated=True),
+        ),
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_no_render_takes_more_memory_than_was_predicted(tmp_path: Path) -> None:
+    """One child each, as a heap that was used before hides what is taken from it."""
+    taken: dict[str, list[float]] = {}
+    for name, (data, preset) in peak_inputs().items():
+        (tmp_path / "original").write_bytes(data)
+        argv = [sys.executable, "-c", PEAK_SCRIPT, str(tmp_path / "original"), preset.model_dump_json()]
+        child = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=50)
+        taken[name] = [number / MIB for number in json.loads(child.stdout)]
+    assert {name: (peak, predicted) for name, (peak, predicted) in taken.items() if peak > predicted} == {}
+    # Nor is it predicted out of all proportion: what is small would be refused then.
+    assert {name: (peak, predicted) for name, (peak, predicted) in taken.items() if predicted > 2 * peak + 20} == {}
+
+
+PEAK_SCRIPT = """
+import io, json, sys
+from pathlib import Path
+from PIL import Image
+from thumbq.core.preset import THUMBNAIL, Preset
+from thumbq.imaging import Limits, admission
+from thumbq.imaging.render import render
+from thumbq.ports import Rendered
+
+def status(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name))
+
+predicted = []
+predict = admission.predict
+admission.predict = lambda *args, **kwargs: predicted.append(predict(*args, **kwargs)) or predicted[-1]
+file = io.BytesIO()
+Image.new("RGB", (64, 64)).save(file, "PNG")
+assert isinstance(render(file.getvalue(), [THUMBNAIL], Limits()), Rendered)  # so that everything is loaded
+idle = status("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")
+made = render(Path(sys.argv[1]).read_bytes(), [Preset.model_validate_json(sys.argv[2])], Limits())
+assert isinstance(made, Rendered), made
+print(json.dumps([status("VmHWM") - idle, predicted[-1].memory_bytes]))
+"""
