@@ -179,6 +179,12 @@ def test_a_first_gif_frame_of_no_size_is_an_empty_canvas() -> None:
     assert shows(made.body, [clear])
 
 
+def test_a_gif_may_have_extensions_without_data() -> None:
+    data = animations.gif(CANVAS, [BASE, PATCH], more=b"\x21\xfe\0\x21\x41\0")
+    assert shows(rendition(data).body, list(composited(CANVAS, [BASE, PATCH])))
+    assert shows(rendition(data, animated=False).body, [BASE.pixels])
+
+
 def test_around_a_small_first_gif_frame_is_nothing() -> None:
     small = animations.gif(CANVAS, [LAST, BASE])
     made = rendition(small, animated=False, format="png", lossless=False)
@@ -253,6 +259,10 @@ def test_apng_frames_of_2_bits_have_their_transparent_grey() -> None:
 )
 def test_an_apng_whose_frames_are_no_frames_is_refused(changed: dict[str, int]) -> None:
     assert refusal(two_frames(0, [], ONES, ONES, **changed)) == "corrupt"
+
+
+def test_an_apng_frame_that_lacks_rows_is_refused() -> None:
+    assert refusal(two_frames(0, [], ONES, ONES[:-2])) == "truncated"
 
 
 def test_an_apng_announces_more_frames_than_it_has() -> None:

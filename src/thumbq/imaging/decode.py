@@ -25,7 +25,7 @@ from thumbq.errors import RenderRefused
 from thumbq.imaging import admission, colour, pngfile
 from thumbq.imaging.admission import Rendition
 from thumbq.imaging.embedded import thumbnail
-from thumbq.imaging.frames import first_picture, webp
+from thumbq.imaging.frames import first_picture, gif, webp
 from thumbq.imaging.geometry import target, turned
 from thumbq.imaging.jpegstream import open_jpeg
 from thumbq.imaging.resize import PHOTO_REDUCING_GAP, REDUCING_GAP, Picture, reduced
@@ -119,19 +119,22 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
         if served is not None:
             return served
     # Nearly always there is none.
-    composited = first_picture(original, header)
-    if composited is None:
+    pixels = first_picture(original, header)
+    if pixels is None:
         _load(image, original, header)
+        pixels = image
     turn = 1 if header.format in _TURNED_BY_DECODER else orientation(image)
-    upright_size = turned(image.size, turn)
+    upright_size = turned(pixels.size, turn)
     targets = tuple(target(upright_size, preset) for preset in presets)
-    picture = reduced(Picture(composited or image, (1.0, 1.0)), _gaps(targets, turn))
+    picture = reduced(Picture(pixels, (1.0, 1.0)), _gaps(targets, turn))
     return Decoded(image, picture, targets, upright_size, turn, icc_profile, None)
 
 
 def _opened(original: Original, header: Header) -> ImageFile.ImageFile:
     file = cast("IO[bytes]", original) if isinstance(original, mmap.mmap) else io.BytesIO(original)
-    if header.format is ImageFormat.WEBP and header.channels == _WITH_ALPHA and webp.lacks_alpha(original):
+    if header.format is ImageFormat.GIF:
+        file = gif.first_file(original)
+    elif header.format is ImageFormat.WEBP and header.channels == _WITH_ALPHA and webp.lacks_alpha(original):
         file = io.BytesIO(webp.with_alpha(original))
     try:
         return Image.open(file, formats=[header.format.value])

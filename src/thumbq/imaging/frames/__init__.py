@@ -32,7 +32,7 @@ def reel(original: Original, header: Header) -> Reel | None:
 
 def first_picture(original: Original, header: Header) -> Image.Image | None:
     """Return the canvas with the first frame where Pillow would fill the rest of it with a colour, else None."""
-    frame = gif.first_with_nothing_around(original, header) if header.format is ImageFormat.GIF else None
+    frame = gif.first_with_nothing_around(original) if header.format is ImageFormat.GIF else None
     if frame is None:
         return None
     canvas, _ = next(composited("RGBA", (header.width, header.height), [frame]))

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Final
 from PIL import Image
 
 from thumbq.errors import RenderRefused
-from thumbq.imaging import colour
+from thumbq.imaging import colour, pngfile
 from thumbq.imaging.frames.canvas import Disposal, Frame, Reel
 from thumbq.imaging.header import png
 
@@ -95,7 +95,10 @@ def _load(original: Original, tail: bytes, shared: bytes, data: Sequence[slice],
     file.seek(0)
     image = Image.open(file, formats=["PNG"])
     colour.mend(image)
+    pngfile.mark(image)
     image.load()
+    if not pngfile.all_there(image, still := file.getvalue(), png.read(still)):
+        raise RenderRefused("truncated", "the APNG has a frame with fewer rows than it says")
     return image
 
 

@@ -7,16 +7,16 @@ first frame makes the canvas larger where it reaches over it; later frames are c
 
 from __future__ import annotations
 
-import io
 import struct
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from PIL import Image
 
 from thumbq.imaging.frames.canvas import Disposal, Frame, Reel
 from thumbq.imaging.header import gif
+from thumbq.imaging.splicedfile import spliced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,6 @@ _DISPOSALS: Final = {2: Disposal.CLEAR, 3: Disposal.RESTORE, 4: Disposal.RESTORE
 
 _TOO_SHORT_MS: Final = 10
 _SHOWN_MS: Final = 100
-_NOTHING_SAID: Final = gif.Control(0, 0, 0)
 
 _LOOPING: Final = (b"\xff\x0bNETSCAPE2.0", b"\xff\x0bANIMEXTS1.0")
 _LOOPING_SIZE: Final = 13
@@ -46,56 +45,66 @@ _MANY_STEPS: Final = 2_000_000
 
 def reel(original: Original, header: Header) -> Reel:
     """Return a GIF's frames. Raises RenderRefused where the file ends in the middle of one."""
-    frames = tuple(islice(_frames(original), header.frames))
+    pictures = islice(gif.pictures(original, steps=_MANY_STEPS), header.frames)
+    frames = tuple(_frame(original, picture) for picture in pictures)
     return Reel("RGBA", (header.width, header.height), _plays(original), frames)
 
 
-def first_with_nothing_around(original: Original, header: Header) -> Frame | None:
+def first_file(original: Original) -> IO[bytes]:
+    """Return a GIF of the first frame alone, in its place on the canvas.
+
+    From the whole of it Pillow takes other blocks than anybody else when there is an extension without data.
+    """
+    first = _first(original)
+    return _file(original, first, first.box, gif.canvas(original, first))
+
+
+def first_with_nothing_around(original: Original) -> Frame | None:
     """Return a GIF's first frame if it leaves a part of the canvas open and has no transparent colour, else None.
 
-    Of any other GIF Pillow's picture is the first frame as it should be; around this one it puts the colour of index 0.
+    Pillow would put the colour of index 0 there.
     """
-    frame = next(_frames(original))
-    left, top, right, bottom = frame.box
-    nothing_there = left >= right or top >= bottom
-    open_around = frame.box != (0, 0, header.width, header.height)
-    return frame if nothing_there or (open_around and header.channels == 1) else None
+    first = _first(original)
+    return _frame(original, first) if gif.leaves_open(original, first) else None
 
 
-def _frames(original: Original) -> Iterator[Frame]:
-    said = _NOTHING_SAID
-    for block in gif.blocks(original, steps=_MANY_STEPS):
-        if block.kind == gif.EXTENSION:
-            said = gif.control(original, block) or said
-            continue
-        left, top, width, height, _ = gif.DESCRIPTOR.unpack_from(original, block.at)
-        delay_ms = 10 * said.delay
-        yield Frame(
-            (left, top, left + width, top + height),
-            partial(_load, original, block, said),
-            delay_ms if delay_ms > _TOO_SHORT_MS else _SHOWN_MS,
-            _DISPOSALS.get(said.flags >> 2 & 7, Disposal.KEEP),
-        )
-        said = _NOTHING_SAID
+def _first(original: Original) -> gif.Picture:
+    return next(gif.pictures(original, steps=_MANY_STEPS))
 
 
-def _load(original: Original, block: gif.Block, said: gif.Control) -> Image.Image:
+def _frame(original: Original, picture: gif.Picture) -> Frame:
+    delay_ms = 10 * picture.said.delay
+    return Frame(
+        picture.box,
+        partial(_load, original, picture),
+        delay_ms if delay_ms > _TOO_SHORT_MS else _SHOWN_MS,
+        _DISPOSALS.get(picture.said.flags >> 2 & 7, Disposal.KEEP),
+    )
+
+
+def _load(original: Original, picture: gif.Picture) -> Image.Image:
     """Decode a frame by itself: as the only one of a GIF of its size."""
-    _, _, width, height, flags = gif.DESCRIPTOR.unpack_from(original, block.at)
-    data_at = block.at + gif.DESCRIPTOR.size
-    shared = 0 if gif.table_size(flags) else original[_SCREEN_FLAGS_AT]
-    file = io.BytesIO()
-    file.write(_SCREEN.pack(b"GIF89a", width, height, shared, 0, 0))
-    file.write(original[gif.SCREEN_END : gif.SCREEN_END + gif.table_size(shared)])
-    if said.flags & gif.HAS_CLEAR:
-        file.write(_CONTROL % said.clear)
-    file.write(b"," + gif.DESCRIPTOR.pack(0, 0, width, height, flags))
-    file.write(original[data_at : block.end])
-    file.write(_END)
-    file.seek(0)
-    image = Image.open(file, formats=["GIF"])
+    left, top, right, bottom = picture.box
+    size = right - left, bottom - top
+    image = Image.open(_file(original, picture, (0, 0, *size), size), formats=["GIF"])
     image.load()
     return image
+
+
+def _file(original: Original, picture: gif.Picture, box: tuple[int, int, int, int], size: tuple[int, int]) -> IO[bytes]:
+    """Return a GIF that has this one picture, in a place on a canvas."""
+    left, top, right, bottom = box
+    shared = 0 if gif.table_size(picture.flags) else original[_SCREEN_FLAGS_AT]
+    descriptor = gif.DESCRIPTOR.pack(left, top, right - left, bottom - top, picture.flags)
+    parts: list[bytes | slice] = [
+        _SCREEN.pack(b"GIF89a", *size, shared, 0, 0),
+        slice(gif.SCREEN_END, gif.SCREEN_END + gif.table_size(shared)),
+        _CONTROL % picture.said.clear if picture.is_clear else b"",
+        b"," + descriptor,
+        slice(picture.table_at, picture.end),
+        _END,
+    ]
+    return spliced(original, parts)
 
 
 def _plays(original: Original) -> int:

@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
     from thumbq.imaging import Original
 
-PICTURE: Final = 0x2C
 EXTENSION: Final = 0x21
-HAS_CLEAR: Final = 1
-"""The flag of a graphic control that tells of a transparent colour."""
-
 DESCRIPTOR: Final = struct.Struct("<HHHHB")
 """A picture's left, top, width, height and flags."""
 
@@ -31,6 +27,13 @@ _CONTROL_START: Final = b"\xf9\x04"
 _SCREEN: Final = struct.Struct("<HHB")
 _SCREEN_AT: Final = 6
 _HAS_TABLE: Final = 0x80
+_HAS_CLEAR: Final = 1
+"""The flag of a graphic control that tells of a transparent colour."""
+
+_COMPOSITED_BYTES: Final = 3
+"""What a pixel takes beyond the decoder's when the canvas gets an alpha channel."""
+
+_PICTURE: Final = 0x2C
 _TRAILER: Final = 0x3B
 _BLOCK: Final = re.compile(rb"[\x21\x2c\x3b]")
 _MOST_JUNK: Final = 1 << 16
@@ -49,6 +52,24 @@ class Control(NamedTuple):
     clear: int
 
 
+_NOTHING_SAID: Final = Control(0, 0, 0)
+
+
+class Picture(NamedTuple):
+    """A picture: left, top, right and bottom, flags, what was said of it, and where its table and data are."""
+
+    box: tuple[int, int, int, int]
+    flags: int
+    said: Control
+    table_at: int
+    end: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it has a transparent colour."""
+        return bool(self.said.flags & _HAS_CLEAR)
+
+
 class Block(NamedTuple):
     """A picture (its descriptor, table and data) or an extension (its label and data): what it is, and where."""
 
@@ -63,17 +84,14 @@ def read(original: Original) -> Header:
     Later frames do not; ``animated_size`` tells of those that are themselves larger than the canvas.
     """
     width = height = frames = 0
-    clear = False
+    clear = is_open = False
     needed = (0, 0)
-    for block in blocks(original):
-        if block.kind == EXTENSION:
-            said = control(original, block)
-            clear = clear if frames or said is None else bool(said.flags & HAS_CLEAR)
-            continue
+    for picture in pictures(original):
+        left, top, right, bottom = picture.box
         if not frames:
-            needed = width, height = canvas(original, block)
-        _, _, frame_width, frame_height, _ = DESCRIPTOR.unpack_from(original, block.at)
-        needed = max(needed[0], frame_width), max(needed[1], frame_height)
+            needed = width, height = canvas(original, picture)
+            clear, is_open = picture.is_clear, leaves_open(original, picture)
+        needed = max(needed[0], right - left), max(needed[1], bottom - top)
         frames += 1
         if frames == MOST_FRAMES:
             break
@@ -83,18 +101,37 @@ def read(original: Original) -> Header:
         ImageFormat.GIF,
         width,
         height,
-        channels=1 + clear,
+        channels=1 + (clear or is_open),
         palette=True,
         frames=frames,
         animated_size=needed if needed != (width, height) else None,
+        scratch_bytes=_COMPOSITED_BYTES * width * height if is_open else 0,
     )
 
 
-def canvas(original: Original, first: Block) -> tuple[int, int]:
+def canvas(original: Original, first: Picture) -> tuple[int, int]:
     """Return width and height of the logical screen, or more where the first picture needs more."""
     width, height, _ = _SCREEN.unpack_from(original, _SCREEN_AT)
-    left, top, frame_width, frame_height, _ = DESCRIPTOR.unpack_from(original, first.at)
-    return max(width, left + frame_width), max(height, top + frame_height)
+    return max(width, first.box[2]), max(height, first.box[3])
+
+
+def leaves_open(original: Original, first: Picture) -> bool:
+    """Whether the first picture has no pixels, or does not cover the canvas and has no transparent colour either."""
+    left, top, right, bottom = first.box
+    return left == right or top == bottom or (not first.is_clear and first.box != (0, 0, *canvas(original, first)))
+
+
+def pictures(original: Original, *, steps: int = _FEW_STEPS) -> Iterator[Picture]:
+    """Yield the pictures, each with what was said of it. Errors and ``steps`` are those of ``blocks``."""
+    said = _NOTHING_SAID
+    for block in blocks(original, steps=steps):
+        if block.kind == EXTENSION:
+            said = control(original, block) or said
+            continue
+        left, top, width, height, flags = DESCRIPTOR.unpack_from(original, block.at)
+        table_at = block.at + DESCRIPTOR.size
+        yield Picture((left, top, left + width, top + height), flags, said, table_at, block.end)
+        said = _NOTHING_SAID
 
 
 def control(original: Original, extension: Block) -> Control | None:
@@ -124,7 +161,7 @@ def blocks(original: Original, *, steps: int = _FEW_STEPS) -> Iterator[Block]:
             return
         kind, start = found[0][0], found.end()
         at = start + 1
-        if kind == PICTURE:
+        if kind == _PICTURE:
             if start + DESCRIPTOR.size > len(original):
                 raise _truncated()
             at += DESCRIPTOR.size + table_size(original[start + DESCRIPTOR.size - 1])
