@@ -102,8 +102,9 @@ def _ready(pixels: Image.Image, preset: Preset, image_format: str, *, seen_throu
         bare = pixels
     if preset.sharpen:
         bare = _sharpened(bare, preset.sharpen)
-    bare = bare.copy()
-    bare.info = {}
+    if bare.info:
+        bare = bare.copy()
+        bare.info = {}
     return bare
 
 
