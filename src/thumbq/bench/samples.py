@@ -23,6 +23,9 @@ _SOFT: Final = 8
 _OCTAVES: Final = ((64, 40), (16, 30), (4, 22), (1, 14))
 """Texture: at these fractions of the size, noise of these standard deviations."""
 
+_SATURATION: Final = 0.4
+"""Photos are far less colourful than what is drawn here from gradients and random colours."""
+
 _GRAIN: Final = 6
 """The sensor's noise. With it a JPEG of quality 90 has 0.3 bytes a pixel, as those of phones have."""
 
@@ -105,7 +108,7 @@ def _scene(width: int, height: int) -> Image.Image:
         else:
             corners = [(x + random.randint(-radius, radius), y + random.randint(-radius, radius)) for _ in range(4)]
             draw.polygon(corners, fill=colour)
-    return scene
+    return Image.blend(scene.convert("L").convert("RGB"), scene, _SATURATION)
 
 
 def _with_noise(pixels: Image.Image, noise: Image.Image) -> Image.Image:
