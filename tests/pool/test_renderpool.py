@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from PIL import Image
 
 import images
 from marked_pool import marked_pool, render
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
-from thumbq.pool import RenderPool
+from thumbq.pool import RenderPool, child
 
 
 async def test_a_photo_becomes_its_renditions_in_the_order_asked_for() -> None:
@@ -32,6 +33,14 @@ async def test_a_source_without_bytes_is_refused_like_any_other_that_is_no_image
         with pool.source() as source, pytest.raises(RenderRefused) as refusal:
             await pool.render(source, [THUMBNAIL])
     assert refusal.value.code == "unsupported-format"
+
+
+async def test_an_original_that_is_too_large_to_be_copied_renders_too() -> None:
+    bitmap = images.encoded(Image.new("RGB", (2400, 2400), "teal"), "BMP")
+    assert len(bitmap) > child._COPIED_BYTES
+    async with RenderPool(processes=1, memory_limit_bytes=512 << 20, timeout_s=20) as pool:
+        rendered = await render(pool, bitmap)
+    assert (rendered.format, rendered.width, rendered.height) == ("BMP", 2400, 2400)
 
 
 async def test_a_source_may_be_written_in_many_pieces() -> None:

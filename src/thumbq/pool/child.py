@@ -34,6 +34,7 @@ Render = Callable[[bytes | mmap.mmap, "Sequence[Preset]"], Rendered | Refusal]
 
 _CPU_MARGIN_S = 2
 _MAX_TEXT = 1_000
+_COPIED_BYTES = 16 << 20
 _STDERR = 2
 _channel: socket.socket | None = None
 
@@ -121,8 +122,9 @@ def _reply(render: Render, source: int, output: int, presets: Sequence[Preset]) 
 
 
 def _render(render: Render, source: int, presets: Sequence[Preset]) -> Rendered | Refusal:
-    if os.fstat(source).st_size == 0:  # which mmap does not take
-        return render(b"", presets)
+    size = os.fstat(source).st_size
+    if size <= _COPIED_BYTES:  # mapping that much, page by page, costs more
+        return render(os.pread(source, size, 0), presets)
     with mmap.mmap(source, 0, access=mmap.ACCESS_READ) as original:
         return render(original, presets)
 
