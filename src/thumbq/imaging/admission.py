@@ -12,10 +12,12 @@ from thumbq.imaging.costs import Rendition, predict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from thumbq.core.preset import Preset
     from thumbq.imaging import Limits
+    from thumbq.imaging.geometry import Target
     from thumbq.imaging.header import Header
 
-__all__ = ["Rendition", "admit"]
+__all__ = ["Rendition", "admit", "renditions"]
 
 
 def admit(
@@ -62,3 +64,11 @@ def _check_all_pixels(header: Header, limits: Limits) -> None:
             f"the animation has {pixels:,} pixels in its {header.frames:,} frames;"
             f" the limit is {limits.max_animation_pixels:,}",
         )
+
+
+def renditions(targets: Sequence[Target], presets: Sequence[Preset]) -> list[Rendition]:
+    """Return pixels and format of each preset's rendition: the larger one, where it has two possible targets."""
+    largest: dict[Preset, int] = {}
+    for one, preset in zip(targets, presets, strict=True):
+        largest[preset] = max(largest.get(preset, 0), one.size[0] * one.size[1])
+    return [Rendition(pixels, preset.format) for preset, pixels in largest.items()]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from thumbq.core.formats import ImageFormat
 from thumbq.imaging import avifmotion, frames
-from thumbq.imaging.decode import next_picture, ready
+from thumbq.imaging.decoded import next_picture, ready
 from thumbq.imaging.motion import Motion
 from thumbq.imaging.sizes import Sizes
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from thumbq.imaging import Original
-    from thumbq.imaging.decode import Decoded
+    from thumbq.imaging.decoded import Decoded
     from thumbq.imaging.geometry import Target
     from thumbq.imaging.header import Header
     from thumbq.imaging.resize import Picture

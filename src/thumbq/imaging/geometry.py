@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thumbq.core.preset import Preset
 
 Size = tuple[int, int]
@@ -111,6 +113,15 @@ def stored_box(crop: Box, upright: Size, orientation: int) -> Box:
     if orientation in {3, 4, 7, 8}:  # and rows
         top, bottom = height - bottom, height - top
     return (top, left, bottom, right) if orientation >= _FIRST_TURNED else (left, top, right, bottom)
+
+
+def gaps(targets: Sequence[Target], turn: int) -> list[tuple[float, float]]:
+    """Return how many stored pixels go into one of each target, across and down."""
+    upright = (
+        ((right - left) / width, (bottom - top) / height)
+        for (width, height), (left, top, right, bottom) in ((one.size, one.crop) for one in targets)
+    )
+    return [gap[::-1] if turn >= _FIRST_TURNED else gap for gap in upright]
 
 
 def _side(length: float, limit: int) -> int:

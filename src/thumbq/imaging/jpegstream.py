@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
-from typing import IO, TYPE_CHECKING, Final, cast
+from typing import IO, TYPE_CHECKING, Final
+
+from thumbq.imaging.splicedfile import spliced
 
 if TYPE_CHECKING:
     from thumbq.imaging import Original
@@ -23,44 +24,5 @@ def open_jpeg(original: Original, facts: JpegFacts, *, dc_only: bool) -> IO[byte
     """
     if dc_only:
         assert facts.dc_end is not None
-        return cast("IO[bytes]", _Spliced(original, facts.dc_end, _END_OF_IMAGE))
-    return cast("IO[bytes]", _Spliced(original, facts.end, _PADDING if facts.one_pass else _END_OF_IMAGE))
-
-
-class _Spliced(io.RawIOBase):
-    """The first bytes of a file, and a few others behind them."""
-
-    def __init__(self, original: Original, length: int, tail: bytes) -> None:
-        super().__init__()
-        self._original = original
-        self._length = length
-        self._tail = tail
-        self._at = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next ``size`` bytes, all that are left when it is negative; fewer only at the end."""
-        at = self._at
-        stop = self._length + len(self._tail) if size is None or size < 0 else at + size
-        chunk = self._original[at : min(stop, self._length)]
-        if stop > self._length:
-            chunk += self._tail[max(0, at - self._length) : stop - self._length]
-        self._at += len(chunk)
-        return chunk
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move, as files do."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length + len(self._tail)}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._at
-
-    def readable(self) -> bool:
-        """Whether one can read: yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Whether one can move: yes."""
-        return True
+        return spliced(original, [slice(0, facts.dc_end), _END_OF_IMAGE])
+    return spliced(original, [slice(0, facts.end), _PADDING if facts.one_pass else _END_OF_IMAGE])

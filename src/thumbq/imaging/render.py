@@ -6,11 +6,11 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from thumbq.errors import RenderRefused
-from thumbq.imaging import Refusal, animation, header
-from thumbq.imaging.decode import decode, exif_value
+from thumbq.imaging import Refusal, animation, exif, header
+from thumbq.imaging.decode import decode
 from thumbq.imaging.encode import encode
 from thumbq.imaging.geometry import contained
 from thumbq.imaging.sizes import Sizes
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from thumbq.imaging.motion import Motion
 
 _TRUNCATED_WORDS: Final = ("truncated", "end of file", "unexpected end")
-_COPYRIGHT: Final = (ExifTags.Base.Artist, ExifTags.Base.Copyright)
 _SUMMARY_BOX: Final = (100, 100)
 
 
@@ -52,7 +51,7 @@ def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Re
     decoded = decode(original, head, presets, limits)
     recipes = list(zip(presets, decoded.targets, strict=True))
     with decoded.image:
-        copyright_exif = _copyright(decoded.image) if any(preset.keep_copyright for preset in presets) else b""
+        copyright_exif = exif.copyright_only(decoded.image) if any(preset.keep_copyright for preset in presets) else b""
         still = Sizes(decoded, decoded.picture)
         made = {target: [pixels] for target, pixels in still.make(decoded.targets).items()}
         summary = summarize(still.make([contained(decoded.upright_size, _SUMMARY_BOX)]).popitem()[1])
@@ -95,16 +94,6 @@ def _rendition(
             steps, flattened_on=encoded.flattened_on, frames_dropped=steps.frames_dropped + 1 - encoded.frames
         ),
     )
-
-
-def _copyright(image: Image.Image) -> bytes:
-    """Return an EXIF block with an original's artist and copyright, and nothing else; empty when it names neither."""
-    kept = Image.Exif()
-    for tag in _COPYRIGHT:
-        value = exif_value(image, tag)
-        if isinstance(value, str) and value.strip():
-            kept[tag] = value
-    return kept.tobytes() if kept else b""
 
 
 def _refusal(error: Exception) -> Refusal:

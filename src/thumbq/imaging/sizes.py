@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from thumbq.imaging.decode import Decoded
+    from thumbq.imaging.decoded import Decoded
     from thumbq.imaging.geometry import Target
     from thumbq.imaging.resize import Picture
     from thumbq.ports.rendering import Profile

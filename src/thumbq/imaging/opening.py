@@ -1,0 +1,86 @@
+"""Pillow and its plugins: which of them there are, how they are set, and how they open and load an original."""
+
+from __future__ import annotations
+
+import io
+import mmap
+from typing import IO, TYPE_CHECKING, Final, cast
+
+import pi_heif  # type: ignore[import-untyped]  # it ships no types
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from thumbq.core.formats import ImageFormat
+from thumbq.errors import RenderRefused
+from thumbq.imaging import pngfile
+from thumbq.imaging.frames import gif, webp
+from thumbq.imaging.jpegstream import open_jpeg
+
+if TYPE_CHECKING:
+    from PIL import ImageFile
+
+    from thumbq.imaging import Original
+    from thumbq.imaging.header import Header
+
+# Image.open takes the formats that are loaded; without these it would load every plugin that Pillow has.
+LOADED: Final = (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+# A child has one CPU to itself; more threads would only multiply its memory.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+pi_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+
+# Pillow's own limit counts pixels: it stops a JPEG that shrinks while it loads and lets a progressive bomb pass.
+# admission takes its place.
+Image.MAX_IMAGE_PIXELS = None
+
+_WITH_ALPHA: Final = 4
+_WEBP_CANVASES_BYTES: Final = 8
+
+
+def opened(original: Original, header: Header) -> ImageFile.ImageFile:
+    """Let a decoder read the header of an image that is no JPEG. A decoder may raise anything."""
+    file = cast("IO[bytes]", original) if isinstance(original, mmap.mmap) else io.BytesIO(original)
+    if header.format is ImageFormat.GIF:
+        file = gif.first_file(original)
+    elif header.format is ImageFormat.WEBP and header.channels == _WITH_ALPHA and webp.lacks_alpha(original):
+        file = io.BytesIO(webp.with_alpha(original))
+    try:
+        return Image.open(file, formats=[header.format.value])
+    except OSError:
+        if header.format is ImageFormat.WEBP:
+            # libwebp makes two canvases here and has one word for all that fails: this raises when it was memory.
+            bytearray(_WEBP_CANVASES_BYTES * header.width * header.height)
+        raise
+
+
+def opened_jpeg(original: Original, header: Header, *, dc_only: bool = False) -> JpegImagePlugin.JpegImageFile:
+    """Let the decoder read a JPEG's header; ``dc_only`` as in jpegstream.open_jpeg."""
+    assert header.jpeg is not None
+    # Not by Image.open, which would look for the further pictures of an MPO.
+    return JpegImagePlugin.JpegImageFile(open_jpeg(original, header.jpeg, dc_only=dc_only))
+
+
+def load(image: ImageFile.ImageFile, original: Original, header: Header) -> None:
+    """Decode an opened image. Raises RenderRefused for a PNG that lacks rows; a decoder may raise anything."""
+    if header.format is not ImageFormat.PNG:
+        image.load()
+        return
+    pngfile.mark(image)
+    image.load()
+    if not pngfile.all_there(image, original, header):
+        raise RenderRefused("truncated", "the PNG has fewer rows than its header says")
