@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _PROGRESSIVE: Final = 0xC2
-# Lossless ones overrun the buffer of a decoder that shrinks, arithmetic ones need the whole file at once.
+# Pillow can neither shrink lossless ones nor read arithmetic ones piece by piece; no browser shows either.
 _TAKEN: Final = frozenset({0xC0, 0xC1, _PROGRESSIVE})
 _PICTURE_INDEX: Final = 0xE2
 _COMPONENT_COUNTS: Final = frozenset({1, 3, 4})
