@@ -14,7 +14,7 @@ from thumbq.imaging.decodejpeg import decode_jpeg
 from thumbq.imaging.embedded import thumbnail
 from thumbq.imaging.frames import first_picture
 from thumbq.imaging.geometry import gaps, target, turned
-from thumbq.imaging.opening import load, opened
+from thumbq.imaging.opening import let_go, load, opened
 from thumbq.imaging.resize import Picture, reduced
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
     if pixels is None:
         load(image, original, header)
         pixels = image
+        if frames == 1:
+            let_go(image)
     turn = 1 if header.format in _TURNED_BY_DECODER else exif.orientation(image)
     upright_size = turned(pixels.size, turn)
     targets = tuple(target(upright_size, preset) for preset in presets)

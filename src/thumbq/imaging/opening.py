@@ -84,3 +84,11 @@ def load(image: ImageFile.ImageFile, original: Original, header: Header) -> None
     image.load()
     if not pngfile.all_there(image, original, header):
         raise RenderRefused("truncated", "the PNG has fewer rows than its header says")
+
+
+def let_go(image: ImageFile.ImageFile) -> None:
+    """Free what the decoder of a loaded still holds beside its pixels: up to twice as much again."""
+    for held in ("_decoder", "_heif_file"):
+        if hasattr(image, held):
+            setattr(image, held, None)
+    image.fp = None

@@ -84,8 +84,8 @@ class Ladder:
         box = rung.part(stored)
         pixels = rung.pixels
         if size != pixels.size or box != (0, 0, *pixels.size):
-            rung.pixels = _premultiplied(pixels)
-            pixels = rung.pixels.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=rung.gap)
+            pixels = rung.pixels = _premultiplied(pixels)
+            pixels = pixels.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=rung.gap)
         if stored == self._whole and all(map(le, size, self._rungs[0].pixels.size)):
             scale = size[0] / self._whole[2], size[1] / self._whole[3]
             self._rungs.append(Picture(pixels, scale, rung.gap))
