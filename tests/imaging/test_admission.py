@@ -36,7 +36,7 @@ BASELINE = JpegFacts(
 )
 PROGRESSIVE = replace(BASELINE, progressive=True, scans=10, one_pass=False)
 PHONE = Header(ImageFormat.JPEG, 16_320, 12_240, file_bytes=60_000_000, jpeg=BASELINE)
-HEIC = Header(ImageFormat.HEIF, 8_064, 6_048, file_bytes=5_000_000, scratch_bytes=8_064 * 6_048 * 3 // 2)
+HEIC = Header(ImageFormat.HEIF, 8_064, 6_048, file_bytes=10_000_000, scratch_bytes=8_064 * 6_048 * 3 // 2)
 PNG = Header(ImageFormat.PNG, 4_000, 3_000, file_bytes=20_000_000)
 
 

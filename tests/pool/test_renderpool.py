@@ -8,7 +8,8 @@ import images
 from marked_pool import marked_pool, render
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
-from thumbq.pool import RenderPool, child
+from thumbq.imaging import READ_WHOLE_BYTES
+from thumbq.pool import RenderPool
 
 
 async def test_a_photo_becomes_its_renditions_in_the_order_asked_for() -> None:
@@ -37,7 +38,7 @@ async def test_a_source_without_bytes_is_refused_like_any_other_that_is_no_image
 
 async def test_an_original_that_is_too_large_to_be_copied_renders_too() -> None:
     bitmap = images.encoded(Image.new("RGB", (2400, 2400), "teal"), "BMP")
-    assert len(bitmap) > child._COPIED_BYTES
+    assert len(bitmap) > READ_WHOLE_BYTES
     async with RenderPool(processes=1, memory_limit_bytes=512 << 20, timeout_s=20) as pool:
         rendered = await render(pool, bitmap)
     assert (rendered.format, rendered.width, rendered.height) == ("BMP", 2400, 2400)

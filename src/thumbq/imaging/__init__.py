@@ -9,12 +9,15 @@ import mmap
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["MIB", "Limits", "Original", "Refusal"]
+__all__ = ["MIB", "READ_WHOLE_BYTES", "Limits", "Original", "Refusal"]
 
 MIB: Final = 1 << 20
 
 Original = bytes | mmap.mmap
 """An image file in memory."""
+
+READ_WHOLE_BYTES: Final = 16 << 20
+"""A file of up to this size is bytes, which decoders share; a larger one is mapped, and some decoders copy it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from math import ceil, sqrt
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from thumbq.core.formats import ImageFormat
-from thumbq.imaging import MIB
+from thumbq.imaging import MIB, READ_WHOLE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,8 @@ _OVERHEAD_BYTES: Final = 6 * MIB
 _COEFFICIENT_BYTES: Final = 128
 """Of a block of 8 by 8 samples in a JPEG that is not decoded in one pass."""
 
-_FILE_COPIES: Final = {ImageFormat.WEBP: 2, ImageFormat.AVIF: 2, ImageFormat.HEIF: 2}
-"""Decoders that hold the file a second time, beside the mapping of it."""
+_HOLDING_THE_FILE: Final = frozenset({ImageFormat.WEBP, ImageFormat.AVIF, ImageFormat.HEIF})
+"""Decoders that hold a copy of the file beside its mapping; bytes they share."""
 
 _BAND_PIXELS: Final = MIB
 _BAND_BYTES: Final = 12
@@ -111,7 +111,7 @@ def predict(header: Header, *, scale: int, gap: float, renditions: Sequence[Rend
         finishing *= _GREY
     return Cost(
         _OVERHEAD_BYTES
-        + header.file_bytes * _FILE_COPIES.get(header.format, 1)
+        + header.file_bytes * _copies(header)
         + ceil(max(decoding, left + copied, left + ready_bytes + finishing)),
         frames
         * (
@@ -119,6 +119,10 @@ def predict(header: Header, *, scale: int, gap: float, renditions: Sequence[Rend
             + sum(_encoding_s(*each, header, animated=animated) for each in encodings)
         ),
     )
+
+
+def _copies(header: Header) -> int:
+    return 2 if header.format in _HOLDING_THE_FILE and header.file_bytes > READ_WHOLE_BYTES else 1
 
 
 def _is_clear(header: Header) -> bool:

@@ -19,7 +19,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
-from thumbq.imaging import Limits, Refusal
+from thumbq.imaging import READ_WHOLE_BYTES, Limits, Refusal
 from thumbq.pool import heap, sandbox
 from thumbq.pool.replies import Done, Failed, Reply, encode
 from thumbq.pool.spool import write_all
@@ -34,7 +34,6 @@ Render = Callable[[bytes | mmap.mmap, "Sequence[Preset]"], Rendered | Refusal]
 
 _CPU_MARGIN_S = 2
 _MAX_TEXT = 1_000
-_COPIED_BYTES = 16 << 20
 _STDERR = 2
 _channel: socket.socket | None = None
 
@@ -123,7 +122,7 @@ def _reply(render: Render, source: int, output: int, presets: Sequence[Preset]) 
 
 def _render(render: Render, source: int, presets: Sequence[Preset]) -> Rendered | Refusal:
     size = os.fstat(source).st_size
-    if size <= _COPIED_BYTES:  # mapping that much, page by page, costs more
+    if size <= READ_WHOLE_BYTES:  # mapping that much, page by page, costs more
         return render(os.pread(source, size, 0), presets)
     with mmap.mmap(source, 0, access=mmap.ACCESS_READ) as original:
         return render(original, presets)
