@@ -14,7 +14,7 @@ import images
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
-from thumbq.imaging import MIB, Limits, admission
+from thumbq.imaging import MIB, Limits, admission, header
 from thumbq.imaging.admission import Rendition
 from thumbq.imaging.costs import predict
 from thumbq.imaging.header import Header, JpegFacts
@@ -33,6 +33,7 @@ BASELINE = JpegFacts(
     pixels_at=60_000,
     sampling=((2, 2), (1, 1), (1, 1)),
     one_pass=True,
+    header=((0, 60_000),),
 )
 PROGRESSIVE = replace(BASELINE, progressive=True, scans=10, one_pass=False)
 PHONE = Header(ImageFormat.JPEG, 16_320, 12_240, file_bytes=60_000_000, jpeg=BASELINE)
@@ -174,6 +175,15 @@ def test_what_costs_too_much_time_is_refused_with_numbers() -> None:
     admit(slow, 100, scale=8)
 
 
+@pytest.mark.parametrize("compression", [1, 2])
+def test_the_runs_of_a_bmp_take_their_pixels_three_times_more_and_python(compression: int) -> None:
+    found = header.read(bombs.bmp(8_000, 8_000, compression=compression))
+    cost = predict(found, scale=1, gap=80, renditions=[], animated=False)
+    assert cost.memory_bytes > 4 * 64_000_000
+    assert cost.cpu_s > 5
+    assert refusal(header.read(bombs.bmp(12_000, 12_000, compression=compression)), 100)[0] == "too-large"
+
+
 def test_a_jpeg_costs_what_it_is_after_its_shrinking() -> None:
     admit(PHONE, 1280, scale=8)
     assert refusal(PHONE, 16_320)[0] == "too-large"
@@ -224,7 +234,13 @@ def test_no_render_takes_more_memory_than_was_predicted(tmp_path: Path) -> None:
     taken: dict[str, list[float]] = {}
     for name, (data, preset) in peak_inputs().items():
         (tmp_path / "original").write_bytes(data)
-        argv = [sys.executable, "-c", PEAK_SCRIPT, str(tmp_path / "original"), preset.model_dump_json()]
+        argv = [
+            sys.executable,
+            "-c",
+            PEAK_SCRIPT,
+            str(tmp_path / "original"),
+            preset.model_dump_json(exclude_unset=True),
+        ]
         child = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=50)
         taken[name] = [number / MIB for number in json.loads(child.stdout)]
     assert {name: (peak, predicted) for name, (peak, predicted) in taken.items() if peak > predicted} == {}

@@ -190,6 +190,24 @@ def _sequential_scan(component: int) -> bytes:
     return b"\xff\xda\x00\x08\x01" + bytes((component, 0, 0, 63, 0)) + b"\x12\xff\x00\x34"
 
 
+def test_a_jpeg_of_more_tables_than_there_can_be_is_corrupt() -> None:
+    data = images.jpeg(RGB)
+    table = b"\xff\xdb\xff\xff" + (b"\0" + b"\1" * 64) * 1008 + b"\0" * 13
+    header.read(data.replace(b"\xff\xdb", table * 10 + b"\xff\xdb", 1))
+    assert refused(data.replace(b"\xff\xdb", table * 20 + b"\xff\xdb", 1)) == "corrupt"
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_fill_bytes_of_which_a_decoder_makes_minutes_are_refused(options: dict[str, Any]) -> None:
+    data = images.jpeg(RGB, **options)
+    for fill, taken in ((30_000, True), (66_000, False), (1 << 20, False)):
+        file = data[:-2] + b"\xff" * fill + b"\xff\xd9"
+        if taken:
+            header.read(file)
+        else:
+            assert refused(file) == "corrupt"
+
+
 def test_a_later_frame_larger_than_a_gif_is_told_of() -> None:
     assert header.read(bombs.gif(10, 10, second=(0, 0, 700, 500))).animated_size == (700, 500)
     found = header.read(bombs.gif(10, 10, second=(0, 0, 10, 10)))

@@ -145,9 +145,36 @@ def test_the_means_are_read_from_the_start_of_the_file_only() -> None:
     assert file.tell() < len(data) / 5
 
 
+EXIF = b"Exif\0\0MM\0\x2a\0\0\0\x08" + bytes(6)
+PROFILE = b"ICC_PROFILE\0\1\1"
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
+
+
+def test_metadata_that_nobody_reads_and_junk_are_left_out() -> None:
+    picture = images.jpeg(SCENE)
+    first, second = EXIF + b"first", EXIF + b"second"
+    read = [(0xE1, first), (0xE1, XMP), (0xE2, PROFILE), (0xEE, b"Adobe" + bytes(7))]
+    more = [(0xE1, second), (0xED, b"Photoshop 3.0\0"), (0xE2, b"MPF\0"), (0xE1, XMP), (0xFE, b"made by")]
+    whole = containers.jpeg_with(picture, *read, *more)
+    junk = whole.replace(b"\xff\xdb", b"junk" * 1000 + b"\xff" * 1000 + b"\xff\xdb", 1)
+    for data in (whole, junk):
+        assert stream(data).read().startswith(containers.jpeg_with(picture, *read)[:-2])
+    image = JpegImagePlugin.JpegImageFile(stream(junk))
+    assert (image.info["exif"], len(image.applist)) == (first, 5)
+
+
+def test_megabytes_of_metadata_cost_the_decoder_nothing() -> None:
+    """Pillow joins the segments of EXIF one after the other, so that four times as many take 16 times as long."""
+    data = containers.jpeg_with(images.jpeg(SCENE), *[(0xE1, EXIF.ljust(60_000))] * 200)
+    assert stream(data).seek(0, io.SEEK_END) < 100_000
+    assert header.read(data).scratch_bytes < 200_000
+    profiles = containers.jpeg_with(images.jpeg(SCENE), *[(0xE2, PROFILE.ljust(60_000))] * 100)
+    assert 4_000_000 < stream(profiles).seek(0, io.SEEK_END) < 4 << 20
+
+
 def test_it_seeks_and_reads_like_a_file() -> None:
-    data = containers.jpeg_with(images.photo_jpeg(333, 250), (0xE2, b"preview" * 100))
-    file = stream(data)
+    data = images.photo_jpeg(333, 250)
+    file = stream(containers.jpeg_with(data, (0xE2, b"preview" * 100)))
     whole = file.read()
     assert (file.readable(), file.seekable(), file.tell()) == (True, True, len(whole))
     assert whole.startswith(data[:-2])

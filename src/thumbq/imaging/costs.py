@@ -73,6 +73,9 @@ _ROW_BYTES: Final = 200
 _NANOSECONDS: Final = {ImageFormat.WEBP: (60, 30), ImageFormat.AVIF: (150, 30), ImageFormat.HEIF: (150, 40)}
 """CPU time by a byte of the file and by a pixel."""
 
+_RUN_NANOSECONDS: Final = (100, 110)
+"""The same for the runs of a BMP, which Pillow reads in Python; the end of a row costs most, pixel by pixel."""
+
 
 class Rendition(NamedTuple):
     """Pixels of a rendition, and its format as a preset says it."""
@@ -211,6 +214,8 @@ def _decoding_s(header: Header, pixels: int, scale: int) -> float:
             nanoseconds += 35 * header.jpeg.scans * header.jpeg.blocks(header.width, header.height)
         return nanoseconds / 1e9
     by_byte, by_pixel = _NANOSECONDS.get(header.format, (10, 30))
+    if header.format is ImageFormat.BMP and header.scratch_bytes:
+        by_byte, by_pixel = _RUN_NANOSECONDS
     return (by_byte * header.file_bytes / header.frames + by_pixel * pixels) / 1e9
 
 

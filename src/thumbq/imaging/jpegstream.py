@@ -19,10 +19,13 @@ _PADDING: Final = b"\xff\x00" * 8
 def open_jpeg(original: Original, facts: JpegFacts, *, dc_only: bool) -> IO[bytes]:
     """Return a file of the picture alone; with ``dc_only`` of its first scans, the means of 8 by 8 pixels.
 
+    Metadata that nobody reads is left out.
+
     A one-pass JPEG is given without its end marker: libjpeg fills what a cut picture lacks with grey when it meets the
     marker, and waits for more when it does not. So Pillow raises for a JPEG that was cut and closed again.
     """
+    parts = [slice(*each) for each in facts.header]
     if dc_only:
         assert facts.dc_end is not None
-        return spliced(original, [slice(0, facts.dc_end), _END_OF_IMAGE])
-    return spliced(original, [slice(0, facts.end), _PADDING if facts.one_pass else _END_OF_IMAGE])
+        return spliced(original, [*parts, slice(facts.pixels_at, facts.dc_end), _END_OF_IMAGE])
+    return spliced(original, [*parts, slice(facts.pixels_at, facts.end), _PADDING if facts.one_pass else _END_OF_IMAGE])

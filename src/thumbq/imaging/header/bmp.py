@@ -21,6 +21,8 @@ _RUN_LENGTHS: Final = frozenset({1, 2})
 _DEPTHS: Final = frozenset({1, 2, 4, 8, 16, 24, 32})
 _LARGEST_PALETTE: Final = 8
 _WITH_ALPHA: Final = 32
+_RUN_COPIES: Final = 3
+"""Pillow's decoder of runs is Python: it gathers the pixels in a bytearray that grows, and makes bytes of that."""
 
 
 def read(original: Original) -> Header:
@@ -43,7 +45,15 @@ def read(original: Original) -> Header:
         raise _truncated()
     palette = depth <= _LARGEST_PALETTE
     channels = 1 if palette else 4 if depth == _WITH_ALPHA else 3
-    return Header(ImageFormat.BMP, width, height, channels=channels, bits=min(depth, 8), palette=palette)
+    return Header(
+        ImageFormat.BMP,
+        width,
+        height,
+        channels=channels,
+        bits=min(depth, 8),
+        palette=palette,
+        scratch_bytes=_RUN_COPIES * width * height if compression in _RUN_LENGTHS else 0,
+    )
 
 
 def _truncated() -> RenderRefused:

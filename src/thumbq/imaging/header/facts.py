@@ -21,7 +21,7 @@ class JpegFacts:
     image is progressive and the scans before give every component its DC. ``pixels_at`` is where the data of the first
     scan begins, ``end`` where the end marker does. ``sampling`` is the horizontal and vertical sampling factor of each
     component. ``one_pass`` says that one Huffman-coded sequential scan holds all components: a decoder then gives rows
-    as it reads, and keeps no coefficients.
+    as it reads, and keeps no coefficients. ``header`` are the ranges up to ``pixels_at`` that a decoder needs.
     """
 
     progressive: bool
@@ -31,6 +31,7 @@ class JpegFacts:
     pixels_at: int
     sampling: tuple[tuple[int, int], ...]
     one_pass: bool
+    header: tuple[tuple[int, int], ...]
 
     def blocks(self, width: int, height: int) -> int:
         """Return how many blocks of 8 by 8 samples all components of a picture of this size have (T.81, A.1.1)."""
@@ -51,7 +52,8 @@ class Header:
     at 10,000. ``animated_size`` is at least the
     canvas and every frame, when a frame beyond the first is larger than the canvas (GIF: it is decoded whole, then
     clipped). ``scratch_bytes`` is what the decoder holds apart from the pixels, as far as the header tells: the planes
-    of AVIF and HEIC, a TIFF's largest strip or tile, a JPEG's and PNG's metadata. ``file_bytes`` is the file's size.
+    of AVIF and HEIC, a TIFF's largest strip or tile, a BMP's runs, a JPEG's and PNG's metadata. ``file_bytes`` is the
+    file's size.
     """
 
     format: ImageFormat

@@ -10,6 +10,7 @@ from thumbq.core.formats import ImageFormat
 from thumbq.errors import RenderRefused
 from thumbq.imaging.header import scans
 from thumbq.imaging.header.facts import Header, JpegFacts
+from thumbq.imaging.header.needed import Needed
 from thumbq.imaging.header.segments import START_OF_SCAN, Segment, Segments, truncated
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ _MOST_SAMPLING: Final = 4
 _METADATA_COPIES: Final = 2
 """Pillow keeps each segment, and what it makes of it."""
 
+_LONGEST_FILL: Final = 1 << 15
+"""Bytes FF up to twice as many are fill; more are there to make a decoder that reads piece by piece start over."""
+
+_FILL: Final = 0xFF
 _MOST_SCANS: Final = 1_000
 _MOST_PADDING: Final = 64
 
@@ -47,10 +52,11 @@ class _Frame:
 
 def read(original: Original) -> Header:
     """Read a JPEG's header. Previews in the metadata, and what follows the picture, are passed over."""
-    segments = Segments(original)
+    segments, needed = Segments(original), Needed(original)
     frame = None
     several_pictures = False
     for segment in segments.walk(2):
+        needed.add(segment)
         if segment.marker in _FRAMES:
             if frame is not None:
                 raise RenderRefused("corrupt", "the JPEG says twice how large it is")
@@ -58,13 +64,15 @@ def read(original: Original) -> Header:
         elif segment.marker == _PICTURE_INDEX:
             several_pictures |= original[segment.body : segment.body + 4] == b"MPF\0"
         elif segment.marker == START_OF_SCAN and frame is not None:
-            facts = _facts(original, segments, frame, segment, several_pictures=several_pictures)
+            facts = _facts(original, segments, frame, segment, needed, several_pictures=several_pictures)
+            if _has_long_fill(original, facts):
+                raise RenderRefused("corrupt", "the JPEG has nothing but fill bytes where its picture should be")
             return Header(
                 ImageFormat.JPEG,
                 frame.width,
                 frame.height,
                 channels=len(frame.components),
-                scratch_bytes=_METADATA_COPIES * facts.pixels_at,
+                scratch_bytes=_METADATA_COPIES * sum(end - start for start, end in facts.header),
                 jpeg=facts,
             )
     raise RenderRefused("corrupt", "the JPEG has no picture")
@@ -87,7 +95,7 @@ def _frame(kind: int, parameters: bytes) -> _Frame:
 
 
 def _facts(
-    original: Original, segments: Segments, frame: _Frame, first: Segment, *, several_pictures: bool
+    original: Original, segments: Segments, frame: _Frame, first: Segment, needed: Needed, *, several_pictures: bool
 ) -> JpegFacts:
     sampling = tuple(frame.components.values())
     scan = scans.parse(original[first.body : first.after], progressive=frame.progressive)
@@ -98,7 +106,15 @@ def _facts(
         scans.Script(frame.components).add(scan)
         count, dc_end, one_pass = 1, None, True
         end = _end_of_picture(original, first.after, several_pictures=several_pictures)
-    return JpegFacts(frame.progressive, count, dc_end, end, first.after, sampling, one_pass)
+    return JpegFacts(frame.progressive, count, dc_end, end, first.after, sampling, one_pass, needed.ranges)
+
+
+def _has_long_fill(original: Original, facts: JpegFacts) -> bool:
+    """Whether FF fills a block of 32 KiB of the scans, at every one of which a byte is looked at."""
+    return any(
+        original[at] == _FILL and original[at : at + _LONGEST_FILL].count(_FILL) == _LONGEST_FILL
+        for at in range(facts.pixels_at, facts.end - _LONGEST_FILL + 1, _LONGEST_FILL)
+    )
 
 
 def _walk_scans(original: Original, segments: Segments, frame: _Frame, at: Segment) -> tuple[int, int | None, int]:
