@@ -53,15 +53,15 @@ def screenshot(width: int = 1920, height: int = 1080) -> Image.Image:
     return image
 
 
+SCREENS = {"screen": (1920, 1080), "phone": (1290, 2796), "window": (1439, 901), "large window": (2400, 1600)}
+
+
 @lru_cache(maxsize=4)
 def original(picture: str, kind: str) -> bytes:
-    source = photo() if picture == "photo" else screenshot()
-    match kind:
-        case "jpeg" | "progressive":
-            exif = images.exif(1) if picture == "photo" else b""
-            return images.jpeg(source, quality=92, subsampling="4:2:0", progressive=kind == "progressive", exif=exif)
-        case _:
-            return images.encoded(source, "PNG", compress_level=1)
+    source = photo() if picture == "photo" else screenshot(*SCREENS[picture])
+    if kind == "png":
+        return images.encoded(source, "PNG", compress_level=1)
+    return images.jpeg(source, quality=92, subsampling="4:2:0", progressive=kind == "progressive")
 
 
 @lru_cache(maxsize=4)
@@ -72,8 +72,16 @@ def by_the_book(picture: str, kind: str) -> dict[tuple[int, int], Image.Image]:
     return {size: whole.resize(size, Image.Resampling.LANCZOS) for size in sizes}
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "progressive", "png"])
-@pytest.mark.parametrize("picture", ["photo", "screenshot"])
+@pytest.mark.parametrize(
+    ("picture", "kind"),
+    [
+        *(("photo", kind) for kind in ("jpeg", "progressive", "png")),
+        *(("screen", kind) for kind in ("jpeg", "progressive", "png")),
+        ("phone", "png"),
+        ("window", "progressive"),
+        ("large window", "jpeg"),
+    ],
+)
 def test_every_size_is_as_good_as_lanczos_from_the_whole_picture(picture: str, kind: str) -> None:
     data = original(picture, kind)
     presets = [Preset(name=f"w{side}", width=side) for side in SIDES]
@@ -83,3 +91,11 @@ def test_every_size_is_as_good_as_lanczos_from_the_whole_picture(picture: str, k
             best = by_the_book(picture, kind)[target.size]
             assert ssim(pixels, best) >= 0.99, target
             assert psnr(pixels, best) >= 40, target
+
+
+def test_smooth_pictures_are_shrunk_further_while_they_load_than_letters() -> None:
+    def shrinking(data: bytes) -> str | None:
+        return decode(data, header.read(data), [Preset(name="p", width=640)], Limits()).shrink_on_load
+
+    smooth = images.jpeg(images.scene(2400, 1600), quality=92)
+    assert (shrinking(smooth), shrinking(original("large window", "jpeg"))) == ("1/2", None)

@@ -16,15 +16,6 @@ if TYPE_CHECKING:
 
     from thumbq.imaging.geometry import Target
 
-REDUCING_GAP: Final = 4.0
-"""Whole blocks are averaged down to no less than this times the target before the Lanczos step. Screenshots need it."""
-
-PHOTO_REDUCING_GAP: Final = 2.0
-"""The same for what a camera made: a lens leaves no edges as sharp as those of letters."""
-
-_STEP: Final = 3.0
-"""A rendition is made from an earlier one that has at least this times its size; for a photo its gap is enough."""
-
 _BAND_PIXELS: Final = 1 << 20
 _PLAIN: Final = frozenset({"L", "RGB", "CMYK"})
 _PREMULTIPLIED: Final = {"LA": "La", "RGBA": "RGBa"}
@@ -41,16 +32,25 @@ _UPRIGHT: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What may be saved in resampling; the default is right for letters, the sharpest edges that there are.
+
+    Whole blocks are averaged down to no less than ``gap`` times the target before the Lanczos step, and a rendition is
+    made from an earlier one that has at least ``step`` times its size.
+    """
+
+    gap: float = 4.0
+    step: float = 4.0
+
+
 @dataclass(slots=True)
 class Picture:
-    """Pixels as they are stored, perhaps shrunk: ``scale`` is pixels across and down for each of the original's.
-
-    ``gap`` is how many times a target's size must be left for the Lanczos step.
-    """
+    """Pixels as they are stored, perhaps shrunk: ``scale`` is pixels across and down for each of the original's."""
 
     pixels: Image.Image
     scale: tuple[float, float]
-    gap: float = REDUCING_GAP
+    manner: Manner = Manner()
 
     def part(self, stored: Box) -> Box:
         """Return where a box of the original lies in these pixels."""
@@ -62,7 +62,7 @@ class Picture:
     def serves(self, stored: Box, size: Size) -> bool:
         """Whether a box of the original can be resampled from here without a loss that shows."""
         left, top, right, bottom = self.part(stored)
-        step = min(_STEP, self.gap)
+        step = self.manner.step
         return right - left >= step * size[0] and bottom - top >= step * size[1]
 
 
@@ -85,10 +85,10 @@ class Ladder:
         pixels = rung.pixels
         if size != pixels.size or box != (0, 0, *pixels.size):
             pixels = rung.pixels = _premultiplied(pixels)
-            pixels = pixels.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=rung.gap)
+            pixels = pixels.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=rung.manner.gap)
         if stored == self._whole and all(map(le, size, self._rungs[0].pixels.size)):
             scale = size[0] / self._whole[2], size[1] / self._whole[3]
-            self._rungs.append(Picture(pixels, scale, rung.gap))
+            self._rungs.append(Picture(pixels, scale, rung.manner))
         return upright(straight(pixels), self._orientation)
 
 
@@ -99,7 +99,7 @@ def reduced(picture: Picture, gaps: Sequence[tuple[float, float]]) -> Picture:
     averaged away here, band by band, so that no second copy of a large picture is made.
     """
     pixels = picture.pixels
-    across, down = (max(1, int(min(gap[axis] for gap in gaps) / picture.gap)) for axis in (0, 1))
+    across, down = (max(1, int(min(gap[axis] for gap in gaps) / picture.manner.gap)) for axis in (0, 1))
     scale = picture.scale[0] / across, picture.scale[1] / down
     if across == down == 1:
         return replace(picture, pixels=colour.expanded(pixels))
