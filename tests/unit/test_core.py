@@ -37,6 +37,7 @@ def test_ids_sort_the_newest_first_and_have_their_form() -> None:
         ("cat.png", "thumbnail/cat.jpg"),
         ("a/b/c.tar.gz", "thumbnail/b/c.tar.jpg"),
         ("a/.hidden", "thumbnail/.hidden.jpg"),
+        ("a/...jpg", "thumbnail/...jpg.jpg"),
         ("日本/猫 +%.png", "thumbnail/猫 +%.jpg"),
     ],
 )
@@ -66,6 +67,11 @@ def test_no_derived_key_is_longer_than_s3_takes(letter: str) -> None:
         ("x/{size}", "is not one of"),
         ("x/{name", "expected '}'"),
         ("uploads/{name}", "keeps for itself"),
+        ("../../x/{name}.{ext}", "a segment that is empty, . or .."),
+        ("x/../{name}.{ext}", "a segment that is empty, . or .."),
+        ("x/./{name}.{ext}", "a segment that is empty, . or .."),
+        ("x//{name}.{ext}", "a segment that is empty, . or .."),
+        ("x/{name}/", "a segment that is empty, . or .."),
     ],
 )
 def test_a_key_template_that_could_not_work_is_refused_with_the_reason(template: str, said: str) -> None:

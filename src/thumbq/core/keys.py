@@ -71,12 +71,15 @@ def rendition_key(template: str, *, preset: str, source_key: str, extension: str
     """Fill a preset's key template.
 
     ``{name}`` is the source key without its first folder and its extension, ``{hash}`` 16 hexadecimal
-    digits of the whole source key, for sources whose names would collide (``a.png`` and ``a.gif``).
+    digits of the whole source key, for sources whose names would collide (``a.png`` and ``a.gif``). A file's name
+    never becomes the segment ``.`` or ``..``.
     """
     _, slash, rest = source_key.partition("/")
     name = rest if slash else source_key
     folder, slash, file = name.rpartition("/")
-    stem = file.rpartition(".")[0] or file
+    stem = file.rpartition(".")[0]
+    if not stem.strip("."):
+        stem = file
     return shortened(
         template.format(
             preset=preset,
@@ -91,7 +94,7 @@ def output_prefix(template: str, *, preset: str) -> str:
     """Return the folder that all keys of a template lie under.
 
     Raises ValueError when there is none or the template is not well formed: without a folder of their own,
-    renditions could not be told from originals.
+    renditions could not be told from originals, and as a file's path ``..`` would lead out of it.
     """
     literal = ""
     fields: set[str] = set()
@@ -113,6 +116,8 @@ def output_prefix(template: str, *, preset: str) -> str:
         raise ValueError(f"key template {template!r} does not start with a folder, such as {{preset}}/")
     if not fields & {"name", "hash"}:
         raise ValueError(f"key template {template!r} has neither {{name}} nor {{hash}}: all keys would be the same")
+    if not {"", ".", ".."}.isdisjoint(template.split("/")):
+        raise ValueError(f"key template {template!r} has a segment that is empty, . or ..: leave it out")
     return literal[: literal.rindex("/") + 1]
 
 
