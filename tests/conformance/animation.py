@@ -142,7 +142,7 @@ def moves(  # noqa: PLR0917 -- the columns of a table
 def _moving() -> Iterator[Claim]:
     for source, write in WRITERS.items():
         for target in ("webp", "png", "avif"):
-            recipe = {"format": target, "lossless": target == "webp", "quality": 95}
+            recipe = {"format": target} | ({"quality": 95} if target == "avif" else {"lossless": True})
             yield moves(
                 f"{source}-to-{target}",
                 f"a {source} of three frames of 70, 120 and 200 ms",

@@ -178,7 +178,7 @@ def _kept() -> Iterator[Claim]:
             f"kept-{image_format}",
             "a PNG with a transparent right half",
             partial(images.encoded, image, "PNG"),
-            {"fit": "none", "format": image_format, "quality": 90},
+            {"fit": "none", "format": image_format} | ({} if image_format == "png" else {"quality": 90}),
             f"{image_format} keeps transparency, whatever the preset's background",
             "the formats have alpha",
             alpha_is(np.asarray(image.getchannel("A")), within),

@@ -177,6 +177,8 @@ def test_the_longest_route_that_fits_says_which_presets() -> None:
         ('[[routes]]\nprefix = "a/"\npresets = ["thumbnial"]', "names no preset: thumbnial; did you mean thumbnail?"),
         ('[[routes]]\nprefix = "thumbnail/"\npresets = ["thumbnail"]', "never sources"),
         ("[presets.Big]\nwidth = 1", "no preset name"),
+        ("[presets]\nbig = 1", "presets.big: Input should be a table"),
+        ('[presets.big]\nwidth = 1\nname = "x"', "presets.big: the table has its name in its heading: leave name out"),
         ("[presets.big]\nfit = 'contain'", "presets.big: give width, height or both"),
         ("port = ", "no valid TOML"),
         ('config = "other.toml"', "config is no setting of a file"),
@@ -215,7 +217,22 @@ def test_readme_shows_every_option_of_a_preset_as_the_code_has_it() -> None:
         ({"width": 1, "format": "webp", "progressive": True}, "progressive is for JPEG"),
         ({"width": 1, "format": "png", "chroma": "4:4:4"}, "chroma is for JPEG and AVIF"),
         ({"width": 1, "key": "manifests/{name}"}, "which thumbq keeps for itself"),
+        ({"width": 1, "key": "../../x/{name}.{ext}"}, "has a segment that is empty, . or .."),
         ({"width": 16_384}, "less than or equal to 16383"),
+        ({"width": True}, "width: Input should be a valid integer"),
+        ({"width": 1, "quality": "80"}, "quality: Input should be a valid integer"),
+        ({"width": 1, "sharpen": 1e2}, "sharpen: Input should be a valid integer"),
+        ({"width": 1, "progressive": 1}, "progressive: Input should be a valid boolean"),
+        ({"width": 1, "height": 1, "fit": "cover", "focal_point": ["0", 1]}, "Input should be a valid number"),
+        ({"width": 1, "height": 1, "fit": "cover", "focal_point": 1}, "focal_point: Input should be a list"),
+        ({"width": 1, "effort": 9}, "effort is for PNG, WebP and AVIF"),
+        ({"width": 1, "height": 1, "fit": "fill", "enlarge": False}, 'enlarge is for fit = "contain" and "cover"'),
+        ({"fit": "none", "enlarge": True}, 'enlarge is for fit = "contain" and "cover"'),
+        ({"width": 1, "format": "webp", "background": "#ffffff"}, "background is for JPEG"),
+        ({"width": 1, "format": "auto", "background": "#000000"}, "background is for JPEG"),
+        ({"width": 1, "format": "png", "quality": 80}, "it means nothing for lossless png"),
+        ({"width": 1, "format": "webp", "lossless": True, "quality": 80}, "it means nothing for lossless webp"),
+        ({"fit": "none", "embedded_thumbnail": True}, "embedded_thumbnail means nothing"),
     ],
 )
 def test_a_fault_in_a_preset_is_said_with_its_name(recipe: dict[str, object], fault: str) -> None:
@@ -226,6 +243,34 @@ def test_a_fault_in_a_preset_is_said_with_its_name(recipe: dict[str, object], fa
     (problem,) = raised.value.problems
     assert problem.what.startswith("thumbq.toml: presets.odd")
     assert fault in problem.what
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"width": 1, "format": "png", "lossless": True, "effort": 9},
+        {"width": 1, "format": "webp", "quality": 70, "effort": 0},
+        {"width": 1, "format": "auto", "quality": 70, "effort": 9, "lossless": True, "progressive": True},
+        {"width": 1, "height": 1, "fit": "cover", "focal_point": [0, 0.5], "enlarge": True, "background": "#000000"},
+    ],
+)
+def test_an_option_that_some_file_of_the_preset_uses_is_taken(recipe: dict[str, object]) -> None:
+    table = "".join(f"{name} = {json.dumps(value)}\n" for name, value in recipe.items())
+    Path("thumbq.toml").write_text(f"[presets.good]\n{table}")
+    load()
+
+
+def test_a_preset_of_a_bad_name_hides_no_other_fault() -> None:
+    Path("thumbq.toml").write_text(
+        'port = "a"\n[presets."Bad Name"]\nwidht = 1\n[presets.card]\nwidth = 0\n[presets.twice]\nname = "x"\nwidth = 1'
+    )
+    assert [what.removeprefix("thumbq.toml: ").partition(":")[0] for what in problems()] == [
+        "port = 'a'",
+        "presets.Bad Name",
+        "presets.Bad Name.widht is no setting; did you mean width?",
+        "presets.card.width",
+        "presets.twice",
+    ]
 
 
 def test_the_presets_of_the_three_articles_are_there_without_settings() -> None:

@@ -41,9 +41,10 @@ class Preset(BaseModel):
     """How one rendition is made.
 
     At least one side is given, and a missing one follows from the image's proportions; ``none`` keeps the size.
+    Values are taken as they are (``true`` is no 1), and an option that would do nothing is refused.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str = Field(pattern=f"^{PRESET_NAME.pattern}$")
     width: Side | None = Field(default=None, description="Pixels.")
@@ -56,6 +57,7 @@ class Preset(BaseModel):
     gravity: Gravity = Field(default="center", description="Which part `cover` keeps.")
     focal_point: tuple[Share, Share] | None = Field(
         default=None,
+        strict=False,  # TOML has lists, no tuples
         description="The point that `cover` keeps nearest the middle: shares of width and height from the left top.",
     )
     enlarge: bool = Field(
@@ -67,29 +69,32 @@ class Preset(BaseModel):
         default="jpeg",
         description="`auto`: JPEG, or for an image with transparency (or an animation) WebP, with `lossless` PNG.",
     )
-    quality: int = Field(default=80, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
+    quality: int = Field(default=80, ge=1, le=100, description="Of JPEG, AVIF and lossy WebP, 1 to 100.")
     background: str = Field(
         default="#ffffff",
         pattern=r"^#[0-9a-fA-F]{6}$",
-        description="Under transparent pixels when the format has none.",
+        description="Under transparent pixels in a JPEG; the other formats, and so `auto`, keep them transparent.",
     )
     progressive: bool = Field(default=False, description="Progressive JPEG.")
     chroma: Literal["auto", "4:2:0", "4:2:2", "4:4:4"] = Field(
         default="auto", description="Colour resolution of JPEG and AVIF; `auto`: 4:2:0 below quality 90, else 4:4:4."
     )
-    lossless: bool = Field(default=False, description="Of WebP; PNG always is.")
+    lossless: bool = Field(default=False, description="Of WebP and `auto`; PNG always is.")
     sharpen: int = Field(default=0, ge=0, le=300, description="Unsharp mask after the resizing, in percent.")
     animated: bool = Field(
         default=False, description="Whether an animation stays one (WebP, PNG, AVIF); else its first frame is taken."
     )
     effort: int | None = Field(
-        default=None, ge=0, le=9, description="CPU time for smaller files, 0 to 9; by default what pays for thumbnails."
+        default=None,
+        ge=0,
+        le=9,
+        description="CPU time for smaller files of PNG, WebP and AVIF, 0 to 9; by default what pays for thumbnails.",
     )
     keep_copyright: bool = Field(default=False, description="Keeps EXIF's artist and copyright, and nothing else.")
     embedded_thumbnail: bool = Field(
         default=False,
         description="Lets a HEIC's own thumbnail serve when it is large enough: far cheaper, but it may show another"
-        " picture than the image.",
+        ' picture than the image. Not with `fit = "none"`.',
     )
     key: str = Field(default="{preset}/{name}.{ext}", description="Key template; `{hash}` is there too.")
 
@@ -115,6 +120,11 @@ class Preset(BaseModel):
         if self.gravity != "center" and self.focal_point is not None:
             yield "gravity and focal_point exclude each other: leave one out"
 
+        if "enlarge" in self.model_fields_set and self.fit in {"fill", "none"}:
+            yield f'enlarge is for fit = "contain" and "cover": it means nothing for {self.fit}'
+        if self.embedded_thumbnail and self.fit == "none":
+            yield 'embedded_thumbnail means nothing for fit = "none": a thumbnail has not the size of the image'
+
     def _format_faults(self) -> Iterator[str]:
         if self.lossless and self.format in {"jpeg", "avif"}:
             yield f'{self.format} is not lossless here: choose format = "webp" or "png"'
@@ -124,11 +134,21 @@ class Preset(BaseModel):
             yield f"progressive is for JPEG: it means nothing for {self.format}"
         if self.chroma != "auto" and self.format not in {"jpeg", "avif", "auto"}:
             yield f"chroma is for JPEG and AVIF: it means nothing for {self.format}"
+        if "quality" in self.model_fields_set and (self.format == "png" or (self.format == "webp" and self.lossless)):
+            yield f"quality is for JPEG, AVIF and lossy WebP: it means nothing for lossless {self.format}"
+        if "background" in self.model_fields_set and self.format != "jpeg":
+            yield f"background is for JPEG: it means nothing for {self.format}, which keeps transparency"
+        if self.effort is not None and self.format == "jpeg":
+            yield "effort is for PNG, WebP and AVIF: it means nothing for jpeg"
 
     def _key_faults(self) -> Iterator[str]:
-        reserved = (*keys.OWN_PREFIXES, keys.UPLOADS_PREFIX)
-        if self.output_prefix.startswith(reserved):
-            yield f"key template {self.key!r} writes under {self.output_prefix}, which thumbq keeps for itself"
+        try:
+            prefix = self.output_prefix
+        except ValueError as error:
+            yield str(error)
+            return
+        if prefix.startswith((*keys.OWN_PREFIXES, keys.UPLOADS_PREFIX)):
+            yield f"key template {self.key!r} writes under {prefix}, which thumbq keeps for itself"
 
     @property
     def output_prefix(self) -> str:

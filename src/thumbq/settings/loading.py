@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource
 
-from thumbq.core.preset import Preset
+from thumbq.core.preset import PRESET_NAME, Preset
 from thumbq.errors import Problem, SetupError
 from thumbq.settings.model import PREFIX, Route, Settings, suggestion
 
@@ -26,6 +26,9 @@ _SERVICE_LINK: Final = re.compile(
 _SERVICE_LINK_URL: Final = re.compile(r"(tcp|udp|sctp)://")
 
 _TABLES: Final[dict[str, type[BaseModel]]] = {"presets": Preset, "routes": Route}
+_TYPES: Final = {"tuple_type": "Input should be a list", "model_type": "Input should be a table"}
+"""What TOML calls what pydantic calls otherwise."""
+
 _FILE_ONLY: Final = frozenset(f"{PREFIX}{field.upper()}" for field in _TABLES)
 _VARIABLES: Final = tuple(
     name for name in (f"{PREFIX}{field.upper()}" for field in Settings.model_fields) if name not in _FILE_ONLY
@@ -140,14 +143,23 @@ def _wrong(given: _Given, values: dict[str, Any], unsure: frozenset[str]) -> lis
 
 def _explain(entry: Any, given: _Given) -> Problem:
     path = [str(part) for part in entry["loc"]]
-    where, text = ".".join(path), entry["msg"].removeprefix("Value error, ")
+    where, text = ".".join(path), _TYPES.get(entry["type"], entry["msg"].removeprefix("Value error, "))
     if entry["type"] == "extra_forbidden":
         known = _TABLES.get(path[0], Settings).model_fields
         return Problem(f"{given.file}: {where} is no setting{suggestion(path[-1], known)}", "correct or remove it")
     if len(path) == 1 and path[0] not in _TABLES:
         what = f"{given.blamed(path[0])} = {entry['input']!r}: {text}"
         return Problem(what, "give a value of that kind (README has the table)")
+    if path[0] == "presets" and path[2:] == ["name"]:
+        where, text = f"presets.{path[1]}", _misnamed(path[1])
     return Problem(f"{given.file}: {where}: {text}", f"mend it in {given.file}")
+
+
+def _misnamed(name: str) -> str:
+    """Say why the name of a preset's table, or one that is written into the table, is refused."""
+    if PRESET_NAME.fullmatch(name):
+        return "the table has its name in its heading: leave name out"
+    return f"{name!r} is no preset name: use lower-case letters, digits, - and _, at most 63"
 
 
 def markdown_table() -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from thumbq.core import keys
-from thumbq.core.preset import BUILT_IN, PRESET_NAME, THUMBNAIL, Preset
+from thumbq.core.preset import BUILT_IN, THUMBNAIL, Preset
 from thumbq.errors import Problem
 from thumbq.ports import MAX_LEASE_S
 
@@ -168,9 +168,8 @@ class Settings(BaseSettings):
             return tables
         named: dict[str, Any] = {preset.name: preset for preset in BUILT_IN}
         for name, table in tables.items():
-            if not PRESET_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no preset name: use lower-case letters, digits, - and _")
-            named[name] = {**table, "name": name} if isinstance(table, dict) else table
+            # None is refused, beside all else that is wrong with the tables; ``loading`` says why.
+            named[name] = table | {"name": None if "name" in table else name} if isinstance(table, dict) else table
         return named
 
     @field_validator("queue")
