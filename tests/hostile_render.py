@@ -13,6 +13,7 @@ import mmap
 import os
 import re
 import resource
+import signal
 import socket
 import stat
 import subprocess
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.preset import Preset
 
+PRIVATE: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _seen: list[str] = []
 
@@ -61,7 +63,6 @@ def render(original: bytes | mmap.mmap, presets: Sequence[Preset]) -> Rendered |
         case ["seen"]:
             return _told(presets, _seen)
         case ["spin"]:
-            resource.setrlimit(resource.RLIMIT_CPU, (1, resource.getrlimit(resource.RLIMIT_CPU)[1]))
             re.fullmatch(r"(a|a)*b", "a" * 200)
         case ["answer", *words]:
             _answer(words)
@@ -73,6 +74,7 @@ def _attempts(port: int) -> Mapping[str, Callable[[], object]]:
     parent = parent_process()
     assert parent is not None and parent.pid is not None  # noqa: PT018 - two facts of the same
     pid, channel = parent.pid, _channel()
+    source, output = _open_fds(stat.S_ISREG)
     address = b"\2\0" + port.to_bytes(2, "big") + bytes([127, 0, 0, 1]) + bytes(8)
     return {
         "connect": lambda: socket.socket().connect(("127.0.0.1", port)),
@@ -96,7 +98,15 @@ def _attempts(port: int) -> Mapping[str, Callable[[], object]]:
         "have the parent signalled": lambda: fcntl.fcntl(channel, fcntl.F_SETOWN, pid),
         "limit the parent": lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE),
         "raise its limit of memory": lambda: resource.setrlimit(resource.RLIMIT_DATA, (-1, -1)),
-        "write a huge file": _write_far,
+        "raise its limit of CPU time": lambda: resource.setrlimit(resource.RLIMIT_CPU, (10**6, -1)),
+        "share memory": lambda: mmap.mmap(-1, 4096),
+        "a stack that grows": lambda: mmap.mmap(-1, 4096, flags=PRIVATE | 0x100),
+        "remap the first stack": lambda: _call("mremap", ctypes.c_void_p(0x1000), 4096, 1 << 30, 1),
+        "32 GiB of addresses": lambda: mmap.mmap(-1, 32 << 30, flags=PRIVATE, prot=mmap.PROT_READ),
+        "write a huge file": lambda: os.pwrite(output, b"x", 1 << 32),
+        "make a huge file": lambda: os.ftruncate(output, 1 << 32),
+        "change the original": lambda: os.pwrite(source, b"x", 0),
+        "map the original to change it": lambda: mmap.mmap(source, 0, access=mmap.ACCESS_WRITE),
         "make a memory file": lambda: os.memfd_create("x"),
         "map new code": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC),
         "make data code": lambda: _call("mprotect", ctypes.c_void_p(0x1000), 4096, mmap.PROT_READ | mmap.PROT_EXEC),
@@ -131,12 +141,6 @@ def _errno(do: Callable[[], object]) -> str:
     return "done"
 
 
-def _write_far() -> None:
-    for fd in _open_fds(stat.S_ISREG):
-        if fd > 2:
-            os.pwrite(fd, b"x", 1 << 32)
-
-
 def _open_fds(kind: Callable[[int], bool]) -> list[int]:
     found = []
     for fd in range(1024):
@@ -155,7 +159,7 @@ def _channel() -> int:
 
 def _holdings() -> dict[str, int]:
     kinds = {"sockets": stat.S_ISSOCK, "pipes": stat.S_ISFIFO, "files": stat.S_ISREG, "devices": stat.S_ISCHR}
-    return {name: len({_identity(fd) for fd in _open_fds(kind) if fd != 1}) for name, kind in kinds.items()}
+    return {name: len({_identity(fd) for fd in _open_fds(kind)}) for name, kind in kinds.items()}
 
 
 def _identity(fd: int) -> tuple[int, int, int]:
@@ -163,10 +167,19 @@ def _identity(fd: int) -> tuple[int, int, int]:
     return found.st_dev, found.st_ino, found.st_rdev
 
 
+def _burn() -> None:
+    while True:
+        pass
+
+
 def _answer(words: list[str]) -> None:
     match words:
         case ["evil", "next", path]:
             vars(child)["encode"] = lambda _: Evil(path)
+        case ["and", "burn", *how]:
+            if how == ["deaf"]:
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGXCPU})
+            threading.Thread(target=_burn, daemon=True).start()
         case ["half"]:
             frame: Any = sys._getframe()
             while "result_queue" not in frame.f_locals:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from thumbq.core.preset import Preset
 
 STARTED = b"started\n"
+STARTED_IN = "PYTHON_STARTED_IN"
+"""Names the file that ``announce`` writes to. Of the environment only such names reach a child."""
+
+_announcements = os.open(os.environ[STARTED_IN], os.O_WRONLY | os.O_APPEND) if STARTED_IN in os.environ else -1
 _leaked: list[bytearray] = []
 
 
@@ -62,7 +66,7 @@ def _misbehave(mark: list[str]) -> None:
             while True:
                 _leak(16)
         case ["announce", *rest]:
-            os.write(1, STARTED)
+            os.write(_announcements, STARTED)
             _hold(rest)
         case ["hold" | "spin" as how]:
             _hold([how])

@@ -1,7 +1,7 @@
 """A program with a pool, for tests of how it starts and ends. Arguments: marks of renders to start, one each.
 
-Prints a line whenever it is run as a main module, the children's process ids once they are there, and then what
-the renders print. With the mark ``restart`` the fork server is killed first, and the pool must bring up another;
+Prints a line whenever it is run as a main module, the children's process ids once they are there; the
+renders print nothing. With the mark ``restart`` the fork server is killed first, and the pool must bring up another;
 with ``no-python`` there is no interpreter for the children.
 """
 

@@ -26,11 +26,13 @@ SECRETS = {"AWS_SECRET_ACCESS_KEY": "wJalr", "THUMBQ_BUCKET": "b", "DATABASE_PAS
 @contextmanager
 def program(directory: Path, *marks: str) -> Iterator[tuple[Replica, IO[bytes]]]:
     """Run the program with one render for each mark; give it and its output."""
+    announced = directory / "started"
+    announced.touch()
     paths = os.pathsep.join(path for path in sys.path if path)
     process = subprocess.Popen(
         [sys.executable, "-W", "error", str(PROGRAM), *marks],
         cwd=directory,
-        env={**os.environ, **SECRETS, "PYTHONPATH": paths},
+        env={**os.environ, **SECRETS, "PYTHONPATH": paths, marked_render.STARTED_IN: str(announced)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -53,11 +55,17 @@ def children(output: IO[bytes]) -> list[int]:
     return pids
 
 
+async def started(directory: Path) -> None:
+    """Wait until a render announces that it has begun."""
+    announced = directory / "started"
+    await until(lambda: announced.read_bytes() == marked_render.STARTED, within_s=20, what="a render")
+
+
 @pytest.mark.parametrize("mark", ["hold", "spin", "stop"])
 async def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path, mark: str) -> None:
     with program(tmp_path, "announce " + mark) as (tree, output):
         renderers = children(output)
-        assert output.readline() == marked_render.STARTED
+        await started(tmp_path)
         family = tree.children()
         assert set(renderers) < set(family)
         if mark == "stop":
@@ -73,7 +81,7 @@ async def test_children_and_fork_server_know_nothing_of_the_parents_environment(
 ) -> None:
     with program(tmp_path, *marks, "announce hold") as (tree, output):
         renderers = children(output)
-        assert output.readline() == marked_render.STARTED
+        await started(tmp_path)
         for pid in tree.children():
             if pid not in renderers and not is_fork_server(pid) and marks:
                 continue
@@ -108,7 +116,7 @@ def test_a_pool_that_cannot_start_its_children_says_so(tmp_path: Path) -> None:
 async def test_ctrl_c_ends_the_program_and_its_children_without_a_word_from_them(tmp_path: Path) -> None:
     with program(tmp_path, "announce hold") as (tree, output):
         children(output)
-        assert output.readline() == marked_render.STARTED
+        await started(tmp_path)
         family = tree.children()
         for pid in [*family, tree.process.pid]:
             os.kill(pid, signal.SIGINT)

@@ -16,11 +16,12 @@ import pytest
 import hostile_render
 import images
 from marked_pool import MIB, render, whole
-from replica import running
+from replica import running, until
 from thumbq.core.preset import Preset
 from thumbq.errors import RenderKilled, RenderRefused
-from thumbq.pool import RenderPool
+from thumbq.pool import RenderPool, childprocess
 from thumbq.pool.cleanstart import clean_start
+from thumbq.pool.procfs import cpu_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,15 @@ PRESETS = [
     Preset(name="avif", format="avif", width=40, quality=95),
     Preset(name="auto", format="auto", width=40, animated=True, lossless=True),
 ]
-MAY = {"a thread": "done", "a signal to itself": "done", "write a huge file": "EFBIG", "io_uring": "ENOSYS"}
+MAY = {
+    "a thread": "done",
+    "a signal to itself": "done",
+    "32 GiB of addresses": "ENOMEM",
+    "write a huge file": "EFBIG",
+    "change the original": "EBADF",
+    "map the original to change it": "EACCES",
+    "io_uring": "ENOSYS",
+}
 
 
 def hostile_pool(*, timeout_s: float = 20) -> RenderPool:
@@ -72,8 +81,8 @@ async def test_a_child_holds_its_pipes_and_its_jobs_two_files_and_nothing_else()
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         async with hostile_pool() as pool:
             held = await told(pool, "holdings")
-    # From and to the parent: the end of the parent, the end of the fork server, jobs, replies; /dev/null for input and
-    # for what decoders complain of.
+    # From and to the parent: the end of the parent, the end of the fork server, jobs, replies; /dev/null for input,
+    # output and what decoders complain of.
     assert held == {"sockets": 1, "pipes": 4, "files": 2, "devices": 1}
 
 
@@ -137,11 +146,29 @@ async def test_in_the_sandbox_every_format_renders_to_every_other_and_nothing_is
         assert await told(pool, "seen") == [], "Python loads or opens this only now: rehearse it"
 
 
-async def test_in_the_sandbox_the_limit_of_cpu_time_kills() -> None:
+async def test_in_the_sandbox_the_limit_of_cpu_time_kills(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(childprocess, "_CPU_MARGIN_S", -20)
     async with hostile_pool() as pool:
         with pytest.raises(RenderKilled, match="more CPU time") as killed:
             await told(pool, "spin")
         assert killed.value.code == "decode-timeout"
+
+
+@pytest.mark.parametrize("mark", ["answer and burn", "answer and burn deaf"])
+async def test_a_child_that_works_without_a_job_is_replaced(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel ends it; one that takes no signals gets no other job."""
+    monkeypatch.setattr(childprocess, "_CPU_MARGIN_S", 0)
+    async with hostile_pool() as pool:
+        (burning,) = pool.children()
+        await told(pool, mark)
+        used_s = cpu_s(burning) or 0
+        if mark == "answer and burn":
+            await until(lambda: pool.children() != (burning,), within_s=10, what="the end of the child")
+        else:
+            await until(lambda: (cpu_s(burning) or 0) > used_s + 0.1, within_s=10, what="work")
+            assert pool.children() == (burning,)
+            await told(pool, "holdings")
+        assert await whole(pool, 1) != (burning,)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import ceil
 from multiprocessing import resource_tracker
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 Render = Callable[[bytes | mmap.mmap, "Sequence[Preset]"], Rendered | Refusal]
 """A function that a child can import and that makes renditions."""
 
-_CPU_MARGIN_S = 2
 _MAX_TEXT = 1_000
-_STDERR = 2
+_STDOUT, _STDERR = 1, 2
+_ADDRESSES_BYTES = 16 << 30
+_STACK_BYTES = 16 << 20
 _channel: socket.socket | None = None
 
 
@@ -56,6 +58,9 @@ def prepare(channel: socket.socket, memory_limit_bytes: int) -> None:
     _limit(resource.RLIMIT_CORE, 0)
     # RLIMIT_AS would count the arenas of threads too. This one gives a MemoryError, and the child stays usable.
     _limit(resource.RLIMIT_DATA, memory_limit_bytes)
+    # What RLIMIT_DATA leaves out: page tables, of which 1 TiB of addresses can have 2 GiB, and the first stack.
+    _limit(resource.RLIMIT_AS, memory_limit_bytes + _ADDRESSES_BYTES)
+    _limit(resource.RLIMIT_STACK, _STACK_BYTES)
     # Memory files count for nobody's RLIMIT_DATA. What an honest child writes was in its memory before.
     _limit(resource.RLIMIT_FSIZE, memory_limit_bytes)
 
@@ -74,8 +79,12 @@ def check(_: Render, mode: sandbox.Mode) -> Problem | None:
 
 
 def _fall_silent() -> None:
-    """Let what decoders print go nowhere: a hostile TIFF has hundreds of lines, and they would lie between our logs."""
+    """Let what decoders print go nowhere: a hostile TIFF has hundreds of lines, and they would lie between our logs.
+
+    Our logs are on standard output, where hostile code must not write any of its own.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STDOUT)
     os.dup2(nowhere, _STDERR)
     os.close(nowhere)
 
@@ -88,14 +97,17 @@ def _leave_resource_tracker() -> None:
         tracker._fd = None  # noqa: SLF001 -- the same
 
 
-def run(render: Render, presets: Sequence[Preset], cpu_s: float) -> bytes:
+def run(render: Render, presets: Sequence[Preset], cpu_s: float | None) -> bytes:
     """Do one job, and return the encoded reply. The source and the output file come over the channel, in this order.
 
-    The kernel ends the child when the job takes more than about ``cpu_s`` seconds of CPU time.
+    The kernel ends the child when the job takes more than about ``cpu_s`` seconds of CPU time; None where the parent
+    sees to that.
     """
     assert _channel is not None
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (_within(hard, ceil(time.process_time() + cpu_s) + _CPU_MARGIN_S), hard))
+    if cpu_s is not None:
+        with suppress(ValueError):  # shut in
+            hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+            resource.setrlimit(resource.RLIMIT_CPU, (within(hard, ceil(time.process_time() + cpu_s)), hard))
     _, (source, output), _, _ = socket.recv_fds(_channel, 1, 2)
     try:
         return encode(_reply(render, source, output, presets))
@@ -129,11 +141,12 @@ def _render(render: Render, source: int, presets: Sequence[Preset]) -> Rendered 
 
 
 def _limit(kind: int, value: int) -> None:
-    value = _within(resource.getrlimit(kind)[1], value)
+    value = within(resource.getrlimit(kind)[1], value)
     resource.setrlimit(kind, (value, value))
 
 
-def _within(hard: int, value: int) -> int:
+def within(hard: int, value: int) -> int:
+    """Return a limit, or the hard limit if that is less."""
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from math import ceil
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from thumbq.pool.spool import Spool
 
 _START_TIMEOUT_S: Final = 30
+_CPU_MARGIN_S: Final = 2
 _PRELOADED: Final = ["thumbq.pool.preload"]
 
 
@@ -62,6 +66,7 @@ class ChildProcess:
         self._channel: socket.socket | None = None
         self._pidfd: int | None = None
         self._job: Future[bytes] | None = None
+        self._cpu_at_rest_s: float | None = None
         self._doomed = False
         self._lock = threading.Lock()
         """Held for moments, so that nobody signals or asks for a process that is being put away."""
@@ -81,16 +86,30 @@ class ChildProcess:
     def submit(self, source: Spool, output: Spool, presets: Sequence[Preset], cpu_s: float) -> Future[bytes]:
         """Hand over a job; the future gives the encoded reply.
 
-        Raises BrokenProcessPool when the child is gone, and so does the future when it dies.
+        The kernel ends the child when the job takes more than about ``cpu_s`` seconds of CPU time. Raises
+        BrokenProcessPool when the child is gone, or has worked since it was ``rested``, and so does the future when it
+        dies.
         """
         if not self.alive() or self._channel is None or self._executor is None:
             raise BrokenProcessPool("the process is gone")
+        before_s = self.cpu_s()
+        rested_s = self._cpu_at_rest_s
+        if before_s is not None and rested_s is not None and before_s > rested_s + _CPU_MARGIN_S:
+            raise BrokenProcessPool("the process works without a job")
+        limited = self._limit_cpu(before_s, cpu_s)
         try:
-            socket.send_fds(self._channel, [b"j"], [source.fd, output.fd])
-            self._job = self._executor.submit(child.run, self._render, tuple(presets), cpu_s)
+            with source.read_only() as original:
+                socket.send_fds(self._channel, [b"j"], [original, output.fd])
+            left_s = None if limited else cpu_s + _CPU_MARGIN_S
+            self._job = self._executor.submit(child.run, self._render, tuple(presets), left_s)
         except (OSError, RuntimeError) as error:  # an executor that is just breaking may also say that it is shut down
             raise BrokenProcessPool(str(error)) from error
         return self._job
+
+    def rested(self, cpu_s: float | None) -> None:
+        """Take note that its job has ended, when it had used so much CPU time: now it has next to no need of more."""
+        self._cpu_at_rest_s = cpu_s
+        self._limit_cpu(cpu_s, 0)
 
     @property
     def sentinel(self) -> int:
@@ -146,6 +165,18 @@ class ChildProcess:
             # It was submitted in the very moment in which the executor broke, and was forgotten.
             self._job.set_exception(BrokenProcessPool("the process is gone"))
         return 1 if code is None else code
+
+    def _limit_cpu(self, used_s: float | None, more_s: float) -> bool:
+        """Let the child use so much more CPU time and a margin; it may not set its own limits. Says if that worked."""
+        if used_s is None or sys.platform != "linux":
+            return False
+        try:
+            hard = resource.prlimit(self.pid, resource.RLIMIT_CPU)[1]
+            soft = child.within(hard, ceil(used_s + more_s) + _CPU_MARGIN_S)
+            resource.prlimit(self.pid, resource.RLIMIT_CPU, (soft, hard))
+        except OSError:  # the child is gone, or we are in a sandbox ourselves
+            return False
+        return True
 
     def _spawn(self) -> Future[Problem | None]:
         context = _Recorder()

@@ -2,8 +2,9 @@
 
 The kernel enforces it by a seccomp filter, which libseccomp makes (what systemd and container engines use for theirs):
 a list of the system calls that a render needs, with no_new_privs. The child can open no file, make no socket, start no
-process, signal and trace nobody, and map no new code. What it holds is its pipes from and to the parent, standard
-output and error, and each job's two memory files.
+process, signal and trace nobody, map no new code, and change none of its limits. What it holds is its pipes from and to
+the parent, and each job's two memory files. All memory that it can get counts for RLIMIT_DATA, but for the files' own
+and for a stack: shared memory, stacks that grow, and mremap, which would make one of those larger, are refused.
 
 All else is answered with EPERM, which a library that only probes survives. To start a program, or to reach into another
 process, is no probe: it ends the child with SIGSYS. System calls younger than Linux 5.1 do not exist for the child
@@ -38,7 +39,7 @@ _ALLOWED: Final = (
     *("read", "readv", "pread64", "write", "writev", "pwrite64", "lseek", "close", "fstat", "recvmsg"),
     *("poll", "ppoll", "select", "pselect6"),
     # memory
-    *("brk", "munmap", "mremap", "madvise"),
+    *("brk", "munmap", "madvise"),
     # threads
     *("futex", "set_robust_list", "get_robust_list", "rseq", "sched_yield", "sched_getaffinity", "sched_getparam"),
     *("sched_getscheduler", "getcpu", "exit", "exit_group"),
@@ -56,6 +57,8 @@ _FATAL: Final = ("execve", "execveat", "ptrace", "process_vm_readv", "process_vm
 _YOUNG: Final = range(424, 512)
 """Since Linux 5.1 a new system call has the same number on all machines. clone3 is one of these."""
 
+_MAP_TYPE: Final = 0x0F
+_MAP_GROWSDOWN: Final = 0x0100
 _AT_EMPTY_PATH: Final = 0x1000
 _F_DUPFD_CLOEXEC: Final = 1030
 _F_GETFD: Final = 1
@@ -142,23 +145,26 @@ def _checked(status: int, what: str) -> None:
 def _rules() -> Iterator[tuple[int, str | int, tuple[_Condition, ...]]]:
     for call in _ALLOWED:
         yield _ALLOW, call, ()
-    for call, condition in _conditions():
-        yield _ALLOW, call, (condition,)
+    for call, *conditions in _conditions():
+        yield _ALLOW, call, tuple(conditions)
     for call in _FATAL:
         yield _KILL_PROCESS, call, ()
     for call in ("statx", *_YOUNG):
         yield _ERRNO | errno.ENOSYS, call, ()
 
 
-def _conditions() -> Iterator[tuple[str, _Condition]]:
+def _conditions() -> Iterator[tuple[str, *tuple[_Condition, ...]]]:
+    """Yield a system call with conditions that must all be true. It may come several times: one of these will do."""
     itself = os.getpid()
     without_code = _masked(2, mmap.PROT_EXEC, 0)
-    yield "mmap", without_code
+    ours = mmap.MAP_ANONYMOUS | mmap.MAP_PRIVATE
+    yield "mmap", without_code, _masked(3, mmap.MAP_ANONYMOUS | _MAP_TYPE | _MAP_GROWSDOWN, ours)
+    yield "mmap", without_code, _masked(3, mmap.MAP_ANONYMOUS | _MAP_GROWSDOWN, 0)
     yield "mprotect", without_code
     yield "clone", _masked(0, _CLONE_THREAD | _CLONE_NAMESPACES, _CLONE_THREAD)
     yield "kill", _equal(0, itself)
     yield "tgkill", _equal(0, itself)
-    yield "prlimit64", _equal(0, 0)
+    yield "prlimit64", _equal(0, 0), _equal(2, 0)
     yield "newfstatat", _equal(3, _AT_EMPTY_PATH)
     for command in (_F_DUPFD_CLOEXEC, _F_GETFD, _F_GETFL):
         yield "fcntl", _equal(1, command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from contextlib import contextmanager
@@ -24,6 +25,18 @@ class Spool:
         """Append all of ``data``."""
         return write_all(self.fd, data)
 
+    @contextmanager
+    def read_only(self) -> Iterator[int]:
+        """Open it once more, and give the descriptor: who has only this one can read it, and not change it."""
+        try:
+            fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # a system without /proc
+            fd = os.dup(self.fd)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
     def size(self) -> int:
         """Return how many bytes are in it."""
         return os.fstat(self.fd).st_size
@@ -44,13 +57,23 @@ def write_all(fd: int, data: bytes | bytearray | memoryview) -> int:
 
 @contextmanager
 def open_spool() -> Iterator[Spool]:
-    """Open an empty memory file (an unnamed temporary file where the system has none)."""
+    """Open an empty memory file (an unnamed temporary file where the system has none).
+
+    Leaving this frees its bytes, also when a process that was given it still holds or maps it.
+    """
     if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("thumbq", os.MFD_CLOEXEC)
+        fd = os.memfd_create("thumbq", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
     try:
         yield Spool(fd)
     finally:
+        _empty(fd)
         os.close(fd)
+
+
+def _empty(fd: int) -> None:
+    if hasattr(os, "memfd_create"):
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+        os.ftruncate(fd, 0)

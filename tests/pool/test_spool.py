@@ -1,0 +1,39 @@
+"""What another process can do with a memory file that it was given."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+
+import pytest
+
+from thumbq.pool.spool import open_spool
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory files are Linux's")
+
+
+def test_who_may_only_read_a_file_reads_all_and_cannot_change_it() -> None:
+    with open_spool() as spool:
+        spool.write(b"original")
+        with spool.read_only() as fd:
+            with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as mapped:
+                assert bytes(mapped) == b"original"
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.write(fd, b"x")
+            with pytest.raises(PermissionError):
+                mmap.mmap(fd, 0, access=mmap.ACCESS_WRITE)
+        spool.write(b" and more")
+        assert spool.read(0, 100) == b"original and more"
+
+
+def test_a_file_that_somebody_still_holds_is_empty_and_stays_so() -> None:
+    with open_spool() as spool:
+        spool.write(bytes(10_000))
+        held = os.dup(spool.fd)
+    try:
+        assert os.fstat(held).st_size == 0
+        with pytest.raises(PermissionError):
+            os.pwrite(held, b"x", 0)
+    finally:
+        os.close(held)
