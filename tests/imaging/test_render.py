@@ -257,3 +257,21 @@ def test_a_heic_item_whose_kind_is_no_text_is_refused_before_its_decoder_crashes
     with pytest.raises(RenderRefused, match="boxes") as refusal:
         header.read(damaged)
     assert refusal.value.code == "corrupt"
+
+
+@pytest.mark.parametrize("recipe", [{"quality": 90}, {"quality": 100}, {"quality": 100, "progressive": True}])
+def test_noise_makes_a_long_jpeg_and_no_failure(recipe: dict[str, object]) -> None:
+    noise = np.random.default_rng(seed=2).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    preset = Preset.model_validate({"name": "p", "fit": "none", **recipe})
+    (made,) = rendered(images.encoded(Image.fromarray(noise), "PNG"), preset).images
+    assert len(made.body) > 300 * 300
+
+
+@pytest.mark.parametrize("image_format", ["png", "webp"])
+def test_colours_under_full_transparency_are_not_handed_out(image_format: str) -> None:
+    secret = images.png_with_alpha(120, 80)
+    made = thumbnail(secret, width=None, height=None, fit="none", format=image_format, lossless=image_format == "webp")
+    pixels = np.asarray(made.convert("RGBA"))
+    assert (pixels[:, 60:, :3] != (255, 0, 0)).any(axis=-1).all()
+    assert (pixels[:, 60:, 3] == 0).all()
+    assert (pixels[:, :60, 3] == 255).all()

@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from PIL import ImageFilter
+from PIL import Image, ImageFile, ImageFilter
 
 from thumbq.imaging import colour, header
 from thumbq.imaging.motion import mended, merged
@@ -14,13 +14,15 @@ from thumbq.imaging.motion import mended, merged
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PIL import Image
-
     from thumbq.core.preset import Preset
     from thumbq.imaging.motion import Motion
 
 _SHARPEN_RADIUS: Final = 0.8
 _OPAQUE: Final = (255, 255)
+_SEEN: Final = [0, *[255] * 255]
+_MOST_JPEG_BYTES: Final = 6
+"""What a pixel of a JPEG can take: noise in full colour at quality 100 has 4."""
+
 
 _WEBP_METHOD: Final = 2
 """Costs half of libwebp's default 4, for 2 to 4 % more bytes."""
@@ -82,6 +84,20 @@ def _image_format(preset: Preset, *, clear: bool) -> str:
 
 
 def _saved(pixels: Image.Image, image_format: str, exif: bytes, **options: Any) -> bytes:
+    try:
+        return _written(pixels, image_format, exif, **options)
+    except OSError:
+        if image_format != "jpeg":
+            raise
+    # Pillow guesses how long an optimized JPEG gets, and libjpeg writes it in one go: noise is longer.
+    usual, ImageFile.MAXBLOCK = ImageFile.MAXBLOCK, _MOST_JPEG_BYTES * pixels.width * pixels.height
+    try:
+        return _written(pixels, image_format, exif, **options)
+    finally:
+        ImageFile.MAXBLOCK = usual
+
+
+def _written(pixels: Image.Image, image_format: str, exif: bytes, **options: Any) -> bytes:
     file = io.BytesIO()
     pixels.save(file, image_format, exif=exif, icc_profile=None, **options)
     return file.getvalue()
@@ -99,13 +115,25 @@ def _ready(pixels: Image.Image, preset: Preset, image_format: str, *, seen_throu
     elif image_format == "jpeg":
         bare = colour.flattened(pixels, preset.background)
     else:
-        bare = pixels
+        bare = _cleared(pixels)
     if preset.sharpen:
         bare = _sharpened(bare, preset.sharpen)
     if bare.info:
         bare = bare.copy()
         bare.info = {}
     return bare
+
+
+def _cleared(pixels: Image.Image) -> Image.Image:
+    """Take the colours away where nothing is seen of them: what somebody has erased may still be there."""
+    if pixels.mode not in {"LA", "RGBA"}:
+        return pixels
+    alpha = pixels.getchannel("A")
+    if not alpha.histogram()[0]:
+        return pixels
+    cleared = Image.new(pixels.mode, pixels.size)
+    cleared.paste(pixels, mask=alpha.point(_SEEN))
+    return cleared
 
 
 def _of_one_mode(frames: list[Image.Image]) -> list[Image.Image]:
