@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from conformance.programs import TIMEOUT
@@ -27,8 +28,9 @@ class Check:
 class Claim:
     """One rule, shown on one picture.
 
-    ``recipe`` and ``others`` are options of thumbq's presets, all for the same original in one job. ``checks`` look at
-    the outcome. With ``refused`` (thumbq's codes) the image must be refused; with both it may be.
+    ``recipe`` and ``others`` are options of thumbq's presets, all for the same original in one job; with ``alone`` each
+    is made once more in a job of its own, after all of them. ``checks`` look at the outcome. With ``refused`` (thumbq's
+    codes) the image must be refused; with both it may be.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Claim:
     make: Callable[[], bytes]
     recipe: Mapping[str, Any]
     others: tuple[Mapping[str, Any], ...] = ()
+    alone: bool = False
     rule: str
     reason: str
     checks: tuple[Check, ...] = ()
@@ -64,14 +67,16 @@ def judge(claim: Claim, program: Program) -> Verdict:
     """Let a program make what a claim is about, and look at what comes out."""
     if missing := program.cannot(claim):
         return Verdict(claim, None, missing)
-    made = program.make(claim.make(), [claim.recipe, *claim.others])
+    original, recipes = claim.make(), [claim.recipe, *claim.others]
+    made = program.make(original, recipes)
     if made.refused is not None:
         any_code = not program.tells_codes and made.refused != TIMEOUT
         kept = made.refused in claim.refused or (any_code and claim.refused)
         why = "" if kept else f"refused as {made.refused}: {made.text}"
         return Verdict(claim, not why, why)
     first = made.outputs[0]
-    first.others = made.outputs[1:]
+    again = [program.make(original, [recipe]).outputs for recipe in recipes] if claim.alone else []
+    first.others = (*made.outputs[1:], *chain.from_iterable(again))
     found: list[str] = []
     if claim.refused and not claim.checks:
         found.append(f"it was not refused; there is a {first.format} of {first.size}")

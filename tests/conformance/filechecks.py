@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from conformance.claims import Check
@@ -77,6 +78,27 @@ def is_smaller_than_other(number: int = 0) -> Check:
         return None if len(output.body) < len(other) else f"it has {len(output.body)} bytes, the other {len(other)}"
 
     return Check("it has fewer bytes than the other", fault)
+
+
+def is_as_when_alone(least_db: float = 40) -> Check:
+    """Compare each output with the same recipe's of a job of its own (``Claim.alone``)."""
+
+    def fault(output: Output) -> str | None:
+        together = [output, *output.others]
+        pairs = zip(together[: len(together) // 2], together[len(together) // 2 :], strict=True)
+        return "; ".join(wrong for pair in pairs if (wrong := _unlike(*pair, least_db))) or None
+
+    return Check(f"each output and the one that is made alone are equal, or alike to {least_db:g} dB", fault)
+
+
+def _unlike(one: Output, other: Output, least_db: float) -> str | None:
+    if one.body == other.body:
+        return None
+    if one.rgba.shape != other.rgba.shape:
+        return f"one is of {one.size}, alone of {other.size}"
+    error = float(((one.rgba - other.rgba) ** 2).mean())
+    found = 10 * math.log10(255**2 / error) if error else math.inf
+    return None if found >= least_db else f"a {one.format} of {one.size} is alike to {found:.1f} dB only"
 
 
 def same_bytes_as_others() -> Check:

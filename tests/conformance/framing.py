@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
+import apertures
 import images
 from conformance import checks, pictures
 from conformance.claims import Check, Claim
@@ -33,6 +34,7 @@ _FOCAL_POINTS: Final = (0.0, 0.1, 0.25, 0.5, 0.6, 1.0)
 
 def claims() -> Iterator[Claim]:
     yield from _crops()
+    yield from _apertures()
     yield from _geometry()
     yield from _resampling()
 
@@ -60,6 +62,20 @@ def _crop(name: str, size: Size, recipe: dict[str, Any], x: float, y: float) -> 
         reason=_PRESET,
         checks=(checks.is_sized(50, 50), checks.is_made_of(kept) if size[0] > size[1] else _rows_are(kept)),
     )
+
+
+def _apertures() -> Iterator[Claim]:
+    scene = images.scene(pictures.WIDTH, pictures.HEIGHT)
+    for image_format, orientation in product(("avif", "heic"), range(1, 9)):
+        yield Claim(
+            name=f"clean-aperture-{image_format}-{orientation}",
+            given=f"an {image_format} in orientation {orientation} whose clap box cuts a white margin away",
+            make=partial(apertures.framed, image_format, scene, orientation),
+            recipe={"fit": "none", "format": "png"},
+            rule="what the clean aperture cuts away is not shown, and what it leaves stands upright",
+            reason="ISO/IEC 14496-12, 12.1.4; MIAF 7.3.6.7: clap, then irot, then imir; Pillow shows all of it",
+            checks=(checks.is_sized(96, 64), checks.equals(pictures.rgb(scene), within=60), checks.is_upright()),
+        )
 
 
 def _ramp(width: int, height: int) -> bytes:

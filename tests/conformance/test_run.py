@@ -1,19 +1,26 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import images
+from conformance import run
 from conformance.claims import judge
 from conformance.output import Output
-from conformance.programs import Command
+from conformance.programs import Command, Made, presets
 from conformance.run import main
 from conformance.subjects import all_claims
+from thumbq.imaging import Limits
+from thumbq.imaging.render import render
+from thumbq.ports import Rendered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from conformance.claims import Claim
@@ -68,6 +75,41 @@ def test_the_list_says_what_is_claimed_and_how_it_is_told(capsys: pytest.Capture
     listed = capsys.readouterr().out
     for word in ("given ", "recipe ", "rule ", "told ", "reason ", "google/jpegli"):
         assert word in listed
+
+
+def test_it_ends_without_a_word_when_nobody_reads_on() -> None:
+    argv = [sys.executable, run.__file__, "--list"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.close()
+        assert child.stderr is not None
+        assert child.stderr.read() == b""
+    assert child.returncode == 128 + signal.SIGPIPE
+
+
+class Careless:
+    """A program that knows no effort, and makes each rendition of a job from the one before."""
+
+    tells_codes = True
+
+    def cannot(self, claim: Claim) -> str:  # noqa: ARG002 -- it tries all
+        return ""
+
+    def make(self, original: bytes, recipes: Sequence[Mapping[str, Any]]) -> Made:
+        outputs: list[Output] = []
+        for recipe in recipes:
+            (preset,) = presets([{name: value for name, value in recipe.items() if name != "effort"}])
+            made = render(outputs[-1].body if outputs else original, [preset], Limits())
+            assert isinstance(made, Rendered)
+            outputs.append(Output(made.images[0].body))
+        return Made(tuple(outputs))
+
+
+def test_a_program_that_ignores_effort_or_lets_renditions_disturb_each_other_is_found_out() -> None:
+    about = ("encoders/effort-", "encoders/shared-decode-")
+    verdicts = [judge(claim, Careless()) for claim in all_claims() if claim.name.startswith(about)]
+    assert len(verdicts) == 5
+    assert [verdict.claim.name for verdict in verdicts if verdict.held] == []
 
 
 def test_there_are_enough_claims_and_each_has_a_name_of_its_own() -> None:
