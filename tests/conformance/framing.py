@@ -74,7 +74,7 @@ def _apertures() -> Iterator[Claim]:
             recipe={"fit": "none", "format": "png"},
             rule="what the clean aperture cuts away is not shown, and what it leaves stands upright",
             reason="ISO/IEC 14496-12, 12.1.4; MIAF 7.3.6.7: clap, then irot, then imir; Pillow shows all of it",
-            checks=(checks.is_sized(96, 64), checks.equals(pictures.rgb(scene), within=60), checks.is_upright()),
+            checks=(checks.is_sized(96, 64), checks.is_upright()),
         )
 
 

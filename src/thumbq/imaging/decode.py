@@ -9,12 +9,13 @@ from PIL import Image
 
 from thumbq.core.formats import ImageFormat
 from thumbq.imaging import admission, colour, exif
+from thumbq.imaging.clap import aperture
 from thumbq.imaging.decoded import Decoded
 from thumbq.imaging.decodejpeg import decode_jpeg
 from thumbq.imaging.embedded import thumbnail
 from thumbq.imaging.frames import first_picture
 from thumbq.imaging.geometry import gaps, target, turned
-from thumbq.imaging.opening import let_go, load, opened
+from thumbq.imaging.opening import cut, let_go, load, opened
 from thumbq.imaging.resize import Picture, reduced
 
 if TYPE_CHECKING:
@@ -51,10 +52,11 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
         animated=frames > 1,
         limits=limits,
     )
-    image = opened(original, header)
+    shown = aperture(original, header)
+    image = opened(original, header, shown)
     colour.mend(image)
     icc_profile = colour.stated_profile(image, original)
-    if header.format is ImageFormat.HEIF and all(preset.embedded_thumbnail for preset in presets):
+    if header.format is ImageFormat.HEIF and shown is None and all(preset.embedded_thumbnail for preset in presets):
         served = _embedded(original, image, presets, icc_profile)
         if served is not None:
             return served
@@ -65,6 +67,8 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], limits
         pixels = image
         if frames == 1:
             let_go(image)
+        if shown is not None:
+            cut(image, shown)
     turn = 1 if header.format in _TURNED_BY_DECODER else exif.orientation(image)
     upright_size = turned(pixels.size, turn)
     targets = tuple(target(upright_size, preset) for preset in presets)

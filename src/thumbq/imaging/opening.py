@@ -20,14 +20,16 @@ from PIL import (
 
 from thumbq.core.formats import ImageFormat
 from thumbq.errors import RenderRefused
-from thumbq.imaging import pngfile
+from thumbq.imaging import clap, pngfile
 from thumbq.imaging.frames import gif, webp
+from thumbq.imaging.header.isomedia import damaged
 from thumbq.imaging.jpegstream import open_jpeg
 
 if TYPE_CHECKING:
     from PIL import ImageFile
 
     from thumbq.imaging import Original
+    from thumbq.imaging.clap import Aperture
     from thumbq.imaging.header import Header
 
 # Image.open takes the formats that are loaded; without these it would load every plugin that Pillow has.
@@ -52,13 +54,18 @@ _WITH_ALPHA: Final = 4
 _WEBP_CANVASES_BYTES: Final = 8
 
 
-def opened(original: Original, header: Header) -> ImageFile.ImageFile:
-    """Let a decoder read the header of an image that is no JPEG. A decoder may raise anything."""
+def opened(original: Original, header: Header, shown: Aperture | None = None) -> ImageFile.ImageFile:
+    """Let a decoder read the header of an image that is no JPEG: all of the picture that ``shown`` is a part of.
+
+    A decoder may raise anything.
+    """
     file = cast("IO[bytes]", original) if isinstance(original, mmap.mmap) else io.BytesIO(original)
     if header.format is ImageFormat.GIF:
         file = gif.first_file(original)
     elif header.format is ImageFormat.WEBP and header.channels == _WITH_ALPHA and webp.lacks_alpha(original):
         file = io.BytesIO(webp.with_alpha(original))
+    elif header.format is ImageFormat.HEIF and shown is not None:
+        file = clap.without(original, shown)
     try:
         return Image.open(file, formats=[header.format.value])
     except OSError:
@@ -92,3 +99,11 @@ def let_go(image: ImageFile.ImageFile) -> None:
         if hasattr(image, held):
             setattr(image, held, None)
     image.fp = None
+
+
+def cut(image: ImageFile.ImageFile, shown: Aperture) -> None:
+    """Leave of a loaded still what is shown of it; the rest is freed. Raises RenderRefused for an unexpected size."""
+    if image.size != shown.size:
+        raise damaged()
+    part = image.crop(shown.area)
+    image.im, image._size = part.im, part.size  # noqa: SLF001 -- as Pillow itself does where it changes one in place
