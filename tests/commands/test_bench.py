@@ -21,6 +21,7 @@ from replica import THUMBQ
 from thumbq.bench import samples
 from thumbq.bench.cases import CASES, SRCSET, Case
 from thumbq.bench.figures import LEGEND, MIB, NOT_GENERATED, Measured, Memory, Timing
+from thumbq.bench.references import references
 from thumbq.bench.timing import timed
 from thumbq.cli import main
 from thumbq.core.preset import THUMBNAIL, Preset
@@ -148,12 +149,14 @@ def test_classes_are_as_large_as_their_names_say() -> None:
             assert abs(case.width * case.height / 1_000_000 - int(megapixels)) < 1
 
 
-def test_the_bare_decode_shrinks_as_the_render_does_and_is_the_cheapest() -> None:
-    timing = timing_of(images.photo_jpeg(1600, 1200), [THUMBNAIL])
-    best = {name: min(runs) for name, runs in timing.cpu_ms.items()}
-    assert list(best) == ["thumbq", "bare", "thumbnail"]
-    whole = min(timing_of(images.photo_jpeg(1600, 1200), [Preset(name="all", fit="none")]).cpu_ms["bare"])
-    assert best["bare"] < best["thumbq"] < whole
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_bare_decode_is_the_cheapest_that_covers_the_rendition(orientation: int) -> None:
+    original = images.photo_jpeg(1600, 1200, orientation)
+    rendered = render(original, [THUMBNAIL], Limits())
+    assert isinstance(rendered, Rendered)
+    bare = references(original, [THUMBNAIL], rendered)["bare"]()
+    assert isinstance(bare, Image.Image)
+    assert sorted(bare.size) == [150, 200]
 
 
 def test_a_preset_without_a_size_is_compared_with_the_naive_way() -> None:

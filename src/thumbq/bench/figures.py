@@ -17,7 +17,7 @@ REFERENCES: Final = ("bare", "thumbnail", "naive")
 
 LEGEND: Final[Mapping[str, str]] = {
     THUMBQ: "the render of a worker: header, decode, all renditions with their encoding, dominant colour, ThumbHash",
-    "bare": "the cheapest decode that gives enough pixels: open and load, a JPEG at the scale that thumbq chose",
+    "bare": "the cheapest decode with enough pixels: open and load, a JPEG at the least scale that covers the size",
     "thumbnail": "Image.open and Image.thumbnail to the preset's box, and nothing else (one preset)",
     "naive": "for each rendition open, load, exif_transpose, a LANCZOS resize, save at its quality (several presets)",
     "ms": "CPU time, user and system, of one image in a warm process; the best run, each in turn with the others",

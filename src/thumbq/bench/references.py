@@ -36,7 +36,7 @@ def references(original: bytes, presets: Sequence[Preset], rendered: Rendered) -
     by_hand = (
         {"naive": partial(_naive, opened, recipes)} if box is None else {"thumbnail": partial(_thumbnail, opened, box)}
     )
-    return {"bare": partial(_bare, opened, rendered.images[0].steps.shrink_on_load), **by_hand}
+    return {"bare": partial(_bare, opened, max(sizes)), **by_hand}
 
 
 def _open(original: bytes, image_format: str) -> Image.Image:
@@ -48,12 +48,13 @@ def _box(preset: Preset, size: Size) -> Size:
     return preset.width or size[0], preset.height or size[1]
 
 
-def _bare(opened: Callable[[], Image.Image], shrink_on_load: str | None) -> None:
+def _bare(opened: Callable[[], Image.Image], size: Size) -> Image.Image:
     image = opened()
-    if shrink_on_load is not None and shrink_on_load.startswith("1/"):
-        shrink = int(shrink_on_load[2])
-        image.draft(None, (image.width // shrink, image.height // shrink))
+    if (image.width > image.height) != (size[0] > size[1]):  # it lies on its side
+        size = size[::-1]
+    image.draft(None, size)
     image.load()
+    return image
 
 
 def _thumbnail(opened: Callable[[], Image.Image], box: Size) -> None:
