@@ -67,9 +67,9 @@ async def test_a_quick_run_prints_all_that_was_measured_as_json(tmp_path: Path) 
     assert (one["class"], one["format"], one["width"], one["height"]) == ("jpeg-12mp", "JPEG", 336, 252)
     assert [image["preset"] for image in one["renditions"]] == ["thumbnail"]
     assert [image["preset"] for image in several["renditions"]] == [preset.name for preset in SRCSET]
-    for result, references in ((one, ["bare", "thumbnail"]), (several, ["bare", "naive"])):
-        assert list(result["cpu_ms"]) == ["thumbq", *references]
-        assert list(result["ratio"]) == references
+    for result, names in ((one, ["bare", "thumbnail"]), (several, ["bare", "naive"])):
+        assert list(result["cpu_ms"]) == ["thumbq", *names]
+        assert list(result["ratio"]) == names
         check_figures(result)
 
 
