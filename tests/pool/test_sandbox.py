@@ -19,7 +19,7 @@ from marked_pool import MIB, render, whole
 from replica import running, until
 from thumbq.core.preset import Preset
 from thumbq.errors import RenderKilled, RenderRefused
-from thumbq.pool import RenderPool, childprocess
+from thumbq.pool import RenderPool, cpulimit
 from thumbq.pool.cleanstart import clean_start
 from thumbq.pool.procfs import cpu_s
 
@@ -147,7 +147,7 @@ async def test_in_the_sandbox_every_format_renders_to_every_other_and_nothing_is
 
 
 async def test_in_the_sandbox_the_limit_of_cpu_time_kills(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(childprocess, "_CPU_MARGIN_S", -20)
+    monkeypatch.setattr(cpulimit, "MARGIN_S", -20)
     async with hostile_pool() as pool:
         with pytest.raises(RenderKilled, match="more CPU time") as killed:
             await told(pool, "spin")
@@ -157,7 +157,7 @@ async def test_in_the_sandbox_the_limit_of_cpu_time_kills(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("mark", ["answer and burn", "answer and burn deaf"])
 async def test_a_child_that_works_without_a_job_is_replaced(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel ends it; one that takes no signals gets no other job."""
-    monkeypatch.setattr(childprocess, "_CPU_MARGIN_S", 0)
+    monkeypatch.setattr(cpulimit, "MARGIN_S", 0)
     async with hostile_pool() as pool:
         (burning,) = pool.children()
         await told(pool, mark)

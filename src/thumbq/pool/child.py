@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from thumbq.imaging import READ_WHOLE_BYTES, Limits, Refusal
 from thumbq.pool import heap, sandbox
+from thumbq.pool.cpulimit import within
 from thumbq.pool.replies import Done, Failed, Reply, encode
 from thumbq.pool.spool import write_all
 from thumbq.ports import Rendered
@@ -143,11 +144,6 @@ def _render(render: Render, source: int, presets: Sequence[Preset]) -> Rendered 
 def _limit(kind: int, value: int) -> None:
     value = within(resource.getrlimit(kind)[1], value)
     resource.setrlimit(kind, (value, value))
-
-
-def within(hard: int, value: int) -> int:
-    """Return a limit, or the hard limit if that is less."""
-    return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
 def _end_with_parent() -> None:

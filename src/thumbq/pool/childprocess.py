@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
-import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from math import ceil
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.errors import Problem, SetupError
-from thumbq.pool import child
+from thumbq.pool import child, cpulimit
 from thumbq.pool.cleanstart import clean_start
 from thumbq.pool.procfs import cpu_s, resident_bytes
 from thumbq.pool.replies import ReplyQueue
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
     from thumbq.pool.spool import Spool
 
 _START_TIMEOUT_S: Final = 30
-_CPU_MARGIN_S: Final = 2
 _PRELOADED: Final = ["thumbq.pool.preload"]
 
 
@@ -57,6 +53,8 @@ class ChildProcess:
         self.pid = 0
         self.unconfined: Problem | None = None
         """Why it runs without a sandbox, if it does and should not."""
+        self.cpu_before_s: float | None = None
+        """The CPU time that it had used when its newest job came; None where that is not known."""
         self._render = render
         self._memory_limit_bytes = memory_limit_bytes
         self._sandbox = sandbox
@@ -92,15 +90,15 @@ class ChildProcess:
         """
         if not self.alive() or self._channel is None or self._executor is None:
             raise BrokenProcessPool("the process is gone")
-        before_s = self.cpu_s()
+        before_s = self.cpu_before_s = self.cpu_s()
         rested_s = self._cpu_at_rest_s
-        if before_s is not None and rested_s is not None and before_s > rested_s + _CPU_MARGIN_S:
+        if before_s is not None and rested_s is not None and before_s > rested_s + cpulimit.MARGIN_S:
             raise BrokenProcessPool("the process works without a job")
-        limited = self._limit_cpu(before_s, cpu_s)
+        limited = cpulimit.allow(self.pid, before_s, cpu_s)
         try:
             with source.read_only() as original:
                 socket.send_fds(self._channel, [b"j"], [original, output.fd])
-            left_s = None if limited else cpu_s + _CPU_MARGIN_S
+            left_s = None if limited else cpu_s + cpulimit.MARGIN_S
             self._job = self._executor.submit(child.run, self._render, tuple(presets), left_s)
         except (OSError, RuntimeError) as error:  # an executor that is just breaking may also say that it is shut down
             raise BrokenProcessPool(str(error)) from error
@@ -109,7 +107,7 @@ class ChildProcess:
     def rested(self, cpu_s: float | None) -> None:
         """Take note that its job has ended, when it had used so much CPU time: now it has next to no need of more."""
         self._cpu_at_rest_s = cpu_s
-        self._limit_cpu(cpu_s, 0)
+        cpulimit.allow(self.pid, cpu_s, 0)
 
     @property
     def sentinel(self) -> int:
@@ -165,18 +163,6 @@ class ChildProcess:
             # It was submitted in the very moment in which the executor broke, and was forgotten.
             self._job.set_exception(BrokenProcessPool("the process is gone"))
         return 1 if code is None else code
-
-    def _limit_cpu(self, used_s: float | None, more_s: float) -> bool:
-        """Let the child use so much more CPU time and a margin; it may not set its own limits. Says if that worked."""
-        if used_s is None or sys.platform != "linux":
-            return False
-        try:
-            hard = resource.prlimit(self.pid, resource.RLIMIT_CPU)[1]
-            soft = child.within(hard, ceil(used_s + more_s) + _CPU_MARGIN_S)
-            resource.prlimit(self.pid, resource.RLIMIT_CPU, (soft, hard))
-        except OSError:  # the child is gone, or we are in a sandbox ourselves
-            return False
-        return True
 
     def _spawn(self) -> Future[Problem | None]:
         context = _Recorder()

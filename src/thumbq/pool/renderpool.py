@@ -129,12 +129,13 @@ class RenderPool:
     async def _finish(self, member: Member, running: Future[bytes], presets: Sequence[Preset], output: Spool) -> Done:
         """Wait for the child's reply, and decide whether the child can go on."""
         try:
-            cpu_before_s, due_at = member.process.cpu_s(), anyio.current_time() + self._timeout_s
+            due_at = anyio.current_time() + self._timeout_s
             with anyio.move_on_after(self._timeout_s):
                 await _outcome(running)
             late_s = anyio.current_time() - due_at
             cpu_after_s = member.process.cpu_s()
             member.process.rested(cpu_after_s)
+            used = _cpu_text(member.process.cpu_before_s, cpu_after_s)
             reply = decode(running.result(), presets, output.size()) if running.done() else None
         except BrokenProcessPool:
             self._crew.lose(member, "render-crashed")
@@ -147,10 +148,7 @@ class RenderPool:
             self._crew.lose(member, "decode-timeout")
             if late_s > _LATE_S:
                 raise RenderUnavailable(f"the render was cut short: this host stood still for {late_s:.0f} s or more")
-            raise RenderKilled(
-                "decode-timeout",
-                f"the render took longer than {self._timeout_s:g} s{_cpu_text(cpu_before_s, cpu_after_s)}",
-            )
+            raise RenderKilled("decode-timeout", f"the render took longer than {self._timeout_s:g} s{used}")
         if isinstance(reply, Failed):
             self._crew.lose(member, "render-failed")
             raise RenderKilled("render-crashed", f"the render failed: {reply.text}")
