@@ -40,7 +40,19 @@ def bombs() -> Mapping[str, tuple[bytes, str]]:
         "GIF of 65,535 a side": (gif(65_535, 65_535), "too-large"),
         "GIF of 5,000 frames": (gif(10, 10, frames=5_000), "too-many-frames"),
         "AVIF that says 60,000 a side": (iso_media(b"avif", b"av01", said=(60_000, 60_000)), "too-large"),
-        "AVIF that says 64 a side and codes 30,000": (iso_media(b"avif", b"av01", coded=(30_000, 30_000)), "too-large"),
+        "AVIF of 64 a side that codes 15,000": (iso_media(b"avif", b"av01", coded=[(15_000, 15_000)]), "too-large"),
+        "AVIF that codes 64 a side, and then 30,000": (
+            iso_media(b"avif", b"av01", coded=[(64, 64), (30_000, 30_000)]),
+            "too-large",
+        ),
+        "AVIF whose second size lies in two places": (
+            iso_media(b"avif", b"av01", coded=[(64, 64), (30_000, 30_000)], cut_at=15),
+            "too-large",
+        ),
+        "AVIF whose second frame codes 30,000 a side": (
+            avif_sequence(64, 64, frames=2, coded=[(64, 64), (30_000, 30_000)]),
+            "too-large",
+        ),
         "AVIF of a million frames": (avif_sequence(64, 64, frames=1_000_000), "too-many-frames"),
         "HEIC that says 60,000 a side": (iso_media(b"heic", b"hvc1", said=(60_000, 60_000)), "too-large"),
         "TIFF of 60,000 a side": (tiff({256: 60_000, 257: 60_000, 259: 8}), "too-large"),
@@ -131,21 +143,28 @@ def gif(width: int, height: int, *, frames: int = 1, second: tuple[int, int, int
 
 
 def iso_media(
-    brand: bytes, kind: bytes, *, said: tuple[int, int] = (64, 64), coded: tuple[int, int] = (64, 64)
+    brand: bytes,
+    kind: bytes,
+    *,
+    said: tuple[int, int] = (64, 64),
+    coded: Sequence[tuple[int, int]] = ((64, 64),),
+    cut_at: int = 0,
 ) -> bytes:
-    """Make an AVIF or HEIC of one item; an AV1 sequence header says the coded size."""
+    """Make an AVIF or HEIC of one item; AV1 sequence headers say the coded sizes. It is cut in two with ``cut_at``."""
     file_type = _box(b"ftyp", brand, bytes(4), b"mif1", brand)
     extent = _full_box(b"ispe", struct.pack(">II", *said))
     properties = _box(b"iprp", _box(b"ipco", extent), _full_box(b"ipma", struct.pack(">IHBB", 1, 1, 1, 1)))
     entry = _full_box(b"infe", struct.pack(">HH", 1, 0), kind, b"\0", version=2)
-    data = _sequence_header(*coded)
+    data = b"".join(_sequence_header(*size) for size in coded)
 
     def meta(start: int) -> bytes:
+        parts = [(start, cut_at), (start + cut_at, len(data) - cut_at)][not cut_at :]
+        places = b"".join(struct.pack(">II", *part) for part in parts)
         return _full_box(
             b"meta",
             _full_box(b"hdlr", bytes(4), b"pict", bytes(13)),
             _full_box(b"pitm", struct.pack(">H", 1)),
-            _full_box(b"iloc", b"\x44\0", struct.pack(">HHHHII", 1, 1, 0, 1, start, len(data))),
+            _full_box(b"iloc", b"\x44\0", struct.pack(">HHHH", 1, 1, 0, len(parts)), places),
             _full_box(b"iinf", struct.pack(">H", 1), entry),
             properties,
         )
@@ -153,12 +172,19 @@ def iso_media(
     return file_type + meta(len(file_type) + len(meta(0)) + 8) + _box(b"mdat", data)
 
 
-def avif_sequence(width: int, height: int, *, frames: int) -> bytes:
-    """Make an AVIF sequence of a track whose table announces frames."""
-    table = _box(b"stbl", _full_box(b"stsz", struct.pack(">II", 1, frames)))
+def avif_sequence(width: int, height: int, *, frames: int, coded: Sequence[tuple[int, int]] = ()) -> bytes:
+    """Make an AVIF sequence of a track whose table announces frames, of which there are those with a coded size."""
+    file_type = _box(b"ftyp", b"avis", bytes(4), b"avif", b"avis")
+    data = [_sequence_header(*size) for size in coded] or [b"\0"]
+    table = _box(
+        b"stbl",
+        _full_box(b"stsz", struct.pack(">II", len(data[0]), frames)),
+        _full_box(b"stsc", struct.pack(">IIII", 1, 1, frames, 1)),
+        _full_box(b"stco", struct.pack(">II", 1, len(file_type) + 8)),
+    )
     media = _box(b"mdia", _full_box(b"hdlr", bytes(4), b"pict", bytes(13)), _box(b"minf", table))
     track = _full_box(b"tkhd", bytes(72), struct.pack(">II", width << 16, height << 16))
-    return _box(b"ftyp", b"avis", bytes(4), b"avif", b"avis") + _box(b"moov", _box(b"trak", track, media))
+    return file_type + _box(b"mdat", *data) + _box(b"moov", _box(b"trak", track, media))
 
 
 def tiff(numbers: Mapping[int, int], *, strips: int = 1) -> bytes:

@@ -16,6 +16,7 @@ from PIL import Image
 import bombs
 import containers
 import images
+from fuzz import heifmade
 from thumbq.errors import RenderRefused
 from thumbq.imaging import header
 from thumbq.imaging.header import Header, JpegFacts
@@ -206,6 +207,27 @@ def test_fill_bytes_of_which_a_decoder_makes_minutes_are_refused(options: dict[s
             header.read(file)
         else:
             assert refused(file) == "corrupt"
+
+
+@pytest.mark.parametrize("kind", [b"grid", b"iovl"])
+@pytest.mark.parametrize("long", [0, 1])
+def test_an_image_of_several_is_as_large_as_the_file_says_or_refused(kind: bytes, long: int) -> None:
+    for side, taken in ((64, True), (12_000, False)):
+        fill = bytes(2 if kind == b"grid" else 8)
+        data = bytes((0, long)) + fill + struct.pack(">II" if long else ">HH", side, side) + bytes(8)
+        made = heifmade.Item(kind, data, (heifmade.extent(),), (b"dimg", (2,)))
+        file = heifmade.heic([made, heifmade.picture()])
+        if taken:
+            assert header.read(file).scratch_bytes == 64 * 64 * 3 // 2
+        else:
+            assert refused(file) == "corrupt"
+
+
+def test_tiles_and_what_they_are_made_of_count_by_the_largest() -> None:
+    tile = heifmade.Item(b"iden", b"", (heifmade.extent(),), (b"dimg", (3,)))
+    large = heifmade.Item(b"hvc1", b"", (heifmade.coded()[1], heifmade.extent(9_000, 9_000)))
+    file = heifmade.heic([heifmade.grid(1, 1, 2), tile, large])
+    assert header.read(file).scratch_bytes >= 9_000 * 9_000
 
 
 def test_a_later_frame_larger_than_a_gif_is_told_of() -> None:

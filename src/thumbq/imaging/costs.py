@@ -35,6 +35,8 @@ _ANIMATED_CANVAS_BYTES: Final = 20
 """A pixel of an animation's canvas: the frame, the ones before and after, and what is pasted."""
 
 _AV1_REFERENCES: Final = 9
+_AV1_WORKING: Final = 1.3
+"""What its decoder takes of its planes' size; it counts where these are larger than the image."""
 
 
 class _Encoding(NamedTuple):
@@ -158,7 +160,7 @@ def _decoding_bytes(header: Header, pixels: int, *, animated: bool) -> tuple[flo
             return (16 + _is_clear(header)) * pixels, (16 if animated else 12) * pixels
         case ImageFormat.AVIF:
             planes = header.scratch_bytes * (1 + _AV1_REFERENCES if animated else 1)
-            return planes + image + (made + 1) * pixels, planes + image + pixels
+            return max(_AV1_WORKING * planes, planes + image + (made + 1) * pixels), planes + image + pixels
         case ImageFormat.HEIF:
             return max(2 * header.scratch_bytes + made * pixels, image + made * pixels) + pixels / 4, image
         case _:

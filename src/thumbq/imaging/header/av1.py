@@ -4,28 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from thumbq.imaging.header.isomedia import damaged
+
 if TYPE_CHECKING:
-    from thumbq.imaging import Original
+    from collections.abc import Iterator
+
+    from thumbq.imaging.header.extents import Extents
 
 _SEQUENCE_HEADER: Final = 1
-_MOST_UNITS: Final = 8
+_MOST_UNITS: Final = 10_000
 _READ: Final = 128
 """No sequence header is longer up to its frame size."""
 
 
-def frame_size(original: Original, at: int) -> tuple[int, int]:
-    """Return the largest width and height of the frames of a stream that begins at an offset; (0, 0): unknown."""
-    for _ in range(_MOST_UNITS):
-        head = original[at : at + 10]
-        if len(head) < 2 or not head[0] & 2:  # noqa: PLR2004 -- the bit that says that a size follows
-            break
-        size_at = 2 if head[0] & 4 else 1
-        size, length = _leb128(head[size_at:])
-        at += size_at + length
-        if head[0] >> 3 & 15 == _SEQUENCE_HEADER:
-            return _sequence(_Bits(original[at : at + min(size, _READ)]))
-        at += size
-    return 0, 0
+class Streams:
+    """Looks through the streams of one file; the number of their units is bounded over all of them."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_UNITS
+
+    def frame_sizes(self, stream: Extents) -> Iterator[tuple[int, int]]:
+        """Yield the largest width and height of the frames that each sequence header of a stream announces.
+
+        Raises RenderRefused when there are more units than any picture has.
+        """
+        at = 0
+        while at + 1 < stream.size:
+            self._left -= 1
+            if self._left < 0:
+                raise damaged()
+            head = stream.read(at, 10)
+            at += 2 if head[0] & 4 else 1
+            size = stream.size - at
+            if head[0] & 2:  # its size follows
+                size, length = _leb128(stream.read(at, 8))
+                at += length
+            if head[0] >> 3 & 15 == _SEQUENCE_HEADER:
+                yield _sequence(_Bits(stream.read(at, min(size, _READ))))
+            at += size
 
 
 def _sequence(bits: _Bits) -> tuple[int, int]:

@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING, Final
 from thumbq.core.formats import ImageFormat
 from thumbq.errors import RenderRefused
 from thumbq.imaging.header import av1, codings, items, sequence
+from thumbq.imaging.header.extents import Extents
 from thumbq.imaging.header.facts import Header
 from thumbq.imaging.header.isomedia import Box, boxes, number
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from thumbq.imaging import Original
+    from thumbq.imaging.header.items import Items
 
 _FULL: Final = 4
 _SEQUENCE_BRAND: Final = b"avis"
 _ALPHA: Final = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
+
+_FLAGS_AT, _GRID_SIZE_AT, _OVERLAY_SIZE_AT = 1, 4, 10
+_LONG_SIZE: Final = 1
+"""The flag of a derived image whose size has numbers of 4 bytes, not 2."""
 
 _Size = tuple[int, int]
 
@@ -43,7 +51,6 @@ def _read_still(original: Original, image_format: ImageFormat, meta: Box | None)
     size = _size(original, found.properties.get(found.primary, []))
     if not all(size):
         raise RenderRefused("corrupt", "the file does not say how large its image is")
-    coded = av1.frame_size(original, found.starts.get(first, 0)) if image_format is ImageFormat.AVIF else (0, 0)
     coding = codings.of(original, [*found.properties.get(found.primary, []), *found.properties.get(first, [])])
     alpha = any(
         kind == b"auxl" and found.primary in targets and _is_alpha(original, found.properties.get(item, []))
@@ -54,8 +61,30 @@ def _read_still(original: Original, image_format: ImageFormat, meta: Box | None)
         *size,
         channels=coding.channels + alpha,
         bits=coding.bits,
-        scratch_bytes=coding.plane_bytes(coded, size, alpha=alpha),
+        scratch_bytes=coding.plane_bytes(*_sizes(original, found), alpha=alpha),
     )
+
+
+def _sizes(original: Original, found: Items) -> Iterator[_Size]:
+    """Yield the sizes of all that a decoder makes on the way to the primary image: what is said, and what is coded."""
+    streams = av1.Streams()
+    for item in found.made_of(found.primary):
+        size, data = _size(original, found.properties.get(item, [])), Extents(original, found.places.get(item, ()))
+        yield size
+        match found.kinds.get(item):
+            case b"av01":
+                yield from streams.frame_sizes(data)
+            case b"grid":
+                _check_canvas(data, _GRID_SIZE_AT, size)
+            case b"iovl":
+                _check_canvas(data, _OVERLAY_SIZE_AT, size)
+
+
+def _check_canvas(data: Extents, at: int, size: _Size) -> None:
+    """Refuse a derived image whose own size is not what the file says (ISO/IEC 23008-12, 6.6.2.2 and 6.6.2.3)."""
+    width = 4 if int.from_bytes(data.read(_FLAGS_AT, 1), "big") & _LONG_SIZE else 2
+    if tuple(int.from_bytes(data.read(side, width), "big") for side in (at, at + width)) != size:
+        raise RenderRefused("corrupt", "the file says two sizes of its image")
 
 
 def _size(original: Original, properties: list[Box]) -> _Size:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from thumbq.imaging.header.isomedia import Box, boxes, damaged, number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from thumbq.imaging import Original
 
@@ -20,20 +20,38 @@ _LONG_NUMBERS: Final = 3
 """The version of ``infe`` from which on item numbers have 4 bytes."""
 
 _IN_FILE, _IN_IDAT = 0, 1
+_DERIVED_FROM: Final = b"dimg"
+_AUXILIARY_OF: Final = b"auxl"
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
     """What a meta box says of its items, by their numbers; references by their type and the item that they are from.
 
-    ``starts`` says where an item's data begins in the file.
+    ``places`` says where in the file an item's data lies: offsets and lengths.
     """
 
     primary: int
     kinds: Mapping[int, bytes]
     properties: Mapping[int, list[Box]]
     references: Mapping[tuple[bytes, int], list[int]]
-    starts: Mapping[int, int] = field(default_factory=dict)
+    places: Mapping[int, Sequence[tuple[int, int]]] = field(default_factory=dict)
+
+    def made_of(self, item: int) -> set[int]:
+        """Return an item, those that it is derived from, what belongs to them (alpha), and so on."""
+        belongs: dict[int, list[int]] = {}
+        for (kind, source), targets in self.references.items():
+            if kind == _AUXILIARY_OF:
+                for target in targets:
+                    belongs.setdefault(target, []).append(source)
+        found, left = set[int](), [item]
+        while left:
+            one = left.pop()
+            if one not in found:
+                found.add(one)
+                left += self.references.get((_DERIVED_FROM, one), [])
+                left += belongs.get(one, [])
+        return found
 
 
 def read(original: Original, meta: Box) -> Items:
@@ -48,7 +66,7 @@ def read(original: Original, meta: Box) -> Items:
         kinds=_kinds(original, children.get(b"iinf", nothing)),
         properties=_properties(original, children.get(b"iprp", nothing)),
         references=_references(original, children.get(b"iref", nothing)),
-        starts=_starts(original, children.get(b"iloc", nothing), idat.at),
+        places=_places(original, children.get(b"iloc", nothing), idat),
     )
 
 
@@ -113,8 +131,8 @@ def _references(original: Original, box: Box) -> dict[tuple[bytes, int], list[in
     return references
 
 
-def _starts(original: Original, box: Box, idat: int) -> dict[int, int]:
-    """Return where the first extent of each item begins (ISO/IEC 14496-12, 8.11.3)."""
+def _places(original: Original, box: Box, idat: Box) -> dict[int, list[tuple[int, int]]]:
+    """Return offset and length of each extent of each item (ISO/IEC 14496-12, 8.11.3)."""
     version, sizes = number(original, box.at, 1), number(original, box.at + _FULL, 2)
     offset_bytes, length_bytes, base_bytes, index_bytes = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
     if version == 0:
@@ -122,14 +140,24 @@ def _starts(original: Original, box: Box, idat: int) -> dict[int, int]:
     item_bytes = 4 if version > 1 else 2
     at = box.at + _FULL + 2
     count, at = number(original, at, item_bytes), at + item_bytes
-    starts: dict[int, int] = {}
-    while at < box.end and len(starts) < min(count, _MOST_ENTRIES):
+    places: dict[int, list[tuple[int, int]]] = {}
+    left = _MOST_ENTRIES
+    for _ in range(count):
+        if at >= box.end:
+            break
         item, at = number(original, at, item_bytes), at + item_bytes
         method = number(original, at, 2) & 15 if version else _IN_FILE
         at += (2 if version else 0) + 2
         base, at = number(original, at, base_bytes), at + base_bytes
         extents, at = number(original, at, 2), at + 2
-        start = base + number(original, at + index_bytes, offset_bytes)
-        starts[item] = start + idat if method == _IN_IDAT else start
-        at += extents * (index_bytes + offset_bytes + length_bytes)
-    return starts
+        left -= 1 + extents
+        if left < 0:
+            raise damaged()
+        base += idat.at if method == _IN_IDAT else 0
+        end = idat.end if method == _IN_IDAT else len(original)
+        for _ in range(extents):
+            start = base + number(original, at + index_bytes, offset_bytes)
+            length = number(original, at + index_bytes + offset_bytes, length_bytes)
+            places.setdefault(item, []).append((start, length or end - start))  # no length: all that there is
+            at += index_bytes + offset_bytes + length_bytes
+    return places

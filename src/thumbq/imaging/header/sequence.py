@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core.formats import ImageFormat
 from thumbq.errors import RenderRefused
 from thumbq.imaging.header import av1, codings
+from thumbq.imaging.header.extents import Extents
 from thumbq.imaging.header.facts import MOST_FRAMES, Header
 from thumbq.imaging.header.isomedia import Box, boxes, number
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from thumbq.imaging import Original
 
 _FULL: Final = 4
@@ -21,6 +25,10 @@ _PICTURES: Final = b"pict"
 _ALPHA: Final = b"auxv"
 _SAMPLE_ENTRY: Final = 78
 _SIZE_IN_TRACK: Final = (76, 88)
+_RUN_SIZE: Final = 12
+_MOST_SAMPLES: Final = 1_000
+"""More are looked at of no track; fewer are admitted."""
+
 _NOTHING: Final = Box(b"", 0, 0)
 
 
@@ -39,15 +47,23 @@ def read(original: Original, movie: Box) -> Header:
     frames = number(original, _within(original, table, b"stsz").at + _ENTRIES, 4)
     if not (frames and all(size)):
         raise RenderRefused("corrupt", "the file has no pictures in its sequence")
-    coding, start = _coding(original, table), _start(original, table)
+    coding = _coding(original, table)
     return Header(
         ImageFormat.AVIF,
         *size,
         channels=coding.channels + (_ALPHA in tracks),
         bits=coding.bits,
         frames=min(frames, MOST_FRAMES),
-        scratch_bytes=coding.plane_bytes(av1.frame_size(original, start), size, alpha=_ALPHA in tracks),
+        scratch_bytes=coding.plane_bytes(size, *_coded_sizes(original, tracks), alpha=_ALPHA in tracks),
     )
+
+
+def _coded_sizes(original: Original, tracks: Mapping[bytes, Box]) -> Iterator[tuple[int, int]]:
+    streams = av1.Streams()
+    for kind in tracks.keys() & {_PICTURES, _ALPHA}:
+        table = _within(original, tracks[kind], b"mdia", b"minf", b"stbl")
+        for place in islice(_samples(original, table), _MOST_SAMPLES):
+            yield from streams.frame_sizes(Extents(original, [place]))
 
 
 def _coding(original: Original, table: Box) -> codings.Coding:
@@ -57,12 +73,29 @@ def _coding(original: Original, table: Box) -> codings.Coding:
     return codings.Coding()
 
 
-def _start(original: Original, table: Box) -> int:
-    """Return the offset of the first frame."""
-    chunks = _within(original, table, b"stco")
-    if chunks is not _NOTHING:
-        return number(original, chunks.at + _ENTRIES, 4)
-    return number(original, _within(original, table, b"co64").at + _ENTRIES, 8)
+def _samples(original: Original, table: Box) -> Iterator[tuple[int, int]]:
+    """Yield offset and length of each frame: of a run of chunks each has as many frames (ISO/IEC 14496-12, 8.7)."""
+    sizes, runs = _within(original, table, b"stsz"), _within(original, table, b"stsc")
+    chunks, width = _within(original, table, b"stco"), 4
+    if chunks is _NOTHING:
+        chunks, width = _within(original, table, b"co64"), 8
+    of_all, sample, run, in_chunk = (
+        number(original, sizes.at + _FULL, 4),
+        sizes.at + _ENTRIES + 4,
+        runs.at + _ENTRIES,
+        0,
+    )
+    for index, chunk in enumerate(range(chunks.at + _ENTRIES, chunks.end, width), 1):
+        if run < runs.end and number(original, run, 4) <= index:
+            in_chunk = number(original, run + 4, 4)
+            run += _RUN_SIZE
+        at = number(original, chunk, width)
+        for _ in range(in_chunk):
+            if not of_all and sample >= sizes.end:
+                return
+            size = of_all or number(original, sample, 4)
+            yield at, size
+            at, sample = at + size, sample + 4
 
 
 def _within(original: Original, box: Box, *path: bytes) -> Box:
