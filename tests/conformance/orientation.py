@@ -35,6 +35,7 @@ REASON: Final = {
 def claims() -> Iterator[Claim]:
     yield from _all_eight()
     yield from _nonsense()
+    yield from _xmp()
 
 
 def _all_eight() -> Iterator[Claim]:
@@ -95,6 +96,19 @@ def _nonsense() -> Iterator[Claim]:
         "ISO/IEC 23008-12: EXIF orientation is informative; strukturag/libheif#227 and #680",
         "in a HEIC only irot and imir turn",
     )
+
+
+def _xmp() -> Iterator[Claim]:
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    scene = images.scene(pictures.WIDTH, pictures.HEIGHT)
+    for image_format in ("JPEG", "WEBP", "AVIF"):
+        yield upright_claim(
+            f"{image_format.lower()}-xmp-only",
+            partial(images.encoded, scene, image_format, quality=95, xmp=packet),
+            f"a {image_format} that stands upright without EXIF, whose XMP says tiff:Orientation 6",
+            "browsers and libvips obey EXIF only; Pillow's getexif takes XMP for it",
+            "an orientation in XMP turns nothing",
+        )
 
 
 def exif_of(byte_order: str, kind: int, value: bytes) -> bytes:

@@ -190,6 +190,17 @@ def _copyright() -> Iterator[Claim]:
             reason="core/preset.py: keep_copyright; 17 U.S.C. 1202: copyright management information",
             checks=(_is_signed(), checks.is_upright()),
         )
+    for encoding in ("utf-8", "latin-1"):
+        artist = "Jürgen Müller".encode(encoding)
+        yield Claim(
+            name=f"copyright-in-{encoding}",
+            given=f"a JPEG whose EXIF names Jürgen Müller as the artist in {encoding}",
+            make=partial(_jpeg_by, artist),
+            recipe={"width": 60, "height": 60, "keep_copyright": True},
+            rule="with keep_copyright the bytes of a name stay as they are",
+            reason="EXIF 3.0 has UTF-8, and programs have long written it as ASCII; Pillow writes J??rgen",
+            checks=(Check("the name's bytes are in the file", partial(_lacks, artist)),),
+        )
     yield pixels_claim(
         "copyright-unasked",
         "a JPEG whose EXIF names artist and copyright",
@@ -202,6 +213,16 @@ def _copyright() -> Iterator[Claim]:
         partial(images.jpeg, scene, exif=images.exif(1)),
         {"width": 60, "height": 60, "keep_copyright": True},
     )
+
+
+def _jpeg_by(artist: bytes) -> bytes:
+    tag = struct.pack(">HHII", ExifTags.Base.Artist, 2, len(artist) + 1, 26)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 1) + tag + bytes(4) + artist + b"\0"
+    return jpeg_with(pictures.in_format("JPEG"), (EXIF, exif))
+
+
+def _lacks(artist: bytes, output: Output) -> str | None:
+    return None if artist + b"\0" in output.body else "the name's bytes are not there"
 
 
 def _signed() -> bytes:
