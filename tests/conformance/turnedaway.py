@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def claims() -> Iterator[Claim]:
     yield from _turned_away()
+    yield from _unknown_kinds()
 
 
 def _turned_away() -> Iterator[Claim]:
@@ -67,6 +68,42 @@ def _turned_away() -> Iterator[Claim]:
         reason="JFIF 1.02 has one or three components, Adobe's also four",
         refused=frozenset({"unsupported-format", "corrupt"}),
     )
+
+
+def _unknown_kinds() -> Iterator[Claim]:
+    cases: Mapping[str, tuple[str, bytes]] = {
+        "tiff-float-rgb": ("a TIFF of RGB in floating point", _tiff(bits=32, sample_format=3)),
+        "tiff-webp": ("a TIFF compressed as WebP", _tiff(compression=50001)),
+        "tiff-jpeg-xl": ("a TIFF compressed as JPEG XL", _tiff(compression=50002)),
+        "bmp-4444": ("a BMP of 4 bits a channel", _bmp((0xF00, 0xF0, 0xF, 0xF000))),
+    }
+    for name, (given, data) in cases.items():
+        yield Claim(
+            name=f"not-{name}",
+            given=given,
+            make=partial(bytes, data),
+            recipe={"width": 60, "height": 60},
+            rule="a whole file of a kind that is not taken is refused as such, and not called damaged",
+            reason="whoever reads 'corrupt' looks for a fault in the upload; Pillow has one word for both",
+            refused=frozenset({"unsupported-format"}),
+        )
+
+
+def _tiff(*, bits: int = 8, sample_format: int = 1, compression: int = 1, side: int = 16) -> bytes:
+    pixels = bytes(side * side * 3 * bits // 8)
+    tags = (
+        (256, side), (257, side), (258, bits), (259, compression), (262, 2), (273, 8), (277, 3), (278, side),
+        (279, len(pixels)), (339, sample_format),
+    )  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def _bmp(masks: tuple[int, int, int, int], side: int = 16) -> bytes:
+    """Write a BMP of 16 bits a pixel with BITMAPV3INFOHEADER."""
+    info = struct.pack("<IiiHHIIiiII4I", 56, side, side, 1, 16, 3, 0, 0, 0, 0, 0, *masks)
+    pixels = bytes(2 * side * side)
+    return struct.pack("<2sIII", b"BM", 14 + len(info) + len(pixels), 0, 14 + len(info)) + info + pixels
 
 
 def _saved(image_format: str) -> bytes:

@@ -15,6 +15,7 @@ from PIL import (
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
+    UnidentifiedImageError,
     WebPImagePlugin,
 )
 
@@ -50,6 +51,12 @@ pi_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=Fa
 # admission takes its place.
 Image.MAX_IMAGE_PIXELS = None
 
+_OF_MANY_KINDS: Final = frozenset({ImageFormat.TIFF, ImageFormat.BMP})
+"""Formats whose header, once it makes sense to our own reader, can still ask for what Pillow has no decoder for."""
+
+_NOT_IN_LIBTIFF: Final = "webp"
+"""The compression that Pillow has a name for and its libtiff no codec: that would fail as damaged pixels do."""
+
 _WITH_ALPHA: Final = 4
 _WEBP_CANVASES_BYTES: Final = 8
 
@@ -57,7 +64,7 @@ _WEBP_CANVASES_BYTES: Final = 8
 def opened(original: Original, header: Header, shown: Aperture | None = None) -> ImageFile.ImageFile:
     """Let a decoder read the header of an image that is no JPEG: all of the picture that ``shown`` is a part of.
 
-    A decoder may raise anything.
+    Raises RenderRefused for a kind of TIFF or BMP that Pillow does not read; a decoder may raise anything.
     """
     file = cast("IO[bytes]", original) if isinstance(original, mmap.mmap) else io.BytesIO(original)
     if header.format is ImageFormat.GIF:
@@ -67,12 +74,23 @@ def opened(original: Original, header: Header, shown: Aperture | None = None) ->
     elif header.format is ImageFormat.HEIF and shown is not None:
         file = clap.without(original, shown)
     try:
-        return Image.open(file, formats=[header.format.value])
-    except OSError:
+        image = Image.open(file, formats=[header.format.value])
+    except OSError as error:
+        unknown = isinstance(error, UnidentifiedImageError) or str(error).startswith("Unsupported BMP")
+        if header.format in _OF_MANY_KINDS and unknown:
+            raise _unsupported(header) from error
         if header.format is ImageFormat.WEBP:
             # libwebp makes two canvases here and has one word for all that fails: this raises when it was memory.
             bytearray(_WEBP_CANVASES_BYTES * header.width * header.height)
         raise
+    if header.format is ImageFormat.TIFF and image.info.get("compression") == _NOT_IN_LIBTIFF:
+        raise _unsupported(header)
+    return image
+
+
+def _unsupported(header: Header) -> RenderRefused:
+    name = header.format.name
+    return RenderRefused("unsupported-format", f"a {name} with this kind of pixels or compression is not taken")
 
 
 def opened_jpeg(original: Original, header: Header, *, dc_only: bool = False) -> JpegImagePlugin.JpegImageFile:
