@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from conformance import bombs
+from conformance import bombs, pictures
 from conformance.claims import Claim
 
 if TYPE_CHECKING:
@@ -76,6 +76,10 @@ def _unknown_kinds() -> Iterator[Claim]:
         "tiff-webp": ("a TIFF compressed as WebP", _tiff(compression=50001)),
         "tiff-jpeg-xl": ("a TIFF compressed as JPEG XL", _tiff(compression=50002)),
         "bmp-4444": ("a BMP of 4 bits a channel", _bmp((0xF00, 0xF0, 0xF, 0xF000))),
+        "heic-of-av1": (
+            "an AV1 picture whose brand is heic",
+            pictures.in_format("AVIF").replace(b"ftypavif", b"ftypheic"),
+        ),
     }
     for name, (given, data) in cases.items():
         yield Claim(

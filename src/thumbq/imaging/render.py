@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from thumbq.imaging.motion import Motion
 
 _TRUNCATED_WORDS: Final = ("truncated", "end of file", "unexpected end")
+_NO_CODEC_WORDS: Final = "has not been built in"
+"""What pi-heif says of an image that is not coded in HEVC, such as an AV1 that calls itself HEIC."""
+
 _SUMMARY_BOX: Final = (100, 100)
 
 
@@ -102,4 +105,6 @@ def _refusal(error: Exception) -> Refusal:
     said = str(error)
     if any(word in said.lower() for word in _TRUNCATED_WORDS):
         return Refusal("truncated", "the image ends in the middle of its data")
+    if _NO_CODEC_WORDS in said:
+        return Refusal("unsupported-format", "the image is compressed in a way that is not taken")
     return Refusal("corrupt", f"the image is damaged and does not decode ({type(error).__name__}: {said[:200]})")
