@@ -14,9 +14,9 @@ import images
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
-from thumbq.imaging import MIB, Limits, admission, header
+from thumbq.imaging import MIB, Limits, admission, geometry, header
 from thumbq.imaging.admission import Rendition
-from thumbq.imaging.costs import predict
+from thumbq.imaging.costs import Cost, predict
 from thumbq.imaging.header import Header, JpegFacts
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered
@@ -206,6 +206,26 @@ def test_large_renditions_cost_more_in_some_formats_than_in_others() -> None:
     assert refusal(PNG, 4_000, formats=["avif"])[0] == "too-large"
 
 
+def test_effort_and_losslessness_cost_memory_and_time() -> None:
+    def cost(**options: Any) -> Cost:
+        preset = Preset(name="p", fit="none", **options)
+        target = geometry.target((4_000, 3_000), preset)
+        return predict(PNG, scale=1, gap=1, renditions=admission.renditions([target], [preset]), animated=False)
+
+    for least, more in (
+        ({"format": "webp"}, {"format": "webp", "effort": 9}),
+        ({"format": "webp", "effort": 9}, {"format": "webp", "lossless": True}),
+        ({"format": "avif"}, {"format": "avif", "effort": 4}),
+        ({"format": "avif"}, {"format": "avif", "quality": 95}),
+    ):
+        assert cost(**more).memory_bytes > 1.2 * cost(**least).memory_bytes
+        assert cost(**more).cpu_s > 1.2 * cost(**least).cpu_s
+    assert cost(sharpen=100).memory_bytes > cost().memory_bytes
+    assert cost(format="avif", effort=9).cpu_s > 50 * cost(format="avif").cpu_s > 300
+    assert cost(format="webp", lossless=True).memory_bytes > Limits().max_memory_bytes
+    assert cost(format="auto", lossless=True) == cost(format="jpeg")
+
+
 def peak_inputs() -> dict[str, tuple[bytes, Preset]]:
     scene = images.scene(1600, 1200)
     clear = scene.convert("RGBA")
@@ -215,6 +235,10 @@ def peak_inputs() -> dict[str, tuple[bytes, Preset]]:
     return {
         "progressive JPEG": (images.photo_jpeg(1600, 1200, progressive=True), small),
         "RGBA PNG": (images.encoded(clear, "PNG", compress_level=1), Preset(name="p", width=640)),
+        "PNG to WebP, lossless": (
+            images.encoded(scene.resize((1200, 900)), "PNG", compress_level=1),
+            Preset(name="p", fit="none", format="webp", lossless=True, effort=9),
+        ),
         "PNG to WebP": (images.encoded(scene, "PNG", compress_level=1), whole),
         "palette with a hole": (images.encoded(scene.quantize(64), "PNG", transparency=3), Preset(name="p", width=640)),
         "WebP": (images.encoded(clear, "WEBP", method=0), small),

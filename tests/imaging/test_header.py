@@ -249,6 +249,12 @@ def test_a_compressed_strip_of_a_tiff_is_told_of_and_an_uncompressed_one_costs_n
     assert header.read(images.encoded(RGB, "TIFF")).scratch_bytes == 0
 
 
+def test_a_tiff_whose_strips_or_tiles_do_not_cover_it_is_truncated() -> None:
+    assert header.read(bombs.tiff({256: 96, 257: 64, 278: 64})).height == 64
+    assert refused(bombs.tiff({256: 96, 257: 6_400, 278: 64})) == "truncated"
+    assert refused(bombs.tiff({256: 96, 257: 64, 322: 16, 323: 16})) == "truncated"
+
+
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
 def test_a_file_that_is_cut_is_truncated(image_format: str, share: float) -> None:

@@ -67,8 +67,11 @@ def _check_all_pixels(header: Header, limits: Limits) -> None:
 
 
 def renditions(targets: Sequence[Target], presets: Sequence[Preset]) -> list[Rendition]:
-    """Return pixels and format of each preset's rendition: the larger one, where it has two possible targets."""
+    """Return what is to be known of each preset's rendition: the larger one, where it has two possible targets."""
     largest: dict[Preset, int] = {}
     for one, preset in zip(targets, presets, strict=True):
         largest[preset] = max(largest.get(preset, 0), one.size[0] * one.size[1])
-    return [Rendition(pixels, preset.format) for preset, pixels in largest.items()]
+    return [
+        Rendition(pixels, preset.format, preset.lossless, preset.effort, preset.full_chroma, preset.sharpen > 0)
+        for preset, pixels in largest.items()
+    ]

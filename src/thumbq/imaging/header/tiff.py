@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from math import ceil
 from operator import add
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +45,8 @@ def read(original: Original) -> Header:
     if not part_height:
         part_width, part_height = width, min(height, page.number(_ROWS, height))
     planes = samples if page.number(_PLANAR, 1) == _SEPARATE_PLANES else 1
+    if part_width and part_height:
+        page.check_all_there(planes * ceil(width / part_width) * ceil(height / part_height))
     part_bytes = part_width * part_height * (samples // planes) * bits // 8
     return Header(
         ImageFormat.TIFF,
@@ -95,6 +98,14 @@ class _Page:
             offsets, sizes = self._numbers(offsets_tag), self._numbers(sizes_tag)
             if max(map(add, offsets, sizes), default=0) > len(self._original):
                 raise _truncated()
+
+    def check_all_there(self, parts: int) -> None:
+        """Refuse the file when it has fewer strips or tiles than its picture needs: the rest would be black."""
+        if max(self._count(_STRIP_OFFSETS), self._count(_TILE_OFFSETS)) < parts:
+            raise _truncated()
+
+    def _count(self, tag: int) -> int:
+        return self._tags[tag][1] if tag in self._tags else 0
 
     def _numbers(self, tag: int, most: int = _MOST_PARTS) -> tuple[int, ...]:
         kind, count, at = self._tags.get(tag, (1, 0, 0))
