@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import images
+from profiles import cmyk_profile
 from thumbq.core.preset import THUMBNAIL
+from thumbq.imaging.colour import to_srgb
 from thumbq.pool import RenderPool
 from thumbq.pool.procfs import resident_bytes
 
@@ -15,6 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MIB = 1 << 20
+
+
+def test_profiles_with_tables_are_not_kept_for_long() -> None:
+    """The library makes up to 3 MiB from each; the sandbox is no place to run out of memory."""
+    pixels = Image.new("CMYK", (8, 8))
+    profile = cmyk_profile(lambda inks: (255 - inks[0], 255 - inks[1], 255 - inks[2]))
+    before = transforms()
+    for number in range(12):
+        assert to_srgb(pixels, profile[:84] + bytes([number]) + profile[85:])[1] == "embedded"
+    assert transforms() - before <= 2
+
+
+def transforms() -> int:
+    gc.collect()
+    return sum(isinstance(found, ImageCms.ImageCmsTransform) for found in gc.get_objects())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems tell nobody's memory, and have another heap")

@@ -6,12 +6,12 @@ import os
 import signal
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from structlog.testing import capture_logs
 
+import marked_render
 from marked_pool import (
     MIB,
     Begun,
@@ -27,10 +27,8 @@ from marked_pool import (
 )
 from replica import until
 from thumbq.errors import RenderRefused
+from thumbq.pool import RenderPool
 from thumbq.pool.childprocess import ChildProcess
-
-if TYPE_CHECKING:
-    from thumbq.pool import RenderPool
 
 
 async def replaced(pool: RenderPool, *pids: int) -> None:
@@ -59,6 +57,17 @@ async def test_a_child_whose_memory_has_grown_gives_way_to_another_one(mark: byt
                 await render(pool, mark)
         await replaced(pool, first)
         await whole(pool, 1)
+
+
+async def test_unless_told_otherwise_a_child_may_grow_by_64_mib() -> None:
+    """200 mixed jobs leave less than 30 MiB; an image at the limit of admission takes 356 MiB on top of the growth."""
+    async with RenderPool(processes=1, memory_limit_bytes=512 * MIB, timeout_s=20, render=marked_render.render) as pool:
+        (first,) = pool.children()
+        for mark in (b"ok", b"leak 40"):
+            await render(pool, mark)
+        assert pool.children() == (first,)
+        await render(pool, b"leak 40")
+        await replaced(pool, first)
 
 
 async def test_a_worn_child_works_on_while_its_successor_starts() -> None:

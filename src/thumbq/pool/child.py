@@ -59,9 +59,10 @@ def prepare(channel: socket.socket, memory_limit_bytes: int) -> None:
     _limit(resource.RLIMIT_CORE, 0)
     # RLIMIT_AS would count the arenas of threads too. This one gives a MemoryError, and the child stays usable.
     _limit(resource.RLIMIT_DATA, memory_limit_bytes)
-    # What RLIMIT_DATA leaves out: page tables, of which 1 TiB of addresses can have 2 GiB, and the first stack.
-    _limit(resource.RLIMIT_AS, memory_limit_bytes + _ADDRESSES_BYTES)
-    _limit(resource.RLIMIT_STACK, _STACK_BYTES)
+    if sys.platform == "linux":
+        # What RLIMIT_DATA leaves out: page tables, of which 1 TiB of addresses can have 2 GiB, and the first stack.
+        _limit(resource.RLIMIT_AS, memory_limit_bytes + _ADDRESSES_BYTES)
+        _limit(resource.RLIMIT_STACK, _STACK_BYTES)
     # Memory files count for nobody's RLIMIT_DATA. What an honest child writes was in its memory before.
     _limit(resource.RLIMIT_FSIZE, memory_limit_bytes)
 

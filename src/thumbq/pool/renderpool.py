@@ -57,7 +57,7 @@ class RenderPool:
         timeout_s: float,
         limits: Limits | None = None,
         recycle_jobs: int = 1000,
-        recycle_growth_bytes: int = 256 << 20,
+        recycle_growth_bytes: int = 64 << 20,
         sandbox: Mode = "auto",
         render: child.Render | None = None,
     ) -> None:

@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     )
     render_max_jobs: int = Field(default=1000, ge=1, description="Jobs after which a render process is replaced.")
     render_max_growth_bytes: int = Field(
-        default=256 * MIB, ge=16 * MIB, description="Growth of a render process after which it is replaced."
+        default=64 * MIB, ge=16 * MIB, description="Growth of a render process after which it is replaced."
     )
     sandbox: Literal["auto", "required", "off"] = Field(
         default="auto",

@@ -32,6 +32,7 @@ Else littleCMS makes a table of the whole conversion first, in 30 to 70 ms, and 
 """
 
 _SMALL_PROFILE: Final = 1 << 16
+_TABLE_TAG: Final = b"A2B"
 _NO_CHANGE: Final = 1
 _NEUTRAL: Final = 2
 
@@ -100,7 +101,8 @@ class _Conversion:
 
 def _plan(profile: bytes, mode: str) -> Plan:
     """Look up or make the plan for a profile: phones send the same few again and again. Raises _UnusableError."""
-    return _plan_small(profile, mode) if len(profile) <= _SMALL_PROFILE else _plan_large(profile, mode)
+    light = len(profile) <= _SMALL_PROFILE and _TABLE_TAG not in profile
+    return _light_plan(profile, mode) if light else _heavy_plan(profile, mode)
 
 
 def _made_plan(profile: bytes, mode: str) -> Plan:
@@ -123,8 +125,9 @@ def _made_plan(profile: bytes, mode: str) -> Plan:
     return conversion.apply
 
 
-_plan_small = lru_cache(maxsize=16)(_made_plan)
-_plan_large = lru_cache(maxsize=2)(_made_plan)
+_light_plan = lru_cache(maxsize=16)(_made_plan)
+# littleCMS makes tables of up to 3 MiB from one: 16 CMYK profiles would leave 40 MiB in a child.
+_heavy_plan = lru_cache(maxsize=2)(_made_plan)
 
 
 def _grey_plan(conversion: _Conversion, space: str) -> Plan:
