@@ -55,11 +55,6 @@ def orientation(image: Image.Image) -> int:
     return found if found in _ORIENTATIONS else 1
 
 
-def is_photo(image: Image.Image) -> bool:
-    """Whether a camera made the picture: its EXIF names the maker."""
-    return _field(_block(image), ExifTags.Base.Make) is not None
-
-
 def copyright_only(image: Image.Image) -> bytes:
     """Return an EXIF block with an original's artist and copyright, and nothing else; empty when it names neither.
 
