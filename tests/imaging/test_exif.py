@@ -63,7 +63,6 @@ def test_orientation_is_read_in_either_byte_order(order: str, kind: int, code: s
     tags = text(MAKE, b"Maker\0"), (ORIENTATION, kind, 1, struct.pack(order + code, 6))
     image = with_exif(block(*tags, order=order))
     assert exif.orientation(image) == 6
-    assert exif.is_photo(image)
 
 
 @pytest.mark.parametrize("length", range(0, 60, 3))
@@ -77,7 +76,7 @@ def test_a_block_that_is_cut_turns_nothing_it_does_not_say(length: int) -> None:
 @pytest.mark.parametrize("data", [None, b"", b"Exif\0\0", b"Exif\0\0II", b"nonsense, and more of it"])
 def test_no_block_says_nothing(data: bytes | None) -> None:
     image = with_exif(data)
-    assert (exif.orientation(image), exif.is_photo(image), exif.copyright_only(image)) == (1, False, b"")
+    assert (exif.orientation(image), exif.copyright_only(image)) == (1, b"")
 
 
 @pytest.mark.parametrize(
