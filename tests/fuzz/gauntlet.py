@@ -29,7 +29,7 @@ LIMITS: Final = Limits(max_cpu_s=2.5)
 
 MEMORY_LIMIT: Final = 512 * MIB
 MOST_PEAK: Final = 400 * MIB
-"""Resident memory of a child, whatever it is given, so long as it is not killed."""
+"""Resident memory of a child, whatever it is given."""
 
 _LATE_S: Final = 2.0
 _MOST_STALL_S: Final = 1.0
@@ -49,6 +49,7 @@ async def run(inputs: Iterable[Input]) -> Tally:
     async with pool, anyio.create_task_group() as tasks:
         gauntlet = Gauntlet(pool)
         tasks.start_soon(gauntlet.stalls.run)
+        tasks.start_soon(gauntlet.peaks.run)
         remaining = iter(inputs)
         while batch := list(islice(remaining, BATCH)):
             await gauntlet.run(batch)
@@ -62,6 +63,7 @@ class Gauntlet:
     def __init__(self, pool: RenderPool) -> None:
         self.tally = Tally()
         self.stalls = vitals.StallWatch()
+        self.peaks = vitals.PeakWatch()
         self._pool = pool
         self._descriptors = 0
 
@@ -84,7 +86,8 @@ class Gauntlet:
         before, cpu_before_s = vitals.peak_bytes(child), vitals.cpu_s(child)
         started, rendered, outcome = time.monotonic(), None, "rendered"
         try:
-            rendered = await self._render(each)
+            with self.peaks.watching(child):
+                rendered = await self._render(each)
         except RenderRefused as refused:
             outcome = refused.code
             if outcome == "out-of-memory":
@@ -104,7 +107,7 @@ class Gauntlet:
             self._violation(each, f"answered after {took_s:.1f} s")
         used_s = vitals.cpu_s(child) - cpu_before_s
         took = Trace(1000 * (used_s if used_s > 0 else took_s), each.name, each.source.name, outcome)
-        self.tally.add(each.source.format.value, outcome, took, self._peak(child, before, each, outcome))
+        self.tally.add(each.source.format.value, outcome, took, self._peak(before, each, outcome))
         return rendered
 
     async def _render(self, each: Input) -> Rendered:
@@ -112,9 +115,9 @@ class Gauntlet:
             source.write(each.data)
             return await self._pool.render(source, chosen(each.seed, each.index))
 
-    def _peak(self, child: int, before: int | None, each: Input, outcome: str) -> Trace | None:
-        """Return a child's peak if this input has raised it above what earlier ones had left."""
-        peak = vitals.peak_bytes(child) if child in self._pool.children() else None
+    def _peak(self, before: int | None, each: Input, outcome: str) -> Trace | None:
+        """Return the child's peak, also of one that has ended, if this input has raised it above what was left."""
+        peak = self.peaks.peak_bytes
         if before is None or peak is None or peak - before < MIB:
             return None
         if peak > MOST_PEAK:

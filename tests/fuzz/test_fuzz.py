@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,17 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import images
-from fuzz import anatomy, canaries, gauntlet, judge
+from fuzz import anatomy, canaries, gauntlet, judge, large
 from fuzz.gauntlet import Gauntlet
 from fuzz.mutator import FORMATS, Input, mutated
 from fuzz.seeds import Seed, seeds
-from fuzz.vitals import StallWatch
+from fuzz.vitals import PeakWatch, StallWatch
 from marked_pool import marked_pool
+from replica import until
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.preset import Preset
-from thumbq.imaging import Limits, Refusal
+from thumbq.errors import RenderRefused
+from thumbq.imaging import Limits, Refusal, header
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered, RenderedImage
 
@@ -180,3 +183,38 @@ async def test_a_loop_that_stands_still_is_seen() -> None:
             await anyio.sleep(0.01)
         assert watch.longest_s > 0.05
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+async def test_the_peak_of_a_process_that_has_ended_is_known() -> None:
+    watch = PeakWatch()
+    script = "held = b'x' * (90 << 20); print('held', flush=True); input()"
+    async with (
+        await anyio.open_process([sys.executable, "-c", script]) as process,
+        anyio.create_task_group() as tasks,
+    ):
+        assert process.stdout is not None
+        tasks.start_soon(watch.run)
+        with watch.watching(process.pid):
+            await process.stdout.receive()
+            await until(lambda: (watch.peak_bytes or 0) > 90 << 20, within_s=5, what="90 MiB")
+            process.kill()
+            await process.wait()
+        assert watch.peak_bytes is not None
+        assert 90 << 20 <= watch.peak_bytes < 200 << 20
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_large_inputs_are_images_whose_header_can_be_read_or_that_lie(image_format: ImageFormat) -> None:
+    for name, make in large.KINDS[image_format].items():
+        file = make((128, 96))
+        assert sniff(file) is image_format
+        if name.endswith("-lie"):
+            with pytest.raises(RenderRefused, match="two sizes"):
+                header.read(file)
+        else:
+            assert header.read(file).scratch_bytes >= 0
+    if image_format is ImageFormat.AVIF:
+        twice = header.read(large.KINDS[image_format]["twice"]((640, 480)))
+        assert (twice.width, twice.scratch_bytes) == (64, 640 * 480 * 3 // 2)

@@ -82,3 +82,30 @@ class StallWatch:
             await anyio.sleep(_TICK_S)
             if self._open and spell == self._spell:
                 self.longest_s = max(self.longest_s, time.monotonic() - before - _TICK_S)
+
+
+class PeakWatch:
+    """Keeps the peak of a process's resident memory, which may have ended after ``watching``. ``run`` is its task."""
+
+    def __init__(self) -> None:
+        self.peak_bytes: int | None = None
+        self._pid: int | None = None
+
+    @contextmanager
+    def watching(self, pid: int) -> Iterator[None]:
+        self._pid, self.peak_bytes = pid, None
+        self._look()
+        try:
+            yield
+        finally:
+            self._look()
+            self._pid = None
+
+    async def run(self) -> None:
+        while True:
+            await anyio.sleep(_TICK_S)
+            self._look()
+
+    def _look(self) -> None:
+        if self._pid is not None and (peak := peak_bytes(self._pid)) is not None:
+            self.peak_bytes = max(self.peak_bytes or 0, peak)

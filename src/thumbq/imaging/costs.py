@@ -54,8 +54,8 @@ class _Encoding(NamedTuple):
     film: int
 
 
-_AVIF: Final = _Encoding(28.5, 39, 290, 600, 1100, 2300, 8)
-_AVIF_SLOW: Final = _Encoding(43, 54, 420, 600, 1100, 2300, 8)
+_AVIF: Final = _Encoding(28.5, 39, 290, 800, 1200, 2300, 8)
+_AVIF_SLOW: Final = _Encoding(43, 54, 420, 800, 1200, 2300, 8)
 _AVIF_FACTORS: Final = {4: 5.2, 5: 6.5, 6: 12, 7: 21, 8: 40, 9: 65}
 _FULL_CHROMA: Final = 13
 """Bytes that a pixel of an AVIF takes more without smaller planes of colour, which take twice the time, too."""
@@ -82,9 +82,9 @@ _ENCODINGS: Final[Mapping[str, Mapping[int, _Encoding]]] = {
     },
     "webp": {
         0: _Encoding(10, 32, 36, 90, 170, 190, 8),
-        4: _Encoding(20, 32, 46, 150, 270, 400, 8),
-        7: _Encoding(20, 56, 66, 410, 500, 900, 8),
-        9: _Encoding(20, 56, 66, 410, 6700, 900, 8),
+        4: _Encoding(22, 32, 46, 150, 270, 400, 8),
+        7: _Encoding(22, 56, 66, 410, 500, 900, 8),
+        9: _Encoding(22, 56, 66, 410, 6700, 900, 8),
     },
     "lossless webp": {
         0: _Encoding(38, 38, 64, 600, 600, 1200, 8),
