@@ -206,6 +206,14 @@ def test_large_renditions_cost_more_in_some_formats_than_in_others() -> None:
     assert refusal(PNG, 4_000, formats=["avif"])[0] == "too-large"
 
 
+def test_the_first_frame_of_a_film_is_held_as_it_is_resampled_from() -> None:
+    film = Header(ImageFormat.WEBP, 61, 262_191, channels=4, frames=3)
+    small, large = Rendition(100_000, "webp"), Rendition(1_000_000, "jpeg")
+    admission.admit(film, scale=1, gap=16, renditions=[small], animated=True, limits=Limits())
+    with pytest.raises(RenderRefused, match="MiB"):
+        admission.admit(film, scale=1, gap=4, renditions=[small, large], animated=True, limits=Limits())
+
+
 def test_effort_and_losslessness_cost_memory_and_time() -> None:
     def cost(**options: Any) -> Cost:
         preset = Preset(name="p", fit="none", **options)

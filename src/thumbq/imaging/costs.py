@@ -26,6 +26,9 @@ _COEFFICIENT_BYTES: Final = 128
 _HOLDING_THE_FILE: Final = frozenset({ImageFormat.WEBP, ImageFormat.AVIF, ImageFormat.HEIF})
 """Decoders that hold a copy of the file beside its mapping; bytes they share."""
 
+_COMPOSITING: Final = frozenset({ImageFormat.WEBP, ImageFormat.AVIF})
+"""Formats whose frames decoders put on the canvas."""
+
 _BAND_PIXELS: Final = MIB
 _BAND_BYTES: Final = 12
 _GAP: Final = 4
@@ -152,6 +155,8 @@ def predict(header: Header, *, scale: int, gap: float, renditions: Sequence[Rend
     copied = (_BAND_BYTES * min(pixels, _BAND_PIXELS) if reduction > 1 else expanding * pixels) if expanding else 0
     source = pixels // reduction
     ready_bytes = source * (_FINISHED_BYTES if reduction > 1 else ready)
+    if animated and header.format in _COMPOSITING:
+        left += ready_bytes  # the first frame's are held while those of the others are made
     frames = header.frames if animated else 1
     finishing = _finishing_bytes(encodings, source, frames if animated else 0, clear=clear)
     if _is_grey(header) and not clear and header.bits <= _MOST_BITS_OF_GREY:
