@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from thumbq.errors import RenderRefused
 from thumbq.imaging import MIB
-from thumbq.imaging.costs import Rendition, predict
+from thumbq.imaging.costs import predict
+from thumbq.imaging.encodingcosts import Rendition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

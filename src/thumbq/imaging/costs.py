@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, sqrt
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from thumbq.core.formats import ImageFormat
 from thumbq.imaging import MIB, READ_WHOLE_BYTES
+from thumbq.imaging.encodingcosts import encoding_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from thumbq.imaging.encodingcosts import Encoding, Rendition
     from thumbq.imaging.header import Header, JpegFacts
 
 _OVERHEAD_BYTES: Final = 6 * MIB
@@ -42,65 +44,6 @@ _AV1_WORKING: Final = 1.3
 """What its decoder takes of its planes' size; it counts where these are larger than the image."""
 
 
-class _Encoding(NamedTuple):
-    """What a pixel of a rendition takes to encode: bytes and nanoseconds, without and with alpha, and in an animation.
-
-    ``film`` is what is held for each pixel of all its frames.
-    """
-
-    opaque: float
-    clear: float
-    moving: float
-    nanoseconds: int
-    clear_nanoseconds: int
-    moving_nanoseconds: int
-    film: int
-
-
-_AVIF: Final = _Encoding(28.5, 39, 290, 800, 1200, 2300, 8)
-_AVIF_SLOW: Final = _Encoding(43, 54, 420, 800, 1200, 2300, 8)
-_AVIF_FACTORS: Final = {4: 5.2, 5: 6.5, 6: 12, 7: 21, 8: 40, 9: 65}
-_FULL_CHROMA: Final = 13
-"""Bytes that a pixel of an AVIF takes more without smaller planes of colour, which take twice the time, too."""
-
-_SHARPENING: Final = (2, 6)
-"""Bytes that a sharpened pixel takes more, without and with alpha."""
-
-
-def _times(encoding: _Encoding, factor: float) -> _Encoding:
-    """Return an encoding of which each pixel takes so much longer."""
-    return encoding._replace(
-        nanoseconds=round(factor * encoding.nanoseconds),
-        clear_nanoseconds=round(factor * encoding.clear_nanoseconds),
-        moving_nanoseconds=round(factor * encoding.moving_nanoseconds),
-    )
-
-
-_ENCODINGS: Final[Mapping[str, Mapping[int, _Encoding]]] = {
-    "jpeg": {0: _Encoding(7.5, 8.5, 0, 40, 50, 0, 0)},
-    "png": {
-        0: _Encoding(9.5, 10.5, 20, 390, 500, 500, 12),
-        7: _Encoding(9.5, 10.5, 20, 620, 800, 800, 12),
-        8: _Encoding(9.5, 10.5, 20, 1200, 1500, 1500, 12),
-    },
-    "webp": {
-        0: _Encoding(10, 32, 36, 90, 170, 190, 8),
-        4: _Encoding(22, 32, 46, 150, 270, 400, 8),
-        7: _Encoding(22, 56, 66, 410, 500, 900, 8),
-        9: _Encoding(22, 56, 66, 410, 6700, 900, 8),
-    },
-    "lossless webp": {
-        0: _Encoding(38, 38, 64, 600, 600, 1200, 8),
-        5: _Encoding(38, 38, 64, 900, 900, 1800, 8),
-        7: _Encoding(43, 43, 70, 1600, 1600, 3000, 8),
-    },
-    "avif": {0: _AVIF} | {effort: _times(_AVIF_SLOW, factor) for effort, factor in _AVIF_FACTORS.items()},
-}
-"""By format, and from which effort on; times are those of noise, which takes the longest."""
-
-_USUAL_EFFORT: Final = 3
-"""Where a preset names none; PNG's is another, and no matter."""
-
 _PROFILE_NANOSECONDS: Final = 40
 """What the colours of CMYK take more."""
 
@@ -120,17 +63,6 @@ _RUN_NANOSECONDS: Final = (100, 110)
 """The same for the runs of a BMP, which Pillow reads in Python; the end of a row costs most, pixel by pixel."""
 
 
-class Rendition(NamedTuple):
-    """Pixels of a rendition, and what of its preset makes it costly."""
-
-    pixels: int
-    format: str
-    lossless: bool = False
-    effort: int | None = None
-    full_chroma: bool = False
-    sharpened: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Memory beyond an idle child's, and CPU time."""
@@ -148,7 +80,7 @@ def predict(header: Header, *, scale: int, gap: float, renditions: Sequence[Rend
     width, height = (header.animated_size if animated else None) or (header.width, header.height)
     pixels = ceil(width / scale) * ceil(height / scale)
     clear = _is_clear(header)
-    encodings = [(rendition, _encoding(rendition, clear=clear, animated=animated)) for rendition in renditions]
+    encodings = [(rendition, encoding_of(rendition, clear=clear, animated=animated)) for rendition in renditions]
     decoding, left = _decoding_bytes(header, pixels, animated=animated)
     reduction = max(1, int(gap / _GAP)) ** 2
     expanding, ready = _expanding_bytes(header)
@@ -232,26 +164,8 @@ def _expanding_bytes(header: Header) -> tuple[int, int]:
     return 0, 0
 
 
-def _encoding(rendition: Rendition, *, clear: bool, animated: bool) -> _Encoding:
-    output = rendition.format
-    if output == "auto":
-        output = "jpeg" if not (clear or animated) else "png" if rendition.lossless else "webp"
-    if output == "webp" and rendition.lossless:
-        output = "lossless webp"
-    effort = _USUAL_EFFORT if rendition.effort is None else rendition.effort
-    levels = _ENCODINGS[output]
-    found = levels[max(least for least in levels if least <= effort)]
-    if output == "avif" and rendition.full_chroma:
-        found = _times(found, 2)._replace(
-            opaque=found.opaque + _FULL_CHROMA, clear=found.clear + _FULL_CHROMA, moving=found.moving + 4 * _FULL_CHROMA
-        )
-    if rendition.sharpened:
-        found = found._replace(opaque=found.opaque + _SHARPENING[0], clear=found.clear + _SHARPENING[1])
-    return found
-
-
 def _finishing_bytes(
-    encodings: Sequence[tuple[Rendition, _Encoding]], source: int, frames: int, *, clear: bool
+    encodings: Sequence[tuple[Rendition, Encoding]], source: int, frames: int, *, clear: bool
 ) -> float:
     """Return what resampling and encoding take: all renditions are held, one is encoded at a time."""
     finished = _FINISHED_BYTES * (1 + clear)  # colours that alpha is multiplied into, and such that it is not
@@ -280,7 +194,7 @@ def _decoding_s(header: Header, pixels: int, scale: int) -> float:
     return (by_byte * header.file_bytes / header.frames + by_pixel * pixels) / 1e9
 
 
-def _encoding_s(rendition: Rendition, encoding: _Encoding, header: Header, *, animated: bool) -> float:
+def _encoding_s(rendition: Rendition, encoding: Encoding, header: Header, *, animated: bool) -> float:
     nanoseconds = encoding.clear_nanoseconds if _is_clear(header) else encoding.nanoseconds
     if animated:
         nanoseconds = max(nanoseconds, encoding.moving_nanoseconds)
