@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def thumbq() -> Iterator[Thumbq]:
     with Thumbq() as program:
         yield program
