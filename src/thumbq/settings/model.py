@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
@@ -14,11 +13,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from thumbq.core import keys
 from thumbq.core.preset import BUILT_IN, THUMBNAIL, Preset
-from thumbq.errors import Problem
 from thumbq.ports import MAX_LEASE_S
+from thumbq.settings.faults import Disagreement, Fault, fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 PREFIX: Final = "THUMBQ_"
 MIB: Final = 1 << 20
@@ -28,26 +27,6 @@ _ANY_SOURCE: Final = "uploads/a source.jpg"
 
 _DECODE_BYTES: Final = 356 * MIB
 _DECODE_SHARE: Final = 0.75
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A problem between settings; ``fields`` are those that it follows from."""
-
-    fields: frozenset[str]
-    problem: Problem
-
-
-class Disagreement(ValueError):
-    """Settings that are good one by one and do not go together."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(fault.problem.what for fault in faults))
-        self.faults = tuple(faults)
-
-
-def _fault(*fields: str, what: str, fix: str) -> Fault:
-    return Fault(frozenset(fields), Problem(what, fix))
 
 
 def _usable_cpus() -> int:
@@ -189,12 +168,12 @@ class Settings(BaseSettings):
         both = ("bucket", "queue")
         if self.local and (self.bucket or self.queue):
             what = "THUMBQ_LOCAL and THUMBQ_BUCKET/THUMBQ_QUEUE exclude each other"
-            yield _fault("local", *both, what=what, fix="unset one side")
+            yield fault("local", *both, what=what, fix="unset one side")
         elif bool(self.bucket) != bool(self.queue):
             missing = "THUMBQ_QUEUE" if self.bucket else "THUMBQ_BUCKET"
-            yield _fault(*both, what=f"{missing} is missing: S3 and SQS need both a bucket and a queue", fix="set it")
+            yield fault(*both, what=f"{missing} is missing: S3 and SQS need both a bucket and a queue", fix="set it")
         if self.heartbeat_s is not None and self.heartbeat_s >= self.visibility_timeout_s:
-            yield _fault(
+            yield fault(
                 "heartbeat_s",
                 "visibility_timeout_s",
                 what=f"a heartbeat every {self.heartbeat_s} s comes too late for a visibility time-out of "
@@ -202,7 +181,7 @@ class Settings(BaseSettings):
                 fix="lower THUMBQ_HEARTBEAT_S to a third of THUMBQ_VISIBILITY_TIMEOUT_S, or unset it",
             )
         if self.decode_bytes > self.render_memory_bytes * _DECODE_SHARE:
-            yield _fault(
+            yield fault(
                 "max_decode_bytes",
                 "render_memory_bytes",
                 what=f"decoding may take {self.decode_bytes // MIB} MiB, more than three quarters of the"
@@ -210,7 +189,7 @@ class Settings(BaseSettings):
                 fix="lower THUMBQ_MAX_DECODE_BYTES, or raise THUMBQ_RENDER_MEMORY_BYTES",
             )
         if self.bucket and self.wait_time_s > self.shutdown_deadline_s - 2:
-            yield _fault(
+            yield fault(
                 "bucket",
                 "wait_time_s",
                 "shutdown_deadline_s",
@@ -223,17 +202,17 @@ class Settings(BaseSettings):
         for one, other in combinations(self.presets.values(), 2):
             if _keys(one) & _keys(other):
                 what = f"the presets {one.name} and {other.name} write the same key, {other.key!r}"
-                yield _fault("presets", what=what, fix="put {preset} into the key of one")
+                yield fault("presets", what=what, fix="put {preset} into the key of one")
 
     def _route_faults(self) -> Iterator[Fault]:
         for route in self.routes:
             for name in route.presets:
                 if name not in self.presets:
                     what = f"the route {route.prefix!r} names no preset: {name}{suggestion(name, self.presets)}"
-                    yield _fault("routes", "presets", what=what, fix="name one that is there, or define it")
+                    yield fault("routes", "presets", what=what, fix="name one that is there, or define it")
             if self.is_output(route.prefix):
                 what = f"the route {route.prefix!r} lies under thumbq's own outputs, which are never sources"
-                yield _fault("routes", "presets", what=what, fix="give it another prefix")
+                yield fault("routes", "presets", what=what, fix="give it another prefix")
 
     @property
     def jobs_in_flight(self) -> int:
