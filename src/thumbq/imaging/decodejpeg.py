@@ -42,7 +42,7 @@ _SMOOTH: Final = Manner(gap=2.0, step=2.0)
 _EVEN: Final = Manner(gap=2.5)
 """For what even the careful way shrinks on load: libjpeg's own shrinking is better than averaging."""
 
-_SAMPLED_BANDS: Final = 16
+_SAMPLED_BANDS: Final = 8
 _BAND_ROWS: Final = 8
 
 _WORDS: Final[Mapping[int, Shrinking]] = {2: "1/2", 4: "1/4", 8: "1/8"}
