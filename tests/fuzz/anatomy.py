@@ -232,7 +232,7 @@ def _tiff(data: bytes) -> Iterator[Part]:
         marks |= {following: b"next", following + 4: b"gap"}
         (at,) = struct.unpack_from(order + "I", data, following)
     starts = sorted(start for start in marks if start < len(data))
-    for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
+    for start, end in zip(starts, [*starts[1:], len(data)], strict=False):
         yield Part(marks[start], data[start:end], framed=False)
 
 

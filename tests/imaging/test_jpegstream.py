@@ -181,3 +181,14 @@ def test_it_seeks_and_reads_like_a_file() -> None:
     assert (file.seek(-3, io.SEEK_END), file.read(100)) == (len(whole) - 3, whole[-3:])
     assert (file.seek(7), file.read(2), file.seek(1, io.SEEK_CUR), file.read(1)) == (7, data[7:9], 10, data[10:11])
     assert (file.seek(0), b"".join(iter(lambda: file.read(777), b""))) == (0, whole)
+
+
+@pytest.mark.parametrize("transforms", [(0, 1), (1, 0)])
+def test_of_several_adobe_segments_the_decoder_sees_the_last(transforms: tuple[int, int]) -> None:
+    adobes = [(0xEE, b"Adobe\0\x64\0\0\0\0" + bytes([transform])) for transform in transforms]
+    assert same(containers.jpeg_with(images.jpeg(SCENE, quality=90), *adobes))
+
+
+def test_an_empty_exif_segment_does_not_stand_for_the_one_behind_it() -> None:
+    data = containers.jpeg_with(images.jpeg(SCENE, exif=images.exif(6)), (0xE1, b"Exif\0\0"))
+    assert loaded(stream(data)).getexif()[274] == 6

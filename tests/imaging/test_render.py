@@ -275,3 +275,10 @@ def test_colours_under_full_transparency_are_not_handed_out(image_format: str) -
     assert (pixels[:, 60:, :3] != (255, 0, 0)).any(axis=-1).all()
     assert (pixels[:, 60:, 3] == 0).all()
     assert (pixels[:, :60, 3] == 255).all()
+
+
+def test_what_nobody_sees_is_not_sharpened_into_the_edges() -> None:
+    square = Image.new("RGBA", (60, 40), (200, 100, 50, 0))
+    square.paste((200, 100, 50, 255), (10, 10, 50, 30))
+    made = thumbnail(images.encoded(square, "PNG"), width=None, height=None, fit="none", sharpen=100)
+    assert near(made.getpixel((10, 20)), (200, 100, 50, 255))

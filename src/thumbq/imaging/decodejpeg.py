@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from math import sqrt
 from typing import TYPE_CHECKING, Final
 
@@ -42,7 +41,7 @@ _SMOOTH: Final = Manner(gap=2.0, step=2.0)
 _EVEN: Final = Manner(gap=2.5)
 """For what even the careful way shrinks on load: libjpeg's own shrinking is better than averaging."""
 
-_SAMPLED_BANDS: Final = 8
+_SAMPLED_BANDS: Final = 16
 _BAND_ROWS: Final = 8
 
 _WORDS: Final[Mapping[int, Shrinking]] = {2: "1/2", 4: "1/4", 8: "1/8"}
@@ -64,6 +63,13 @@ def decode_jpeg(original: Original, header: Header, presets: Sequence[Preset], l
         gap = min(map(min, spare)) / shrink
         admission.admit(header, scale=shrink, gap=gap, renditions=renditions, animated=False, limits=limits)
 
+    def is_admitted(shrink: int) -> bool:
+        try:
+            admit(shrink)
+        except RenderRefused:
+            return False
+        return True
+
     shrink, careful = _shrink(spare, _BOLD), _shrink(spare, _CAREFUL)
     admit(shrink)
     icc_profile = colour.stated_profile(image, original)
@@ -71,11 +77,10 @@ def decode_jpeg(original: Original, header: Header, presets: Sequence[Preset], l
     manner = _EVEN if shrink > 1 else Manner()
     if careful < shrink:
         manner = Manner() if _roughness(image) > _ROUGH[shrink] else _SMOOTH
-    if careful < shrink and manner != _SMOOTH:
-        with suppress(RenderRefused):  # what is too large for the careful way goes the bold one
-            admit(careful)
-            shrink = careful
-            image, word = _loaded(opened_jpeg(original, header), original, header, shrink, spare)
+    if careful < shrink and manner != _SMOOTH and is_admitted(careful):  # what is too large for that stays as it is
+        image.close()  # two at once were not admitted
+        shrink = careful
+        image, word = _loaded(opened_jpeg(original, header), original, header, shrink, spare)
     shrunk = Picture(image, (1 / shrink, 1 / shrink), manner)
     picture = reduced(shrunk, [(across / shrink, down / shrink) for across, down in spare])
     return Decoded(image, picture, targets, upright_size, turn, icc_profile, word)
@@ -99,15 +104,23 @@ def _loaded(
 
 
 def _roughness(image: Image.Image) -> float:
-    """Return by how many levels neighbours differ (root mean square), in bands all over the picture."""
+    """Return by how many levels neighbours differ (root mean square), across or down, in bands all over the picture."""
     width, height = image.size
-    squares = []
+    across = down = 0.0
     for band in range(_SAMPLED_BANDS):
         top = band * max(0, height - _BAND_ROWS) // (_SAMPLED_BANDS - 1)
-        left = image.crop((0, top, width - 1, min(top + _BAND_ROWS, height)))
-        right = image.crop((1, top, width, min(top + _BAND_ROWS, height)))
-        squares += [rms**2 for rms in ImageStat.Stat(ImageChops.difference(left, right)).rms]
-    return sqrt(sum(squares) / len(squares))
+        rows = image.crop((0, top, width, min(top + _BAND_ROWS, height))).convert("L")
+        across += _step_square(rows, (1, 0))
+        down += _step_square(rows, (0, 1))
+    return sqrt(max(across, down) / _SAMPLED_BANDS)
+
+
+def _step_square(rows: Image.Image, step: tuple[int, int]) -> float:
+    width, height = rows.width - step[0], rows.height - step[1]
+    if not width or not height:
+        return 0.0
+    here, there = rows.crop((0, 0, width, height)), rows.crop((*step, rows.width, rows.height))
+    return float(ImageStat.Stat(ImageChops.difference(here, there)).rms[0]) ** 2
 
 
 def _shrink(spare: Sequence[tuple[float, float]], margins: Mapping[int, float]) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from thumbq.imaging.motion import Motion
 
 _SHARPEN_RADIUS: Final = 0.8
+_SPREAD_RADIUS: Final = 2
 _OPAQUE: Final = (255, 255)
 _SEEN: Final = [0, *[255] * 255]
 _MOST_JPEG_BYTES: Final = 6
@@ -115,9 +116,10 @@ def _ready(pixels: Image.Image, preset: Preset, image_format: str, *, seen_throu
     elif image_format == "jpeg":
         bare = colour.flattened(pixels, preset.background)
     else:
-        bare = _cleared(pixels)
+        bare = pixels
     if preset.sharpen:
         bare = _sharpened(bare, preset.sharpen)
+    bare = _cleared(bare)
     if bare.info:
         bare = bare.copy()
         bare.info = {}
@@ -149,8 +151,12 @@ def _sharpened(pixels: Image.Image, percent: int) -> Image.Image:
     mask = ImageFilter.UnsharpMask(_SHARPEN_RADIUS, percent, threshold=0)
     if pixels.mode not in {"LA", "RGBA"}:
         return pixels.filter(mask)
-    sharp = pixels.convert(pixels.mode.removesuffix("A")).filter(mask)
-    sharp.putalpha(pixels.getchannel("A"))
+    # What nobody sees would show at the edges: there the colours beside it go on.
+    opaque, premultiplied = pixels.mode.removesuffix("A"), pixels.mode.removesuffix("A") + "a"
+    alpha = pixels.getchannel("A")
+    spread = pixels.convert(premultiplied).filter(ImageFilter.GaussianBlur(_SPREAD_RADIUS)).convert(pixels.mode)
+    sharp = Image.composite(pixels.convert(opaque), spread.convert(opaque), alpha).filter(mask)
+    sharp.putalpha(alpha)
     return sharp
 
 

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 _START_OF_IMAGE: Final = (0, 2)
 _COMMENT: Final = 0xFE
 _APPLICATIONS: Final = range(0xE0, 0xF0)
+_EXIF: Final = b"Exif\0\0"
 _TAKEN_ONCE: Final = (
     (0xE0, b"JFIF\0"),
-    (0xE1, b"Exif\0\0"),
+    (0xE1, _EXIF),
     (0xE1, b"http://ns.adobe.com/xap/1.0/\0"),
-    (0xEE, b"Adobe"),
 )
+_BYTE_ORDERS: Final = (b"II", b"MM")
+_ADOBE: Final = (0xEE, b"Adobe")
+_MOST_ADOBE: Final = 8
+"""Of several the decoder obeys the last."""
+
 _PROFILE: Final = (0xE2, b"ICC_PROFILE\0")
 _LONGEST_START: Final = 32
 _MOST_PROFILE_BYTES: Final = 4 << 20
@@ -36,7 +41,7 @@ class Needed:
         self._original = original
         self._ranges = [_START_OF_IMAGE]
         self._taken: set[tuple[int, bytes]] = set()
-        self._profile_bytes = self._table_bytes = 0
+        self._profile_bytes = self._table_bytes = self._adobes = 0
 
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
@@ -59,6 +64,11 @@ class Needed:
 
     def _is_read(self, segment: Segment) -> bool:
         says = self._original[segment.body : min(segment.after, segment.body + _LONGEST_START)]
+        if segment.marker == _ADOBE[0] and says.startswith(_ADOBE[1]):
+            self._adobes += 1
+            return self._adobes <= _MOST_ADOBE
+        if says.startswith(_EXIF) and not says.startswith(_BYTE_ORDERS, len(_EXIF)):
+            return False
         for marker, start in _TAKEN_ONCE:
             if segment.marker == marker and says.startswith(start):
                 is_first = (marker, start) not in self._taken
