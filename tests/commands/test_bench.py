@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import os
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import numpy as np
 import pytest
+import structlog
 from click.testing import CliRunner
 from PIL import ExifTags, Image
 
@@ -30,7 +32,7 @@ from thumbq.imaging.render import render
 from thumbq.ports import Rendered, RenderedImage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from subprocess import CompletedProcess
 
@@ -38,6 +40,17 @@ if TYPE_CHECKING:
 async def bench(*arguments: str, cwd: Path) -> CompletedProcess[bytes]:
     command = [THUMBQ, "bench", "render", *arguments]
     return await anyio.run_process(command, cwd=cwd, env=without_aws(os.environ), check=False)
+
+
+@pytest.fixture
+def _logs_stay_as_they_are() -> Iterator[None]:
+    """Undo what a command that runs in this process does to the logs: other tests read them."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def sample(case: Case) -> bytes:
@@ -111,6 +124,7 @@ async def test_a_file_gets_its_row_and_what_is_no_image_a_line_that_says_so(tmp_
         (["--runs", "0"], "0 is not in the range"),
     ],
 )
+@pytest.mark.usefixtures("_logs_stay_as_they_are")
 def test_a_wrong_argument_is_named_before_anything_is_measured(arguments: list[str], said: str) -> None:
     done = CliRunner().invoke(main, ["bench", "render", *arguments])
     assert done.exit_code == 2
