@@ -42,7 +42,7 @@ def thumbnail(original: Original) -> Thumbnail | None:
     image = found.properties.get(found.primary, [])
     size, item = max(
         (
-            (_size(original, found.properties.get(item, [])), item)
+            (items.size(original, found.properties.get(item, [])), item)
             for (kind, item), targets in found.references.items()
             if kind == _THUMBNAIL_OF
             and found.primary in targets
@@ -50,7 +50,7 @@ def thumbnail(original: Original) -> Thumbnail | None:
         ),
         default=((0, 0), 0),
     )
-    if not all(size) or not _alike(size, _size(original, image)):
+    if not all(size) or not _alike(size, items.size(original, image)):
         return None
     file = bytearray(original)
     primary = children[b"pitm"]
@@ -73,13 +73,6 @@ def _goes_with(original: Original, small: list[Box], image: list[Box]) -> bool:
 
 def _contents(original: Original, properties: list[Box], kinds: tuple[bytes, ...]) -> list[bytes]:
     return [original[box.at : box.end] for kind in kinds for box in properties if box.kind == kind]
-
-
-def _size(original: Original, properties: list[Box]) -> Size:
-    for box in properties:
-        if box.kind == b"ispe":
-            return number(original, box.at + _FULL, 4), number(original, box.at + _FULL + 4, 4)
-    return 0, 0
 
 
 def _alike(one: Size, other: Size) -> bool:

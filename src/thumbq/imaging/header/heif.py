@@ -9,7 +9,7 @@ from thumbq.errors import RenderRefused
 from thumbq.imaging.header import av1, codings, items, sequence
 from thumbq.imaging.header.extents import Extents
 from thumbq.imaging.header.facts import Header
-from thumbq.imaging.header.isomedia import Box, boxes, number
+from thumbq.imaging.header.isomedia import Box, boxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def _read_still(original: Original, image_format: ImageFormat, meta: Box | None)
     found = items.read(original, meta)
     tiles = found.references.get((b"dimg", found.primary), [])
     first = tiles[0] if tiles else found.primary
-    size = _size(original, found.properties.get(found.primary, []))
+    size = items.size(original, found.properties.get(found.primary, []))
     if not all(size):
         raise RenderRefused("corrupt", "the file does not say how large its image is")
     coding = codings.of(original, [*found.properties.get(found.primary, []), *found.properties.get(first, [])])
@@ -69,7 +69,7 @@ def _sizes(original: Original, found: Items) -> Iterator[_Size]:
     """Yield the sizes of all that a decoder makes on the way to the primary image: what is said, and what is coded."""
     streams = av1.Streams()
     for item in found.made_of(found.primary):
-        size, data = _size(original, found.properties.get(item, [])), Extents(original, found.places.get(item, ()))
+        size, data = items.size(original, found.properties.get(item, [])), Extents(original, found.places.get(item, ()))
         yield size
         match found.kinds.get(item):
             case b"av01":
@@ -85,13 +85,6 @@ def _check_canvas(data: Extents, at: int, size: _Size) -> None:
     width = 4 if int.from_bytes(data.read(_FLAGS_AT, 1), "big") & _LONG_SIZE else 2
     if tuple(int.from_bytes(data.read(side, width), "big") for side in (at, at + width)) != size:
         raise RenderRefused("corrupt", "the file says two sizes of its image")
-
-
-def _size(original: Original, properties: list[Box]) -> _Size:
-    for box in properties:
-        if box.kind == b"ispe":
-            return number(original, box.at + _FULL, 4), number(original, box.at + _FULL + 4, 4)
-    return 0, 0
 
 
 def _is_alpha(original: Original, properties: list[Box]) -> bool:

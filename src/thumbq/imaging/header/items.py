@@ -70,6 +70,14 @@ def read(original: Original, meta: Box) -> Items:
     )
 
 
+def size(original: Original, properties: list[Box]) -> tuple[int, int]:
+    """Return the width and height that properties state (``ispe``), before any turning; 0, 0 if they do not."""
+    for box in properties:
+        if box.kind == b"ispe":
+            return number(original, box.at + _FULL, 4), number(original, box.at + _FULL + 4, 4)
+    return 0, 0
+
+
 def _kinds(original: Original, box: Box) -> dict[int, bytes]:
     kinds = {}
     for entry in boxes(original, box.at + _FULL + (4 if number(original, box.at, 1) else 2), box.end):
