@@ -19,7 +19,7 @@ from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable, ObjectMissing
 from thumbq.ports import Backend, QueueCounts, Rendered, RenderedImage
 from thumbq.settings import Settings
-from thumbq.worker import Consumer, make_consumer
+from thumbq.worker import Consumer, make_consumer, make_shop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -47,9 +47,14 @@ class FakeRenderer:
         return nullcontext(BytesIO())
 
     async def render(
-        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], Awaitable[None]] | None = None
+        self,
+        source: RenderSource,
+        presets: Sequence[Preset],
+        *,
+        on_start: Callable[[], Awaitable[None]] | None = None,
+        lane: str = "",
     ) -> Rendered:
-        del source
+        del source, lane
         self.waiting += 1
         async with self._children:
             if on_start is not None:
@@ -124,7 +129,7 @@ async def consuming(
     settings = Settings(**(small | further))
     consumer = make_consumer(
         backend=backend,
-        renderer=renderer,
+        shop=make_shop(backend=backend, renderer=renderer, settings=settings, clock=clock),
         settings=settings,
         facts=replace(await backend.queue.facts(), max_receive_count=max_receive_count),
         clock=clock,

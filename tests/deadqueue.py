@@ -66,7 +66,7 @@ class DeadQueue:
         self.moves: deque[MoveProgress] = deque()
         self._order = deque(self.rows)
 
-    async def send(self, body: str, note: str) -> None:
+    async def send(self, body: str, note: str, *, group: str | None = None) -> None:  # noqa: ARG002 - the port's
         self.rows[body] = _Row(body, body, note)
         self._order.append(body)
 
@@ -138,7 +138,7 @@ class Queue:
         self.sent: list[tuple[float, str]] = []
         self.tried: Counter[str] = Counter()
 
-    async def send(self, body: str) -> str:
+    async def send(self, body: str, *, group: str | None = None) -> str:  # noqa: ARG002 - the port's
         self.tried[body] += 1
         if (error := self._fails(body)) is not None:
             raise error

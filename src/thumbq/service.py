@@ -19,7 +19,7 @@ from thumbq.process import Stop, SystemClock
 from thumbq.web.app import create_app
 from thumbq.web.server import HttpServer
 from thumbq.web.services import UploadLimits, WebServices
-from thumbq.worker import Consumer, make_consumer
+from thumbq.worker import Consumer, make_consumer, make_shop
 from thumbq.worker.advice import queue_advice
 
 if TYPE_CHECKING:
@@ -188,9 +188,10 @@ class Service:
         for problem in (*advice, self._memory_problem(), pool.unconfined()):
             if problem is not None:
                 log.warning("service.advice", problem=problem.what, fix=problem.fix)
+        shop = make_shop(backend=self._backend, renderer=pool, settings=settings, clock=self._clock)
         return make_consumer(
             backend=self._backend,
-            renderer=pool,
+            shop=shop,
             settings=settings,
             facts=facts,
             clock=self._clock,

@@ -18,8 +18,7 @@ from thumbq.core.manifest import Manifest, SourceRecord
 from thumbq.errors import BackendUnavailable, SetupError
 from thumbq.local.store import LocalStore
 from thumbq.service import open_backend
-from thumbq.settings import Settings
-from thumbq.settings.model import Route
+from thumbq.settings import Route, Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

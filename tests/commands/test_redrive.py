@@ -78,8 +78,8 @@ def test_no_letter_is_removed_before_it_was_sent() -> None:
 
 def test_a_job_that_fails_again_at_once_is_told_and_does_not_come_round_for_ever() -> None:
     class Failing(Queue):
-        async def send(self, body: str) -> str:
-            message_id = await super().send(body)
+        async def send(self, body: str, *, group: str | None = None) -> str:
+            message_id = await super().send(body, group=group)
             await dead.send(f"again-{body}", Note("corrupt", "it is broken", message_id, 1).encode())
             return message_id
 

@@ -46,7 +46,12 @@ class RenderModel:
         return nullcontext(BytesIO())
 
     async def render(
-        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], Awaitable[None]] | None = None
+        self,
+        source: RenderSource,
+        presets: Sequence[Preset],
+        *,
+        on_start: Callable[[], Awaitable[None]] | None = None,
+        lane: str = "",  # noqa: ARG002 - the port's
     ) -> Rendered:
         assert isinstance(source, BytesIO)
         kind = source.getvalue().removeprefix(MAGIC).split()[0].decode()

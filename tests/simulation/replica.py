@@ -14,7 +14,7 @@ from simulation.virtualloop import PROCESS, Process
 from simulation.watched import watched
 from thumbq.intake import Intake
 from thumbq.service import KILL_RESERVE_S
-from thumbq.worker import make_consumer
+from thumbq.worker import make_consumer, make_shop
 
 if TYPE_CHECKING:
     import asyncio
@@ -97,10 +97,11 @@ class Replica:
         self.world.loop.thaw(self.process, suspended_s=suspended_s)
 
     async def _main(self) -> None:
+        settings = self.world.shape.settings
         consumer = make_consumer(
             backend=self.backend,
-            renderer=self.renderer,
-            settings=self.world.shape.settings,
+            shop=make_shop(backend=self.backend, renderer=self.renderer, settings=settings, clock=self.clock),
+            settings=settings,
             facts=await self.backend.queue.facts(),
             clock=self.clock,
             random=self._random,

@@ -238,7 +238,7 @@ class _Queue(_Receipts[ReceivedMessage]):
         self._services = services
         self._winding_up = False
 
-    async def send(self, body: str) -> str:
+    async def send(self, body: str, *, group: str | None = None) -> str:  # noqa: ARG002 - the port's
         return (await self._network.ask(("queue",), "send", _CONTROL_S, lambda: self._model.send(body))).id
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
@@ -261,7 +261,7 @@ class _DeadLetters(_Receipts[DeadLetter]):
 
     max_bytes = 1 << 18
 
-    async def send(self, body: str, note: str) -> None:
+    async def send(self, body: str, note: str, *, group: str | None = None) -> None:  # noqa: ARG002 - the port's
         await self._network.ask(("queue",), "bury", _CONTROL_S, lambda: self._model.send(body, note))
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:

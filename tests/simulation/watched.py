@@ -147,10 +147,10 @@ class WatchedQueue:
         self._replica = replica
         self._referee = replica.world.referee
 
-    async def send(self, body: str) -> str:
+    async def send(self, body: str, *, group: str | None = None) -> str:
         self._watch.check_store()
         with self._watch.request(f"send {body}"):
-            return await self._queue.send(body)
+            return await self._queue.send(body, group=group)
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
         await self._watch.check_queue()
@@ -228,11 +228,11 @@ class WatchedDeadLetters:
     def max_bytes(self) -> int:
         return self._dead_letters.max_bytes
 
-    async def send(self, body: str, note: str) -> None:
+    async def send(self, body: str, note: str, *, group: str | None = None) -> None:
         self._watch.check_store()
         hold = self._replica.world.referee.request(self._replica, "bury")
         with self._watch.request(f"bury {hold}: {note[:60]}"):
-            await self._dead_letters.send(body, note)
+            await self._dead_letters.send(body, note, group=group)
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:
         await self._watch.check_queue()

@@ -123,7 +123,6 @@ def test_an_empty_variable_is_unset_and_an_empty_directory_on_the_command_line_i
         ({"THUMBQ_BUCKET": "b"}, "THUMBQ_QUEUE is missing"),
         ({"THUMBQ_QUEUE": "q"}, "THUMBQ_BUCKET is missing"),
         ({"THUMBQ_LOCAL": "d", "THUMBQ_BUCKET": "b", "THUMBQ_QUEUE": "q"}, "exclude each other"),
-        ({"THUMBQ_BUCKET": "b", "THUMBQ_QUEUE": "q.fifo"}, "FIFO queues are not supported"),
         (
             {"THUMBQ_BUCKET": "b", "THUMBQ_QUEUE": "q", "THUMBQ_SHUTDOWN_DEADLINE_S": "10"},
             "a long poll of 20 s does not end within a shutdown of 10 s",

@@ -134,11 +134,11 @@ async def test_a_message_whose_failure_is_on_record_is_buried_without_another_re
     class Refusing(Delegate):
         refusals = 1
 
-        async def send(self, body: str, note: str) -> None:
+        async def send(self, body: str, note: str, *, group: str | None = None) -> None:
             if self.refusals:
                 self.refusals -= 1
                 raise SendRefused("not now")
-            await self.target.send(body, note)
+            await self.target.send(body, note, group=group)
 
     renderer = FakeRenderer(CRASH, CRASH)
     async with consuming(replace(backend, dead_letters=Refusing(backend.dead_letters)), renderer):

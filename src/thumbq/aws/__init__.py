@@ -38,4 +38,4 @@ def assembled(clients: Clients, address: QueueAddress, bucket: str) -> Backend:
     """Put clients and addresses behind the ports."""
     queue = SqsQueue(clients.control, clients.polling, address)
     dead_letters = SqsDeadLetters(clients.control, clients.polling, address) if address.dead else None
-    return Backend(S3Store(clients.s3), queue, bucket, dead_letters)
+    return Backend(S3Store(clients.s3), queue, bucket, dead_letters, fifo=address.fifo)

@@ -36,6 +36,11 @@ class QueueAddress:
     dead: DeadLetterAddress | None
 
     @property
+    def fifo(self) -> bool:
+        """Whether it is a FIFO queue, and so are its dead letters."""
+        return is_fifo(self.name)
+
+    @property
     def name(self) -> str:
         """The queue's name."""
         return name_of(self.url)
@@ -44,6 +49,11 @@ class QueueAddress:
 def name_of(url: str) -> str:
     """Return a queue's name, the last part of its URL."""
     return url.rstrip("/").rpartition("/")[2]
+
+
+def is_fifo(name: str) -> bool:
+    """Whether a queue's name or URL is that of a FIFO queue (Amazon SQS Developer Guide, "FIFO queue names")."""
+    return name.endswith(".fifo")
 
 
 def retention_s(attributes: Mapping[str, str]) -> int | None:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 QUEUE_URL: Final = re.compile(r"https?://\S+/(?P<name>[^/\s]+)")
 _CHECK_S: Final = 20
-_FIFO_FIX: Final = "name a standard queue; `thumbq setup` makes one"
 
 
 async def checked(clients: Clients, *, bucket: str, queue: str) -> QueueAddress:
@@ -51,9 +50,6 @@ async def _check_bucket(s3: S3Client, bucket: str, problems: list[Problem]) -> N
 
 
 async def _find_queue(sqs: SQSClient, queue: str, problems: list[Problem]) -> QueueAddress | None:
-    if queue.endswith(".fifo"):
-        problems.append(Problem(f"queue {queue} is a FIFO queue", _FIFO_FIX))
-        return None
     where = {"url": queue} if QUEUE_URL.fullmatch(queue) else {"QueueName": queue}
     found = await _look(sqs, f"queue {queue}", problems, ["QueueArn", "RedrivePolicy"], **where)
     if found is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.aws import batches
+from thumbq.aws.addresses import is_fifo
 from thumbq.aws.errors import not_offered, translated, translated_send
 from thumbq.core import message
 from thumbq.core.deadletter import ATTRIBUTE
@@ -42,14 +44,18 @@ class SqsDeadLetters:
         """How many bytes the queue takes in one message, as it said at the start."""
         return self._dead.max_bytes
 
-    async def send(self, body: str, note: str) -> None:
+    async def send(self, body: str, note: str, *, group: str | None = None) -> None:
         """Send a message with its note, as they are."""
         message.check_sendable(body)
+        more: dict[str, Any] = {} if group is None else {"MessageGroupId": group}
+        if is_fifo(self._dead.name):
+            more["MessageDeduplicationId"] = uuid.uuid4().hex
         with translated_send(f"send to {self._dead.name}", within_s=_SEND_S):
             await self._control.send_message(
                 QueueUrl=self._dead.url,
                 MessageBody=body,
                 MessageAttributes={ATTRIBUTE: {"DataType": "String", "StringValue": note}},
+                **more,
             )
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:
@@ -60,7 +66,12 @@ class SqsDeadLetters:
                 MaxNumberOfMessages=max_messages,
                 WaitTimeSeconds=wait_s,
                 VisibilityTimeout=visibility_timeout_s,
-                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp", "DeadLetterQueueSourceArn"],
+                MessageSystemAttributeNames=[
+                    "ApproximateReceiveCount",
+                    "SentTimestamp",
+                    "DeadLetterQueueSourceArn",
+                    "MessageGroupId",
+                ],
                 MessageAttributeNames=[ATTRIBUTE],
             )
         return [_dead_letter(entry, self._queue_arn) for entry in answer.get("Messages", [])]
@@ -138,4 +149,5 @@ def _dead_letter(entry: Any, queue_arn: str) -> DeadLetter:
         sent_at=int(attributes["SentTimestamp"]) / 1000,
         receive_count=int(attributes["ApproximateReceiveCount"]),
         moved=moved,
+        group=attributes.get("MessageGroupId"),
     )

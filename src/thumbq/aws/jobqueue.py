@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.aws import batches
@@ -40,11 +41,15 @@ class SqsQueue:
         self._url = address.url
         self._winding_up = False
 
-    async def send(self, body: str) -> str:
+    async def send(self, body: str, *, group: str | None = None) -> str:
         """Send a message and return its id."""
         message.check_sendable(body)
+        more: dict[str, Any] = {} if group is None else {"MessageGroupId": group}
+        if self._address.fifo:
+            # Requests of this one call are one message, however often botocore sends them.
+            more["MessageDeduplicationId"] = uuid.uuid4().hex
         with translated_send(f"send to {self._address.name}", within_s=_SEND_S):
-            answer = await self._control.send_message(QueueUrl=self._url, MessageBody=body)
+            answer = await self._control.send_message(QueueUrl=self._url, MessageBody=body, **more)
         return answer["MessageId"]
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
@@ -57,7 +62,12 @@ class SqsQueue:
                 MaxNumberOfMessages=max_messages,
                 WaitTimeSeconds=wait_s,
                 VisibilityTimeout=visibility_timeout_s,
-                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp", "AWSTraceHeader"],
+                MessageSystemAttributeNames=[
+                    "ApproximateReceiveCount",
+                    "SentTimestamp",
+                    "AWSTraceHeader",
+                    "MessageGroupId",
+                ],
             )
         return [_received(entry) for entry in answer.get("Messages", [])]
 
@@ -83,6 +93,7 @@ class SqsQueue:
             retention_s=retention_s(attributes),
             max_receive_count=int(policy["maxReceiveCount"]) if "maxReceiveCount" in policy else None,
             dead_letter_retention_s=self._address.dead.retention_s if self._address.dead else None,
+            fifo=self._address.fifo,
         )
 
     async def counts(self) -> QueueCounts:
@@ -108,4 +119,5 @@ def _received(entry: Any) -> ReceivedMessage:
         receive_count=int(attributes["ApproximateReceiveCount"]),
         sent_at=int(attributes["SentTimestamp"]) / 1000,
         trace=attributes.get("AWSTraceHeader"),
+        group=attributes.get("MessageGroupId"),
     )

@@ -20,8 +20,10 @@ class ObjectRef:
 class JobRequest:
     """What a message asks for: an original, and the presets to make of it.
 
-    ``presets`` is None when the message leaves them to the routes of the settings.
+    ``presets`` is None when the message leaves them to the original's metadata, or the routes of the settings.
+    ``callback_url`` is carried along and stands in the manifest; nothing calls it yet.
     """
 
     source: ObjectRef
     presets: tuple[str, ...] | None = None
+    callback_url: str | None = None

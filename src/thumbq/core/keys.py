@@ -11,11 +11,15 @@ MAX_KEY_BYTES: Final = 1024
 """S3's limit for a key in UTF-8 (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
 
 UPLOADS_PREFIX: Final = "uploads/"
+INBOX_PREFIX: Final = "inbox/"
+"""Where clients store originals themselves, with a form that thumbq signed."""
+
 MANIFESTS_PREFIX: Final = "manifests/"
 ATTEMPTS_PREFIX: Final = "attempts/"
 PROBE_KEY: Final = f"{ATTEMPTS_PREFIX}probe"
 FAILED_MESSAGES_PREFIX: Final = "failed-messages/"
-OWN_PREFIXES: Final = (MANIFESTS_PREFIX, ATTEMPTS_PREFIX, FAILED_MESSAGES_PREFIX)
+PRESIGNED_PREFIX: Final = "presigned/"
+OWN_PREFIXES: Final = (MANIFESTS_PREFIX, ATTEMPTS_PREFIX, FAILED_MESSAGES_PREFIX, PRESIGNED_PREFIX)
 """Where thumbq keeps its records: a key here is never a source."""
 
 # Crockford's base32 in lower case keeps the order of the numbers in the order of the characters.
@@ -46,10 +50,20 @@ def upload_key(upload_id: str) -> str:
     return UPLOADS_PREFIX + upload_id
 
 
+def inbox_key(upload_id: str) -> str:
+    """Return the key of the original that a client stores itself under this id."""
+    return INBOX_PREFIX + upload_id
+
+
+def presigned_key(upload_id: str) -> str:
+    """Return the key of the record that a form was signed for this id."""
+    return f"{PRESIGNED_PREFIX}{upload_id}.json"
+
+
 def upload_id(source_key: str) -> str | None:
     """Return the id of an upload from its original's key, or None for an original that came another way."""
-    name = source_key.removeprefix(UPLOADS_PREFIX)
-    return name if name != source_key and is_id(name) else None
+    folder, slash, name = source_key.partition("/")
+    return name if folder + slash in (UPLOADS_PREFIX, INBOX_PREFIX) and is_id(name) else None
 
 
 def manifest_key(source_key: str) -> str:

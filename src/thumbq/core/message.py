@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import Any, Final
@@ -14,6 +15,7 @@ MAX_BODY_BYTES: Final = 1 << 20
 
 # What a message can hold: Amazon SQS API Reference, SendMessage, "MessageBody" (the characters of XML 1.0).
 _NOT_SENDABLE: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_GROUP: Final = re.compile(r"[!-~]{1,128}")
 
 
 def encode(request: JobRequest) -> str:
@@ -21,8 +23,18 @@ def encode(request: JobRequest) -> str:
     body: dict[str, Any] = {"bucket": request.source.bucket, "key": request.source.key}
     if request.presets is not None:
         body["presets"] = list(request.presets)
+    if request.callback_url is not None:
+        body["callback_url"] = request.callback_url
     plain = json.dumps(body, ensure_ascii=False)
     return json.dumps(body) if _NOT_SENDABLE.search(plain) else plain
+
+
+def group_id(text: str) -> str:
+    """Return a message group for any text: itself where SQS takes it, else a hash of it.
+
+    Source: Amazon SQS API Reference, SendMessage, "MessageGroupId".
+    """
+    return text if _GROUP.fullmatch(text) else hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def check_sendable(body: str) -> None:

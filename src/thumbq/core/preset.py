@@ -147,7 +147,7 @@ class Preset(BaseModel):
         except ValueError as error:
             yield str(error)
             return
-        if prefix.startswith((*keys.OWN_PREFIXES, keys.UPLOADS_PREFIX)):
+        if prefix.startswith((*keys.OWN_PREFIXES, keys.UPLOADS_PREFIX, keys.INBOX_PREFIX)):
             yield f"key template {self.key!r} writes under {prefix}, which thumbq keeps for itself"
 
     @property

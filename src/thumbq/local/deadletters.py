@@ -36,7 +36,7 @@ class LocalDeadLetters:
         """As many bytes as SQS takes by default."""
         return message.MAX_BODY_BYTES
 
-    async def send(self, body: str, note: str) -> None:
+    async def send(self, body: str, note: str, *, group: str | None = None) -> None:  # noqa: ARG002 - not kept yet
         """Keep a copy with its note. What SQS would not take is refused here too."""
         message.check_sendable(body)
         size = len(body.encode()) + len(note.encode()) + len(ATTRIBUTE) + len(_TYPE)

@@ -39,7 +39,7 @@ class LocalQueue:
         self._news = anyio.Event()
         self._winding_up = False
 
-    async def send(self, body: str) -> str:
+    async def send(self, body: str, *, group: str | None = None) -> str:  # noqa: ARG002 - not kept yet
         """Put a message into the queue; see JobQueue.send. What SQS would not take is refused here too."""
         message.check_sendable(body)
         message_id = str(uuid.uuid4())

@@ -96,7 +96,12 @@ class RenderPool:
         return open_spool()
 
     async def render(
-        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], Awaitable[None]] | None = None
+        self,
+        source: RenderSource,
+        presets: Sequence[Preset],
+        *,
+        on_start: Callable[[], Awaitable[None]] | None = None,
+        lane: str = "",  # noqa: ARG002 - all lanes are served alike so far
     ) -> Rendered:
         """Render what was written to ``source``; see ports.Renderer. Waits, first come first served, for a child.
 

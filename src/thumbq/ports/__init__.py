@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
+from thumbq.ports.directuploads import DirectUploads, PresignedPost
 from thumbq.ports.queueing import (
     MAX_LEASE_S,
     EntryResult,
@@ -24,12 +25,14 @@ __all__ = [
     "Clock",
     "DeadLetter",
     "DeadLetters",
+    "DirectUploads",
     "EntryResult",
     "JobQueue",
     "ListedObject",
     "MoveProgress",
     "ObjectInfo",
     "ObjectStore",
+    "PresignedPost",
     "QueueCounts",
     "QueueFacts",
     "ReceivedMessage",
@@ -53,6 +56,10 @@ class Backend:
     bucket: str
     dead_letters: DeadLetters | None
     """None when the queue has no dead-letter queue."""
+    direct_uploads: DirectUploads | None = None
+    """None where clients cannot store anything themselves."""
+    fifo: bool = False
+    """Whether the queue is a FIFO queue: then each message needs a group."""
 
 
 class Clock(Protocol):

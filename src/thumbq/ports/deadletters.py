@@ -25,6 +25,8 @@ class DeadLetter:
     receive_count: int
     moved: bool = False
     """Whether the queue that these are the dead letters of has moved it here by itself."""
+    group: str | None = None
+    """The message group that it was sent with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ class DeadLetters(Protocol):
         """How many bytes a message may have, attributes with their names and types included."""
         ...
 
-    async def send(self, body: str, note: str) -> None:
-        """Put a copy of a message here with ``note`` (JSON) as its attribute ``thumbq``."""
+    async def send(self, body: str, note: str, *, group: str | None = None) -> None:
+        """Put a copy of a message of this ``group`` here with ``note`` (JSON) as its attribute ``thumbq``."""
         ...
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:

@@ -26,6 +26,8 @@ class ReceivedMessage:
     """POSIX seconds."""
     trace: str | None = None
     """The trace that the sender belongs to, as AWS X-Ray writes it in the system attribute ``AWSTraceHeader``."""
+    group: str | None = None
+    """The message group. In a FIFO queue its messages come one after the other; else it is a tenant of a fair queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class EntryResult(Enum):
 class QueueFacts:
     """What a queue says of itself. Times are seconds; a retention of None is for ever.
 
-    ``max_receive_count`` and ``dead_letter_retention_s`` are None when the queue has no redrive policy.
+    ``max_receive_count`` and ``dead_letter_retention_s`` are None when the queue has no redrive policy. ``fifo``: the
+    messages of a group are handed out in order, none while an earlier one of its group is in flight.
     """
 
     name: str
@@ -60,6 +63,7 @@ class QueueFacts:
     retention_s: int | None
     max_receive_count: int | None
     dead_letter_retention_s: int | None = None
+    fifo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +83,13 @@ class JobQueue(Protocol):
     Batches have at most 10 entries, and results stand in the order of the entries.
     """
 
-    async def send(self, body: str) -> str:
+    async def send(self, body: str, *, group: str | None = None) -> str:
         """Put a message into the queue, durably, and return its id.
 
-        Raises SendRefused when the message is certainly not in the queue, BackendUnavailable when it may be.
+        ``group`` (1 to 128 ASCII letters, digits and punctuation, see core.message.group_id) is the message group: the
+        order of a FIFO queue, which refuses a message without one; the tenant of a fair queue. Each call is one
+        message, also where it has to be repeated on the way. Raises SendRefused when the message is certainly not in
+        the queue, BackendUnavailable when it may be.
         """
         ...
 

@@ -82,9 +82,16 @@ class Renderer(Protocol):
         ...
 
     async def render(
-        self, source: RenderSource, presets: Sequence[Preset], *, on_start: Callable[[], Awaitable[None]] | None = None
+        self,
+        source: RenderSource,
+        presets: Sequence[Preset],
+        *,
+        on_start: Callable[[], Awaitable[None]] | None = None,
+        lane: str = "",
     ) -> Rendered:
         """Render what was written to ``source`` (which this Renderer opened).
+
+        ``lane`` names the queue that the job came from: when all children are busy it decides whose turn is next.
 
         ``on_start`` is awaited when the render has got a child, before the child gets the job; what it raises is
         raised here, and the child has seen nothing of the job.

@@ -5,6 +5,7 @@ file. Endpoints, region, profile and credentials are not here: they are botocore
 """
 
 from thumbq.settings.loading import load, markdown_table, preset_table
-from thumbq.settings.model import Route, Settings
+from thumbq.settings.model import Settings
+from thumbq.settings.tables import Route, WorkQueue
 
-__all__ = ["Route", "Settings", "load", "markdown_table", "preset_table"]
+__all__ = ["Route", "Settings", "WorkQueue", "load", "markdown_table", "preset_table"]

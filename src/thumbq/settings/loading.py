@@ -15,7 +15,8 @@ from pydantic_settings import EnvSettingsSource
 
 from thumbq.core.preset import PRESET_NAME, Preset
 from thumbq.errors import Problem, SetupError
-from thumbq.settings.model import PREFIX, Route, Settings, suggestion
+from thumbq.settings.model import PREFIX, Settings, suggestion
+from thumbq.settings.tables import Route, WorkQueue
 
 DEFAULT_FILE: Final = Path("thumbq.toml")
 
@@ -25,7 +26,7 @@ _SERVICE_LINK: Final = re.compile(
 )
 _SERVICE_LINK_URL: Final = re.compile(r"(tcp|udp|sctp)://")
 
-_TABLES: Final[dict[str, type[BaseModel]]] = {"presets": Preset, "routes": Route}
+_TABLES: Final[dict[str, type[BaseModel]]] = {"presets": Preset, "routes": Route, "queues": WorkQueue}
 _TYPES: Final = {"tuple_type": "Input should be a list", "model_type": "Input should be a table"}
 """What TOML calls what pydantic calls otherwise."""
 

@@ -8,13 +8,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from thumbq.core import keys
 from thumbq.core.preset import BUILT_IN, THUMBNAIL, Preset
 from thumbq.ports import MAX_LEASE_S
 from thumbq.settings.faults import Disagreement, Fault, fault
+from thumbq.settings.tables import Route, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,15 +35,6 @@ def _usable_cpus() -> int:
 
 
 Seconds = Annotated[int, Field(ge=1)]
-
-
-class Route(BaseModel):
-    """Which presets are made of originals under a key prefix; the longest prefix that fits wins."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    prefix: str
-    presets: tuple[str, ...] = Field(min_length=1)
 
 
 class Settings(BaseSettings):
@@ -83,6 +75,9 @@ class Settings(BaseSettings):
         ge=1,
         description="Upload requests at once; one more is answered 503. Each may hold one file in memory.",
     )
+    upload_expiry_s: int = Field(
+        default=900, ge=1, le=604_800, description="How long a form of `POST /uploads` can be used; at most a week."
+    )
     max_source_bytes: int = Field(default=200 * MIB, ge=1, description="Largest original that a job fetches.")
     max_in_flight_bytes: int = Field(
         default=512 * MIB, ge=32 * MIB, description="Originals in memory at once, together; a larger one goes alone."
@@ -118,7 +113,13 @@ class Settings(BaseSettings):
         validate_default=True,
         description="`[presets.NAME]` tables.",
     )
-    routes: tuple[Route, ...] = Field(default=(), description="`[[routes]]` tables: `prefix`, `presets`.")
+    routes: tuple[Route, ...] = Field(
+        default=(Route(prefix="pngfiles/", presets=("jpgfiles",)),),
+        description="`[[routes]]` tables: `prefix`, `presets`.",
+    )
+    queues: tuple[WorkQueue, ...] = Field(
+        default=(), description="`[[queues]]` tables, instead of `THUMBQ_QUEUE`: several queues with priorities."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -150,13 +151,6 @@ class Settings(BaseSettings):
             # None is refused, beside all else that is wrong with the tables; ``loading`` says why.
             named[name] = table | {"name": None if "name" in table else name} if isinstance(table, dict) else table
         return named
-
-    @field_validator("queue")
-    @classmethod
-    def _standard_queue(cls, queue: str | None) -> str | None:
-        if queue is not None and queue.endswith(".fifo"):
-            raise ValueError("FIFO queues are not supported yet; name a standard queue")
-        return queue
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -218,6 +212,11 @@ class Settings(BaseSettings):
     def jobs_in_flight(self) -> int:
         """How many jobs a replica works on at once."""
         return self.concurrency or self.processes + _AHEAD
+
+    @property
+    def lanes(self) -> tuple[WorkQueue, ...]:
+        """The queues to work on, the most urgent first: `[[queues]]`, or the one that there is."""
+        return self.queues or (WorkQueue.model_construct(name="", queue=self.queue, default=True),)
 
     @property
     def decode_bytes(self) -> int:

@@ -1,8 +1,8 @@
-"""The worker: from messages to dispositions. ``make_consumer`` puts its parts together."""
+"""The worker: from messages to dispositions. The functions here put its parts together."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from thumbq.worker.acks import Acks
@@ -25,34 +25,65 @@ if TYPE_CHECKING:
     from thumbq.ports import Backend, Clock, QueueFacts, Renderer
     from thumbq.settings import Settings
 
-__all__ = ["Consumer", "make_consumer"]
+__all__ = ["Consumer", "Shop", "make_burial", "make_consumer", "make_jobs", "make_shop"]
 
 
-def make_consumer(
-    *, backend: Backend, renderer: Renderer, settings: Settings, facts: QueueFacts, clock: Clock, random: Random
-) -> Consumer:
-    """Return a consumer over a backend, ready to run; ``facts`` are the queue's own settings."""
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What all queues of a replica share: one store, one pool, one budget of memory."""
+
+    maker: Maker
+    outcomes: Outcomes
+    suspects: Suspects
+    health: StoreHealth
+
+
+def make_shop(*, backend: Backend, renderer: Renderer, settings: Settings, clock: Clock) -> Shop:
+    """Return the shared parts; ``backend`` may be that of any of the queues."""
     backend = replace(backend, store=GuardedStore(backend.store))
-    queue = backend.queue
-    slots = Slots(settings.jobs_in_flight, first=settings.processes)
-    health, store_health = QueueHealth(clock), StoreHealth(backend)
-    outcomes = Outcomes(backend=backend, settings=settings, clock=clock)
-    jobs = JobRunner(
-        backend=backend,
-        facts=facts,
+    return Shop(
         maker=Maker(store=backend.store, renderer=renderer, settings=settings),
-        outcomes=outcomes,
+        outcomes=Outcomes(backend=backend, settings=settings, clock=clock),
         suspects=Suspects(backend),
-        health=store_health,
+        health=StoreHealth(backend),
+    )
+
+
+def make_jobs(
+    *, backend: Backend, shop: Shop, settings: Settings, facts: QueueFacts, clock: Clock, random: Random
+) -> JobRunner:
+    """Return what does the jobs of one queue; ``facts`` are the queue's own settings."""
+    return JobRunner(
+        backend=replace(backend, store=GuardedStore(backend.store)),
+        facts=facts,
+        maker=shop.maker,
+        outcomes=shop.outcomes,
+        suspects=shop.suspects,
+        health=shop.health,
         settings=settings,
         clock=clock,
         random=random,
     )
+
+
+def make_burial(backend: Backend, shop: Shop) -> Burial | None:
+    """Return what copies failed messages to a queue's dead letters; None when it has none."""
+    return None if backend.dead_letters is None else Burial(backend.dead_letters, shop.outcomes)
+
+
+def make_consumer(
+    *, backend: Backend, shop: Shop, settings: Settings, facts: QueueFacts, clock: Clock, random: Random
+) -> Consumer:
+    """Return a consumer of one queue, ready to run; ``facts`` are the queue's own settings."""
+    queue = backend.queue
+    slots = Slots(settings.jobs_in_flight, first=settings.processes)
+    health = QueueHealth(clock)
+    jobs = make_jobs(backend=backend, shop=shop, settings=settings, facts=facts, clock=clock, random=random)
     receiver = Receiver(
         queue=queue,
         slots=slots,
         queue_health=health,
-        store_health=store_health,
+        store_health=shop.health,
         settings=settings,
         clock=clock,
         random=random,
@@ -65,7 +96,7 @@ def make_consumer(
         beat_interval_s=settings.beat_interval_s,
     )
     acks = Acks(queue=queue, clock=clock, health=health, random=random)
-    burial = None if backend.dead_letters is None else Burial(backend.dead_letters, outcomes)
+    burial = make_burial(backend, shop)
     sweeper = None
     if burial is not None:
         sweeper = Sweeper(
