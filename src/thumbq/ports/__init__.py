@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
-from thumbq.ports.directuploads import DirectUploads, PresignedPost
+from thumbq.ports.directuploads import DirectUploads, FormReceiver, PresignedPost
 from thumbq.ports.queueing import (
     MAX_LEASE_S,
     EntryResult,
@@ -27,6 +27,7 @@ __all__ = [
     "DeadLetters",
     "DirectUploads",
     "EntryResult",
+    "FormReceiver",
     "JobQueue",
     "ListedObject",
     "MoveProgress",
@@ -58,6 +59,8 @@ class Backend:
     """None when the queue has no dead-letter queue."""
     direct_uploads: DirectUploads | None = None
     """None where clients cannot store anything themselves."""
+    form_receiver: FormReceiver | None = None
+    """None where such forms go to the store itself, as to S3."""
     fifo: bool = False
     """Whether the queue is a FIFO queue: then each message needs a group."""
 

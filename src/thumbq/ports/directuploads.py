@@ -1,4 +1,4 @@
-"""The port to uploads that go to the store without passing through thumbq."""
+"""The ports to uploads that clients store themselves, with a form that was signed before."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from thumbq.core.job import ObjectRef
+    from thumbq.core.signing import SignedForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,5 +38,16 @@ class DirectUploads(Protocol):
         """Return a form for this very object: its media type, 1 to ``max_bytes`` bytes, and ``metadata`` are fixed.
 
         ``metadata`` is ASCII, names in lower case. The form is refused after ``expires_s`` seconds.
+        """
+        ...
+
+
+class FormReceiver(Protocol):
+    """Checks forms of DirectUploads that are posted to thumbq itself, where the store has no address of its own."""
+
+    def verify(self, fields: Mapping[str, str]) -> SignedForm:
+        """Return what a form allows, from all its fields but the file.
+
+        Raises UploadRefused, as ``core.signing.verify`` says, when it is not whole, not signed here, or has expired.
         """
         ...
