@@ -100,7 +100,7 @@ class Replica:
 
 
 @contextmanager
-def running(directory: Path, environment: Mapping[str, str]) -> Iterator[Replica]:
+def running(directory: Path, environment: Mapping[str, str], *, port: int = 0) -> Iterator[Replica]:
     """Start a replica whose output goes to ``directory``; leaving kills what is left of it."""
     directory.mkdir(parents=True)
     with ExitStack() as files:
@@ -109,7 +109,7 @@ def running(directory: Path, environment: Mapping[str, str]) -> Iterator[Replica
         process = subprocess.Popen(
             [THUMBQ, "serve"],
             cwd=directory,
-            env={**without_aws(os.environ), **environment, "THUMBQ_PORT": "0"},
+            env={**without_aws(os.environ), **environment, "THUMBQ_PORT": str(port)},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
