@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, unquote
 
 import anyio
 import structlog
 
-from thumbq.core import keys, message
+from thumbq.core import filenames, keys, message
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, ObjectExists, SendRefused, UploadRefused
@@ -18,12 +17,9 @@ from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, Object
 if TYPE_CHECKING:
     import random
 
-    from thumbq.ports import Backend, Clock, ObjectInfo
+    from thumbq.ports import Backend, Clock
 
-MAX_FILENAME_CHARS: Final = 255
-_MAX_METADATA_BYTES: Final = 1500  # S3 takes 2 KB for all metadata of an object
 _ID_ATTEMPTS: Final = 3
-_FILENAME: Final = "filename"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -77,7 +73,7 @@ class Intake:
         if image_format is None:
             names = ", ".join(known.value for known in ImageFormat)
             raise UploadRefused(415, "unsupported-format", f"The file is not an image of a known format ({names}).")
-        original = _Original(body, image_format, _clean(filename))
+        original = _Original(body, image_format, filenames.clean(filename))
         outcome: list[Accepted | Exception] = []
 
         async def to_the_end() -> None:
@@ -145,7 +141,7 @@ class Intake:
             source,
             original.body,
             content_type=original.format.content_type,
-            metadata={} if original.filename is None else {_FILENAME: _to_metadata(original.filename)},
+            metadata=filenames.encode(original.filename),
             if_absent=if_absent,
         )
 
@@ -154,22 +150,3 @@ class Intake:
             await self._backend.store.delete(source)
         except BackendError as error:
             log.warning("intake.original_left", source=str(source), error=str(error))
-
-
-def client_filename(info: ObjectInfo) -> str | None:
-    """Return the client's file name from an original's metadata."""
-    encoded = info.metadata.get(_FILENAME)
-    return None if encoded is None else unquote(encoded, errors="replace")
-
-
-def _clean(filename: str | None) -> str | None:
-    # Header bytes that were no UTF-8 arrive as lone surrogates, which neither JSON nor metadata can carry.
-    return filename.encode(errors="replace").decode()[:MAX_FILENAME_CHARS] if filename else None
-
-
-def _to_metadata(filename: str) -> str:
-    encoded = quote(filename, safe="")
-    while len(encoded) > _MAX_METADATA_BYTES:
-        filename = filename[:-1]
-        encoded = quote(filename, safe="")
-    return encoded

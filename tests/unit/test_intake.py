@@ -8,7 +8,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from thumbq.core import message
+from thumbq.core import filenames, message
 from thumbq.core.formats import ImageFormat
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.keys import upload_id, upload_key
@@ -19,7 +19,7 @@ from thumbq.errors import (
     SendRefused,
     UploadRefused,
 )
-from thumbq.intake import Intake, client_filename
+from thumbq.intake import Intake
 from webserver import JPEG, FaultyBackend, open_faulty
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def test_an_accepted_file_is_stored_and_queued(behind: FaultyBackend) -> N
     assert accepted.source == ObjectRef(behind.real.bucket, upload_key(accepted.id))
     assert (accepted.size, accepted.format, accepted.content_type) == (len(JPEG), ImageFormat.JPEG, "image/jpeg")
     info = await behind.real.store.head(accepted.source)
-    assert (info.etag, client_filename(info)) == (accepted.etag, "cat.jpg")
+    assert (info.etag, filenames.decode(info.metadata)) == (accepted.etag, "cat.jpg")
     assert await queued(behind) == [JobRequest(accepted.source)]
 
 

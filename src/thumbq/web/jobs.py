@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import hdrs, web
 
-from thumbq.core import keys
+from thumbq.core import filenames, keys
 from thumbq.core.formats import ImageFormat
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge
-from thumbq.intake import client_filename
 from thumbq.manifests import read_manifest
 from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES, WebServices, in_time
@@ -125,7 +124,7 @@ def _source(services: WebServices, job_id: str) -> ObjectRef:
 def _original_members(info: ObjectInfo | None, record: Manifest | None) -> dict[str, Any]:
     members: dict[str, Any] = {}
     if info is not None:
-        members = {"filename": client_filename(info), "bytes": info.size, "content_type": info.content_type}
+        members = {"filename": filenames.decode(info.metadata), "bytes": info.size, "content_type": info.content_type}
     elif record is not None:
         members = {"filename": None, "bytes": record.source.bytes, "content_type": _content_type(record)}
     if record is not None:
