@@ -27,6 +27,7 @@ from thumbq.local.blobs import Blobs
 from thumbq.local.database import Database
 from thumbq.local.deadletters import LocalDeadLetters
 from thumbq.local.jobqueue import LocalQueue
+from thumbq.local.messages import Rules
 from thumbq.local.store import LocalStore
 from thumbq.ports import Backend, QueueFacts
 
@@ -212,12 +213,12 @@ class LocalServices:
         replica.clock.wall_offset = self._wall_offset
         database = self._databases[replica.name] = _Database(self, replica)
         blobs = _Blobs(self, replica)
-        receives = self._world.shape.max_receive_count or 10
+        rules = Rules("", self._world.shape.max_receive_count or 10)
         return Backend(
             store=LocalStore(database, blobs, replica.clock),
-            queue=LocalQueue(database, replica.clock, directory=self.directory, max_receive_count=receives),
+            queue=LocalQueue(database, replica.clock, rules, directory=self.directory),
             bucket=BUCKET,
-            dead_letters=LocalDeadLetters(database, replica.clock),
+            dead_letters=LocalDeadLetters(database, replica.clock, rules),
         )
 
     def ended(self, replica: Replica, *, killed: bool) -> None:

@@ -194,8 +194,8 @@ MUTATIONS: Final = (
     Mutation(
         "the local queue hands a message out once too often",
         "thumbq.local.messages",
-        "if receive_count >= max_receive_count:",
-        "if receive_count > max_receive_count:",
+        "if receive_count >= rules.max_receive_count:",
+        "if receive_count > rules.max_receive_count:",
         "received more often",
         seeds=60,
         backend="local",

@@ -16,12 +16,13 @@ from thumbq.local.blobs import Blobs
 from thumbq.local.database import open_database
 from thumbq.local.deadletters import LocalDeadLetters
 from thumbq.local.jobqueue import LocalQueue
+from thumbq.local.messages import Rules
 from thumbq.local.schema import DATABASE_NAME
 from thumbq.local.store import LocalStore
 from thumbq.ports import Backend
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from thumbq.ports import Clock
@@ -36,10 +37,21 @@ def is_local(directory: Path) -> bool:
 
 @asynccontextmanager
 async def open_local(directory: Path, *, clock: Clock, max_receive_count: int = 10) -> AsyncIterator[Backend]:
+    """Open the backend of a directory that has one queue; see ``open_local_queues``."""
+    async with open_local_queues(directory, clock=clock, queues=("",), max_receive_count=max_receive_count) as opened:
+        yield opened[0]
+
+
+@asynccontextmanager
+async def open_local_queues(
+    directory: Path, *, clock: Clock, queues: Sequence[str], max_receive_count: int = 10
+) -> AsyncIterator[tuple[Backend, ...]]:
     """Open the backend that lives in a directory, making it if it is missing; several processes may share it.
 
-    A message that was received ``max_receive_count`` times becomes a dead letter instead of being received again.
-    Raises SetupError when the directory cannot be used; nothing in it is changed then.
+    There is a Backend for each of the ``queues``, by their names; they share everything but messages and dead letters.
+    A queue whose name ends in ``.fifo`` is a FIFO queue. A message that was received ``max_receive_count`` times
+    becomes a dead letter of its queue instead of being received again. Raises SetupError when the directory cannot be
+    used; nothing in it is changed then.
     """
     async with open_database(directory) as database:
         blobs = Blobs(directory)
@@ -52,5 +64,14 @@ async def open_local(directory: Path, *, clock: Clock, max_receive_count: int = 
             raise SetupError(
                 [Problem(what, "see that all of it belongs to this user and the disk has room")]
             ) from error
-        queue = LocalQueue(database, clock, directory=directory, max_receive_count=max_receive_count)
-        yield Backend(store, queue, BUCKET, LocalDeadLetters(database, clock))
+        every_rules = [Rules(name, max_receive_count) for name in queues]
+        yield tuple(
+            Backend(
+                store,
+                LocalQueue(database, clock, rules, directory=directory),
+                BUCKET,
+                LocalDeadLetters(database, clock, rules),
+                fifo=rules.fifo,
+            )
+            for rules in every_rules
+        )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thumbq.local.database import Database
+    from thumbq.local.messages import Rules
     from thumbq.ports import Clock, DeadLetter, EntryResult, MoveProgress, VisibilityChange
 
 _TYPE: Final = "String"  # what the attribute has on SQS, which counts it too
@@ -25,26 +26,37 @@ _LOOK_EVERY_S: Final = 0.1
 
 
 class LocalDeadLetters:
-    """The DeadLetters that several processes on one directory share. They are kept until they are removed."""
+    """The DeadLetters of one queue that several processes on one directory share.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    They are kept until they are removed, and come in no order, also those of a FIFO queue.
+    """
+
+    def __init__(self, database: Database, clock: Clock, rules: Rules) -> None:
         self._database = database
         self._clock = clock
+        self._rules = rules
 
     @property
     def max_bytes(self) -> int:
         """As many bytes as SQS takes by default."""
         return message.MAX_BODY_BYTES
 
-    async def send(self, body: str, note: str, *, group: str | None = None) -> None:  # noqa: ARG002 - not kept yet
+    async def send(self, body: str, note: str, *, group: str | None = None) -> None:
         """Keep a copy with its note. What SQS would not take is refused here too."""
         message.check_sendable(body)
+        self._rules.check_group(group)
         size = len(body.encode()) + len(note.encode()) + len(ATTRIBUTE) + len(_TYPE)
         if size > self.max_bytes:
             raise SendRefused(f"a dead letter has at most {self.max_bytes} bytes with its note, this one has {size}")
         await self._database.write(
             lambda connection: letters.send(
-                connection, letter_id=str(uuid.uuid4()), body=body, note=note, now=self._clock.wall()
+                connection,
+                self._rules.queue,
+                letter_id=str(uuid.uuid4()),
+                body=body,
+                note=note,
+                group=group,
+                now=self._clock.wall(),
             )
         )
 
@@ -53,7 +65,9 @@ class LocalDeadLetters:
         deadline = anyio.current_time() + wait_s
         while True:
             if await self._database.read(
-                lambda connection: holds.any_visible(connection, _TABLE, now=self._clock.wall())
+                lambda connection: holds.any_visible(
+                    connection, _TABLE, queue=self._rules.queue, now=self._clock.wall()
+                )
             ):
                 taken = await self._take(max_messages, visibility_timeout_s)
                 if taken:
@@ -67,7 +81,9 @@ class LocalDeadLetters:
         token = uuid.uuid4().hex
 
         def take(connection: sqlite3.Connection) -> list[DeadLetter]:
-            return letters.take(connection, limit=limit, token=token, timeout_s=timeout_s, now=self._clock.wall())
+            return letters.take(
+                connection, self._rules.queue, limit=limit, token=token, timeout_s=timeout_s, now=self._clock.wall()
+            )
 
         def give_back(connection: sqlite3.Connection, taken: list[DeadLetter]) -> None:
             receipts = [letter.receipt for letter in taken]
@@ -89,7 +105,7 @@ class LocalDeadLetters:
 
     async def purge(self) -> None:
         """Remove all dead letters for good."""
-        await self._database.write(letters.purge)
+        await self._database.write(lambda connection: letters.purge(connection, self._rules.queue))
 
     async def start_move(self, *, rate: int | None) -> str | None:  # noqa: ARG002 - the port's
         """Return None: whoever moves dead letters receives, sends and deletes them."""

@@ -25,11 +25,11 @@ def at(now: float) -> dict[str, object]:
     return {"now": now, "latest": now + MAX_LEASE_S}
 
 
-def any_visible(connection: sqlite3.Connection, table: Table, *, now: float) -> bool:
-    """Whether a receive would find something."""
+def any_visible(connection: sqlite3.Connection, table: Table, *, queue: str, now: float) -> bool:
+    """Whether any row of a queue is visible."""
     found = connection.execute(
-        f"SELECT 1 FROM {table} WHERE visible_at <= :now OR visible_at > :latest LIMIT 1",  # noqa: S608 - a Table
-        at(now),
+        f"SELECT 1 FROM {table} WHERE queue = :queue AND (visible_at <= :now OR visible_at > :latest) LIMIT 1",  # noqa: S608 - a Table
+        {"queue": queue, **at(now)},
     )
     return found.fetchone() is not None
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thumbq.local.database import Database
+    from thumbq.local.messages import Rules
     from thumbq.ports import Clock, EntryResult, QueueCounts, ReceivedMessage, VisibilityChange
 
 _LOOK_EVERY_S: Final = 0.1
@@ -29,22 +30,29 @@ _TABLE: Final = "messages"
 class LocalQueue:
     """A JobQueue that several processes on one directory share. Times come from the clock's wall time."""
 
-    def __init__(self, database: Database, clock: Clock, *, directory: Path, max_receive_count: int) -> None:
+    def __init__(self, database: Database, clock: Clock, rules: Rules, *, directory: Path) -> None:
         self._database = database
         self._clock = clock
+        self._rules = rules
         self._facts = QueueFacts(
-            str(directory), _VISIBILITY_TIMEOUT_S, retention_s=None, max_receive_count=max_receive_count
+            f"{rules.queue} in {directory}" if rules.queue else str(directory),
+            _VISIBILITY_TIMEOUT_S,
+            retention_s=None,
+            max_receive_count=rules.max_receive_count,
+            fifo=rules.fifo,
         )
-        self._max_receive_count = max_receive_count
         self._news = anyio.Event()
         self._winding_up = False
 
-    async def send(self, body: str, *, group: str | None = None) -> str:  # noqa: ARG002 - not kept yet
+    async def send(self, body: str, *, group: str | None = None) -> str:
         """Put a message into the queue; see JobQueue.send. What SQS would not take is refused here too."""
         message.check_sendable(body)
+        self._rules.check_group(group)
         message_id = str(uuid.uuid4())
         await self._database.write(
-            lambda connection: messages.send(connection, message_id=message_id, body=body, now=self._clock.wall())
+            lambda connection: messages.send(
+                connection, self._rules, message_id=message_id, body=body, group=group, now=self._clock.wall()
+            )
         )
         self._tell()
         return message_id
@@ -55,7 +63,7 @@ class LocalQueue:
         while not self._winding_up:
             news = self._news
             if await self._database.read(
-                lambda connection: holds.any_visible(connection, _TABLE, now=self._clock.wall())
+                lambda connection: messages.any_to_take(connection, self._rules, now=self._clock.wall())
             ):
                 taken = await self._take(max_messages, visibility_timeout_s)
                 if taken:
@@ -72,12 +80,7 @@ class LocalQueue:
 
         def take(connection: sqlite3.Connection) -> list[ReceivedMessage]:
             return messages.take(
-                connection,
-                limit=limit,
-                token=token,
-                timeout_s=timeout_s,
-                max_receive_count=self._max_receive_count,
-                now=self._clock.wall(),
+                connection, self._rules, limit=limit, token=token, timeout_s=timeout_s, now=self._clock.wall()
             )
 
         def give_back(connection: sqlite3.Connection, taken: list[ReceivedMessage]) -> None:
@@ -101,17 +104,22 @@ class LocalQueue:
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
         """Remove messages for good; see JobQueue.delete, and holds.delete for receipts that ran out."""
-        return await self._database.write(
+        results = await self._database.write(
             lambda connection: [holds.delete(connection, _TABLE, receipt=receipt) for receipt in receipts]
         )
+        if self._rules.fifo:
+            self._tell()  # the next of the group may come
+        return results
 
     async def facts(self) -> QueueFacts:
-        """Return the queue's settings; its name is the directory, and messages and dead letters are kept for ever."""
+        """Return the queue's settings; its name tells the directory, and everything is kept for ever."""
         return self._facts
 
     async def counts(self) -> QueueCounts:
         """Count the messages, exactly."""
-        return await self._database.read(lambda connection: messages.counts(connection, now=self._clock.wall()))
+        return await self._database.read(
+            lambda connection: messages.counts(connection, self._rules.queue, now=self._clock.wall())
+        )
 
     def _tell(self) -> None:
         """Wake the long polls of this process."""

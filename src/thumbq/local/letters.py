@@ -11,44 +11,49 @@ if TYPE_CHECKING:
     import sqlite3
 
 
-def send(connection: sqlite3.Connection, *, letter_id: str, body: str, note: str, now: float) -> None:
-    """Append a dead letter with its note."""
+def send(
+    connection: sqlite3.Connection, queue: str, *, letter_id: str, body: str, note: str, group: str | None, now: float
+) -> None:
+    """Append a dead letter of a queue with its note."""
     connection.execute(
-        "INSERT INTO dead_letters (id, body, note, sent_at, buried_at, visible_at, receive_count)"
-        " VALUES (:id, :body, :note, :now, :now, :now, 0)",
-        {"id": letter_id, "body": body, "note": note, "now": now},
+        "INSERT INTO dead_letters (queue, id, body, note, group_id, sent_at, buried_at, visible_at, receive_count)"
+        " VALUES (:queue, :id, :body, :note, :group, :now, :now, :now, 0)",
+        {"queue": queue, "id": letter_id, "body": body, "note": note, "group": group, "now": now},
     )
 
 
 def bury(connection: sqlite3.Connection, seq: int, *, now: float) -> None:
-    """Make a message of the queue a dead letter, which keeps its id, time of sending and receive count."""
+    """Make a message a dead letter of its queue, which keeps its id, group, time of sending and receive count."""
     connection.execute(
-        "INSERT INTO dead_letters (id, body, note, sent_at, buried_at, visible_at, receive_count)"
-        " SELECT id, body, NULL, sent_at, :now, :now, receive_count FROM messages WHERE seq = :seq",
+        "INSERT INTO dead_letters (queue, id, body, note, group_id, sent_at, buried_at, visible_at, receive_count)"
+        " SELECT queue, id, body, NULL, group_id, sent_at, :now, :now, receive_count FROM messages WHERE seq = :seq",
         {"seq": seq, "now": now},
     )
     connection.execute("DELETE FROM messages WHERE seq = ?", (seq,))
 
 
-def take(connection: sqlite3.Connection, *, limit: int, token: str, timeout_s: int, now: float) -> list[DeadLetter]:
-    """Hand out visible dead letters, those first that have been visible the longest."""
+def take(
+    connection: sqlite3.Connection, queue: str, *, limit: int, token: str, timeout_s: int, now: float
+) -> list[DeadLetter]:
+    """Hand out visible dead letters of a queue, those first that have been visible the longest."""
     # The + lets SQLite walk the index in order until there are enough, and read no body on the way.
     found = connection.execute(
-        "SELECT seq FROM dead_letters WHERE +visible_at <= :now OR +visible_at > :latest"
+        "SELECT seq FROM dead_letters WHERE queue = :queue AND (+visible_at <= :now OR +visible_at > :latest)"
         " ORDER BY visible_at, seq LIMIT :limit",
-        {**holds.at(now), "limit": limit},
+        {"queue": queue, **holds.at(now), "limit": limit},
     ).fetchall()
     taken: list[DeadLetter] = []
     for (seq,) in found:
         receipt = holds.hold(connection, "dead_letters", seq, token=token, timeout_s=timeout_s, now=now)
         row = connection.execute(
-            "SELECT id, body, note, sent_at, receive_count FROM dead_letters WHERE seq = ?", (seq,)
+            "SELECT id, body, note, sent_at, receive_count, group_id FROM dead_letters WHERE seq = ?", (seq,)
         ).fetchone()
-        letter_id, body, note, sent_at, receive_count = row
-        taken.append(DeadLetter(letter_id, receipt, body, note, sent_at, receive_count, moved=note is None))
+        letter_id, body, note, sent_at, receive_count, group = row
+        moved = note is None
+        taken.append(DeadLetter(letter_id, receipt, body, note, sent_at, receive_count, moved=moved, group=group))
     return taken
 
 
-def purge(connection: sqlite3.Connection) -> None:
-    """Remove all dead letters for good."""
-    connection.execute("DELETE FROM dead_letters")
+def purge(connection: sqlite3.Connection, queue: str) -> None:
+    """Remove all dead letters of a queue for good."""
+    connection.execute("DELETE FROM dead_letters WHERE queue = ?", (queue,))

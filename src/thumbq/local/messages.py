@@ -1,56 +1,114 @@
-"""The queue's rules, as plain functions over a connection with the time as an argument; for times see holds."""
+"""The queues' rules, as plain functions over a connection with the time as an argument; for times see holds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
+from thumbq.errors import SendRefused
 from thumbq.local import holds, letters
 from thumbq.ports import QueueCounts, ReceivedMessage
 
 if TYPE_CHECKING:
     import sqlite3
 
+# The + lets SQLite walk an index in order instead of sorting all that are visible: the oldest are nearly always at the
+# front.
+_OLDEST: Final = (
+    "SELECT seq, id, body, receive_count, sent_at, group_id FROM messages"
+    " WHERE queue = :queue AND (+visible_at <= :now OR +visible_at > :latest)"
+)
 
-def send(connection: sqlite3.Connection, *, message_id: str, body: str, now: float) -> None:
+# A message that is not visible is in flight, or waits for its next attempt: its whole group waits with it, as on SQS.
+_OF_FREE_GROUPS: Final = (
+    " AND group_id NOT IN (SELECT group_id FROM messages"
+    " WHERE queue = :queue AND visible_at > :now AND visible_at <= :latest)"
+)
+_IN_ORDER: Final = " ORDER BY seq"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What makes a queue: its name in the database, and how often its messages are handed out."""
+
+    queue: str
+    max_receive_count: int
+
+    @property
+    def fifo(self) -> bool:
+        """Whether messages of a group come in order; as on SQS the name says it."""
+        return self.queue.endswith(".fifo")
+
+    def check_group(self, group: str | None) -> None:
+        """Raise SendRefused for a message that needs a group and has none."""
+        if self.fifo and group is None:
+            raise SendRefused(f"{self.queue} is a FIFO queue: a message without a group has no place in it")
+
+    @property
+    def oldest(self) -> str:
+        """The statement that finds what may be handed out, the oldest first."""
+        return _OLDEST + (_OF_FREE_GROUPS if self.fifo else "") + _IN_ORDER
+
+
+def send(
+    connection: sqlite3.Connection, rules: Rules, *, message_id: str, body: str, group: str | None, now: float
+) -> None:
     """Append a message."""
     connection.execute(
-        "INSERT INTO messages (id, body, sent_at, visible_at) VALUES (:id, :body, :now, :now)",
-        {"id": message_id, "body": body, "now": now},
+        "INSERT INTO messages (queue, id, body, group_id, sent_at, visible_at)"
+        " VALUES (:queue, :id, :body, :group, :now, :now)",
+        {"queue": rules.queue, "id": message_id, "body": body, "group": group, "now": now},
     )
+
+
+def any_to_take(connection: sqlite3.Connection, rules: Rules, *, now: float) -> bool:
+    """Whether a receive would find something, if only a message for the dead letters."""
+    if not rules.fifo:
+        return holds.any_visible(connection, "messages", queue=rules.queue, now=now)
+    found = connection.execute(f"{rules.oldest} LIMIT 1", {"queue": rules.queue, **holds.at(now)})
+    return found.fetchone() is not None
 
 
 def take(
-    connection: sqlite3.Connection, *, limit: int, token: str, timeout_s: int, max_receive_count: int, now: float
+    connection: sqlite3.Connection, rules: Rules, *, limit: int, token: str, timeout_s: int, now: float
 ) -> list[ReceivedMessage]:
-    """Hand out the oldest visible messages; ``token`` is unique to this receive.
+    """Hand out the oldest messages that may be; ``token`` is unique to this receive.
 
-    A message that was handed out ``max_receive_count`` times already becomes a dead letter on the way.
+    A message that was handed out ``max_receive_count`` times already becomes a dead letter on the way. In a FIFO queue
+    the next of its group takes its place.
     """
-    taken: list[ReceivedMessage] = []
-    last = 0
-    # The oldest are nearly always at the front: the + keeps SQLite from sorting all that are visible.
-    oldest = (
-        "SELECT seq, id, body, receive_count, sent_at FROM messages"
-        " WHERE seq > :last AND (+visible_at <= :now OR +visible_at > :latest) ORDER BY seq LIMIT 1"
-    )
-    while len(taken) < limit:
-        row = connection.execute(oldest, {"last": last, **holds.at(now)}).fetchone()
-        if row is None:
-            break
-        last, message_id, body, receive_count, sent_at = row
-        if receive_count >= max_receive_count:
-            letters.bury(connection, last, now=now)
-            continue
-        receipt = holds.hold(connection, "messages", last, token=token, timeout_s=timeout_s, now=now)
-        taken.append(ReceivedMessage(message_id, receipt, body, receive_count + 1, sent_at))
-    return taken
+    chosen: list[tuple[int, str, str, int, float, str | None]] = []
+    dead: list[int] = []
+    with closing(connection.execute(rules.oldest, {"queue": rules.queue, **holds.at(now)})) as found:
+        for row in found:
+            seq, _, _, receive_count, _, _ = row
+            if receive_count >= rules.max_receive_count:
+                dead.append(seq)
+                continue
+            chosen.append(row)
+            if len(chosen) == limit:
+                break
+    for seq in dead:
+        letters.bury(connection, seq, now=now)
+    return [
+        ReceivedMessage(
+            message_id,
+            holds.hold(connection, "messages", seq, token=token, timeout_s=timeout_s, now=now),
+            body,
+            receive_count + 1,
+            sent_at,
+            group=group,
+        )
+        for seq, message_id, body, receive_count, sent_at, group in chosen
+    ]
 
 
-def counts(connection: sqlite3.Connection, *, now: float) -> QueueCounts:
-    """Count the messages; none is ever delayed, for there is no sending with a delay here."""
+def counts(connection: sqlite3.Connection, queue: str, *, now: float) -> QueueCounts:
+    """Count the messages of a queue; none is ever delayed, for there is no sending with a delay here."""
     total, visible, dead = connection.execute(
         "SELECT count(*), coalesce(sum(visible_at <= :now OR visible_at > :latest), 0),"
-        " (SELECT count(*) FROM dead_letters) FROM messages",
-        holds.at(now),
+        " (SELECT count(*) FROM dead_letters WHERE queue = :queue) FROM messages WHERE queue = :queue",
+        {"queue": queue, **holds.at(now)},
     ).fetchone()
     return QueueCounts(visible=visible, in_flight=total - visible, delayed=0, dead=dead)

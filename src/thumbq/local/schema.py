@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 DATABASE_NAME: Final = "thumbq.sqlite3"
 OBJECTS: Final = "objects"
 
@@ -22,6 +22,13 @@ BUSY_TIMEOUT_S: Final = 30.0
 
 _APPLICATION_ID: Final = 0x7468_6D62  # "thmb"
 _QUICK_CHECK_MAX_BYTES: Final = 64 << 20  # takes about 0.3 s; a larger database is checked as it is read
+
+# They hold all that a look for messages needs: a body may be a mebibyte, and the columns after it lie behind it.
+_INDEXES: Final = (
+    "CREATE INDEX messages_by_visibility ON messages (queue, visible_at, group_id)",
+    "CREATE INDEX messages_in_order ON messages (queue, seq, visible_at, group_id)",
+    "CREATE INDEX dead_letters_by_visibility ON dead_letters (queue, visible_at)",
+)
 
 # 3.34 is the oldest SQLite that a Python 3.11 is shipped with (RHEL 9): no STRICT, no RETURNING.
 _TABLES: Final = (
@@ -44,9 +51,10 @@ _TABLES: Final = (
         visible_at REAL NOT NULL,
         receive_count INTEGER NOT NULL DEFAULT 0,
         received_at REAL,
-        receipt TEXT
+        receipt TEXT,
+        queue TEXT NOT NULL DEFAULT '',
+        group_id TEXT
     )""",
-    "CREATE INDEX messages_by_visibility ON messages (visible_at)",
     """CREATE TABLE dead_letters (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL,
@@ -57,12 +65,15 @@ _TABLES: Final = (
         receive_count INTEGER NOT NULL,
         visible_at REAL NOT NULL DEFAULT 0,
         received_at REAL,
-        receipt TEXT
+        receipt TEXT,
+        queue TEXT NOT NULL DEFAULT '',
+        group_id TEXT
     )""",
-    "CREATE INDEX dead_letters_by_visibility ON dead_letters (visible_at)",
+    *_INDEXES,
 )
 
-# An older thumbq may still be running on the database: what it writes does not name the new columns.
+# An older thumbq may still be running on the database: what it writes does not name the new columns. It has one queue,
+# whose name is empty, and takes messages of the others for its own.
 _FROM_VERSION_1: Final = (
     "ALTER TABLE objects ADD COLUMN modified_at REAL NOT NULL DEFAULT 0",
     "ALTER TABLE dead_letters ADD COLUMN visible_at REAL NOT NULL DEFAULT 0",
@@ -70,6 +81,16 @@ _FROM_VERSION_1: Final = (
     "ALTER TABLE dead_letters ADD COLUMN receipt TEXT",
     "CREATE INDEX dead_letters_by_visibility ON dead_letters (visible_at)",
 )
+_FROM_VERSION_2: Final = (
+    "ALTER TABLE messages ADD COLUMN queue TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE messages ADD COLUMN group_id TEXT",
+    "ALTER TABLE dead_letters ADD COLUMN queue TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE dead_letters ADD COLUMN group_id TEXT",
+    "DROP INDEX messages_by_visibility",
+    "DROP INDEX dead_letters_by_visibility",
+    *_INDEXES,
+)
+_STEPS: Final = {0: _TABLES, 1: (*_FROM_VERSION_1, *_FROM_VERSION_2), 2: _FROM_VERSION_2}
 
 
 def connect(directory: Path) -> sqlite3.Connection:
@@ -127,7 +148,7 @@ def _prepare(connection: sqlite3.Connection, directory: Path) -> None:
             _refuse_orphans(directory)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         if version < SCHEMA_VERSION:
-            for statement in _TABLES if version == 0 else _FROM_VERSION_1:
+            for statement in _STEPS[version]:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
