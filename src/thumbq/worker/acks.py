@@ -34,9 +34,10 @@ T = TypeVar("T")
 
 
 class _Entry(Generic[T]):
-    def __init__(self, item: T, deadline: float) -> None:
+    def __init__(self, item: T, deadline: float, *, urgent: bool) -> None:
         self.item = item
         self.deadline = deadline
+        self.urgent = urgent
         self.result = EntryResult.RETRY
         self.settled = anyio.Event()
         self.given_up = False
@@ -54,9 +55,12 @@ class Batcher(Generic[T]):
         self._entries: MemoryObjectSendStream[_Entry[T]]
         self._entries, self._waiting = anyio.create_memory_object_stream[_Entry[T]](math.inf)
 
-    async def submit(self, item: T, deadline: float) -> EntryResult:
-        """Do the call for one item as a part of the next batch, but not after ``deadline``, and return its result."""
-        entry = _Entry(item, deadline)
+    async def submit(self, item: T, deadline: float, *, urgent: bool = False) -> EntryResult:
+        """Do the call for one item as a part of the next batch, but not after ``deadline``, and return its result.
+
+        An ``urgent`` one waits for no others, and takes along those that wait.
+        """
+        entry = _Entry(item, deadline, urgent=urgent)
         try:
             self._entries.send_nowait(entry)
         except anyio.ClosedResourceError:
@@ -76,7 +80,7 @@ class Batcher(Generic[T]):
                 while True:
                     batch = [await self._waiting.receive()]
                     with anyio.move_on_after(LINGER_S):
-                        while len(batch) < BATCH:
+                        while len(batch) < BATCH and not batch[-1].urgent:
                             batch.append(await self._waiting.receive())
                     calls.start_soon(self._send, batch)
                     batch = []
@@ -121,9 +125,13 @@ class Acks:
             batchers.start_soon(self._deletes.run)
             batchers.start_soon(self._releases.run)
 
-    async def delete(self, lease: Lease) -> bool:
-        """Remove the message; False when that failed until the lease ended, so that it may come again."""
-        return await self._until_settled(lease, lambda: self._deletes.submit(lease.message.receipt, lease.deadline))
+    async def delete(self, lease: Lease, *, urgent: bool = False) -> bool:
+        """Remove the message; False when that failed until the lease ended, so that it may come again.
+
+        ``urgent`` where another message waits for it.
+        """
+        receipt = lease.message.receipt
+        return await self._until_settled(lease, lambda: self._deletes.submit(receipt, lease.deadline, urgent=urgent))
 
     async def release(self, lease: Lease, delay_s: float) -> bool:
         """Make the message visible again after ``delay_s``; False when it comes back by its time-out instead."""

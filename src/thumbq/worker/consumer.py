@@ -10,11 +10,16 @@ import anyio
 import structlog
 
 from thumbq.core.retry import Abandon, Disposition, Release
+from thumbq.worker.groups import Turn, turns
 from thumbq.worker.guard import guarded
 from thumbq.worker.job import Work
 from thumbq.worker.lease import Lease, LeaseState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anyio.abc import TaskGroup
+
     from thumbq.ports import Clock, ReceivedMessage
     from thumbq.worker.acks import Acks
     from thumbq.worker.disposition import Disposer
@@ -48,6 +53,7 @@ class Consumer:
         health: QueueHealth,
         clock: Clock,
         wait_time_s: int,
+        fifo: bool,
     ) -> None:
         self._receiver = receiver
         self._slots = slots
@@ -59,6 +65,7 @@ class Consumer:
         self._health = health
         self._clock = clock
         self._wait_time_s = wait_time_s
+        self._fifo = fifo
         self._running: dict[Work, anyio.CancelScope] = {}
         self._ending: dict[Work, anyio.CancelScope] = {}
         self._polling = anyio.CancelScope()
@@ -74,7 +81,7 @@ class Consumer:
                 side.start_soon(self._sweep, self._sweeper)
             async with anyio.create_task_group() as jobs:
                 with self._polling:
-                    await self._receiver.run(lambda message, at: jobs.start_soon(self._handle, message, at))
+                    await self._receiver.run(partial(self._start, jobs))
             side.cancel_scope.cancel()
 
     def stop(self) -> None:
@@ -111,7 +118,11 @@ class Consumer:
         with self._sweeping:
             await sweeper.run()
 
-    async def _handle(self, message: ReceivedMessage, arrived_at: float) -> None:
+    def _start(self, jobs: TaskGroup, messages: Sequence[ReceivedMessage], arrived_at: float) -> None:
+        for message, turn in turns(messages, fifo=self._fifo):
+            jobs.start_soon(self._handle, message, arrived_at, turn)
+
+    async def _handle(self, message: ReceivedMessage, arrived_at: float, turn: Turn) -> None:
         structlog.contextvars.bind_contextvars(message_id=message.id, receive_count=message.receive_count)
         disposition: Disposition = Release()
         work = Work(message)
@@ -122,19 +133,29 @@ class Consumer:
                 # A last receive is used even then: given back, the message would be a dead letter without a word.
                 if not self._receiver.stopping.is_set() or self._jobs.is_last_receive(message):
                     with guarded(partial(self._keeper.holds, lease)):
-                        disposition = await self._jobs.attempt(work)
+                        disposition = await self._attempt(work, turn)
             except Exception:  # a bug in one job must not cancel the others: it is logged whole
                 log.exception("job.bug")
                 disposition = Release(_BUG_DELAY_S)
             finally:
                 del self._running[work]
                 self._slots.give_back()
-        await self._end(lease, work, disposition)
-
-    async def _end(self, lease: Lease, work: Work, disposition: Disposition) -> None:
         if lease.state is LeaseState.LOST:
             disposition = Abandon()
             log.warning("lease.lost", reason=lease.lost_because)
+        if isinstance(disposition, Release | Abandon):
+            # What waits behind it goes back with it. The queue hands out none of them before this one is visible.
+            turn.end(removed=False)
+        turn.end(removed=await self._end(lease, work, disposition, urgent=turn.awaited))
+
+    async def _attempt(self, work: Work, turn: Turn) -> Disposition:
+        if await turn.comes():
+            return await self._jobs.attempt(work)
+        turn.end(removed=False)
+        log.info("message.passed_over", group=work.message.group)
+        return await self._jobs.passed_over(work.message)
+
+    async def _end(self, lease: Lease, work: Work, disposition: Disposition, *, urgent: bool) -> bool:
         log.debug("message.disposition", disposition=type(disposition).__name__.lower())
         with anyio.CancelScope(shield=True, deadline=self._ends_at) as scope:
             self._ending[work] = scope
@@ -143,9 +164,10 @@ class Consumer:
                     if isinstance(disposition, Release):
                         with anyio.move_on_after(_TIDY_S):
                             await self._jobs.cut_off(work)
-                    await self._disposer.dispose(lease, disposition)
+                    return await self._disposer.dispose(lease, disposition, urgent=urgent)
             except Exception:  # the same: this message comes back by its time-out
                 log.exception("disposition.bug")
                 await self._keeper.close(lease)
             finally:
                 del self._ending[work]
+        return False

@@ -37,7 +37,7 @@ class Burial:
             await self._outcomes.keep_message(message, bury)
             body, note = deadletter.cut(body, note, self.dead_letters.max_bytes)
         guard.check()
-        await self.dead_letters.send(body, note.encode())
+        await self.dead_letters.send(body, note.encode(), group=message.group)
 
 
 class Disposer:
@@ -49,16 +49,19 @@ class Disposer:
         self._acks = acks
         self._random = random
 
-    async def dispose(self, lease: Lease, disposition: Disposition) -> None:
-        """Carry out one disposition, as far as the lease still stands."""
+    async def dispose(self, lease: Lease, disposition: Disposition, *, urgent: bool = False) -> bool:
+        """Carry out one disposition, as far as the lease still stands; True when the message is off the queue.
+
+        ``urgent``: another message waits for this one's end.
+        """
         if isinstance(disposition, Bury):
             disposition = await self._bury(lease, disposition)
         if isinstance(disposition, Abandon) or not await self._keeper.close(lease):
-            return
+            return False
         if isinstance(disposition, Release):
             await self._acks.release(lease, disposition.delay_s)
-        else:
-            await self._acks.delete(lease)
+            return False
+        return await self._acks.delete(lease, urgent=urgent)
 
     async def _bury(self, lease: Lease, bury: Bury) -> Delete | Release:
         """Copy the message to the dead letters; the failed manifest is the record where there are none."""

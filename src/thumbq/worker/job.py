@@ -115,6 +115,27 @@ class JobRunner:
         Raises BackendError when the store does not answer.
         """
         text = f"the queue moved the message after {received.receive_count} receives, none of which ended"
+        return await self._given_up(received, text)
+
+    async def passed_over(self, received: ReceivedMessage) -> Delete | Release | Bury:
+        """Decide about a message whose turn did not come, as one before it in its group is still in the queue.
+
+        It is given back at once; at its last receive it is given up, since the queue would move it without a word.
+        """
+        if not self.is_last_receive(received):
+            return retry.Release()
+        text = f"in {received.receive_count} receives the messages before it in its group were never all done"
+        try:
+            disposition = await self._given_up(received, text)
+        except BackendError as error:
+            log.warning("manifest.unwritten", error=str(error))
+            return retry.Release()
+        if isinstance(disposition, retry.Bury):
+            log.error("job.failed", code=disposition.code, error=disposition.text)
+        return disposition
+
+    async def _given_up(self, received: ReceivedMessage, text: str) -> Delete | Bury:
+        """Record that a message has used up its receives, unless it is done or has failed for a reason of its own."""
         bury = retry.Bury("attempts-exhausted", text)
         attempt: Attempt | None = None
         try:

@@ -64,8 +64,8 @@ class Receiver:
         self.last_message_at = -math.inf
         """When the last message came, in the event loop's time."""
 
-    async def run(self, start: Callable[[ReceivedMessage, float], object]) -> None:
-        """Receive until stopped; ``start`` gets each message and when it arrived. An open receive is let return."""
+    async def run(self, start: Callable[[Sequence[ReceivedMessage], float], object]) -> None:
+        """Receive until stopped; ``start`` gets what came at once, and when. An open receive is let return."""
         while not self.stopping.is_set():
             free = await self._free_places()
             if await self._sat_out_outage():
@@ -78,10 +78,10 @@ class Receiver:
                 await self._pause()
                 continue
             arrived_at = self.last_turn = self._clock.monotonic()
-            for message in messages:
+            for _ in messages:
                 self.last_message_at = anyio.current_time()
                 self._slots.take()
-                start(message, arrived_at)
+            start(messages, arrived_at)
             if not messages:
                 await self._rest(asked_at + _EMPTY_TURN_S - arrived_at)
 

@@ -121,7 +121,9 @@ class Sweeper:
 
     async def _record(self, letter: DeadLetter) -> None:
         # The letter's own count goes on with every look at it.
-        message = ReceivedMessage(letter.id, letter.receipt, letter.body, self._receives, letter.sent_at)
+        message = ReceivedMessage(
+            letter.id, letter.receipt, letter.body, self._receives, letter.sent_at, group=letter.group
+        )
         with structlog.contextvars.bound_contextvars(message_id=letter.id):
             try:
                 await self._settle(message, await self._jobs.moved(message))
