@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from thumbq.aws.check import checked
 from thumbq.aws.deadletters import SqsDeadLetters
+from thumbq.aws.directuploads import S3DirectUploads
 from thumbq.aws.jobqueue import SqsQueue
 from thumbq.aws.provision import Step, provision
 from thumbq.aws.session import open_clients
@@ -38,4 +39,11 @@ def assembled(clients: Clients, address: QueueAddress, bucket: str) -> Backend:
     """Put clients and addresses behind the ports."""
     queue = SqsQueue(clients.control, clients.polling, address)
     dead_letters = SqsDeadLetters(clients.control, clients.polling, address) if address.dead else None
-    return Backend(S3Store(clients.s3), queue, bucket, dead_letters, fifo=address.fifo)
+    return Backend(
+        S3Store(clients.s3),
+        queue,
+        bucket,
+        dead_letters,
+        direct_uploads=S3DirectUploads(clients.s3),
+        fifo=address.fifo,
+    )

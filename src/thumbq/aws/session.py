@@ -48,7 +48,8 @@ async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[C
     session = AioSession()
     region = await _checked_region(session)
     # At an endpoint that is not Amazon's own, botocore puts the bucket's name into the path.
-    storage = _config(connections, read_s=_S3_READ_S)
+    # By itself it would sign forms for direct uploads with version 2, which newer regions do not take.
+    storage = _config(connections, read_s=_S3_READ_S).merge(AioConfig(signature_version="s3v4"))
     control = _config(connections, read_s=_CONTROL_READ_S)
     # A receive that is sent twice hides messages that nobody gets to see.
     polling = _config(connections, read_s=wait_time_s + _POLL_SLACK_S, attempts=1)

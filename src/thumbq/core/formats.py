@@ -27,6 +27,9 @@ class ImageFormat(Enum):
         return f"image/{self.value.lower()}"
 
 
+MEDIA_TYPES: Final = frozenset({*(known.content_type for known in ImageFormat), "image/apng", "image/heic"})
+"""The media types of what is taken, as clients name it beforehand: browsers say image/heic of a phone's photo."""
+
 # ISO/IEC 14496-12: a file type box names the brand; MIAF and HEIF register these (AVIF 1.1, ISO/IEC 23008-12).
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS: Final = frozenset(

@@ -32,7 +32,7 @@ warnings.filterwarnings("ignore", category=BadContentDispositionParam)
 
 # What aiohttp raises when a body ends early or is no multipart: the reader's own complaints (RuntimeError for a bad
 # `_charset_`), a connection that went away, and faults of chunking or compression.
-_BROKEN_BODY: Final = (ValueError, RuntimeError, ConnectionError, web.RequestPayloadError, HttpProcessingError)
+BROKEN_BODY: Final = (ValueError, RuntimeError, ConnectionError, web.RequestPayloadError, HttpProcessingError)
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class FileParts:
         except TimeoutError:
             text = f"No byte of the upload came for {self._limits.stall_timeout_s:g} seconds."
             problem = HttpProblem(408, "upload-stalled", text)
-        except _BROKEN_BODY:
+        except BROKEN_BODY:
             text = "The form ends before its closing boundary or is damaged; what was cut off is not stored."
             problem = HttpProblem(400, "incomplete-body", text)
         else:

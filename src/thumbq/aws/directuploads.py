@@ -1,0 +1,57 @@
+"""DirectUploads on S3: POST policies (Amazon S3 API Reference, "Browser-Based Uploads Using POST")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from thumbq.aws.errors import translated
+from thumbq.ports import PresignedPost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from types_aiobotocore_s3.client import S3Client
+
+    from thumbq.core.job import ObjectRef
+
+_METADATA: Final = "x-amz-meta-"
+_CREDENTIALS_S: Final = 10
+_GLOBAL_HOST: Final = "s3.amazonaws.com/"
+
+
+class S3DirectUploads:
+    """Signs forms with the credentials of a client that signs with version 4.
+
+    Where these are temporary, a form ends with them if that is earlier.
+    """
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+
+    async def presign(
+        self,
+        ref: ObjectRef,
+        *,
+        content_type: str,
+        max_bytes: int,
+        expires_s: int,
+        metadata: Mapping[str, str],
+    ) -> PresignedPost:
+        """Return a form for one object; see DirectUploads.presign. No request is made but for credentials."""
+        fields = {"Content-Type": content_type} | {_METADATA + name: value for name, value in metadata.items()}
+        conditions: list[Any] = [["content-length-range", 1, max_bytes]]
+        conditions += [{name: value} for name, value in fields.items()]
+        with translated(f"presign {ref}", within_s=_CREDENTIALS_S):
+            post = await self._client.generate_presigned_post(
+                Bucket=ref.bucket, Key=ref.key, Fields=fields, Conditions=conditions, ExpiresIn=expires_s
+            )
+        return PresignedPost(self._regional(post["url"]), post["fields"])
+
+    def _regional(self, url: str) -> str:
+        """Return a form's URL in the bucket's region.
+
+        botocore names S3's global endpoint. Until a new bucket's name is known there, it redirects, and a form that is
+        posted from a page does not survive that.
+        """
+        return url.replace(_GLOBAL_HOST, f"{urlsplit(self._client.meta.endpoint_url).netloc}/", 1)
