@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 import structlog
@@ -16,10 +16,13 @@ from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, Object
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Awaitable, Callable
 
     from thumbq.ports import Backend, Clock
 
 _ID_ATTEMPTS: Final = 3
+
+T = TypeVar("T")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -74,25 +77,7 @@ class Intake:
             names = ", ".join(known.value for known in ImageFormat)
             raise UploadRefused(415, "unsupported-format", f"The file is not an image of a known format ({names}).")
         original = _Original(body, image_format, filenames.clean(filename))
-        outcome: list[Accepted | Exception] = []
-
-        async def to_the_end() -> None:
-            with anyio.move_on_after(within_s, shield=True):
-                try:
-                    outcome.append(await self._store_and_send(original, key))
-                except Exception as error:  # noqa: BLE001 - handed to the caller as it is, not as a group
-                    outcome.append(error)
-                return
-            outcome.append(BackendUnavailable(f"the store and the queue did not answer within {within_s:g} s"))
-
-        # A shield alone does not hold off asyncio's own Task.cancel(), which is what an HTTP server calls; a task
-        # group waits for its shielded child whatever happens to the caller.
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(to_the_end)
-        result = outcome.pop()
-        if isinstance(result, Exception):
-            raise result
-        return result
+        return await to_the_end(lambda: self._store_and_send(original, key), within_s=within_s)
 
     async def _store_and_send(self, original: _Original, key: str | None) -> Accepted:
         if key is None:
@@ -150,3 +135,29 @@ class Intake:
             await self._backend.store.delete(source)
         except BackendError as error:
             log.warning("intake.original_left", source=str(source), error=str(error))
+
+
+async def to_the_end(work: Callable[[], Awaitable[T]], *, within_s: float) -> T:
+    """Do ``work`` to its end, also when the caller is cancelled, but for no more than ``within_s`` seconds.
+
+    Raises what it raises, and BackendUnavailable when the time is over.
+    """
+    outcome: list[tuple[T] | Exception] = []
+
+    async def shielded() -> None:
+        with anyio.move_on_after(within_s, shield=True):
+            try:
+                outcome.append((await work(),))
+            except Exception as error:  # noqa: BLE001 - handed to the caller as it is, not as a group
+                outcome.append(error)
+            return
+        outcome.append(BackendUnavailable(f"the store and the queue did not answer within {within_s:g} s"))
+
+    # A shield alone does not hold off asyncio's own Task.cancel(), which is what an HTTP server calls; a task
+    # group waits for its shielded child whatever happens to the caller.
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(shielded)
+    result = outcome.pop()
+    if isinstance(result, Exception):
+        raise result
+    return result[0]
