@@ -15,6 +15,8 @@ from thumbq.errors import BackendError, Problem, SetupError
 from thumbq.local.blobs import Blobs
 from thumbq.local.database import open_database
 from thumbq.local.deadletters import LocalDeadLetters
+from thumbq.local.directuploads import LocalDirectUploads
+from thumbq.local.formsecret import shared_secret
 from thumbq.local.jobqueue import LocalQueue
 from thumbq.local.messages import Rules
 from thumbq.local.schema import DATABASE_NAME
@@ -59,19 +61,22 @@ async def open_local_queues(
         try:
             await to_thread.run_sync(blobs.prepare)
             await store.sweep()
+            secret = await database.write(lambda _: shared_secret(directory))
         except (OSError, BackendError) as error:
             what = f"the directory {directory} cannot be used: {error}"
             raise SetupError(
                 [Problem(what, "see that all of it belongs to this user and the disk has room")]
             ) from error
-        every_rules = [Rules(name, max_receive_count) for name in queues]
+        forms = LocalDirectUploads(secret, clock)
         yield tuple(
             Backend(
                 store,
                 LocalQueue(database, clock, rules, directory=directory),
                 BUCKET,
                 LocalDeadLetters(database, clock, rules),
+                direct_uploads=forms,
+                form_receiver=forms,
                 fifo=rules.fifo,
             )
-            for rules in every_rules
+            for rules in (Rules(name, max_receive_count) for name in queues)
         )

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_TEMPORARY: Final = "tmp"
+TEMPORARY: Final = "tmp"
+"""Where files are written that are not whole yet. What is left there is swept away after a while."""
+
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -23,7 +25,7 @@ class Blobs:
 
     def __init__(self, directory: Path) -> None:
         self._objects = directory / schema.OBJECTS
-        self._temporary = directory / _TEMPORARY
+        self._temporary = directory / TEMPORARY
 
     def prepare(self) -> None:
         """Make the folders that are missing, durably. The database must be there already (see schema)."""
@@ -31,9 +33,9 @@ class Blobs:
         self._objects.mkdir(exist_ok=True)
         for number in range(256):
             (self._objects / f"{number:02x}").mkdir(exist_ok=True)
-        _sync_directory(self._objects)
-        _sync_directory(self._objects.parent)
-        _sync_directory(self._objects.parent.parent)
+        sync_directory(self._objects)
+        sync_directory(self._objects.parent)
+        sync_directory(self._objects.parent.parent)
 
     def path(self, name: str) -> Path:
         """Return where the file of this name is."""
@@ -49,7 +51,7 @@ class Blobs:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(final)
-            _sync_directory(final.parent)
+            sync_directory(final.parent)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -81,7 +83,8 @@ def _older(folder: Path, posix_s: float) -> Iterator[os.DirEntry[str]]:
                     yield entry
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make new names in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
