@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from thumbq.core.preset import Preset
+    from thumbq.directuploads import DirectIntake
     from thumbq.intake import Intake
     from thumbq.ports import Backend, Vitals
 
@@ -55,6 +56,8 @@ class WebServices:
     default_presets: Callable[[str], tuple[Preset, ...]]
     presets: Mapping[str, Preset]
     backend_timeout_s: float = 20.0
+    direct: DirectIntake | None = None
+    """None where clients cannot store anything themselves."""
 
 
 SERVICES: Final = web.AppKey("services", WebServices)

@@ -1,0 +1,166 @@
+"""Direct uploads: a client gets a form and stores the original itself; the store tells the queue.
+
+Where the store has no address of its own, thumbq takes the form in the store's place, and does what it would do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+
+from thumbq.core import filenames, keys, message, presigned, wishes
+from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.core.presigned import PresignedRecord
+from thumbq.errors import (
+    AccessDenied,
+    BackendError,
+    BackendUnavailable,
+    ObjectMissing,
+    ObjectTooLarge,
+    SendRefused,
+    UploadRefused,
+)
+from thumbq.intake import to_the_end
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+    from thumbq.core.signing import SignedForm
+    from thumbq.ports import Backend, Clock, DirectUploads, PresignedPost
+
+_FILENAME_BYTES: Final = 1024
+"""The most that a file's name takes of an original's metadata."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A form for one upload, and what is on record of it."""
+
+    id: str
+    record: PresignedRecord
+    form: PresignedPost
+
+
+class DirectIntake:
+    """Signs forms, remembers them, and takes those that come here.
+
+    ``max_bytes`` is the largest original that a form allows, ``expiry_s`` how long it can be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        signer: DirectUploads,
+        clock: Clock,
+        random: random.Random,
+        max_bytes: int,
+        expiry_s: int,
+    ) -> None:
+        self._backend = backend
+        self._signer = signer
+        self._clock = clock
+        self._random = random
+        self._max_bytes = max_bytes
+        self._expiry_s = expiry_s
+
+    async def offer(
+        self,
+        *,
+        content_type: str,
+        filename: str | None,
+        presets: Sequence[str] | None,
+        callback_url: str | None,
+        within_s: float,
+    ) -> Offer:
+        """Sign a form under a new id. When this returns, every replica knows the id.
+
+        Raises UploadRefused when presets and callback are more than an original's metadata holds, and BackendError.
+        """
+        name = filenames.clean(filename)
+        metadata = _metadata(name, presets, callback_url)
+        now = self._clock.wall()
+        upload_id = keys.new_id(int(now * 1000), self._random.getrandbits(80))
+        record = PresignedRecord(
+            expires_at=int(now) + self._expiry_s,
+            content_type=content_type,
+            max_bytes=self._max_bytes,
+            filename=name,
+            presets=None if presets is None else tuple(presets),
+        )
+        with anyio.move_on_after(within_s):
+            form = await self._signer.presign(
+                ObjectRef(self._backend.bucket, keys.inbox_key(upload_id)),
+                content_type=content_type,
+                max_bytes=self._max_bytes,
+                expires_s=self._expiry_s,
+                metadata=metadata,
+            )
+            await self._backend.store.put(self._record_ref(upload_id), record.encode(), content_type="application/json")
+            return Offer(upload_id, record, form)
+        raise BackendUnavailable(f"the store did not answer within {within_s:g} s")
+
+    async def find(self, upload_id: str) -> PresignedRecord | None:
+        """Return what is on record of an id; None when no form was signed for it."""
+        try:
+            _, raw = await self._backend.store.get(self._record_ref(upload_id), max_bytes=presigned.MAX_RECORD_BYTES)
+        except (ObjectMissing, ObjectTooLarge):
+            return None
+        return presigned.decode(raw)
+
+    def has_expired(self, record: PresignedRecord) -> bool:
+        """Whether a form can be used no longer."""
+        return self._clock.wall() >= record.expires_at
+
+    async def take(self, form: SignedForm, body: bytes, *, within_s: float) -> None:
+        """Store an original as its form says, and queue its job; when this returns, both are durable.
+
+        A form that is used again replaces the original. Errors are those of ``Intake.accept``, and a cancelled call
+        ends what it began as that does.
+        """
+        if not body:
+            raise UploadRefused(400, "empty-file", "The file is empty.")
+        await to_the_end(lambda: self._store_and_send(form, body), within_s=within_s)
+
+    async def _store_and_send(self, form: SignedForm, body: bytes) -> None:
+        await self._backend.store.put(form.ref, body, content_type=form.content_type, metadata=form.metadata)
+        # What is to be made of it stands in its metadata, since an event of S3 could not say it either.
+        job = JobRequest(form.ref)
+        group = message.group_id(form.ref.key) if self._backend.fifo else None
+        try:
+            message_id = await self._backend.queue.send(message.encode(job), group=group)
+        except (SendRefused, AccessDenied):
+            await self._remove(form.ref)
+            raise
+        log.info(
+            "upload.accepted",
+            job_id=keys.upload_id(form.ref.key),
+            message_id=message_id,
+            bytes=len(body),
+            content_type=form.content_type,
+        )
+
+    async def _remove(self, source: ObjectRef) -> None:
+        try:
+            await self._backend.store.delete(source)
+        except BackendError as error:
+            log.warning("intake.original_left", source=str(source), error=str(error))
+
+    def _record_ref(self, upload_id: str) -> ObjectRef:
+        return ObjectRef(self._backend.bucket, keys.presigned_key(upload_id))
+
+
+def _metadata(filename: str | None, presets: Sequence[str] | None, callback_url: str | None) -> dict[str, str]:
+    try:
+        metadata = wishes.encode(presets=presets, callback_url=callback_url)
+    except ValueError as error:
+        raise UploadRefused(400, "too-much-metadata", f"{error}: leave some out.") from error
+    taken = sum(len(name) + len(value) for name, value in metadata.items())
+    room = min(_FILENAME_BYTES, wishes.MAX_METADATA_BYTES - taken - len(filenames.FILENAME))
+    return metadata | filenames.encode(filename, max_bytes=room)
