@@ -15,6 +15,7 @@ from thumbq.core import keys
 from thumbq.core.preset import BUILT_IN, THUMBNAIL, Preset
 from thumbq.ports import MAX_LEASE_S
 from thumbq.settings.faults import Disagreement, Fault, fault
+from thumbq.settings.lanes import Lane, lane_faults, lanes_of
 from thumbq.settings.tables import Route, WorkQueue
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if faults := [*self._backend_faults(), *self._preset_faults(), *self._route_faults()]:
+        faults = [*self._backend_faults(), *lane_faults(self), *self._preset_faults(), *self._route_faults()]
+        if faults:
             raise Disagreement(faults)
         return self
 
@@ -163,9 +165,10 @@ class Settings(BaseSettings):
         if self.local and (self.bucket or self.queue):
             what = "THUMBQ_LOCAL and THUMBQ_BUCKET/THUMBQ_QUEUE exclude each other"
             yield fault("local", *both, what=what, fix="unset one side")
-        elif bool(self.bucket) != bool(self.queue):
+        elif bool(self.bucket) != bool(self.queue) and not self.queues:
             missing = "THUMBQ_QUEUE" if self.bucket else "THUMBQ_BUCKET"
-            yield fault(*both, what=f"{missing} is missing: S3 and SQS need both a bucket and a queue", fix="set it")
+            what = f"{missing} is missing: S3 and SQS need both a bucket and a queue"
+            yield fault(*both, "queues", what=what, fix="set it")
         if self.heartbeat_s is not None and self.heartbeat_s >= self.visibility_timeout_s:
             yield fault(
                 "heartbeat_s",
@@ -181,15 +184,6 @@ class Settings(BaseSettings):
                 what=f"decoding may take {self.decode_bytes // MIB} MiB, more than three quarters of the"
                 f" {self.render_memory_bytes // MIB} MiB of a render process; the rest is for Python and the libraries",
                 fix="lower THUMBQ_MAX_DECODE_BYTES, or raise THUMBQ_RENDER_MEMORY_BYTES",
-            )
-        if self.bucket and self.wait_time_s > self.shutdown_deadline_s - 2:
-            yield fault(
-                "bucket",
-                "wait_time_s",
-                "shutdown_deadline_s",
-                what=f"a long poll of {self.wait_time_s} s does not end within a shutdown of "
-                f"{self.shutdown_deadline_s} s",
-                fix="lower THUMBQ_WAIT_TIME_S, or raise THUMBQ_SHUTDOWN_DEADLINE_S to 2 s more than it",
             )
 
     def _preset_faults(self) -> Iterator[Fault]:
@@ -214,9 +208,14 @@ class Settings(BaseSettings):
         return self.concurrency or self.processes + _AHEAD
 
     @property
-    def lanes(self) -> tuple[WorkQueue, ...]:
+    def lanes(self) -> tuple[Lane, ...]:
         """The queues to work on, the most urgent first: `[[queues]]`, or the one that there is."""
-        return self.queues or (WorkQueue.model_construct(name="", queue=self.queue, default=True),)
+        return lanes_of(self)
+
+    @property
+    def lane_weights(self) -> dict[str, int | None]:
+        """The lanes' names in their order, each with its weight; what core/fairness.py takes."""
+        return {lane.name: lane.weight for lane in self.lanes}
 
     @property
     def decode_bytes(self) -> int:

@@ -24,7 +24,7 @@ class WorkQueue(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, StringConstraints(pattern=QUEUE_NAME)] = Field(description="What `priority` calls it.")
-    queue: str | None = Field(default=None, description="SQS queue, by name or URL; on the local backend none.")
+    queue: str | None = Field(default=None, description="SQS queue, by name or URL. A local directory needs none.")
     weight: int | None = Field(
         default=None,
         ge=1,

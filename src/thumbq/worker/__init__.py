@@ -15,7 +15,7 @@ from thumbq.worker.lease import LeaseKeeper
 from thumbq.worker.making import Maker
 from thumbq.worker.outcome import Outcomes
 from thumbq.worker.receiving import Receiver
-from thumbq.worker.slots import Slots
+from thumbq.worker.slots import ByteBudget, Slots
 from thumbq.worker.suspects import Suspects
 from thumbq.worker.sweep import Sweeper
 
@@ -32,7 +32,8 @@ __all__ = ["Consumer", "Shop", "make_burial", "make_consumer", "make_jobs", "mak
 class Shop:
     """What all queues of a replica share: one store, one pool, one budget of memory."""
 
-    maker: Maker
+    renderer: Renderer
+    budget: ByteBudget
     outcomes: Outcomes
     suspects: Suspects
     health: StoreHealth
@@ -42,7 +43,8 @@ def make_shop(*, backend: Backend, renderer: Renderer, settings: Settings, clock
     """Return the shared parts; ``backend`` may be that of any of the queues."""
     backend = replace(backend, store=GuardedStore(backend.store))
     return Shop(
-        maker=Maker(store=backend.store, renderer=renderer, settings=settings),
+        renderer=renderer,
+        budget=ByteBudget(settings.max_in_flight_bytes, settings.lane_weights),
         outcomes=Outcomes(backend=backend, settings=settings, clock=clock),
         suspects=Suspects(backend),
         health=StoreHealth(backend),
@@ -50,13 +52,14 @@ def make_shop(*, backend: Backend, renderer: Renderer, settings: Settings, clock
 
 
 def make_jobs(
-    *, backend: Backend, shop: Shop, settings: Settings, facts: QueueFacts, clock: Clock, random: Random
+    *, backend: Backend, shop: Shop, settings: Settings, facts: QueueFacts, clock: Clock, random: Random, lane: str = ""
 ) -> JobRunner:
-    """Return what does the jobs of one queue; ``facts`` are the queue's own settings."""
+    """Return what does the jobs of one queue; ``facts`` are the queue's own settings, ``lane`` is what we call it."""
+    backend = replace(backend, store=GuardedStore(backend.store))
     return JobRunner(
-        backend=replace(backend, store=GuardedStore(backend.store)),
+        backend=backend,
         facts=facts,
-        maker=shop.maker,
+        maker=Maker(store=backend.store, renderer=shop.renderer, budget=shop.budget, settings=settings, lane=lane),
         outcomes=shop.outcomes,
         suspects=shop.suspects,
         health=shop.health,
@@ -72,13 +75,13 @@ def make_burial(backend: Backend, shop: Shop) -> Burial | None:
 
 
 def make_consumer(
-    *, backend: Backend, shop: Shop, settings: Settings, facts: QueueFacts, clock: Clock, random: Random
+    *, backend: Backend, shop: Shop, settings: Settings, facts: QueueFacts, clock: Clock, random: Random, lane: str = ""
 ) -> Consumer:
-    """Return a consumer of one queue, ready to run; ``facts`` are the queue's own settings."""
+    """Return a consumer of one queue, ready to run; ``facts`` are the queue's own settings, ``lane`` its name here."""
     queue = backend.queue
     slots = Slots(settings.jobs_in_flight, first=settings.processes)
     health = QueueHealth(clock)
-    jobs = make_jobs(backend=backend, shop=shop, settings=settings, facts=facts, clock=clock, random=random)
+    jobs = make_jobs(backend=backend, shop=shop, settings=settings, facts=facts, clock=clock, random=random, lane=lane)
     receiver = Receiver(
         queue=queue,
         slots=slots,
@@ -113,4 +116,5 @@ def make_consumer(
         health=health,
         clock=clock,
         wait_time_s=settings.wait_time_s,
+        fifo=facts.fifo,
     )

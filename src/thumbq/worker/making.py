@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge, RenderRefused, SourceMissing
 from thumbq.manifests import rendition_record
-from thumbq.worker.slots import ByteBudget
+from thumbq.worker import orders
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -17,25 +17,32 @@ if TYPE_CHECKING:
     from thumbq.ports import ObjectInfo, ObjectStore, RenderedImage, Renderer, RenderSource
     from thumbq.settings import Settings
     from thumbq.worker.outcome import Attempt
+    from thumbq.worker.slots import ByteBudget
 
 _FIRST_RESERVE: Final = 16 << 20
 """What is reserved before the size of an original is known; nearly all that phones and cameras make is smaller."""
 
 
 class Maker:
-    """Makes the renditions of originals, within the budget of bytes in memory."""
+    """Makes the renditions of originals in one lane, within the budget of bytes in memory."""
 
-    def __init__(self, *, store: ObjectStore, renderer: Renderer, settings: Settings) -> None:
+    def __init__(
+        self, *, store: ObjectStore, renderer: Renderer, budget: ByteBudget, settings: Settings, lane: str = ""
+    ) -> None:
         self._store = store
         self._renderer = renderer
+        self._budget = budget
         self._settings = settings
-        self._budget = ByteBudget(settings.max_in_flight_bytes)
+        self._lane = lane
 
     async def render(self, attempt: Attempt, on_start: Callable[[], Awaitable[None]]) -> Sequence[RenderedImage]:
         """Fetch and render; ``on_start`` as in Renderer.render. Fills in what the attempt learns."""
         async with self._fetched(attempt.request.source) as (info, original):
             attempt.info = info
-            attempt.rendered = await self._renderer.render(original, attempt.presets, on_start=on_start)
+            orders.settle(attempt, self._settings, info.metadata)
+            attempt.rendered = await self._renderer.render(
+                original, attempt.presets, on_start=on_start, lane=self._lane
+            )
         return attempt.rendered.images
 
     async def store(self, source: ObjectRef, images: Sequence[RenderedImage]) -> dict[str, RenditionRecord]:
@@ -48,7 +55,7 @@ class Maker:
         limit = self._settings.max_source_bytes
         size = min(_FIRST_RESERVE, limit)
         while True:
-            async with self._budget.reserve(size):
+            async with self._budget.reserve(size, self._lane):
                 with self._renderer.source() as original:
                     try:
                         with _final(source):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
 
+from thumbq.core.fairness import ONE_LANE, Waiting
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 
 class Slots:
@@ -63,40 +65,67 @@ class Slots:
 
 
 class ByteBudget:
-    """Bytes of originals that may be in memory at once. First come, first served, so that a large one gets its turn."""
+    """Bytes of originals that may be in memory at once.
 
-    def __init__(self, total: int) -> None:
-        self.total = total
+    When there is no room, ``lanes`` say whose turn is next, and until there is room for that one, nobody has: so a
+    large one gets its turn, too. With several lanes each has a part that the others cannot take: jobs that wait for a
+    render in one lane never keep those of another from being fetched.
+    """
+
+    def __init__(self, total: int, lanes: Mapping[str, int | None] = ONE_LANE) -> None:
         self._free = total
-        self._waiting: deque[tuple[int, anyio.Event]] = deque()
+        self._own = total // (4 * len(lanes)) if len(lanes) > 1 else 0
+        self._most = total - self._own * (len(lanes) - 1)
+        self._lanes = tuple(lanes)
+        self._held = Counter[str]()
+        self._waiting: Waiting[tuple[int, anyio.Event]] = Waiting(lanes)
 
     @asynccontextmanager
-    async def reserve(self, size: int) -> AsyncIterator[None]:
-        """Hold so many bytes; what is larger than the whole budget holds all of it."""
-        size = min(size, self.total)
-        await self._take(size)
+    async def reserve(self, size: int, lane: str = "") -> AsyncIterator[None]:
+        """Hold so many bytes; what is larger than all that a lane can have holds all of that."""
+        size = min(size, self._most)
+        await self._take(size, lane)
         try:
             yield
         finally:
-            self._free += size
-            self._grant()
+            self._give_back(size, lane)
 
-    async def _take(self, size: int) -> None:
+    async def _take(self, size: int, lane: str) -> None:
         entry = (size, anyio.Event())
-        self._waiting.append(entry)
+        self._waiting.add(lane, entry)
         self._grant()
         try:
             await entry[1].wait()
         except BaseException:
             if entry[1].is_set():
-                self._free += size
+                self._give_back(size, lane)
             else:
-                self._waiting.remove(entry)
-            self._grant()
+                self._waiting.remove(lane, entry)
+                self._grant()
             raise
 
+    def _give_back(self, size: int, lane: str) -> None:
+        self._free += size
+        self._held[lane] -= size
+        self._grant()
+
     def _grant(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self._free:
-            size, granted = self._waiting.popleft()
+        while (lane := self._next()) is not None:
+            size, granted = self._waiting.take(lane)
             self._free -= size
+            self._held[lane] += size
             granted.set()
+
+    def _next(self) -> str | None:
+        """Return the lane that has the turn, if there is room; else another one that has not used up its own part."""
+        lanes = self._waiting.lanes()
+        if lanes and self._has_room(lanes[0]):
+            return lanes[0]
+        return next((lane for lane in lanes if self._is_within_own(lane)), None)
+
+    def _has_room(self, lane: str) -> bool:
+        kept = sum(max(0, self._own - self._held[other]) for other in self._lanes if other != lane)
+        return self._waiting.first(lane)[0] <= self._free - kept
+
+    def _is_within_own(self, lane: str) -> bool:
+        return lane in self._lanes and self._held[lane] + self._waiting.first(lane)[0] <= self._own
