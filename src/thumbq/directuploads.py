@@ -5,6 +5,7 @@ Where the store has no address of its own, thumbq takes the form in the store's 
 
 from __future__ import annotations
 
+import random as randomness
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,13 +25,14 @@ from thumbq.errors import (
     UploadRefused,
 )
 from thumbq.intake import to_the_end
+from thumbq.process import SystemClock
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Sequence
 
     from thumbq.core.signing import SignedForm
     from thumbq.ports import Backend, Clock, DirectUploads, PresignedPost
+    from thumbq.settings import Settings
 
 _FILENAME_BYTES: Final = 1024
 """The most that a file's name takes of an original's metadata."""
@@ -59,7 +61,7 @@ class DirectIntake:
         backend: Backend,
         signer: DirectUploads,
         clock: Clock,
-        random: random.Random,
+        random: randomness.Random,
         max_bytes: int,
         expiry_s: int,
     ) -> None:
@@ -164,3 +166,21 @@ def _metadata(filename: str | None, presets: Sequence[str] | None, callback_url:
     taken = sum(len(name) + len(value) for name, value in metadata.items())
     room = min(_FILENAME_BYTES, wishes.MAX_METADATA_BYTES - taken - len(filenames.FILENAME))
     return metadata | filenames.encode(filename, max_bytes=room)
+
+
+def make_direct_intake(backend: Backend, settings: Settings) -> DirectIntake | None:
+    """Return what signs forms and takes them, as the settings say; None where there are no direct uploads.
+
+    What comes to thumbq itself is held in memory, so that it is bounded as other uploads are.
+    """
+    if backend.direct_uploads is None:
+        return None
+    limit = settings.max_source_bytes
+    return DirectIntake(
+        backend=backend,
+        signer=backend.direct_uploads,
+        clock=SystemClock(),
+        random=randomness.SystemRandom(),
+        max_bytes=limit if backend.form_receiver is None else min(limit, settings.max_upload_bytes),
+        expiry_s=settings.upload_expiry_s,
+    )

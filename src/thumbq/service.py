@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import structlog
 
-from thumbq.directuploads import DirectIntake
+from thumbq.directuploads import make_direct_intake
 from thumbq.errors import Problem, SetupError
 from thumbq.imaging import Limits
 from thumbq.intake import Intake
@@ -269,21 +269,3 @@ async def _cut_off_uploads(server: HttpServer, at: float) -> None:
 def make_intake(backend: Backend) -> Intake:
     """Return the intake over a backend, with ids from the system's random source."""
     return Intake(backend=backend, clock=SystemClock(), random=random.SystemRandom())
-
-
-def make_direct_intake(backend: Backend, settings: Settings) -> DirectIntake | None:
-    """Return what signs forms for direct uploads; None where there are none.
-
-    What comes to thumbq itself is held in memory, so that it is bounded as other uploads are.
-    """
-    if backend.direct_uploads is None:
-        return None
-    limit = settings.max_source_bytes
-    return DirectIntake(
-        backend=backend,
-        signer=backend.direct_uploads,
-        clock=SystemClock(),
-        random=random.SystemRandom(),
-        max_bytes=limit if backend.form_receiver is None else min(limit, settings.max_upload_bytes),
-        expiry_s=settings.upload_expiry_s,
-    )
