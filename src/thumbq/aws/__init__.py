@@ -15,24 +15,35 @@ from thumbq.aws.store import S3Store
 from thumbq.ports import Backend
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from thumbq.aws.addresses import QueueAddress
     from thumbq.aws.session import Clients
 
-__all__ = ["Step", "open_aws", "provision"]
+__all__ = ["Step", "open_aws", "open_aws_queues", "provision"]
 
 
 @asynccontextmanager
 async def open_aws(*, bucket: str, queue: str, connections: int = 50, wait_time_s: int = 20) -> AsyncIterator[Backend]:
-    """Open a bucket and a queue (a name or a URL), and check both.
+    """Open a bucket and one queue; see ``open_aws_queues``."""
+    async with open_aws_queues(
+        bucket=bucket, queues=[queue], connections=connections, wait_time_s=wait_time_s
+    ) as opened:
+        yield opened[0]
+
+
+@asynccontextmanager
+async def open_aws_queues(
+    *, bucket: str, queues: Sequence[str], connections: int = 50, wait_time_s: int = 20
+) -> AsyncIterator[tuple[Backend, ...]]:
+    """Open a bucket and queues (names or URLs), and check them all; each queue is in a Backend of its own.
 
     ``connections`` is the most that each client opens, ``wait_time_s`` the longest wait of a receive in seconds.
     Raises SetupError with everything that is wrong and its fixes.
     """
     async with open_clients(connections=connections, wait_time_s=wait_time_s) as clients:
-        address = await checked(clients, bucket=bucket, queue=queue)
-        yield assembled(clients, address, bucket)
+        addresses = await checked(clients, bucket=bucket, queues=queues)
+        yield tuple(assembled(clients, address, bucket) for address in addresses)
 
 
 def assembled(clients: Clients, address: QueueAddress, bucket: str) -> Backend:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import chain, combinations
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -15,6 +16,8 @@ from thumbq.core.message import MAX_BODY_BYTES
 from thumbq.errors import Problem, SetupError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_sqs.client import SQSClient
     from types_aiobotocore_sqs.literals import QueueAttributeNameType
@@ -25,20 +28,35 @@ QUEUE_URL: Final = re.compile(r"https?://\S+/(?P<name>[^/\s]+)")
 _CHECK_S: Final = 20
 
 
-async def checked(clients: Clients, *, bucket: str, queue: str) -> QueueAddress:
-    """Look at bucket and queue at the same time, and return where the queue is.
+async def checked(clients: Clients, *, bucket: str, queues: Sequence[str]) -> list[QueueAddress]:
+    """Look at the bucket and all queues at the same time, and return where each queue is.
 
     Raises SetupError with every problem that was found.
     """
     of_bucket: list[Problem] = []
-    of_queue: list[Problem] = []
+    of_queues: list[list[Problem]] = [[] for _ in queues]
+    found: dict[str, QueueAddress] = {}
+
+    async def find(queue: str, problems: list[Problem]) -> None:
+        address = await _find_queue(clients.control, queue, problems)
+        if address is not None:
+            found[queue] = address
+
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_check_bucket, clients.s3, bucket, of_bucket)
-        address = await _find_queue(clients.control, queue, of_queue)
-    problems = [*of_bucket, *of_queue]
-    if address is None or problems:
+        for queue, problems in zip(queues, of_queues, strict=True):
+            tasks.start_soon(find, queue, problems)
+    problems = [*of_bucket, *chain.from_iterable(of_queues), *_same(found)]
+    if problems:
         raise SetupError(list(dict.fromkeys(problems)))
-    return address
+    return [found[queue] for queue in queues]
+
+
+def _same(found: Mapping[str, QueueAddress]) -> Iterator[Problem]:
+    """Yield queues that are named twice, once by name and once by URL."""
+    for one, other in combinations(found, 2):
+        if found[one].arn == found[other].arn:
+            yield Problem(f"{one} and {other} are one and the same queue", "name it once in [[queues]]")
 
 
 async def _check_bucket(s3: S3Client, bucket: str, problems: list[Problem]) -> None:
