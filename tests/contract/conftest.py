@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -15,10 +15,10 @@ from emulators import aws_env
 from thumbq.aws import assembled
 from thumbq.aws.check import checked
 from thumbq.aws.session import Clients, open_clients
-from thumbq.local import open_local
+from thumbq.local import open_local, open_local_queues
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from thumbq.ports import Backend
@@ -60,8 +60,31 @@ async def backend(clients: Clients | None, tmp_path: Path) -> AsyncIterator[Back
     else:
         name = f"contract-{uuid.uuid4().hex[:12]}"
         await _provision(clients, name)
-        address = await checked(clients, bucket=name, queue=name)
+        (address,) = await checked(clients, bucket=name, queues=[name])
         yield assembled(clients, address, name)
+
+
+@pytest.fixture(params=["local", "aws-ministack"])
+def fifo_clients(request: pytest.FixtureRequest) -> Clients | None:
+    """Return the clients for a FIFO queue; moto breaks their order, their locks and their deduplication."""
+    found: Clients | None = None if request.param == "local" else request.getfixturevalue("ministack_clients")
+    return found
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def fifo(fifo_clients: Clients | None, tmp_path: Path) -> AsyncIterator[Backend]:
+    """Yield a backend with a FIFO queue."""
+    name = f"contract-{uuid.uuid4().hex[:12]}"
+    queue = f"{name}.fifo"
+    if fifo_clients is None:
+        async with open_local_queues(
+            tmp_path / "data", clock=SystemClock(), queues=(queue,), max_receive_count=MAX_RECEIVE_COUNT
+        ) as [opened]:
+            yield opened
+    else:
+        await _provision(fifo_clients, name, ".fifo", {"FifoQueue": "true"})
+        (address,) = await checked(fifo_clients, bucket=name, queues=[queue])
+        yield assembled(fifo_clients, address, name)
 
 
 @pytest.fixture
@@ -75,15 +98,18 @@ def not_on(kind: str) -> Callable[[str, str], None]:
     return skip
 
 
-async def _provision(clients: Clients, name: str) -> None:
-    """Make what `thumbq setup` makes, with the clients that are there already."""
+async def _provision(clients: Clients, name: str, ending: str = "", kind: Mapping[Any, str] | None = None) -> None:
+    """Make what `thumbq setup` makes, with the clients that are there already; FIFO queues have an ending."""
     await clients.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
     dead = await clients.control.create_queue(
-        QueueName=f"{name}-dlq", Attributes={"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S)}
+        QueueName=f"{name}-dlq{ending}",
+        Attributes={"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S), **(kind or {})},
     )
     described = await clients.control.get_queue_attributes(QueueUrl=dead["QueueUrl"], AttributeNames=["QueueArn"])
     policy = {"deadLetterTargetArn": described["Attributes"]["QueueArn"], "maxReceiveCount": MAX_RECEIVE_COUNT}
-    await clients.control.create_queue(QueueName=name, Attributes={"RedrivePolicy": json.dumps(policy)})
+    await clients.control.create_queue(
+        QueueName=name + ending, Attributes={"RedrivePolicy": json.dumps(policy), **(kind or {})}
+    )
 
 
 @asynccontextmanager
