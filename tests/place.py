@@ -16,10 +16,10 @@ import anyio
 from emulators import aws_env, aws_environment, without_aws
 from replica import Replica, running, until
 from thumbq.aws.provision import provision
+from thumbq.backends import open_backend
 from thumbq.core import keys, message
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.ports import QueueCounts
-from thumbq.service import open_backend
 from thumbq.settings import load
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ async def set_up(endpoint: str) -> dict[str, str]:
     """Make a bucket and queues at an emulator, as `thumbq setup` does, and return the variables that name them."""
     name = f"t-{uuid.uuid4().hex}"
     with aws_env(endpoint):
-        await provision(bucket=name, queue=name)
+        await provision(bucket=name, queues=[name])
     return aws_environment(endpoint) | {"THUMBQ_BUCKET": name, "THUMBQ_QUEUE": name}
 
 

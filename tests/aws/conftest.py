@@ -69,5 +69,12 @@ def queue(clients: Clients, address: QueueAddress) -> SqsQueue:
 
 
 @pytest.fixture
+def fifo_queue(clients: Clients) -> SqsQueue:
+    return SqsQueue(
+        clients.control, clients.polling, QueueAddress("https://sqs.example/1/q.fifo", "arn:aws:sqs:x:1:q.fifo", None)
+    )
+
+
+@pytest.fixture
 def dead_letters(clients: Clients, address: QueueAddress) -> SqsDeadLetters:
     return SqsDeadLetters(clients.control, clients.polling, address)

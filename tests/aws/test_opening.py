@@ -38,7 +38,7 @@ def nowhere() -> Iterator[str]:
 
 
 async def test_what_setup_made_opens_by_name_and_by_url(moto: str, name: str) -> None:
-    await provision(bucket=name, queue=name)
+    await provision(bucket=name, queues=[name])
     for queue in (name, f"{moto}/123456789012/{name}"):
         async with open_aws(bucket=name, queue=queue) as backend:
             assert backend.bucket == name
@@ -116,10 +116,13 @@ async def test_credentials_that_do_not_work_are_told_once(script: Script) -> Non
         assert problem.what.startswith("the AWS credentials do not work")
 
 
-async def test_a_fifo_queue_is_not_taken(script: Script) -> None:
-    script.when("HEAD /bucket-of-tests", says(200))
-    [problem] = await problems(queue="q.fifo")
-    assert "FIFO" in problem.what
+@pytest.mark.usefixtures("moto")
+async def test_a_fifo_queue_opens_as_one(name: str) -> None:
+    await provision(bucket=name, queues=[f"{name}.fifo"])
+    async with open_aws(bucket=name, queue=f"{name}.fifo") as backend:
+        assert backend.fifo
+        assert (await backend.queue.facts()).fifo
+        assert backend.dead_letters is not None
 
 
 @pytest.mark.usefixtures("moto")

@@ -33,7 +33,7 @@ async def attributes(aws: Clients, queue: str) -> dict[str, Any]:
 
 
 async def test_setup_makes_everything_and_says_so(aws: Clients, name: str) -> None:
-    steps = await provision(bucket=name, queue=name, max_receive_count=5, visibility_timeout_s=45)
+    steps = await provision(bucket=name, queues=[name], max_receive_count=5, visibility_timeout_s=45)
 
     assert [str(step) for step in steps] == [
         f"made   bucket {name}",
@@ -53,10 +53,10 @@ async def test_setup_makes_everything_and_says_so(aws: Clients, name: str) -> No
 
 
 async def test_a_second_run_changes_nothing_and_says_so(aws: Clients, name: str) -> None:
-    await provision(bucket=name, queue=name)
+    await provision(bucket=name, queues=[name])
     before = await attributes(aws, name)
 
-    steps = await provision(bucket=name, queue=name, max_receive_count=3, visibility_timeout_s=60)
+    steps = await provision(bucket=name, queues=[name], max_receive_count=3, visibility_timeout_s=60)
 
     assert not any(step.made for step in steps)
     assert steps[-1] == Step(f"redrive policy of queue {name}", made=False, note="left alone: 10 receives, not 3")
@@ -65,7 +65,7 @@ async def test_a_second_run_changes_nothing_and_says_so(aws: Clients, name: str)
 
 async def test_a_queue_that_is_there_keeps_its_attributes_and_gets_dead_letters(aws: Clients, name: str) -> None:
     await aws.control.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "77"})
-    steps = await provision(bucket=name, queue=name)
+    steps = await provision(bucket=name, queues=[name])
     assert {step.what: step.made for step in steps[-3:]} == {
         f"dead-letter queue {name}-dlq": True,
         f"queue {name}": False,
@@ -82,7 +82,7 @@ async def test_another_redrive_policy_is_left_alone(aws: Clients, name: str) -> 
     policy = json.dumps({"deadLetterTargetArn": graves, "maxReceiveCount": 4})
     await aws.control.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy})
 
-    steps = await provision(bucket=name, queue=name)
+    steps = await provision(bucket=name, queues=[name])
 
     assert str(steps[-1]) == f"there  redrive policy of queue {name} (left alone: dead letters go to {name}-graves)"
     assert json.loads((await attributes(aws, name))["RedrivePolicy"])["maxReceiveCount"] == 4
@@ -91,22 +91,48 @@ async def test_another_redrive_policy_is_left_alone(aws: Clients, name: str) -> 
 
 
 async def test_an_open_public_access_block_is_left_alone_and_told(aws: Clients, name: str) -> None:
-    await provision(bucket=name, queue=name)
+    await provision(bucket=name, queues=[name])
     await aws.s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration={"BlockPublicAcls": True})
-    steps = await provision(bucket=name, queue=name)
+    steps = await provision(bucket=name, queues=[name])
     assert "does not block everything" in steps[1].note
 
 
 @pytest.mark.usefixtures("moto")
 async def test_a_bucket_in_us_east_1_is_made_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    assert (await provision(bucket=name, queue=name))[0].made
+    assert (await provision(bucket=name, queues=[name]))[0].made
 
 
-@pytest.mark.parametrize("queue", ["https://sqs.example/1/jobs", "jobs.fifo"])
-async def test_a_queue_that_cannot_be_made_is_told_before_anything_is(queue: str, script: Script) -> None:
+async def test_a_name_that_ends_in_fifo_makes_fifo_queues_of_high_throughput(aws: Clients, name: str) -> None:
+    await provision(bucket=name, queues=[f"{name}.fifo"])
+    queue, dead = await attributes(aws, f"{name}.fifo"), await attributes(aws, f"{name}-dlq.fifo")
+    assert json.loads(queue["RedrivePolicy"])["deadLetterTargetArn"] == dead["QueueArn"]
+    for made in (queue, dead):
+        assert (made["FifoQueue"], made["ContentBasedDeduplication"]) == ("true", "false")
+        assert (made["DeduplicationScope"], made["FifoThroughputLimit"]) == ("messageGroup", "perMessageGroupId")
+    assert (queue["MessageRetentionPeriod"], dead["MessageRetentionPeriod"]) == ("345600", "1209600")
+
+    assert not any(step.made for step in await provision(bucket=name, queues=[f"{name}.fifo"]))
+    assert await attributes(aws, f"{name}.fifo") == queue
+
+
+async def test_several_queues_are_made_each_with_its_dead_letters(aws: Clients, name: str) -> None:
+    steps = await provision(bucket=name, queues=[f"{name}-high", f"{name}-low.fifo"])
+    assert [step.what for step in steps[2:]] == [
+        f"dead-letter queue {name}-high-dlq",
+        f"queue {name}-high",
+        f"redrive policy of queue {name}-high",
+        f"dead-letter queue {name}-low-dlq.fifo",
+        f"queue {name}-low.fifo",
+        f"redrive policy of queue {name}-low.fifo",
+    ]
+    assert all(step.made for step in steps)
+    assert "FifoQueue" not in await attributes(aws, f"{name}-high")
+
+
+async def test_a_queue_that_cannot_be_made_is_told_before_anything_is(script: Script) -> None:
     with pytest.raises(SetupError) as caught:
-        await provision(bucket="bucket-of-tests", queue=queue)
+        await provision(bucket="bucket-of-tests", queues=["jobs", "https://sqs.example/1/jobs"])
     assert len(caught.value.problems) == 1
     assert not script.requests
 
@@ -121,7 +147,7 @@ async def test_what_cannot_be_made_is_told_as_iam_calls_it(script: Script) -> No
         sqs_error(403, "AccessDeniedException"),
     )
     with pytest.raises(SetupError) as caught:
-        await provision(bucket="bucket-of-tests", queue="q")
+        await provision(bucket="bucket-of-tests", queues=["q"])
     bucket, queue = caught.value.problems
     assert bucket.what == "no permission to make bucket bucket-of-tests: s3:CreateBucket is denied"
     assert queue.what == "no permission to make queue q-dlq: sqs:CreateQueue is denied"
@@ -131,5 +157,5 @@ async def test_a_bucket_name_that_is_taken_is_told(script: Script) -> None:
     missing = sqs_error(400, "QueueDoesNotExist")
     script.then(says(404), s3_error(409, "BucketAlreadyExists"), missing, missing, sqs_error(403, "AccessDenied"))
     with pytest.raises(SetupError) as caught:
-        await provision(bucket="photos", queue="q")
+        await provision(bucket="photos", queues=["q"])
     assert caught.value.problems[0].fix == "choose another THUMBQ_BUCKET"

@@ -49,6 +49,7 @@ async def test_a_receive_asks_for_what_the_port_promises(script: Script, queue: 
             "ApproximateReceiveCount": "3",
             "SentTimestamp": "1700000000123",
             "AWSTraceHeader": "Root=1-5759e988-bd862e3fe1be46a994272793",
+            "MessageGroupId": "album-7",
         },
     }
     script.then(says(200, {"Messages": [message]}))
@@ -58,7 +59,37 @@ async def test_a_receive_asks_for_what_the_port_promises(script: Script, queue: 
     assert (received.id, received.receipt, received.body) == ("m", "r", "cat.png")
     assert (received.receive_count, received.sent_at) == (3, 1_700_000_000.123)
     assert received.trace == "Root=1-5759e988-bd862e3fe1be46a994272793"
+    assert received.group == "album-7"
     assert set(asked["MessageSystemAttributeNames"]) == set(message["Attributes"])
+
+
+async def test_a_send_to_a_fifo_queue_is_one_message_however_often_it_is_sent_and_two_sends_are_two(
+    script: Script, fifo_queue: SqsQueue
+) -> None:
+    script.then(says(500), SENT, SENT)
+    await fifo_queue.send("cat.png", group="album-7")
+    await fifo_queue.send("cat.png", group="album-7")
+    assert {asked["MessageGroupId"] for asked in script.documents} == {"album-7"}
+    first, again, second = (asked["MessageDeduplicationId"] for asked in script.documents)
+    assert first == again != second
+
+
+async def test_a_send_to_a_fifo_queue_without_a_group_is_refused_unasked(script: Script, fifo_queue: SqsQueue) -> None:
+    with pytest.raises(SendRefused, match=r"q\.fifo is a FIFO queue: a message needs a group"):
+        await fifo_queue.send("cat.png")
+    assert not script.requests
+
+
+async def test_on_a_standard_queue_a_group_is_a_tenant_and_nothing_is_dropped_as_a_duplicate(
+    script: Script, queue: SqsQueue
+) -> None:
+    script.then(SENT, SENT)
+    await queue.send("cat.png", group="tenant-7")
+    await queue.send("cat.png")
+    with_tenant, without = script.documents
+    assert with_tenant["MessageGroupId"] == "tenant-7"
+    assert "MessageGroupId" not in without
+    assert not any("MessageDeduplicationId" in asked for asked in script.documents)
 
 
 async def test_an_open_poll_brings_its_messages_after_wind_up_and_later_ones_are_not_sent(

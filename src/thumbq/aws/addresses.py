@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_FIFO: Final = ".fifo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,12 @@ def name_of(url: str) -> str:
 
 def is_fifo(name: str) -> bool:
     """Whether a queue's name or URL is that of a FIFO queue (Amazon SQS Developer Guide, "FIFO queue names")."""
-    return name.endswith(".fifo")
+    return name.endswith(_FIFO)
+
+
+def dead_letter_name(queue: str) -> str:
+    """Return what `thumbq setup` calls a queue's dead-letter queue; that of a FIFO queue has to be FIFO too."""
+    return f"{queue.removesuffix(_FIFO)}-dlq{_FIFO}" if is_fifo(queue) else f"{queue}-dlq"
 
 
 def retention_s(attributes: Mapping[str, str]) -> int | None:

@@ -45,7 +45,7 @@ class SqsDeadLetters:
         return self._dead.max_bytes
 
     async def send(self, body: str, note: str, *, group: str | None = None) -> None:
-        """Send a message with its note, as they are."""
+        """Send a message with its note, as they are; each call is one letter, on a FIFO queue too."""
         message.check_sendable(body)
         more: dict[str, Any] = {} if group is None else {"MessageGroupId": group}
         if is_fifo(self._dead.name):

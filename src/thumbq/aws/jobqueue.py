@@ -10,6 +10,7 @@ from thumbq.aws import batches
 from thumbq.aws.addresses import retention_s
 from thumbq.aws.errors import translated, translated_send
 from thumbq.core import message
+from thumbq.errors import SendRefused
 from thumbq.ports import QueueCounts, QueueFacts, ReceivedMessage
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _BACKLOG: Final[list[Any]] = [
 
 
 class SqsQueue:
-    """A standard SQS queue. ``polling`` is for receives only, so that nothing waits behind a long poll."""
+    """An SQS queue, standard or FIFO. ``polling`` is for receives only, so that nothing waits behind a long poll."""
 
     def __init__(self, control: SQSClient, polling: SQSClient, address: QueueAddress) -> None:
         self._control = control
@@ -42,11 +43,17 @@ class SqsQueue:
         self._winding_up = False
 
     async def send(self, body: str, *, group: str | None = None) -> str:
-        """Send a message and return its id."""
+        """Send a message and return its id.
+
+        On a FIFO queue each call has a deduplication id of its own: the requests of one call are one message, however
+        often botocore sends them, and two calls are two. A hash of the content would drop, for five minutes, the third
+        of three uploads A, B, A to one key, and a job that is redriven.
+        """
         message.check_sendable(body)
+        if self._address.fifo and group is None:
+            raise SendRefused(f"{self._address.name} is a FIFO queue: a message needs a group, and this one has none")
         more: dict[str, Any] = {} if group is None else {"MessageGroupId": group}
         if self._address.fifo:
-            # Requests of this one call are one message, however often botocore sends them.
             more["MessageDeduplicationId"] = uuid.uuid4().hex
         with translated_send(f"send to {self._address.name}", within_s=_SEND_S):
             answer = await self._control.send_message(QueueUrl=self._url, MessageBody=body, **more)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from botocore.exceptions import ClientError
 
+from thumbq.aws.addresses import dead_letter_name, is_fifo
 from thumbq.aws.check import QUEUE_URL
 from thumbq.aws.errors import FOREIGN, Kind, codes, kind_of
 from thumbq.aws.explain import bucket_problem, making_problem, queue_problem
@@ -17,7 +18,7 @@ from thumbq.aws.session import open_clients
 from thumbq.errors import Problem, SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_s3.type_defs import PublicAccessBlockConfigurationTypeDef
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 _DEAD_RETENTION_S: Final = 14 * 86_400
 _RETENTION_S: Final = 4 * 86_400
+_FIFO: Final = {
+    "FifoQueue": "true",
+    # High throughput: limits count for each group, not for the queue (Amazon SQS Developer Guide).
+    "DeduplicationScope": "messageGroup",
+    "FifoThroughputLimit": "perMessageGroupId",
+}
 _WAIT_S: Final = 20
 _LOOKS: Final = 10
 _BLOCKED: Final[PublicAccessBlockConfigurationTypeDef] = {
@@ -49,21 +56,24 @@ class Step:
 
 
 async def provision(
-    *, bucket: str, queue: str, max_receive_count: int = 10, visibility_timeout_s: int = 30
+    *, bucket: str, queues: Sequence[str], max_receive_count: int = 10, visibility_timeout_s: int = 30
 ) -> list[Step]:
-    """Make bucket, public-access block, queue ``queue``, its dead-letter queue ``{queue}-dlq`` and redrive policy.
+    """Make bucket, public-access block, and each queue with its dead-letter queue ``{queue}-dlq`` and redrive policy.
 
-    What is there stays as it is. Returns every step; raises SetupError with what could not be made, and fixes.
+    A name that ends in ``.fifo`` makes a FIFO queue, and so are its dead letters: ``{name}-dlq.fifo``. What is there
+    stays as it is. Returns every step; raises SetupError with what could not be made, and fixes.
     """
-    _check_name(queue)
+    for queue in queues:
+        _check_name(queue)
     steps: list[Step] = []
     problems: list[Problem] = []
     async with open_clients(connections=4, wait_time_s=0) as clients:
         with _gathered(problems):
             steps.append(await _bucket(clients.s3, bucket))
             steps.append(await _public_access_block(clients.s3, bucket))
-        with _gathered(problems):
-            steps += await _queues(clients.control, queue, max_receive_count, visibility_timeout_s)
+        for queue in queues:
+            with _gathered(problems):
+                steps += await _queues(clients.control, queue, max_receive_count, visibility_timeout_s)
     if problems:
         raise SetupError(list(dict.fromkeys(problems)))
     return steps
@@ -73,8 +83,6 @@ def _check_name(queue: str) -> None:
     if url := QUEUE_URL.fullmatch(queue):
         what = f"a queue that is to be made has a name, not a URL: {queue}"
         raise SetupError([Problem(what, f"run setup with THUMBQ_QUEUE={url['name']}")])
-    if queue.endswith(".fifo"):
-        raise SetupError([Problem(f"queue {queue} would be a FIFO queue", "choose a name without .fifo")])
 
 
 @contextmanager
@@ -134,7 +142,8 @@ class _Queue:
 
 
 async def _queues(sqs: SQSClient, queue: str, max_receive_count: int, visibility_timeout_s: int) -> list[Step]:
-    dead_name, redrive = f"{queue}-dlq", f"redrive policy of queue {queue}"
+    fifo = _FIFO if is_fifo(queue) else {}
+    dead_name, redrive = dead_letter_name(queue), f"redrive policy of queue {queue}"
     there = await _look(sqs, queue)
     target = there.policy.get("deadLetterTargetArn", "").rpartition(":")[2] if there else ""
     if there and target not in ("", dead_name):
@@ -142,7 +151,7 @@ async def _queues(sqs: SQSClient, queue: str, max_receive_count: int, visibility
         return [Step(f"queue {queue}", made=False), Step(redrive, made=False, note=note)]
 
     dead_there = await _look(sqs, dead_name)
-    dead = dead_there or await _create(sqs, dead_name, {"MessageRetentionPeriod": str(_DEAD_RETENTION_S)})
+    dead = dead_there or await _create(sqs, dead_name, {"MessageRetentionPeriod": str(_DEAD_RETENTION_S)} | fifo)
     steps = [Step(f"dead-letter queue {dead_name}", made=dead_there is None)]
     policy = json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": max_receive_count})
     if there is None:
@@ -152,7 +161,7 @@ async def _queues(sqs: SQSClient, queue: str, max_receive_count: int, visibility
             "MessageRetentionPeriod": str(_RETENTION_S),
             "RedrivePolicy": policy,
         }
-        await _create(sqs, queue, attributes)
+        await _create(sqs, queue, attributes | fifo)
         return [*steps, Step(f"queue {queue}", made=True), Step(redrive, made=True)]
     steps.append(Step(f"queue {queue}", made=False))
     if not there.policy:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from thumbq.backends import open_backend
 from thumbq.commands.files import text_of
 from thumbq.commands.gaps import ManifestCursor
 from thumbq.core import keys, message
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.errors import BackendError, Problem, SendRefused, SetupError
 from thumbq.manifests import read_manifest
-from thumbq.service import open_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -135,7 +135,8 @@ async def _check(backend: Backend, entry: ListedObject, *, apply: bool) -> Missi
     message_id = refusal = None
     if apply:
         try:
-            message_id = await backend.queue.send(message.encode(JobRequest(source)))
+            group = message.group_id(entry.key) if backend.fifo else None
+            message_id = await backend.queue.send(message.encode(JobRequest(source)), group=group)
         except SendRefused as error:
             refusal = str(error)
     return Missing(source, entry.size, entry.modified_at, message_id, refusal)

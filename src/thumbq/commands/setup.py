@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 async def setup(settings: Settings) -> Sequence[Step]:
     """Make the bucket and the queues that the settings name, as far as they are not there."""
-    if settings.bucket is None or settings.queue is None:
+    queues = [lane.queue for lane in settings.lanes if lane.queue is not None]
+    if settings.bucket is None or not queues:
         what = "thumbq setup makes an S3 bucket and SQS queues, and needs their names"
         raise SetupError([Problem(what, "set THUMBQ_BUCKET and THUMBQ_QUEUE (the local backend needs no setup)")])
     from thumbq.aws.provision import provision  # noqa: PLC0415 - only this command needs it
 
-    return await provision(
-        bucket=settings.bucket, queue=settings.queue, visibility_timeout_s=settings.visibility_timeout_s
-    )
+    return await provision(bucket=settings.bucket, queues=queues, visibility_timeout_s=settings.visibility_timeout_s)
