@@ -19,6 +19,7 @@ from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 from thumbq.pool.childprocess import ChildProcess
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     ("mark", "says"),
     [
@@ -50,6 +51,7 @@ async def test_a_cpu_limit_counts_as_a_time_out() -> None:
         await whole(pool, 1)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("mark", "used"), [(b"hold", "of which 0.0 s on a CPU"), (b"spin", "s on a CPU")])
 async def test_a_render_that_takes_too_long_is_killed_and_replaced(mark: bytes, used: str) -> None:
     async with marked_pool(timeout_s=0.3) as pool:
@@ -63,6 +65,7 @@ async def test_a_render_that_takes_too_long_is_killed_and_replaced(mark: bytes, 
         assert await pid_of_render(pool) in await whole(pool, 1)
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_stopped_child_is_killed_at_its_deadline() -> None:
     async with marked_pool(timeout_s=0.3) as pool:
         os.kill(pool.children()[0], signal.SIGSTOP)
@@ -86,6 +89,7 @@ async def test_a_time_out_that_is_noticed_late_is_the_hosts_and_not_the_images()
         await pid_of_render(pool)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("mark", [b"hold", b"spin"])
 async def test_cancelling_a_render_kills_its_child_at_once_and_no_other(mark: bytes) -> None:
     async with marked_pool(processes=2) as pool:
@@ -188,6 +192,7 @@ async def test_a_render_waits_for_a_child_that_is_being_replaced_and_does_not_fa
         assert await pid_of_render(pool) in pool.children()
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_render_that_eats_memory_is_refused_and_the_next_one_runs() -> None:
     async with marked_pool(memory_limit_bytes=160 * MIB) as pool:
         (before,) = pool.children()
@@ -268,6 +273,7 @@ async def test_children_ignore_the_signals_that_are_meant_for_the_service() -> N
         assert pool.children() == before
 
 
+@pytest.mark.usefixtures("way")
 async def test_no_descriptor_and_no_process_is_left_behind_on_any_path() -> None:
     async def every_path() -> list[int]:
         async with marked_pool(processes=2, timeout_s=0.2, memory_limit_bytes=160 * MIB) as pool:

@@ -12,6 +12,7 @@ from thumbq.imaging import READ_WHOLE_BYTES
 from thumbq.pool import RenderPool
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_photo_becomes_its_renditions_in_the_order_asked_for() -> None:
     small, large = THUMBNAIL, Preset(name="large", width=400, format="png")
     async with RenderPool(processes=1, memory_limit_bytes=512 << 20, timeout_s=20) as pool:

@@ -123,6 +123,7 @@ def test_an_answer_that_begins_too_long_is_not_waited_for(replies: ReplyQueue) -
         replies._reader.recv()
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_pickle_that_runs_code_costs_the_child_its_life_and_the_parent_nothing(tmp_path: Path) -> None:
     target = tmp_path / "made-by-a-pickle"
     async with RenderPool(
@@ -138,6 +139,7 @@ async def test_a_pickle_that_runs_code_costs_the_child_its_life_and_the_parent_n
     assert not target.exists()
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_child_cannot_end_its_parent_by_leaving() -> None:
     async with RenderPool(
         processes=1, memory_limit_bytes=512 * MIB, timeout_s=20, render=hostile_render.render
@@ -147,6 +149,7 @@ async def test_a_child_cannot_end_its_parent_by_leaving() -> None:
         await whole(pool, 1)
 
 
+@pytest.mark.usefixtures("way")
 async def test_half_an_answer_holds_up_neither_the_deadline_nor_the_end_of_the_pool() -> None:
     with anyio.fail_after(5):
         async with RenderPool(

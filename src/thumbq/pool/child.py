@@ -72,11 +72,12 @@ def check(_: Render, mode: sandbox.Mode) -> Problem | None:
 
     It takes the render function so that its module is loaded before. Raises RuntimeError when images do not render.
     """
-    from thumbq.imaging.rehearsal import rehearse_one  # noqa: PLC0415 -- as in render_image
+    # Here if not in the fork server: before Python 3.13 that one does not know where this program finds its modules.
+    from thumbq.pool.preload import rehearsal  # noqa: PLC0415 -- as in render_image
 
     _leave_resource_tracker()
     missing = None if mode == "off" else sandbox.confine()
-    rehearse_one()
+    rehearsal.rehearse_one()
     return missing
 
 

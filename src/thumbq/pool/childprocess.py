@@ -1,4 +1,7 @@
-"""A child as the parent sees it: one process in an executor of its own, which can be killed."""
+"""A child as the parent sees it: one process in an executor of its own, which can be killed.
+
+Where the system has no semaphores it is a process behind two pipes instead (pool/pipe.py).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from thumbq.errors import Problem, SetupError
 from thumbq.pool import child, cpulimit
 from thumbq.pool.cleanstart import clean_start
+from thumbq.pool.pipe import PipeExecutor, semaphores_exist
 from thumbq.pool.procfs import cpu_s, resident_bytes
 from thumbq.pool.replies import ReplyQueue
 
@@ -58,7 +63,7 @@ class ChildProcess:
         self._render = render
         self._memory_limit_bytes = memory_limit_bytes
         self._sandbox = sandbox
-        self._executor: ProcessPoolExecutor | None = None
+        self._executor: ProcessPoolExecutor | PipeExecutor | None = None
         self._replies: ReplyQueue | None = None
         self._process: ForkServerProcess | None = None
         self._channel: socket.socket | None = None
@@ -171,8 +176,9 @@ class ChildProcess:
         # Everything that may start the fork server or the resource tracker is inside.
         with theirs, clean_start():
             initargs = (theirs, self._memory_limit_bytes)
-            self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=child.prepare, initargs=initargs)
+            new = partial(ProcessPoolExecutor, 1) if semaphores_exist() else PipeExecutor
             try:
+                self._executor = new(mp_context=context, initializer=child.prepare, initargs=initargs)
                 checked = self._executor.submit(child.check, self._render, self._sandbox)
             finally:
                 with self._lock:
@@ -201,8 +207,6 @@ def _problem(error: Exception) -> Problem:
             "a render process ended as soon as it was started",
             "give it more memory (THUMBQ_RENDER_MEMORY_BYTES); what it said is on standard error",
         )
-    if isinstance(error, (OSError, NotImplementedError)) and not os.path.isdir("/dev/shm"):  # noqa: S108, PTH112 -- the mount itself is meant
-        return Problem("render processes need /dev/shm, which does not exist here", "mount a tmpfs on /dev/shm")
     return Problem(
         f"a render process cannot be started: {type(error).__name__}: {error}",
         "check the limits on processes and memory of this user or container; if THUMBQ_SANDBOX=off helps, report it",

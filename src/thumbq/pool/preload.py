@@ -8,7 +8,7 @@ from thumbq.core import preset
 from thumbq.imaging import rehearsal, render
 from thumbq.pool import child
 
-__all__ = ["child", "preset", "render"]
+__all__ = ["child", "preset", "rehearsal", "render"]
 
 # Pillow loads some of itself with the first image. A child could not: no file opens in its sandbox.
 # What does not work is said by the child that tries it.

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from thumbq.core.preset import Preset
 
-_MAX_BYTES: Final = 1 << 20
+MAX_BYTES: Final = 1 << 20
+"""What an answer may have; those of honest children have a few hundred."""
+
 _GLOBALS: Final = {
     ("concurrent.futures.process", "_ResultItem"),
     ("concurrent.futures.process", "_rebuild_exc"),
@@ -109,7 +111,7 @@ class ReplyQueue(SimpleQueue[Any]):
 
 class _WaryReader(Connection):
     def recv(self) -> _ResultItem:
-        item: Any = _Unpickler(io.BytesIO(self.recv_bytes(_MAX_BYTES))).load()
+        item: Any = _Unpickler(io.BytesIO(self.recv_bytes(MAX_BYTES))).load()
         sane = (
             type(item) is _ResultItem
             and type(item.work_id) is int

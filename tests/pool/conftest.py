@@ -1,0 +1,13 @@
+"""The two ways to run a child, for the tests that are run over both."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(params=["executor", "pipe"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test once as usual, and once as where there are no semaphores."""
+    if request.param == "pipe":
+        monkeypatch.setattr("thumbq.pool.childprocess.semaphores_exist", lambda: False)
+    return str(request.param)
