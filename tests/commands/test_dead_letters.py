@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from thumbq.backends import open_backend
 from thumbq.cli import letters as printed
 from thumbq.commands.deadletters import Letter, Listed, count, purge, show, show_all
 from thumbq.core import deadletter, keys
@@ -14,7 +15,6 @@ from thumbq.core.deadletter import Note
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord
-from thumbq.service import open_backend
 from thumbq.settings import Settings
 
 if TYPE_CHECKING:

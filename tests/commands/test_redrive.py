@@ -197,7 +197,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def backend(settings: Settings) -> AsyncIterator[Backend]:
-    from thumbq.service import open_backend  # noqa: PLC0415 - only these tests need a real one
+    from thumbq.backends import open_backend  # noqa: PLC0415 - only these tests need a real one
 
     async with open_backend(settings) as opened:
         yield opened

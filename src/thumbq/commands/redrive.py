@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from thumbq.backends import open_backend
 from thumbq.commands.deadletters import Look, others, read, whole_body
 from thumbq.commands.holding import BATCH, END_S, MOST, ROUND, dead_letters_of, holding
 from thumbq.core import deadletter, keys
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable
-from thumbq.service import open_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

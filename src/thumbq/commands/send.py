@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from anyio import to_thread
 
+from thumbq.backends import open_backend
 from thumbq.commands import files
 from thumbq.commands.files import text_of
 from thumbq.core import keys
 from thumbq.errors import Problem, SetupError, ThumbqError
-from thumbq.service import make_intake, open_backend
+from thumbq.service import make_intake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,0 +1,59 @@
+"""The consumers of all queues of a replica, as one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thumbq.worker.consumer import Consumer
+
+
+class Consumers:
+    """Starts, stops and asks the consumers of several queues, by the queues' names; they share pool, memory and store.
+
+    What one of them logs has its queue's name as ``lane``, if it has one.
+    """
+
+    def __init__(self, consumers: Mapping[str, Consumer]) -> None:
+        self._consumers = consumers
+
+    async def run(self) -> None:
+        """Consume until ``stop`` was called and every job of every queue has ended."""
+        async with anyio.create_task_group() as tasks:
+            for lane, consumer in self._consumers.items():
+                tasks.start_soon(_run, lane, consumer)
+
+    def stop(self) -> None:
+        """Receive no more from any queue; see Consumer.stop."""
+        for consumer in self._consumers.values():
+            consumer.stop()
+
+    def abort(self, *, within_s: float) -> None:
+        """Cut all running jobs off; see Consumer.abort."""
+        for consumer in self._consumers.values():
+            consumer.abort(within_s=within_s)
+
+    def not_alive(self) -> str | None:
+        """Say which loop has stopped going round, if one has."""
+        reasons = (_of(lane, consumer.not_alive()) for lane, consumer in self._consumers.items())
+        return next(filter(None, reasons), None)
+
+    def not_receiving(self) -> str | None:
+        """Say so when no queue answers. One alone is no reason to send requests elsewhere: it fails there, too."""
+        reasons = [_of(lane, consumer.not_receiving()) for lane, consumer in self._consumers.items()]
+        return None if None in reasons else reasons[0]
+
+
+async def _run(lane: str, consumer: Consumer) -> None:
+    if lane:
+        structlog.contextvars.bind_contextvars(lane=lane)
+    await consumer.run()
+
+
+def _of(lane: str, reason: str | None) -> str | None:
+    return f"{lane}: {reason}" if lane and reason else reason
