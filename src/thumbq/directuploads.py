@@ -5,8 +5,8 @@ Where the store has no address of its own, thumbq takes the form in the store's 
 
 from __future__ import annotations
 
-import random as randomness
 from dataclasses import dataclass
+from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -61,7 +61,7 @@ class DirectIntake:
         backend: Backend,
         signer: DirectUploads,
         clock: Clock,
-        random: randomness.Random,
+        random: Random,
         max_bytes: int,
         expiry_s: int,
     ) -> None:
@@ -180,7 +180,7 @@ def make_direct_intake(backend: Backend, settings: Settings) -> DirectIntake | N
         backend=backend,
         signer=backend.direct_uploads,
         clock=SystemClock(),
-        random=randomness.SystemRandom(),
+        random=SystemRandom(),
         max_bytes=limit if backend.form_receiver is None else min(limit, settings.max_upload_bytes),
         expiry_s=settings.upload_expiry_s,
     )

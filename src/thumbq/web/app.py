@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from aiohttp import web
 
-from thumbq.web import health, jobs, upload
+from thumbq.web import health, inbox, jobs, upload, uploads
 from thumbq.web.admission import Uploads
 from thumbq.web.problems import problem_middleware
 from thumbq.web.services import SERVICES, UPLOADS, UploadLimits, WebServices
@@ -32,6 +32,8 @@ def create_app(services: WebServices) -> web.Application:
     app.add_routes(
         [
             web.post("/upload", upload.upload),
+            web.post("/uploads", uploads.offer_upload),
+            web.post("/inbox", inbox.take_form),
             web.get("/jobs/{id}", jobs.get_job),
             web.get("/jobs/{id}/{preset}", jobs.get_rendition),
             web.get("/livez", health.livez),

@@ -10,13 +10,15 @@ from thumbq.core import filenames, keys
 from thumbq.core.formats import ImageFormat
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge
-from thumbq.manifests import read_manifest
 from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES, WebServices, in_time
+from thumbq.web.traces import Traces, find
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from thumbq.core.manifest import Manifest, RenditionRecord
-    from thumbq.ports import ObjectInfo
+    from thumbq.core.preset import Preset
 
 _NOT_READY_RETRY_AFTER_S: Final = 1
 
@@ -27,28 +29,40 @@ def job_url(job_id: str) -> str:
 
 
 def queued_renditions(services: WebServices, job_id: str) -> dict[str, Any]:
-    """Return where the renditions of a queued job will be, by preset."""
-    presets = services.default_presets(keys.upload_key(job_id))
+    """Return where the renditions of a queued upload will be, by preset."""
+    return _to_come(job_id, services.default_presets(keys.upload_key(job_id)))
+
+
+def renditions_to_come(services: WebServices, job_id: str, wanted: Sequence[str] | None) -> dict[str, Any]:
+    """Return where the renditions of a direct upload will be: of the presets that are ``wanted``, or the routes'."""
+    if wanted is None:
+        return _to_come(job_id, services.default_presets(keys.inbox_key(job_id)))
+    return _to_come(job_id, [services.presets[name] for name in wanted if name in services.presets])
+
+
+def _to_come(job_id: str, presets: Iterable[Preset]) -> dict[str, Any]:
     return {preset.name: {"url": _rendition_url(job_id, preset.name)} for preset in presets}
 
 
 @in_time
 async def get_job(request: web.Request) -> web.Response:
-    """Answer a job's state: queued, done or failed."""
+    """Answer a job's state: awaiting-upload, expired, queued, done or failed."""
     services, job_id = request.app[SERVICES], _job_id(request)
-    record = await _manifest(services, job_id)
-    original = await _original(services, job_id)
-    if record is None and original is None:
+    traces = await find(services, job_id, original_too=True)
+    if traces is None:
         raise _no_job()
-    job = {
+    record = traces.manifest
+    job: dict[str, Any] = {
         "id": job_id,
-        "status": "queued" if record is None else record.status,
+        "status": traces.status,
         "url": job_url(job_id),
-        "original": _original_members(original, record),
-        "renditions": queued_renditions(services, job_id)
+        "original": _original_members(traces),
+        "renditions": _renditions_to_come(services, job_id, traces)
         if record is None
         else {name: _rendition_members(job_id, name, made) for name, made in record.renditions.items()},
     }
+    if traces.form is not None:
+        job |= {"max_bytes": traces.form.max_bytes, "expires_at": traces.form.expires}
     if record is not None and record.error is not None:
         job["error"] = {"code": record.error.code, "message": record.error.message}
     return web.json_response(
@@ -59,13 +73,14 @@ async def get_job(request: web.Request) -> web.Response:
 
 @in_time
 async def get_rendition(request: web.Request) -> web.Response:
-    """Answer a rendition's bytes, which the client may keep for good."""
+    """Answer a rendition's bytes, which the client may keep: for good, unless the original can be replaced."""
     services, job_id, preset = request.app[SERVICES], _job_id(request), request.match_info["preset"]
-    record = await _manifest(services, job_id)
-    made = None if record is None else record.renditions.get(preset)
-    if made is None:
-        raise ProblemRaised(await _why_not_made(services, job_id, preset, record))
-    headers = {hdrs.ETAG: f'"{made.sha256}"', hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable"}
+    traces = await find(services, job_id, original_too=False)
+    made = None if traces is None or traces.manifest is None else traces.manifest.renditions.get(preset)
+    if traces is None or made is None:
+        raise ProblemRaised(_why_not_made(services, preset, traces))
+    keeping = "public, no-cache" if traces.direct else "public, max-age=31536000, immutable"
+    headers = {hdrs.ETAG: f'"{made.sha256}"', hdrs.CACHE_CONTROL: keeping}
     if any(etag.value in {made.sha256, "*"} for etag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     if request.method == hdrs.METH_HEAD:
@@ -86,11 +101,17 @@ async def _rendition(services: WebServices, made: RenditionRecord, *, with_body:
     raise _not_found("rendition-missing", "The rendition is not in the store as it was made.")
 
 
-async def _why_not_made(services: WebServices, job_id: str, preset: str, record: Manifest | None) -> HttpProblem:
-    if record is None and await _original(services, job_id) is None:
+def _why_not_made(services: WebServices, preset: str, traces: Traces | None) -> HttpProblem:
+    if traces is None:
         return _no_job().problem
     if preset not in services.presets:
         return HttpProblem(404, "unknown-preset", "There is no preset of this name.")
+    if traces.form is not None:
+        text = (
+            "The original has not come, and its form has expired." if traces.expired else "The original has not come."
+        )
+        return HttpProblem(404, traces.status, text)
+    record = traces.manifest
     if record is None:
         text = "The rendition is not made yet. Try again in a moment."
         return HttpProblem(404, "not-ready", text, retry_after_s=_NOT_READY_RETRY_AFTER_S)
@@ -106,25 +127,23 @@ def _job_id(request: web.Request) -> str:
     return job_id
 
 
-async def _manifest(services: WebServices, job_id: str) -> Manifest | None:
-    return await read_manifest(services.backend.store, _source(services, job_id))
+def _renditions_to_come(services: WebServices, job_id: str, traces: Traces) -> dict[str, Any]:
+    if not traces.direct:
+        return queued_renditions(services, job_id)
+    return renditions_to_come(services, job_id, traces.wanted)
 
 
-async def _original(services: WebServices, job_id: str) -> ObjectInfo | None:
-    try:
-        return await services.backend.store.head(_source(services, job_id))
-    except ObjectMissing:
-        return None
-
-
-def _source(services: WebServices, job_id: str) -> ObjectRef:
-    return ObjectRef(services.backend.bucket, keys.upload_key(job_id))
-
-
-def _original_members(info: ObjectInfo | None, record: Manifest | None) -> dict[str, Any]:
+def _original_members(traces: Traces) -> dict[str, Any]:
+    info, record = traces.original, traces.manifest
     members: dict[str, Any] = {}
-    if info is not None:
-        members = {"filename": filenames.decode(info.metadata), "bytes": info.size, "content_type": info.content_type}
+    if traces.form is not None:
+        members = {"filename": traces.form.filename, "bytes": None, "content_type": traces.form.content_type}
+    elif info is not None:
+        members = {
+            "filename": filenames.decode(info.metadata),
+            "bytes": info.size,
+            "content_type": info.content_type,
+        }
     elif record is not None:
         members = {"filename": None, "bytes": record.source.bytes, "content_type": _content_type(record)}
     if record is not None:
