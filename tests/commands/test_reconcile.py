@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from thumbq.backends import open_backend
 from thumbq.commands import reconcile as command
 from thumbq.commands.gaps import ManifestCursor
 from thumbq.commands.reconcile import Missing, Progress, prefixes_of, reconcile
@@ -17,7 +18,6 @@ from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest, SourceRecord
 from thumbq.errors import BackendUnavailable, SetupError
 from thumbq.local.store import LocalStore
-from thumbq.service import open_backend
 from thumbq.settings import Route, Settings
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ async def test_every_key_that_a_store_can_hold_can_be_queued(backend: Backend, s
         moved_on=lambda _: None,
     )
     assert {missing.source.key: missing.error for missing in told} == dict.fromkeys(keys)
-    jobs = [message.parse(body, default_bucket="b") for body in await queued(backend)]
+    jobs = [job for body in await queued(backend) for job in message.parse(body, default_bucket="b").jobs]
     assert sorted(job.source.key for job in jobs) == sorted(keys)
 
 

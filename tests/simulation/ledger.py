@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from thumbq.core import attempt, deadletter, keys, manifest
 from thumbq.core import message as messages
-from thumbq.core.job import ObjectRef
 from thumbq.errors import MalformedMessage
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from simulation.services import Services
     from simulation.shape import Shape
     from simulation.virtualloop import VirtualLoop
+    from thumbq.core.job import ObjectRef
     from thumbq.core.manifest import Manifest
 
 EXPECTED: Final = {
@@ -73,8 +73,9 @@ class Ledger:
 
     def check_render(self, hold: Hold) -> None:
         """Check that what is made has not been made before this receive."""
-        source = messages.parse(hold.message.body, default_bucket=self._services.bucket).source
-        if self._done_since.get(keys.manifest_key(source.key), self._loop.now) < hold.arrived_at:
+        jobs = messages.parse(hold.message.body, default_bucket=self._services.bucket).jobs
+        done_since = (self._done_since.get(keys.manifest_key(job.source.key), self._loop.now) for job in jobs)
+        if all(since < hold.arrived_at for since in done_since):
             self._referee.violated(f"rendered again though it was done before it was received: {hold}")
 
     def check_delete(self, hold: Hold) -> None:
@@ -85,12 +86,18 @@ class Ledger:
     def has_ended(self, hold: Hold) -> bool:
         """Whether the outcome of a message is stored."""
         try:
-            source = messages.parse(hold.message.body, default_bucket=self._services.bucket).source
+            jobs = messages.parse(hold.message.body, default_bucket=self._services.bucket).jobs
         except MalformedMessage:
-            source = ObjectRef("", "")
+            return self._is_kept(hold)
+        return all(self._job_has_ended(hold, job.source) for job in jobs)
+
+    def _job_has_ended(self, hold: Hold, source: ObjectRef) -> bool:
         if source.bucket != self._services.bucket:
-            return self._services.read(keys.failed_message_key(hold.message.id)) is not None
+            return self._is_kept(hold)
         return self._shape.settings.is_output(source.key) or self.manifest_of(source.key) is not None
+
+    def _is_kept(self, hold: Hold) -> bool:
+        return self._services.read(keys.failed_message_key(hold.message.id)) is not None
 
     def unsettled(self) -> list[str]:
         """Return what has not come to its end yet."""

@@ -67,12 +67,12 @@ def install(mutation: Mutation) -> None:
     sys.meta_path.insert(0, _Finder(mutation))
 
 
-_ACKS, _CONSUMER, _JOB, _LEASE = (f"thumbq.worker.{name}" for name in ("acks", "consumer", "job", "lease"))
+_ACKS, _ATTEMPTS, _CONSUMER, _LEASE = (f"thumbq.worker.{name}" for name in ("acks", "attempts", "consumer", "lease"))
 
 MUTATIONS: Final = (
     Mutation(
         "the message is deleted before the manifest is put",
-        _JOB,
+        _ATTEMPTS,
         "        await self._outcomes.write_done(attempt, made)\n",
         "",
         "deleted before its outcome was stored",
@@ -142,7 +142,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "done work is made again",
-        _JOB,
+        _ATTEMPTS,
         "        if await self._is_done(attempt):\n            log.info(",
         "        if attempt is None:\n            log.info(",
         "rendered again",

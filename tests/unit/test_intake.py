@@ -43,7 +43,7 @@ class FixedClock:
 
 async def queued(behind: FaultyBackend) -> list[JobRequest]:
     received = await behind.real.queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=30)
-    return [message.parse(each.body, default_bucket="other") for each in received]
+    return [job for each in received for job in message.parse(each.body, default_bucket="other").jobs]
 
 
 async def test_an_accepted_file_is_stored_and_queued(behind: FaultyBackend) -> None:

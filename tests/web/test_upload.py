@@ -37,7 +37,7 @@ async def test_an_upload_is_stored_and_queued_before_it_is_answered(served: Serv
     info, body = await served.behind.real.store.get(source, max_bytes=1000)
     assert (body, info.content_type, info.metadata) == (JPEG, "image/jpeg", {"filename": "cat.jpg"})
     (queued,) = await served.behind.real.queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=30)
-    assert message.parse(queued.body, default_bucket="other") == JobRequest(source)
+    assert message.parse(queued.body, default_bucket="other").jobs == (JobRequest(source),)
 
 
 async def test_several_files_each_become_a_job_in_their_order(served: Served) -> None:
@@ -156,7 +156,7 @@ async def test_a_lost_answer_of_the_queue_leaves_the_original_since_the_job_may_
     status, document = await served.post(("a.jpg", JPEG))
     assert (status, document["code"]) == (503, "backend-unavailable")
     (queued,) = await served.behind.real.queue.receive(max_messages=1, wait_s=0, visibility_timeout_s=30)
-    source = message.parse(queued.body, default_bucket="other").source
+    source = message.parse(queued.body, default_bucket="other").jobs[0].source
     assert (await served.behind.real.store.head(source)).size == len(JPEG)
 
 
@@ -200,7 +200,7 @@ async def test_an_upload_whose_client_is_gone_is_stored_and_queued_whole(served:
     gate.set()
     await served.behind.queue.until_returned("send")
     (queued,) = await served.behind.real.queue.receive(max_messages=1, wait_s=0, visibility_timeout_s=30)
-    source = message.parse(queued.body, default_bucket="other").source
+    source = message.parse(queued.body, default_bucket="other").jobs[0].source
     assert (await served.behind.real.store.head(source)).size == len(JPEG)
 
 

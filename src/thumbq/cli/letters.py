@@ -26,6 +26,7 @@ _BODY_START: Final = 80
 
 def document(letter: Letter) -> dict[str, Any]:
     """Return everything about a letter, for JSON."""
+    job = letter.jobs[0] if letter.jobs else None
     members: dict[str, Any] = {
         "id": letter.letter.id,
         "sent_at": _when(letter.letter.sent_at).isoformat(),
@@ -34,9 +35,10 @@ def document(letter: Letter) -> dict[str, Any]:
         "reason": reason(letter),
         "message_id": letter.note.message_id if letter.note else None,
         "trace": letter.note.trace if letter.note else None,
-        "bucket": letter.job.source.bucket if letter.job else None,
-        "key": letter.job.source.key if letter.job else None,
-        "presets": letter.job.presets if letter.job else None,
+        "bucket": job.source.bucket if job else None,
+        "key": job.source.key if job else None,
+        "further_keys": [other.source.key for other in letter.jobs[1:]] or None,
+        "presets": job.presets if job else None,
         "body": letter.body,
         "body_bytes": letter.note.body_bytes if letter.note else None,
     }
@@ -47,7 +49,9 @@ def row(letter: Letter) -> str:
     """Return the two lines of a letter in a table, no wider than the terminal that they are printed on."""
     code = letter.note.code if letter.note else _MOVED_CODE
     first = f"{letter.letter.id:36}  {_when(letter.letter.sent_at):%Y-%m-%d %H:%M}  {times(letter):>5} {code}"
-    what = str(letter.job.source) if letter.job else f"{letter.body[:_BODY_START]!r}"
+    what = str(letter.jobs[0].source) if letter.jobs else f"{letter.body[:_BODY_START]!r}"
+    if len(letter.jobs) > 1:
+        what += f" and {len(letter.jobs) - 1} more"
     second = printable(f"    {what}: {reason(letter)}")
     if sys.stdout.isatty():
         columns = shutil.get_terminal_size().columns

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from thumbq.backends import open_backend
 from thumbq.commands.holding import HOLD_S, MOST, ROUND, dead_letters_of, holding
 from thumbq.core import deadletter, failedmessage, keys, message
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, MalformedMessage, ObjectMissing, ObjectTooLarge
-from thumbq.service import open_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ class Letter:
 
     letter: DeadLetter
     note: Note | None
-    job: JobRequest | None
+    jobs: tuple[JobRequest, ...]
     body: str
     """As it was received, or whole where that was asked for."""
 
@@ -48,10 +48,10 @@ class Incomplete(BackendError):
 def read(letter: DeadLetter, bucket: str) -> Letter:
     """Read a letter's note and its body; ``bucket`` is where bare keys are."""
     try:
-        job = message.parse(letter.body, default_bucket=bucket)
+        jobs = message.parse(letter.body, default_bucket=bucket).jobs
     except MalformedMessage:
-        job = None
-    return Letter(letter, deadletter.decode(letter.note), job, letter.body)
+        jobs = ()
+    return Letter(letter, deadletter.decode(letter.note), jobs, letter.body)
 
 
 async def whole_body(store: ObjectStore, bucket: str, letter: Letter) -> str:
@@ -156,7 +156,7 @@ async def show(
                 except BackendError as error:
                     report(found, error)
                 else:
-                    report(Letter(found.letter, found.note, found.job, body), None)
+                    report(Letter(found.letter, found.note, found.jobs, body), None)
     return missing
 
 

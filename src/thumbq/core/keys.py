@@ -71,9 +71,9 @@ def manifest_key(source_key: str) -> str:
     return shortened(f"{MANIFESTS_PREFIX}{source_key}.json")
 
 
-def attempt_key(message_id: str) -> str:
-    """Return the key of the attempt record of a message."""
-    return f"{ATTEMPTS_PREFIX}{message_id}.json"
+def attempt_key(message_id: str, number: int = 1) -> str:
+    """Return the key of the attempt record of a message's job; ``number`` counts the jobs from 1."""
+    return f"{ATTEMPTS_PREFIX}{message_id}{'' if number == 1 else f'.{number}'}.json"
 
 
 def failed_message_key(message_id: str) -> str:

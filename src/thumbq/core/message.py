@@ -5,17 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 
-from thumbq.core.job import JobRequest, ObjectRef
-from thumbq.core.keys import MAX_KEY_BYTES
+from thumbq.core import callback, events
+from thumbq.core.events import checked_source
+from thumbq.core.job import JobRequest
 from thumbq.errors import MalformedMessage, SendRefused
 
 MAX_BODY_BYTES: Final = 1 << 20
+MAX_ENVELOPES: Final = 8
+"""How deep a message may be inside envelopes of SNS."""
+MAX_JOBS: Final = 1000
+"""How many originals one message may name. AWS sends one; they are done one after the other, under one lease."""
 
 # What a message can hold: Amazon SQS API Reference, SendMessage, "MessageBody" (the characters of XML 1.0).
 _NOT_SENDABLE: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _GROUP: Final = re.compile(r"[!-~]{1,128}")
+_JSON_SPACE: Final = " \t\n\r"
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a message asks for: distinct jobs in their order. Where there is none, ``no_job`` says why."""
+
+    jobs: tuple[JobRequest, ...] = ()
+    no_job: str = ""
 
 
 def encode(request: JobRequest) -> str:
@@ -47,43 +62,79 @@ def check_sendable(body: str) -> None:
         raise SendRefused(f"a message has at most {MAX_BODY_BYTES} bytes, this one has {size}")
 
 
-def parse(body: str, *, default_bucket: str) -> JobRequest:
+def parse(body: str, *, default_bucket: str) -> Parsed:
     """Read a message's body.
 
     A body that starts with ``{`` or ``[`` is JSON, anything else of at most 1,024 bytes a bare key in
-    ``default_bucket``. Raises MalformedMessage with the reason for everything else.
+    ``default_bucket``. Raises MalformedMessage, with a reason for people, for everything that is neither a job nor one
+    of those that AWS sends without wanting any.
+
+    A version that an event names does not count: what is rendered is the object as it is when its turn comes. So events
+    of one key may come out of order or twice, and the last picture that was stored is the one that is shown.
     """
-    text = body.strip()
-    if text.startswith(("{", "[")):
-        return _from_json(text, default_bucket)
-    if not text:
-        raise MalformedMessage("the body is empty; a job is a key or a JSON object with bucket and key")
-    return JobRequest(ObjectRef(default_bucket, _checked_key(body)))
+    for _ in range(1 + MAX_ENVELOPES):
+        text = body.strip(_JSON_SPACE)
+        if not text:
+            raise MalformedMessage("the body is empty; a job is a key or a JSON object with bucket and key")
+        if not text.startswith(("{", "[")):
+            return Parsed((JobRequest(checked_source(default_bucket, body)),))
+        document = _loaded(text)
+        if "key" in document:
+            return Parsed((_asked_for(document, default_bucket),))
+        inner = events.unwrapped(document)
+        if inner is None:
+            return _of_event(document)
+        body = inner
+    raise MalformedMessage(f"there are more than {MAX_ENVELOPES} envelopes of SNS inside each other")
 
 
-def _from_json(text: str, default_bucket: str) -> JobRequest:
+def _loaded(text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse_constant)
+    except ValueError as error:
         raise MalformedMessage(f"the body starts like JSON but is not: {error}") from error
-    if not isinstance(document, dict) or "key" not in document:
-        raise MalformedMessage('the JSON body is no job: it has no "key"')
-    key, bucket = document["key"], document.get("bucket", default_bucket)
-    if not isinstance(key, str) or not isinstance(bucket, str):
-        raise MalformedMessage('"bucket" and "key" must be strings')
-    presets = document.get("presets")
+    except RecursionError as error:
+        raise MalformedMessage("the body is JSON that is nested too deeply") from error
+    if not isinstance(document, dict):
+        raise MalformedMessage("the body is a JSON array; a job is a JSON object, one in each message")
+    return document
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands twice in one object")
+    return members
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _of_event(document: dict[str, Any]) -> Parsed:
+    if (reason := events.no_job(document)) is not None:
+        return Parsed(no_job=reason)
+    jobs = events.created(document)
+    if jobs is None:
+        raise MalformedMessage('the JSON body is no job: it has no "key", and is no event of S3')
+    distinct = tuple(dict.fromkeys(jobs))
+    if len(distinct) > MAX_JOBS:
+        raise MalformedMessage(f"the message names {len(distinct):,} originals; at most {MAX_JOBS:,} can be in one")
+    return Parsed(distinct, "" if distinct else "the event created no object, or just a folder")
+
+
+def _asked_for(document: dict[str, Any], default_bucket: str) -> JobRequest:
+    source = checked_source(document.get("bucket", default_bucket), document["key"])
+    presets, callback_url = document.get("presets"), document.get("callback_url")
     if presets is not None and not (
         isinstance(presets, list) and presets and all(isinstance(name, str) for name in presets)
     ):
         raise MalformedMessage('"presets" must be a list of preset names')
-    return JobRequest(ObjectRef(bucket, _checked_key(key)), tuple(dict.fromkeys(presets)) if presets else None)
-
-
-def _checked_key(key: str) -> str:
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError as error:
-        raise MalformedMessage("the key holds a lone surrogate, which no key in UTF-8 can") from error
-    if not 0 < size <= MAX_KEY_BYTES:
-        raise MalformedMessage(f"a key has 1 to {MAX_KEY_BYTES} bytes, this one has {size}")
-    return key
+    if callback_url is not None:
+        if not isinstance(callback_url, str):
+            raise MalformedMessage('"callback_url" must be a string')
+        try:
+            callback_url = callback.checked(callback_url)
+        except ValueError as error:
+            raise MalformedMessage(f'"callback_url": {error}') from error
+    return JobRequest(source, tuple(dict.fromkeys(presets)) if presets else None, callback_url)

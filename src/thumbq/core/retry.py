@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from thumbq.core.quoting import said
 from thumbq.errors import JobFailed, RenderKilled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thumbq.core.attempt import AttemptRecord
 
 BACKOFF_BASE_S: Final = 1.0
 BACKOFF_CAP_S: Final = 300.0
+_KEYS_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +72,24 @@ def after_failure(
         last = error.text if isinstance(error, RenderKilled) else str(error) or type(error).__name__
         return Bury("attempts-exhausted", f"{receive_count} attempts failed, the last one with: {last}")
     return Release(backoff_s(receive_count, jitter))
+
+
+def buried(jobs: Sequence[tuple[str, Delete | Bury]]) -> Delete | Bury:
+    """Decide about a message whose jobs have all ended, each named by its key: one that failed buries it."""
+    failed = [(key, ending) for key, ending in jobs if isinstance(ending, Bury)]
+    if not failed:
+        return Delete()
+    _, first = failed[0]
+    if len(jobs) == 1:
+        return first
+    named = ", ".join(said(key) for key, _ in failed[:_KEYS_NAMED])
+    more = f" and {len(failed) - _KEYS_NAMED} more" if len(failed) > _KEYS_NAMED else ""
+    return Bury(first.code, f"{len(failed)} of {len(jobs)} jobs failed: {named}{more}; the first one: {first.text}")
+
+
+def together(jobs: Sequence[tuple[str, Delete | Release | Bury]]) -> Delete | Release | Bury:
+    """Decide about a message by what its jobs ended with, each named by its key. One to be tried again holds it."""
+    releases = [ending for _, ending in jobs if isinstance(ending, Release)]
+    if releases:
+        return max(releases, key=lambda release: release.delay_s)
+    return buried([(key, ending) for key, ending in jobs if not isinstance(ending, Release)])

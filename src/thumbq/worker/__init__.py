@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from thumbq.worker.acks import Acks
+from thumbq.worker.attempts import Attempts
 from thumbq.worker.consumer import Consumer
 from thumbq.worker.disposition import Burial, Disposer
 from thumbq.worker.guard import GuardedStore
@@ -56,7 +57,7 @@ def make_jobs(
 ) -> JobRunner:
     """Return what does the jobs of one queue; ``facts`` are the queue's own settings, ``lane`` is what we call it."""
     backend = replace(backend, store=GuardedStore(backend.store))
-    return JobRunner(
+    attempts = Attempts(
         backend=backend,
         facts=facts,
         maker=Maker(store=backend.store, renderer=shop.renderer, budget=shop.budget, settings=settings, lane=lane),
@@ -67,6 +68,7 @@ def make_jobs(
         clock=clock,
         random=random,
     )
+    return JobRunner(bucket=backend.bucket, facts=facts, attempts=attempts)
 
 
 def make_burial(backend: Backend, shop: Shop) -> Burial | None:

@@ -12,8 +12,8 @@ import structlog
 from thumbq.core.retry import Abandon, Disposition, Release
 from thumbq.worker.groups import Turn, turns
 from thumbq.worker.guard import guarded
-from thumbq.worker.job import Work
 from thumbq.worker.lease import Lease, LeaseState
+from thumbq.worker.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +89,7 @@ class Consumer:
         self._receiver.stop()
         self._sweeping.cancel()
         for work, scope in self._running.items():
+            work.stopping = True
             if not work.started and not self._jobs.is_last_receive(work.message):
                 scope.cancel()
 

@@ -27,11 +27,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Attempt:
-    """What one attempt has learned so far; ``previous`` is known once it has ``looked``."""
+    """What one attempt at a job has learned so far; ``previous`` is known once it has ``looked``.
+
+    ``number`` counts the message's jobs from 1. ``presets`` are empty while nobody knows what the original's metadata
+    asks for. ``store_away``: the attempt ended because the store fails for everybody.
+    """
 
     message: ReceivedMessage
     request: JobRequest
+    number: int = 1
     presets: Sequence[Preset] = ()
+    callback_url: str | None = None
+    store_away: bool = False
     looked: bool = False
     previous: Manifest | None = None
     head_etag: str | None = None
@@ -47,10 +54,13 @@ class Attempt:
     def is_done(self) -> bool:
         """Whether the manifest that was found has all that is asked for, of the source as it is now.
 
-        A source that was removed since counts as the one that the manifest knows.
+        A source that was removed since counts as the one that the manifest knows, and so does what its metadata asked
+        for.
         """
-        if self.previous is None or self.previous.status != "done" or not self.presets:
+        if self.previous is None or self.previous.status != "done":
             return False
+        if not self.presets:
+            return self.source_gone
         etag = self.previous.source.etag if self.source_gone else self.etag
         wanted = {preset.name: preset.fingerprint for preset in self.presets}
         return wanted.keys() <= self.previous.current(etag=etag, fingerprints=wanted).keys()
@@ -131,6 +141,7 @@ class Outcomes:
             source=_source_record(attempt, etag),
             renditions={**kept, **(made or {})},
             error=error,
+            callback_url=attempt.callback_url,
             message_id=attempt.message.id,
             receive_count=attempt.message.receive_count,
             finished_at=self._now(),

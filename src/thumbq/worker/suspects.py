@@ -1,4 +1,4 @@
-"""Suspects: messages whose renders were killed, remembered in the store for whoever receives them next."""
+"""Suspects: jobs whose renders were killed, remembered in the store for whoever receives them next."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ NO_PAST: Final = AttemptRecord()
 
 @dataclass(slots=True)
 class Suspicion:
-    """What is known of one message.
+    """What is known of one job of a message; ``number`` counts those from 1.
 
     ``kept``: the store may hold a record of it. ``stale``: that one does not say what ``record`` does.
     """
 
     message: ReceivedMessage
+    number: int = 1
     record: AttemptRecord = NO_PAST
     kept: bool = True
     stale: bool = False
@@ -50,12 +51,12 @@ class Suspects:
         self._bucket = backend.bucket
         self._alone = anyio.Lock()
 
-    async def look(self, message: ReceivedMessage) -> Suspicion:
-        """Return what earlier attempts at a message have left."""
-        found = await self._read(message) if message.receive_count > 1 else None
-        if found is None:
-            return Suspicion(message, kept=False)
-        return Suspicion(message, found.found())
+    async def look(self, message: ReceivedMessage, number: int) -> Suspicion:
+        """Return what earlier attempts at a job of a message have left."""
+        suspicion = Suspicion(message, number, kept=False)
+        if message.receive_count > 1 and (found := await self._read(suspicion)) is not None:
+            suspicion.record, suspicion.kept = found.found(), True
+        return suspicion
 
     @asynccontextmanager
     async def turn(self, suspicion: Suspicion) -> AsyncIterator[None]:
@@ -94,21 +95,21 @@ class Suspects:
             if keep:
                 await self._write(suspicion, suspicion.record)
             else:
-                await self._store.delete(self._ref(suspicion.message))
+                await self._store.delete(self._ref(suspicion))
             suspicion.stale, suspicion.kept = False, keep
         except BackendError as error:
             log.warning("attempt.unwritten", error=str(error))
 
-    async def _read(self, message: ReceivedMessage) -> AttemptRecord | None:
+    async def _read(self, suspicion: Suspicion) -> AttemptRecord | None:
         try:
-            _, raw = await self._store.get(self._ref(message), max_bytes=attempt.MAX_RECORD_BYTES)
+            _, raw = await self._store.get(self._ref(suspicion), max_bytes=attempt.MAX_RECORD_BYTES)
         except (ObjectMissing, ObjectTooLarge):
             return None
         return attempt.decode(raw)
 
     async def _write(self, suspicion: Suspicion, record: AttemptRecord) -> None:
-        ref = self._ref(suspicion.message)
+        ref = self._ref(suspicion)
         await self._store.put(ref, record.encode(), content_type="application/json")
 
-    def _ref(self, message: ReceivedMessage) -> ObjectRef:
-        return ObjectRef(self._bucket, keys.attempt_key(message.id))
+    def _ref(self, suspicion: Suspicion) -> ObjectRef:
+        return ObjectRef(self._bucket, keys.attempt_key(suspicion.message.id, suspicion.number))
