@@ -42,19 +42,21 @@ def _announce(address: str) -> None:
 
 
 @click.command(cls=Command)
+@click.option("--events", is_flag=True, help="Have S3 tell the queue of direct uploads (POST /uploads).")
 @config_option
-def setup(config: str | None) -> None:
+def setup(config: str | None, *, events: bool) -> None:
     """Make the bucket, the queue, its dead-letter queue, redrive policy and public-access block on AWS.
 
     What is there already stays as it is, so running it again changes nothing.
 
     \b
-    Example:
+    Examples:
       THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq setup
+      THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq setup --events
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     settings = load_settings(least="warning", config=config)
     from thumbq.commands.setup import setup as make  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
-    steps = anyio.run(partial(make, settings))
+    steps = anyio.run(partial(make, settings, events=events))
     printed = [say(str(step)) for step in steps]
     sys.exit(0 if all(printed) else 1)

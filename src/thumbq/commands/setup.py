@@ -13,12 +13,20 @@ if TYPE_CHECKING:
     from thumbq.settings import Settings
 
 
-async def setup(settings: Settings) -> Sequence[Step]:
-    """Make the bucket and the queues that the settings name, as far as they are not there."""
+async def setup(settings: Settings, *, events: bool = False) -> Sequence[Step]:
+    """Make the bucket and the queues that the settings name, as far as they are not there.
+
+    With ``events`` the bucket tells the default queue of direct uploads.
+    """
     queues = [lane.queue for lane in settings.lanes if lane.queue is not None]
     if settings.bucket is None or not queues:
         what = "thumbq setup makes an S3 bucket and SQS queues, and needs their names"
         raise SetupError([Problem(what, "set THUMBQ_BUCKET and THUMBQ_QUEUE (the local backend needs no setup)")])
-    from thumbq.aws.provision import provision  # noqa: PLC0415 - only this command needs it
+    from thumbq.aws.events import check_queue, wire_events  # noqa: PLC0415 - only this command needs them
+    from thumbq.aws.provision import provision  # noqa: PLC0415 - the same
 
-    return await provision(bucket=settings.bucket, queues=queues, visibility_timeout_s=settings.visibility_timeout_s)
+    default = next(lane.queue or "" for lane in settings.lanes if lane.default)
+    if events:
+        check_queue(default)
+    steps = await provision(bucket=settings.bucket, queues=queues, visibility_timeout_s=settings.visibility_timeout_s)
+    return [*steps, *await wire_events(bucket=settings.bucket, queue=default)] if events else steps

@@ -1,0 +1,184 @@
+"""`thumbq setup --events`: S3 tells the queue of every original that a client stores under ``inbox/``.
+
+Two things make that up: a statement in the queue's policy that lets S3 send, and a notification of the bucket. What
+others have put beside them stays. What is there already costs two requests and is not written again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+from botocore.exceptions import ClientError
+
+from thumbq.aws import overlap
+from thumbq.aws.addresses import is_fifo
+from thumbq.aws.errors import FOREIGN, text_of
+from thumbq.aws.explain import making_problem, queue_problem
+from thumbq.aws.provision import Step
+from thumbq.aws.session import open_clients
+from thumbq.core.keys import INBOX_PREFIX
+from thumbq.errors import Problem, SetupError
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+    from types_aiobotocore_sqs.client import SQSClient
+
+NOTIFICATION_ID: Final = "thumbq-inbox"
+STATEMENT_ID: Final = "thumbq-s3-events"
+EVENTS: Final = "s3:ObjectCreated:*"
+_SETTLING_S: Final = 60
+"""How long SQS may need until a changed policy holds everywhere (API Reference, SetQueueAttributes)."""
+_PAUSE_S: Final = 2
+
+
+def check_queue(queue: str) -> None:
+    """Raise SetupError for a queue that S3 can send no events to."""
+    if is_fifo(queue):
+        what = f"queue {queue} is a FIFO queue, and S3 sends no events to those"
+        fix = "make a standard queue the default one, or go through EventBridge: bucket → rule → queue with a group id"
+        raise SetupError([Problem(what, fix)])
+
+
+async def wire_events(*, bucket: str, queue: str) -> list[Step]:
+    """Let the bucket's events of originals under ``inbox/`` come to the queue; both must be there.
+
+    Returns every step. Raises SetupError for a FIFO queue, before anything is changed; for another notification that
+    S3 would refuse ours beside; and for what could not be read or made.
+    """
+    check_queue(queue)
+    async with open_clients(connections=2, wait_time_s=0) as clients:
+        url, arn, policy = await _look(clients.control, queue)
+        configuration = await _notifications(clients.s3, bucket)
+        what = f"events of {INBOX_PREFIX} in bucket {bucket} to queue {queue}"
+        if note := overlap.checked(configuration, arn, NOTIFICATION_ID):
+            return [Step(what, made=False, note=note)]
+        changed = with_statement(policy, bucket=bucket, queue_arn=arn)
+        if changed is not None:
+            await _set_policy(clients.control, queue, url, changed)
+        wanted = with_notification(configuration, queue_arn=arn)
+        if wanted is not None:
+            await _set_notifications(clients.s3, bucket, what, wanted, settling=changed is not None)
+        allowing = f"policy of queue {queue} that lets bucket {bucket} send events"
+        return [Step(allowing, made=changed is not None), Step(what, made=wanted is not None)]
+
+
+def with_statement(policy: dict[str, Any], *, bucket: str, queue_arn: str) -> dict[str, Any] | None:
+    """Return a queue's policy with our statement in it; None when it is there.
+
+    Buckets that were wired before stay in it. The account is the queue's: bucket and queue belong together.
+    """
+    statements = _listed(policy.get("Statement"))
+    ours: dict[str, Any] = next((each for each in statements if each.get("Sid") == STATEMENT_ID), {})
+    conditions = ours.get("Condition", {})
+    buckets = _listed(conditions.get("ArnEquals", {}).get("aws:SourceArn"))
+    accounts = _listed(conditions.get("StringEquals", {}).get("aws:SourceAccount"))
+    bucket_arn, account = f"arn:{queue_arn.split(':')[1]}:s3:::{bucket}", queue_arn.split(":")[4]
+    wanted = {
+        "Sid": STATEMENT_ID,
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {
+            "ArnEquals": {"aws:SourceArn": _plain(dict.fromkeys([*buckets, bucket_arn]))},
+            "StringEquals": {"aws:SourceAccount": _plain(dict.fromkeys([*accounts, account]))},
+        },
+    }
+    if _settled(ours) == _settled(wanted):
+        return None
+    others = [statement for statement in statements if statement is not ours]
+    return {"Version": "2012-10-17", **policy, "Statement": [*others, wanted]}
+
+
+def with_notification(configuration: dict[str, Any], *, queue_arn: str) -> dict[str, Any] | None:
+    """Return a bucket's notifications with ours among them; None when it is there."""
+    to_queues = configuration.get("QueueConfigurations", [])
+    wanted = {
+        "Id": NOTIFICATION_ID,
+        "QueueArn": queue_arn,
+        "Events": [EVENTS],
+        "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": INBOX_PREFIX}]}},
+    }
+    ours = next((entry for entry in to_queues if entry.get("Id") == NOTIFICATION_ID), None)
+    if ours is not None and overlap.reach(ours) == overlap.reach(wanted) and ours["QueueArn"] == queue_arn:
+        return None
+    others = [entry for entry in to_queues if entry is not ours]
+    return configuration | {"QueueConfigurations": [*others, wanted]}
+
+
+async def _look(sqs: SQSClient, queue: str) -> tuple[str, str, dict[str, Any]]:
+    action = "sqs:GetQueueUrl"
+    try:
+        url = (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]
+        action = "sqs:GetQueueAttributes"
+        answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn", "Policy"])
+    except FOREIGN as error:
+        raise SetupError([queue_problem(error, f"queue {queue}", action, sqs.meta.endpoint_url)]) from error
+    attributes = answer["Attributes"]
+    return url, attributes["QueueArn"], json.loads(attributes.get("Policy") or "{}")
+
+
+async def _notifications(s3: S3Client, bucket: str) -> dict[str, Any]:
+    try:
+        answer: Any = await s3.get_bucket_notification_configuration(Bucket=bucket)
+    except FOREIGN as error:
+        what, action = f"notifications of bucket {bucket}", "s3:GetBucketNotification"
+        raise SetupError([making_problem(error, what, action, s3.meta.endpoint_url)]) from error
+    return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+
+
+async def _set_policy(sqs: SQSClient, queue: str, url: str, policy: dict[str, Any]) -> None:
+    try:
+        await sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    except FOREIGN as error:
+        what, action = f"policy of queue {queue}", "sqs:SetQueueAttributes"
+        raise SetupError([making_problem(error, what, action, sqs.meta.endpoint_url)]) from error
+
+
+async def _set_notifications(
+    s3: S3Client, bucket: str, what: str, configuration: dict[str, Any], *, settling: bool
+) -> None:
+    """Write a bucket's notifications. S3 tries to send: while a new policy is ``settling`` it may be refused."""
+    wanted: Any = configuration
+    give_up_at = anyio.current_time() + (_SETTLING_S if settling else 0)
+    while True:
+        try:
+            await s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=wanted)
+        except FOREIGN as error:
+            if _not_delivered(error) and anyio.current_time() < give_up_at:
+                await anyio.sleep(_PAUSE_S)
+                continue
+            raise SetupError([_refusal(error, what, s3.meta.endpoint_url)]) from error
+        return
+
+
+def _not_delivered(error: BaseException) -> bool:
+    return isinstance(error, ClientError) and "Unable to validate the following destination" in str(error)
+
+
+def _refusal(error: BaseException, what: str, endpoint: str) -> Problem:
+    if _not_delivered(error):
+        fix = "see that both are in one region and account, and that the queue's key, if it has one, may be used by S3"
+        return Problem(f"S3 cannot send to the queue, so there are no {what}: {text_of(error)}", fix)
+    return making_problem(error, what, "s3:PutBucketNotification", endpoint)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return what a policy has one or several of as a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _plain(values: Any) -> Any:
+    one, *others = values
+    return [one, *others] if others else one
+
+
+def _settled(statement: Any) -> Any:
+    """Return a part of a policy in one way of writing it: one as a list of it, actions in lower case."""
+    if isinstance(statement, dict):
+        return {name: _settled(value) for name, value in statement.items()}
+    return sorted(text.lower() if str(text).lower().startswith("sqs:") else text for text in _listed(statement))
