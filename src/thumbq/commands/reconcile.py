@@ -46,13 +46,13 @@ class Progress:
 def prefixes_of(settings: Settings, given: Sequence[str]) -> list[str]:
     """Return the prefixes to look under, in order and none inside another.
 
-    Those that are given; without any, where uploads and the routes' originals are. Raises SetupError for one that is
+    Those that are given; without any, where uploads, direct ones too, and the routes' originals are. Raises SetupError for one that is
     thumbq's own.
     """
     for prefix in given:
         if settings.is_output(prefix) or text_of(prefix) != prefix:
             raise SetupError([Problem(f"under {text_of(prefix)} are no originals", "name another --prefix")])
-    wanted = given or [keys.UPLOADS_PREFIX, *(route.prefix for route in settings.routes)]
+    wanted = given or [keys.UPLOADS_PREFIX, keys.INBOX_PREFIX, *(route.prefix for route in settings.routes)]
     chosen: list[str] = []
     for prefix in sorted(set(wanted)):
         if not chosen or not prefix.startswith(chosen[-1]):
