@@ -1,4 +1,4 @@
-"""Another process on the same directory, for tests: ``python neighbour.py DIRECTORY write|consume|send [NAME]``.
+"""Another process on the same directory, for tests: ``python neighbour.py DIRECTORY ROLE [NAME]``.
 
 Everything it did is told on its standard output, a line each, once it is certain.
 """
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clocks import SystemClock
 from thumbq.core.job import ObjectRef
-from thumbq.local import open_local
+from thumbq.local import open_local_queues
 
 if TYPE_CHECKING:
     from thumbq.ports import Backend
@@ -63,9 +63,22 @@ async def send(backend: Backend, _: str) -> None:
         await backend.queue.send(repr(time.monotonic()))
 
 
+async def follow(backend: Backend, _: str) -> None:
+    """On a line of standard input work until the queue is empty; tell when the work on each message begins."""
+    tell("ready")
+    await asyncio.to_thread(sys.stdin.readline)
+    counts = await backend.queue.counts()
+    while counts.visible + counts.in_flight:
+        for message in await backend.queue.receive(max_messages=3, wait_s=1, visibility_timeout_s=3):
+            tell(f"{time.monotonic()!r} {message.body}")
+            await backend.queue.delete([message.receipt])
+        counts = await backend.queue.counts()
+
+
 async def main(directory: str, role: str, name: str = "") -> None:
-    async with open_local(Path(directory), clock=SystemClock()) as backend:
-        await {"write": write, "consume": consume, "send": send}[role](backend, name)
+    queue = name if role == "follow" else ""
+    async with open_local_queues(Path(directory), clock=SystemClock(), queues=(queue,)) as (backend,):
+        await {"write": write, "consume": consume, "send": send, "follow": follow}[role](backend, name)
 
 
 if __name__ == "__main__":

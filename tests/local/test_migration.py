@@ -1,4 +1,4 @@
-"""A directory that the first thumbq wrote: what is in it stays, and both of them can still use it."""
+"""A directory that an older thumbq wrote: what is in it stays, and both of them can still use it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from clocks import SystemClock
 from thumbq.core.job import ObjectRef
 from thumbq.errors import SetupError
-from thumbq.local import open_local, schema
+from thumbq.local import open_local, open_local_queues, schema
 from thumbq.ports import EntryResult, ListedObject, ObjectInfo, QueueCounts, VisibilityChange
 
 if TYPE_CHECKING:
@@ -52,8 +52,17 @@ CREATE TABLE dead_letters (
 PRAGMA application_id = 1953000802;
 PRAGMA user_version = 1;
 """
+TO_VERSION_2 = """
+ALTER TABLE objects ADD COLUMN modified_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE dead_letters ADD COLUMN visible_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE dead_letters ADD COLUMN received_at REAL;
+ALTER TABLE dead_letters ADD COLUMN receipt TEXT;
+CREATE INDEX dead_letters_by_visibility ON dead_letters (visible_at);
+PRAGMA user_version = 2;
+"""
 BLOB = "0123456789abcdef" * 2
-OBJECT = f"INSERT INTO objects VALUES ('local', 'kept', '{BLOB}', 4, 'e', 'text/plain', '{{}}')"
+OBJECT = f"""INSERT INTO objects (bucket, key, blob, size, etag, content_type, metadata)
+    VALUES ('local', 'kept', '{BLOB}', 4, 'e', 'text/plain', '{{}}')"""
 MESSAGE = "INSERT INTO messages (id, body, sent_at, visible_at) VALUES ('m', 'waits', 1, 1)"
 BURIED = """INSERT INTO dead_letters (id, body, note, sent_at, buried_at, receive_count)
     VALUES ('d', 'buried', '{"code": "x"}', 2, 2, 0)"""
@@ -61,12 +70,18 @@ MOVED = """INSERT INTO dead_letters (id, body, note, sent_at, buried_at, receive
     VALUES ('p', 'poison', NULL, 3, 4, 10)"""
 
 
+@pytest.fixture(params=[1, 2], ids=["version 1", "version 2"])
+def old_version(request: pytest.FixtureRequest) -> int:
+    number: int = request.param
+    return number
+
+
 @pytest.fixture
-def old(directory: Path) -> Path:
-    """Return a directory of version 1 with an object, a message and two dead letters."""
+def old(directory: Path, old_version: int) -> Path:
+    """Return a directory of an old version with an object, a message and two dead letters."""
     directory.mkdir()
     with closing(sqlite3.connect(directory / schema.DATABASE_NAME)) as connection:
-        connection.executescript(VERSION_1)
+        connection.executescript(VERSION_1 if old_version == 1 else VERSION_1 + TO_VERSION_2)
         for statement in (OBJECT, MESSAGE, BURIED, MOVED):
             connection.execute(statement)
         connection.commit()
@@ -83,11 +98,16 @@ def version(directory: Path) -> int:
 
 
 def tables(directory: Path) -> list[tuple[str, ...]]:
-    """Return name, type, not null, default and place in the primary key of every column."""
+    """Return name, type, not null, default and place in the primary key of every column, and the columns of indexes."""
     with closing(sqlite3.connect(directory / schema.DATABASE_NAME)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")]
         columns = [(name, *column[1:]) for name in names for column in connection.execute(f"PRAGMA table_info({name})")]
-        return [(name,) for name in names] + sorted(columns)
+        indexed = [
+            (name, place, column)
+            for name in names
+            for place, _, column in connection.execute(f"PRAGMA index_info({name})")
+        ]
+        return [(name,) for name in names] + sorted(columns) + indexed
 
 
 async def test_everything_that_was_there_is_there_afterwards(old: Path) -> None:
@@ -132,23 +152,32 @@ async def test_what_an_old_thumbq_still_running_writes_is_understood(old: Path) 
     async with open_local(old, clock=SystemClock()) as backend:
         assert backend.dead_letters is not None
         with closing(sqlite3.connect(old / schema.DATABASE_NAME)) as connection:
+            connection.execute(MESSAGE)
             connection.execute(BURIED)
             connection.execute(
                 "INSERT OR REPLACE INTO objects (bucket, key, blob, size, etag, content_type, metadata)"
                 f" VALUES ('local', 'kept', '{BLOB}', 4, 'e2', 'text/plain', '{{}}')"
             )
             connection.commit()
+        messages = await backend.queue.receive(max_messages=9, wait_s=0, visibility_timeout_s=9)
+        assert [(message.body, message.group) for message in messages] == [("waits", None)] * 2
         letters = await backend.dead_letters.receive(max_messages=9, wait_s=0, visibility_timeout_s=9)
         assert len(letters) == 3
         assert (await backend.store.head(ObjectRef("local", "kept"))).etag == "e2"
 
 
-async def test_a_migration_that_fails_leaves_everything_as_it_was(old: Path) -> None:
+async def test_what_was_there_is_of_the_one_queue_without_a_name(old: Path) -> None:
+    async with open_local_queues(old, clock=SystemClock(), queues=("", "low")) as (one, other):
+        assert await one.queue.counts() == QueueCounts(visible=1, in_flight=0, delayed=0, dead=2)
+        assert await other.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=0)
+
+
+async def test_a_migration_that_fails_leaves_everything_as_it_was(old: Path, old_version: int) -> None:
     with closing(sqlite3.connect(old / schema.DATABASE_NAME)) as connection:
-        connection.execute("CREATE TABLE dead_letters_by_visibility (a)")  # in the way of the index, the last step
+        connection.execute("CREATE TABLE messages_in_order (a)")  # in the way of an index, one of the last steps
     before = tables(old)
     with pytest.raises(SetupError):
         async with open_local(old, clock=SystemClock()):
             pass
     assert tables(old) == before
-    assert version(old) == 1
+    assert version(old) == old_version

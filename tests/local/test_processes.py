@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ from anyio import to_thread
 
 from clocks import SystemClock
 from thumbq.core.job import ObjectRef
-from thumbq.local import open_local
+from thumbq.local import open_local, open_local_queues
+from thumbq.ports import QueueCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,3 +132,36 @@ async def test_a_put_if_absent_race_of_processes_has_one_winner(backend: Backend
             return_exceptions=True,
         )
     assert sum(isinstance(outcome, str) for outcome in outcomes) == 1
+
+
+async def test_processes_that_share_a_fifo_queue_keep_its_order_also_when_one_is_killed(directory: Path) -> None:
+    sent = [f"{group} {number}" for number in range(12) for group in "abcd"]
+    outputs: list[str] = []
+
+    async def finish(process: subprocess.Popen[str], *, killed_after: int = sys.maxsize) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        while line := await to_thread.run_sync(process.stdout.readline):
+            outputs.append(line)
+            if len(outputs) >= killed_after:
+                process.kill()
+
+    async with open_local_queues(directory, clock=SystemClock(), queues=("q.fifo",)) as (backend,):
+        for body in sent:
+            await backend.queue.send(body, group=body[0])
+        with neighbour(directory, "follow", "q.fifo") as one, neighbour(directory, "follow", "q.fifo") as doomed:
+            for process in (one, doomed):
+                assert process.stdout is not None
+                assert await to_thread.run_sync(process.stdout.readline) == "ready\n"
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(finish, one)
+                tasks.start_soon(partial(finish, doomed, killed_after=10))
+        assert await backend.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=0)
+
+    told = sorted((float(at), body) for at, body in (line.split(" ", 1) for line in "".join(outputs).splitlines()))
+    for group in "abcd":
+        order = [int(body.split()[1]) for _, body in told if body.startswith(group)]
+        assert order == sorted(order)
+        assert set(order) == set(range(12))

@@ -1,0 +1,162 @@
+"""Several queues in one directory: what they share, and what each has for itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from clocks import SetClock, SystemClock
+from thumbq.core.job import ObjectRef
+from thumbq.local import messages, open_local, open_local_queues, schema
+from thumbq.ports import QueueCounts, VisibilityChange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from thumbq.ports import Backend, JobQueue, ReceivedMessage
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+async def queues(directory: Path, clock: SetClock) -> AsyncIterator[tuple[Backend, ...]]:
+    async with open_local_queues(
+        directory, clock=clock, queues=("fast", "slow", "q.fifo"), max_receive_count=2
+    ) as all_:
+        yield all_
+
+
+async def take(queue: JobQueue, *, timeout_s: int = 30, number: int = 10) -> list[ReceivedMessage]:
+    return list(await queue.receive(max_messages=number, wait_s=0, visibility_timeout_s=timeout_s))
+
+
+async def test_queues_do_not_see_each_other_s_messages(queues: tuple[Backend, ...]) -> None:
+    for number, backend in enumerate(queues):
+        await backend.queue.send(f"{number}", group="g")
+    for number, backend in enumerate(queues):
+        assert [message.body for message in await take(backend.queue)] == [f"{number}"]
+
+
+async def test_counts_are_per_queue(queues: tuple[Backend, ...]) -> None:
+    fast, slow, fifo = queues
+    for _ in range(3):
+        await fast.queue.send("a")
+    await slow.queue.send("b")
+    await take(fast.queue, number=1)
+    assert slow.dead_letters is not None
+    await slow.dead_letters.send("c", "{}")
+    assert await fast.queue.counts() == QueueCounts(visible=2, in_flight=1, delayed=0, dead=0)
+    assert await slow.queue.counts() == QueueCounts(visible=1, in_flight=0, delayed=0, dead=1)
+    assert await fifo.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=0)
+
+
+async def test_each_queue_has_its_own_dead_letters(queues: tuple[Backend, ...]) -> None:
+    fast, slow, _ = queues
+    assert fast.dead_letters is not None
+    assert slow.dead_letters is not None
+    await fast.queue.send("moved", group="tenant")
+    for _ in range(2):
+        await take(fast.queue, timeout_s=0)
+    assert not await take(fast.queue)
+    await slow.dead_letters.send("put", "{}")
+    [moved] = await fast.dead_letters.receive(max_messages=10, wait_s=0, visibility_timeout_s=9)
+    assert (moved.body, moved.group, moved.moved) == ("moved", "tenant", True)
+    await fast.dead_letters.purge()
+    [put] = await slow.dead_letters.receive(max_messages=10, wait_s=0, visibility_timeout_s=9)
+    assert put.body == "put"
+
+
+async def test_queues_share_the_objects(queues: tuple[Backend, ...]) -> None:
+    fast, slow, _ = queues
+    ref = ObjectRef(fast.bucket, "shared")
+    await fast.store.put(ref, b"1", content_type="text/plain")
+    assert (await slow.store.get(ref, max_bytes=9))[1] == b"1"
+
+
+async def test_queues_are_found_by_their_names_in_whatever_order_they_are_opened(directory: Path) -> None:
+    async with open_local_queues(directory, clock=SystemClock(), queues=("a", "b")) as (a, b):
+        await a.queue.send("to a")
+        await b.queue.send("to b")
+        assert (await a.queue.facts()).name != (await b.queue.facts()).name
+    async with open_local_queues(directory, clock=SystemClock(), queues=("b", "c", "a")) as (b, c, a):
+        assert [message.body for message in await take(a.queue)] == ["to a"]
+        assert [message.body for message in await take(b.queue)] == ["to b"]
+        assert not await take(c.queue)
+
+
+async def test_the_one_queue_without_a_name_is_none_of_those_with_names(directory: Path) -> None:
+    async with open_local(directory, clock=SystemClock()) as one:
+        await one.queue.send("a")
+        async with open_local_queues(directory, clock=SystemClock(), queues=("local",)) as (named,):
+            assert not await take(named.queue)
+        assert len(await take(one.queue)) == 1
+
+
+async def test_a_group_waits_until_exactly_the_time_of_the_message_that_holds_it(
+    queues: tuple[Backend, ...], clock: SetClock
+) -> None:
+    queue = queues[2].queue
+    for body in "abc":
+        await queue.send(body, group="g")
+    first, second = await take(queue, number=2)
+    await queue.extend([VisibilityChange(first.receipt, 0), VisibilityChange(second.receipt, 20)])
+    clock.now += 19.99
+    assert not await take(queue)
+    clock.now += 0.01
+    assert [message.body for message in await take(queue)] == ["a", "b", "c"]
+
+
+async def test_a_clock_set_back_far_holds_no_group(queues: tuple[Backend, ...], clock: SetClock) -> None:
+    queue = queues[2].queue
+    for body in "ab":
+        await queue.send(body, group="g")
+    await take(queue, number=1)
+    clock.now -= 13 * 3600
+    assert [message.body for message in await take(queue)] == ["a", "b"]
+
+
+async def test_dead_letters_of_one_group_do_not_use_up_places_in_the_batch(queues: tuple[Backend, ...]) -> None:
+    queue = queues[2].queue
+    for number in range(13):
+        await queue.send(f"{number}", group="g")
+    for _ in range(2):
+        await take(queue, timeout_s=0, number=3)
+    assert [message.body for message in await take(queue)] == [f"{number}" for number in range(3, 13)]
+    assert (await queue.counts()).dead == 3
+
+
+async def test_a_long_poll_brings_the_next_of_a_group_as_soon_as_the_one_before_is_deleted(
+    queues: tuple[Backend, ...],
+) -> None:
+    queue = queues[2].queue
+    for body in "ab":
+        await queue.send(body, group="g")
+    [first] = await take(queue, number=1)
+
+    async def finish() -> None:
+        await anyio.sleep(0.05)  # lets the poll begin
+        await queue.delete([first.receipt])
+
+    with anyio.fail_after(2):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(finish)
+            [second] = await queue.receive(max_messages=1, wait_s=20, visibility_timeout_s=9)
+    assert second.body == "b"
+
+
+@pytest.mark.parametrize("name", ["", "q.fifo"])
+def test_a_receive_sorts_nothing_and_reads_no_body_that_it_does_not_take(directory: Path, name: str) -> None:
+    connection = schema.connect(directory)
+    parameters = {"queue": name, "now": 1.0, "latest": 2.0}
+    statement = f"EXPLAIN QUERY PLAN {messages.Rules(name, 10).oldest}"
+    plan = " ".join(row[3] for row in connection.execute(statement, parameters))
+    connection.close()
+    assert "INDEX messages_in_order" in plan
+    assert "TEMP B-TREE" not in plan
+    assert ("COVERING INDEX messages_by_visibility" in plan) == name.endswith(".fifo")
