@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -17,7 +18,7 @@ from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, SendRefused
-from thumbq.ports import Backend, MoveProgress
+from thumbq.ports import Backend, DeadLetter, MoveProgress
 from thumbq.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,6 +73,54 @@ def test_no_letter_is_removed_before_it_was_sent() -> None:
         await redrive(dead, queue, within_s=0.1)
         assert 0 < len(dead.rows) < 300
         assert {body for name, body in bodies.items() if name not in dead.rows} <= set(queue.bodies)
+
+    on_virtual_time(claim)
+
+
+@pytest.mark.parametrize("fifo", [True, False])
+def test_a_group_of_a_fifo_queue_is_redriven_in_order_and_groups_side_by_side(*, fifo: bool) -> None:
+    groups: list[str] = []
+
+    class Grouped(DeadQueue):
+        async def receive(self, **options: Any) -> list[DeadLetter]:
+            letters = await super().receive(**options)
+            return [replace(letter, group="even" if int(letter.id[-1]) % 2 == 0 else "odd") for letter in letters]
+
+    class Uneven(Queue):
+        """Takes longest over what is sent first."""
+
+        async def send(self, body: str, *, group: str | None = None) -> str:
+            groups.append(str(group))
+            await anyio.sleep(10 - len(groups))
+            return await super().send(body, group=group)
+
+    async def claim() -> None:
+        dead = Grouped(8)
+        queue = Uneven(dead)
+        backend = Backend(None, queue, "b", dead, fifo=fifo)  # type: ignore[arg-type]
+        async with holding(dead) as holder:
+            await Redrive(backend, holder, rate=None, report=lambda _: None).all()
+        evens = [body for body in queue.bodies if int(body[-1]) % 2 == 0]
+        assert sorted(groups) == ["even"] * 4 + ["odd"] * 4
+        assert (evens == sorted(evens)) == fifo
+        assert evens != queue.bodies[:4]
+
+    on_virtual_time(claim)
+
+
+def test_a_letter_of_a_fifo_queue_that_has_no_group_gets_one_of_its_own() -> None:
+    class Noting(Queue):
+        async def send(self, body: str, *, group: str | None = None) -> str:
+            assert group == f"letter-{body[-1]}"
+            return await super().send(body, group=group)
+
+    async def claim() -> None:
+        dead = DeadQueue(2)
+        queue = Noting(dead)
+        backend = Backend(None, queue, "b", dead, fifo=True)  # type: ignore[arg-type]
+        async with holding(dead) as holder:
+            await Redrive(backend, holder, rate=None, report=lambda _: None).all()
+        assert not dead.rows
 
     on_virtual_time(claim)
 

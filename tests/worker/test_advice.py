@@ -27,6 +27,7 @@ def test_what_setup_makes_needs_no_advice() -> None:
     ("change", "words"),
     [
         ({"max_receive_count": 4}, "4 receives"),
+        ({"max_receive_count": 9, "fifo": True}, "9 receives: each failure in a group"),
         ({"dead_letter_retention_s": 345_600}, "dead letters"),
         ({"max_receive_count": None, "dead_letter_retention_s": None}, "no redrive policy"),
     ],
@@ -36,8 +37,9 @@ def test_a_queue_that_will_hurt_one_day_is_told_with_a_fix(change: dict[str, int
     assert words in said
 
 
-def test_five_receives_are_enough() -> None:
+def test_five_receives_are_enough_and_ten_where_groups_share_their_failures() -> None:
     assert advice(replace(GOOD, max_receive_count=5)) == []
+    assert advice(replace(GOOD, max_receive_count=10, fifo=True)) == []
 
 
 def test_a_time_out_of_less_than_three_heartbeats_is_told() -> None:

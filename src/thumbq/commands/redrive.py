@@ -12,7 +12,7 @@ import anyio
 from thumbq.backends import open_backend
 from thumbq.commands.deadletters import Look, others, read, whole_body
 from thumbq.commands.holding import BATCH, END_S, MOST, ROUND, dead_letters_of, holding
-from thumbq.core import deadletter, keys
+from thumbq.core import deadletter, keys, message
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable
 
 if TYPE_CHECKING:
@@ -110,7 +110,10 @@ class Redrive:
             raise self._stopped_by
 
     async def _redrive(self, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
-        """Redrive letters and return those that were not tried, as their hold is nearly over; they come again."""
+        """Redrive letters and return those that were not tried, as their hold is nearly over; they come again.
+
+        What a FIFO queue has in one group goes one after the other, in the order in which it was received.
+        """
         sent: list[tuple[DeadLetter, str]] = []
         untried: list[DeadLetter] = []
 
@@ -124,19 +127,35 @@ class Redrive:
                 if message_id is not None:
                     sent.append((letter, message_id))
 
+        async def in_order(line: Sequence[DeadLetter]) -> None:
+            for letter in line:
+                await one(letter)
+
         try:
             async with anyio.create_task_group() as tasks:
-                for letter in letters:
-                    tasks.start_soon(one, letter)
+                for line in self._lines(letters):
+                    tasks.start_soon(in_order, line)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._remove(sent)
         return untried
 
+    def _lines(self, letters: Sequence[DeadLetter]) -> Iterable[Sequence[DeadLetter]]:
+        if not self._backend.fifo:
+            return [[letter] for letter in letters]
+        lines: dict[str, list[DeadLetter]] = {}
+        for letter in letters:
+            lines.setdefault(letter.group or letter.id, []).append(letter)
+        return lines.values()
+
+    def _group(self, letter: DeadLetter) -> str | None:
+        """Return the group that a letter was sent with; without one it is a group of its own, where it needs one."""
+        return message.group_id(letter.id) if letter.group is None and self._backend.fifo else letter.group
+
     async def _send(self, letter: DeadLetter) -> str | None:
         try:
             body = await whole_body(self._backend.store, self._backend.bucket, read(letter, self._backend.bucket))
-            message_id = await self._backend.queue.send(body)
+            message_id = await self._backend.queue.send(body, group=self._group(letter))
         except BackendError as error:
             self._failed(letter, None, str(error))
             self._unanswered += isinstance(error, BackendUnavailable)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from thumbq.ports import QueueFacts
 
 LEAST_RECEIVES: Final = 5
+LEAST_RECEIVES_FIFO: Final = 10
+"""More than on a standard queue: what fails in a group costs those that came behind it a receive too."""
+
 _BEATS: Final = 3
 
 
@@ -23,7 +26,13 @@ def queue_advice(facts: QueueFacts, *, visibility_timeout_s: int, beat_interval_
             "give it a dead-letter queue (`thumbq setup` makes one)",
         )
     else:
-        if facts.max_receive_count < LEAST_RECEIVES:
+        if facts.fifo and facts.max_receive_count < LEAST_RECEIVES_FIFO:
+            yield Problem(
+                f"queue {facts.name} allows {facts.max_receive_count} receives: each failure in a group also costs one"
+                " of each message behind it, up to nine",
+                f"raise maxReceiveCount to 20, and not below {LEAST_RECEIVES_FIFO}",
+            )
+        elif facts.max_receive_count < LEAST_RECEIVES:
             yield Problem(
                 f"queue {facts.name} allows {facts.max_receive_count} receives: a few stops of replicas use them up",
                 "raise maxReceiveCount to 10, and not below 5",
