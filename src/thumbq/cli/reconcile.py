@@ -39,7 +39,7 @@ class _Age(click.ParamType[int]):
 
 @click.command(cls=Command)
 @local_option
-@click.option("--prefix", "prefixes", multiple=True, help="Look under this key prefix (default: uploads/, inbox/ and routes').")
+@click.option("--prefix", "prefixes", multiple=True, help="Look under this key prefix (default: all of originals).")
 @click.option("--older-than", type=_Age(), default="1h", show_default=True, metavar="AGE", help="90s, 15m, 1h, 2d")
 @click.option("--after", default="", metavar="KEY", help="Go on after this key.")
 @click.option("--apply", is_flag=True, help="Queue what is found; without it nothing is changed.")

@@ -46,8 +46,8 @@ class Progress:
 def prefixes_of(settings: Settings, given: Sequence[str]) -> list[str]:
     """Return the prefixes to look under, in order and none inside another.
 
-    Those that are given; without any, where uploads, direct ones too, and the routes' originals are. Raises SetupError for one that is
-    thumbq's own.
+    Those that are given; without any, where uploads, direct ones and the routes' originals are. Raises SetupError for
+    one that is thumbq's own.
     """
     for prefix in given:
         if settings.is_output(prefix) or text_of(prefix) != prefix:
