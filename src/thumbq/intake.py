@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 import structlog
 
-from thumbq.core import filenames, keys, message
+from thumbq.core import filenames, keys, message, uploadwishes
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.core.uploadwishes import NO_WISHES, UploadWishes
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, ObjectExists, SendRefused, UploadRefused
+from thumbq.process import SystemClock
 
 if TYPE_CHECKING:
-    import random
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from thumbq.ports import Backend, Clock
+    from thumbq.settings import Settings
 
 _ID_ATTEMPTS: Final = 3
 
@@ -39,6 +42,8 @@ class Accepted:
     format: ImageFormat
     etag: str
     filename: str | None
+    presets: tuple[str, ...] | None
+    """None when they are left to the routes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +51,66 @@ class _Original:
     body: bytes
     format: ImageFormat
     filename: str | None
+    asked: UploadWishes
 
 
 class Intake:
-    """Admits, stores and queues uploads, one at a time or many at once."""
+    """Admits, stores and queues uploads, one at a time or many at once.
 
-    def __init__(self, *, backend: Backend, clock: Clock, random: random.Random) -> None:
+    Jobs go to the queue of ``backend``, or by their priority to one of ``lanes``; ``presets`` are those that there are.
+    """
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        clock: Clock,
+        random: Random,
+        lanes: Mapping[str, Backend] | None = None,
+        presets: Collection[str] = (),
+    ) -> None:
         self._backend = backend
+        self._lanes = lanes or {}
+        self._presets = presets
         self._clock = clock
         self._random = random
 
+    def check(self, asked: UploadWishes) -> None:
+        """Raise UploadRefused for what cannot be asked for here."""
+        if asked.priority is not None and asked.priority not in self._lanes:
+            there_are = f"there are: {', '.join(self._lanes)}" if self._lanes else "there is only one: leave it out"
+            text = f"There is no queue of the priority {asked.priority!r}; {there_are}."
+            raise UploadRefused(400, "unknown-priority", text)
+        uploadwishes.check(asked, fifo=self._backend_of(asked).fifo, presets=self._presets)
+
     async def accept(
-        self, body: bytes, *, filename: str | None, key: str | None = None, within_s: float = math.inf
+        self,
+        body: bytes,
+        *,
+        filename: str | None,
+        key: str | None = None,
+        asked: UploadWishes = NO_WISHES,
+        within_s: float = math.inf,
     ) -> Accepted:
         """Store an original and queue its job; when this returns, both are durable.
 
         Without ``key`` the original gets a new id and never overwrites anything; with it, it replaces what is there.
-        ``filename`` is kept as metadata only. Raises UploadRefused for what is no image of the allow-list, SendRefused
-        or AccessDenied when the queue said no (an original under a new id is then removed again), and
-        BackendUnavailable when it is unknown whether the job was queued (the original stays: the job may run). That
-        is so too when the store and the queue did not answer ``within_s`` seconds.
+        ``filename`` is kept as metadata only. Raises UploadRefused for what is no image of the allow-list and for what
+        ``check`` refuses, SendRefused or AccessDenied when the queue said no (an original under a new id is then
+        removed again), and BackendUnavailable when it is unknown whether the job was queued (the original stays: the
+        job may run). That is so too when the store and the queue did not answer ``within_s`` seconds.
 
         A cancelled call first ends what it began, within the same bound, so that no original is left without its
         message.
         """
+        self.check(asked)
         if not body:
             raise UploadRefused(400, "empty-file", "The file is empty.")
         image_format = sniff(body)
         if image_format is None:
             names = ", ".join(known.value for known in ImageFormat)
             raise UploadRefused(415, "unsupported-format", f"The file is not an image of a known format ({names}).")
-        original = _Original(body, image_format, filenames.clean(filename))
+        original = _Original(body, image_format, filenames.clean(filename), asked)
         return await to_the_end(lambda: self._store_and_send(original, key), within_s=within_s)
 
     async def _store_and_send(self, original: _Original, key: str | None) -> Accepted:
@@ -86,7 +120,7 @@ class Intake:
             upload_id, source = None, ObjectRef(self._backend.bucket, key)
             etag = await self._put(source, original, if_absent=False)
         try:
-            message_id = await self._backend.queue.send(message.encode(JobRequest(source)))
+            message_id = await self._send(source, original.asked)
         except (SendRefused, AccessDenied):
             if upload_id is not None:
                 await self._remove(source)
@@ -107,7 +141,17 @@ class Intake:
             format=original.format,
             etag=etag,
             filename=original.filename,
+            presets=original.asked.presets or None,
         )
+
+    async def _send(self, source: ObjectRef, asked: UploadWishes) -> str:
+        backend = self._backend_of(asked)
+        job = JobRequest(source, asked.presets or None, asked.callback_url)
+        group = uploadwishes.group_of(asked, source.key, fifo=backend.fifo)
+        return await backend.queue.send(message.encode(job), group=group)
+
+    def _backend_of(self, asked: UploadWishes) -> Backend:
+        return self._backend if asked.priority is None else self._lanes[asked.priority]
 
     async def _store_new(self, original: _Original) -> tuple[str, ObjectRef, str]:
         attempt = 1
@@ -126,7 +170,7 @@ class Intake:
             source,
             original.body,
             content_type=original.format.content_type,
-            metadata=filenames.encode(original.filename),
+            metadata=uploadwishes.metadata(original.asked, original.filename),
             if_absent=if_absent,
         )
 
@@ -161,3 +205,8 @@ async def to_the_end(work: Callable[[], Awaitable[T]], *, within_s: float) -> T:
     if isinstance(result, Exception):
         raise result
     return result[0]
+
+
+def make_intake(backend: Backend, settings: Settings, lanes: Mapping[str, Backend] | None = None) -> Intake:
+    """Return the intake over a queue, and those of other priorities, with ids from the system's random source."""
+    return Intake(backend=backend, clock=SystemClock(), random=SystemRandom(), lanes=lanes, presets=settings.presets)

@@ -13,7 +13,7 @@ from thumbq.backends import open_backends
 from thumbq.directuploads import make_direct_intake
 from thumbq.errors import Problem, SetupError
 from thumbq.imaging import Limits
-from thumbq.intake import Intake
+from thumbq.intake import make_intake
 from thumbq.pool import RenderPool
 from thumbq.pool.memory import memory_problem
 from thumbq.process import Stop, SystemClock
@@ -181,7 +181,9 @@ class Service:
         return create_app(
             WebServices(
                 backend=self._backend,
-                intake=make_intake(self._backend),
+                intake=make_intake(
+                    self._backend, settings, {lane.name: backend for lane, backend in self._lanes if lane.name}
+                ),
                 vitals=self,
                 limits=UploadLimits(
                     max_file_bytes=settings.max_upload_bytes,
@@ -236,8 +238,3 @@ class Service:
 async def _cut_off_uploads(server: HttpServer, at: float) -> None:
     await anyio.sleep_until(at)
     server.cut_off_uploads()
-
-
-def make_intake(backend: Backend) -> Intake:
-    """Return the intake over a backend, with ids from the system's random source."""
-    return Intake(backend=backend, clock=SystemClock(), random=random.SystemRandom())

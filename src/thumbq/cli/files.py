@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import click
@@ -24,26 +24,48 @@ MANY_FILES: Final = 10
 """From so many files on, `thumbq send` shows a progress bar on a terminal."""
 
 
+class _Said(click.ParamType[str]):
+    """A text that says something: an empty one is an unset shell variable."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take any text but the empty one."""
+        return str(value) or self.fail("it is empty: leave it out, or name one", param, ctx)
+
+
+_SAID: Final = _Said()
+
+
 @click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @local_option
 @click.option(
     "--prefix", default="uploads/", show_default=True, help="Key prefix; other prefixes keep the file's name."
 )
+@click.option("--priority", type=_SAID, metavar="NAME", help="Queue, by its name in [[queues]].")
+@click.option("--group", type=_SAID, help="Message group on a FIFO queue (default: each file's key).")
+@click.option("--tenant", type=_SAID, help="Whose job it is, on a standard queue: SQS then shares it out fairly.")
+@click.option("--preset", "presets", multiple=True, metavar="NAME", help="Preset to make (default: the routes').")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @config_option
-def send(files: Sequence[Path], local: str | None, prefix: str, *, as_json: bool, config: str | None) -> None:
+def send(
+    files: Sequence[Path], local: str | None, prefix: str, *, as_json: bool, config: str | None, **asked: Any
+) -> None:
     """Store each FILE as an original and queue its job.
 
     Prints a line per file; goes on past a file that fails or a line that cannot be printed, and then exits with 1.
 
     \b
-    Example:
+    Examples:
       thumbq send --local ./thumbq-data photo.jpg holiday/*.heic
+      thumbq send --prefix pngfiles/ --preset jpgfiles ./sampleImage.png
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     settings = load_settings(least="warning", local=local, config=config)
     from thumbq.commands.send import send as send_files  # noqa: PLC0415 - botocore and aiohttp are slow to import
+    from thumbq.core.uploadwishes import UploadWishes  # noqa: PLC0415 - --help needs none of it
 
+    wishes = UploadWishes(**asked)
     failed = False
     shown = len(files) >= MANY_FILES and sys.stderr.isatty()
     with click.progressbar(length=len(files), label="sending", file=sys.stderr, hidden=not shown) as bar:
@@ -56,7 +78,7 @@ def send(files: Sequence[Path], local: str | None, prefix: str, *, as_json: bool
             failed = failed or sent.error is not None or not printed
             bar.update(1)
 
-        anyio.run(partial(send_files, settings, files, prefix=prefix, report=report))
+        anyio.run(partial(send_files, settings, files, prefix=prefix, asked=wishes, report=report))
     sys.exit(1 if failed else 0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -13,13 +13,14 @@ from thumbq.backends import open_backend
 from thumbq.commands import files
 from thumbq.commands.files import text_of
 from thumbq.core import keys
-from thumbq.errors import Problem, SetupError, ThumbqError
-from thumbq.service import make_intake
+from thumbq.errors import Problem, SetupError, ThumbqError, UploadRefused
+from thumbq.intake import make_intake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from thumbq.core.uploadwishes import UploadWishes
     from thumbq.intake import Intake
     from thumbq.settings import Settings
 
@@ -36,11 +37,14 @@ class Sent:
     error: str | None = None
 
 
-async def send(settings: Settings, paths: Sequence[Path], *, prefix: str, report: Callable[[Sent], None]) -> None:
+async def send(
+    settings: Settings, paths: Sequence[Path], *, prefix: str, asked: UploadWishes, report: Callable[[Sent], None]
+) -> None:
     """Store each file as an original under ``prefix`` and queue its job, several at a time.
 
     Under ``uploads/`` a file gets an id as its key, under any other prefix it keeps its name. Raises SetupError, before
-    anything is sent, for a prefix that cannot be, and for files that would get the same key.
+    anything is sent, for a prefix that cannot be, for what cannot be ``asked`` for, and for files that would get the
+    same key.
     """
     if settings.is_output(prefix):
         raise SetupError([Problem(f"{prefix} is where thumbq writes", "send to another --prefix")])
@@ -49,24 +53,29 @@ async def send(settings: Settings, paths: Sequence[Path], *, prefix: str, report
     if prefix != keys.UPLOADS_PREFIX:
         files.check_distinct((file, prefix + text_of(file.name)) for file in paths)
     limiter = anyio.CapacityLimiter(SEND_CONCURRENCY)
-    async with open_backend(settings) as backend:
-        intake = make_intake(backend)
+    async with open_backend(settings, queue=asked.priority) as backend:
+        intake = make_intake(backend, settings)
+        asked = replace(asked, priority=None)
+        try:
+            intake.check(asked)
+        except UploadRefused as error:
+            raise SetupError([Problem(error.text, "run thumbq send --help for what can be asked for")]) from error
 
         async def one(file: Path) -> None:
             async with limiter:
-                report(await _send_file(intake, file, prefix=prefix, max_bytes=settings.max_upload_bytes))
+                report(await _send_file(intake, file, prefix=prefix, asked=asked, max_bytes=settings.max_upload_bytes))
 
         async with anyio.create_task_group() as tasks:
             for file in paths:
                 tasks.start_soon(one, file)
 
 
-async def _send_file(intake: Intake, file: Path, *, prefix: str, max_bytes: int) -> Sent:
+async def _send_file(intake: Intake, file: Path, *, prefix: str, asked: UploadWishes, max_bytes: int) -> Sent:
     name = text_of(file.name)
     key = None if prefix == keys.UPLOADS_PREFIX else prefix + name
     try:
         body = await to_thread.run_sync(partial(files.read, file, max_bytes=max_bytes))
-        accepted = await intake.accept(body, filename=name, key=key)
+        accepted = await intake.accept(body, filename=name, key=key, asked=asked)
     except ThumbqError as error:
         return Sent(text_of(file), error=str(error))
     return Sent(text_of(file), accepted.source.key, accepted.message_id)

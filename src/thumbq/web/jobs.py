@@ -28,19 +28,13 @@ def job_url(job_id: str) -> str:
     return f"/jobs/{job_id}"
 
 
-def queued_renditions(services: WebServices, job_id: str) -> dict[str, Any]:
-    """Return where the renditions of a queued upload will be, by preset."""
-    return _to_come(job_id, services.default_presets(keys.upload_key(job_id)))
-
-
-def renditions_to_come(services: WebServices, job_id: str, wanted: Sequence[str] | None) -> dict[str, Any]:
-    """Return where the renditions of a direct upload will be: of the presets that are ``wanted``, or the routes'."""
+def renditions_to_come(services: WebServices, source_key: str, wanted: Sequence[str] | None) -> dict[str, Any]:
+    """Return where the renditions of an upload will be: of the presets that are ``wanted``, or the routes'."""
     if wanted is None:
-        return _to_come(job_id, services.default_presets(keys.inbox_key(job_id)))
-    return _to_come(job_id, [services.presets[name] for name in wanted if name in services.presets])
-
-
-def _to_come(job_id: str, presets: Iterable[Preset]) -> dict[str, Any]:
+        presets: Iterable[Preset] = services.default_presets(source_key)
+    else:
+        presets = [services.presets[name] for name in wanted if name in services.presets]
+    job_id = keys.upload_id(source_key) or ""
     return {preset.name: {"url": _rendition_url(job_id, preset.name)} for preset in presets}
 
 
@@ -57,7 +51,7 @@ async def get_job(request: web.Request) -> web.Response:
         "status": traces.status,
         "url": job_url(job_id),
         "original": _original_members(traces),
-        "renditions": _renditions_to_come(services, job_id, traces)
+        "renditions": renditions_to_come(services, traces.key, traces.wanted)
         if record is None
         else {name: _rendition_members(job_id, name, made) for name, made in record.renditions.items()},
     }
@@ -125,12 +119,6 @@ def _job_id(request: web.Request) -> str:
     if not keys.is_id(job_id):
         raise _no_job()
     return job_id
-
-
-def _renditions_to_come(services: WebServices, job_id: str, traces: Traces) -> dict[str, Any]:
-    if not traces.direct:
-        return queued_renditions(services, job_id)
-    return renditions_to_come(services, job_id, traces.wanted)
 
 
 def _original_members(traces: Traces) -> dict[str, Any]:

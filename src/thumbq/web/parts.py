@@ -11,11 +11,16 @@ from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
 
-from thumbq.web.problems import HttpProblem, ProblemRaised
+from thumbq.core.uploadwishes import NO_WISHES
+from thumbq.errors import UploadRefused
+from thumbq.web import fields
+from thumbq.web.fields import Fields
+from thumbq.web.problems import HttpProblem, ProblemRaised, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
+    from thumbq.core.uploadwishes import UploadWishes
     from thumbq.web.admission import Uploads
     from thumbq.web.services import UploadLimits
 
@@ -46,13 +51,20 @@ class FilePart:
 
 
 class FileParts:
-    """The files of one request. ``fields`` are the names of the other parts that went by.
+    """The files of one request. ``fields`` are the names of the other parts that went by, ``asked`` is what some say.
+
+    With the first file everything is known that is asked for, and ``check`` raises UploadRefused if it cannot be had.
 
     A file counts only when the boundary behind it was read: aiohttp tells a part that was cut off by nothing else.
     """
 
-    def __init__(self, request: web.Request, limits: UploadLimits, uploads: Uploads) -> None:
+    def __init__(
+        self, request: web.Request, limits: UploadLimits, uploads: Uploads, *, check: Callable[[UploadWishes], None]
+    ) -> None:
         self.fields: list[str] = []
+        self.asked = NO_WISHES
+        self._form = Fields()
+        self._check = check
         self._body = request.content
         self._request = request
         self._limits = limits
@@ -77,6 +89,8 @@ class FileParts:
             await self._advance()
         except ProblemRaised as raised:
             problem = raised.problem
+        except UploadRefused as error:
+            problem = explain(error)
         except TimeoutError:
             text = f"No byte of the upload came for {self._limits.stall_timeout_s:g} seconds."
             problem = HttpProblem(408, "upload-stalled", text)
@@ -95,16 +109,28 @@ class FileParts:
         while (part := self._part) is not None and part.name != FIELD:
             if len(self.fields) == _MAX_FIELDS:
                 raise _too_large("too-many-fields", f"The form has more than {_MAX_FIELDS} other fields.")
-            self.fields.append(part.name or "")
-            await self._read(part, keep_bytes=0)
+            await self._pass(part, part.name or "")
             await self._advance()
         if part is not None:
+            if not self._files:
+                self.asked = self._form.asked()
+                self._check(self.asked)
             self._files += 1
             if self._files > self._limits.max_files:
                 raise _too_large(
                     "too-many-files", f"One request takes {self._limits.max_files} files; send the rest apart."
                 )
         return part
+
+    async def _pass(self, part: BodyPartReader, name: str) -> None:
+        """Take a part that is no file."""
+        self.fields.append(name)
+        if name not in fields.NAMES:
+            await self._read(part, keep_bytes=0)
+        elif self._files:
+            raise fields.too_late(name)
+        else:
+            self._form.add(name, await self._read(part, keep_bytes=fields.MAX_FIELD_BYTES))
 
     async def _advance(self) -> None:
         """Read the boundary behind the part that was read, and the headers of the next part."""

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What was found of a job; ``direct``: its original is stored by the client, who may replace it for a while.
+    """What was found of a job. ``direct``: its original, under ``key``, is stored by the client, who may replace it.
 
     ``form`` is there only as long as nothing else is.
     """
 
+    key: str
     direct: bool
     manifest: Manifest | None = None
     original: ObjectInfo | None = None
@@ -41,7 +42,7 @@ class Traces:
 
     @property
     def wanted(self) -> Sequence[str] | None:
-        """The presets that a direct upload asks for; None when it leaves them to the routes."""
+        """The presets that were asked for with the upload; None when it leaves them to the routes."""
         if self.form is not None:
             return self.form.presets
         return None if self.original is None else wishes.presets(self.original.metadata)
@@ -60,10 +61,10 @@ async def find(services: WebServices, job_id: str, *, original_too: bool) -> Tra
         if direct and manifest and original and manifest.source.etag not in (None, original.etag):
             manifest = None  # it is about an original that was replaced since
         if manifest is not None or original is not None:
-            return Traces(direct, manifest, original)
+            return Traces(key, direct, manifest, original)
     if services.direct is None or (form := await services.direct.find(job_id)) is None:
         return None
-    return Traces(direct=True, form=form, expired=services.direct.has_expired(form))
+    return Traces(keys.inbox_key(job_id), direct=True, form=form, expired=services.direct.has_expired(form))
 
 
 async def _info(store: ObjectStore, source: ObjectRef) -> ObjectInfo | None:

@@ -1,4 +1,4 @@
-"""``POST /upload``: the files of a form become originals and jobs.
+"""``POST /upload``: the files of a form become originals and jobs, as the fields before them say.
 
 The answer is 201 when all files are stored and queued, 207 when some are (``success`` is then false, and every
 entry of ``data.jobs`` has its ``status`` or its ``problem``), and the first problem, with its status, when none is.
@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 
 from thumbq.errors import UploadRefused
 from thumbq.web import problems
-from thumbq.web.jobs import job_url, queued_renditions
+from thumbq.web.jobs import job_url, renditions_to_come
 from thumbq.web.parts import EXAMPLE, FIELD, FileParts, request_too_large
 from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES, UPLOADS
@@ -42,7 +42,7 @@ async def upload(request: web.Request) -> web.Response:
         raise request_too_large(services.limits)
     uploads = request.app[UPLOADS]
     with uploads.slot():
-        files = _Files(FileParts(request, services.limits, uploads), services)
+        files = _Files(FileParts(request, services.limits, uploads, check=services.intake.check), services)
         entries = await files.take_all()
     if not entries:
         raise ProblemRaised(HttpProblem(400, "no-file", _no_file_text(files.other_fields)))
@@ -78,7 +78,10 @@ class _Files:
             return _Refused(part.filename, self._outage)
         try:
             return await self._services.intake.accept(
-                part.content, filename=part.filename, within_s=self._services.backend_timeout_s
+                part.content,
+                filename=part.filename,
+                asked=self._parts.asked,
+                within_s=self._services.backend_timeout_s,
             )
         except problems.EXPLAINED as error:
             problem = problems.explain(error)
@@ -116,7 +119,7 @@ def _entry_members(entry: Accepted | _Refused, services: WebServices) -> dict[st
         "status": "queued",
         "url": job_url(entry.id),
         "original": {"filename": entry.filename, "bytes": entry.size, "content_type": entry.content_type},
-        "renditions": queued_renditions(services, entry.id),
+        "renditions": renditions_to_come(services, entry.source.key, entry.presets),
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from aiohttp import hdrs, web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from thumbq.core import callback
+from thumbq.core import callback, keys
 from thumbq.core.formats import MEDIA_TYPES
 from thumbq.web.jobs import job_url, renditions_to_come
 from thumbq.web.parts import BROKEN_BODY
@@ -83,7 +83,7 @@ def _members(offer: Offer, services: WebServices, origin: str) -> dict[str, Any]
         },
         "max_bytes": offer.record.max_bytes,
         "expires_at": offer.record.expires,
-        "renditions": renditions_to_come(services, offer.id, offer.record.presets),
+        "renditions": renditions_to_come(services, keys.inbox_key(offer.id), offer.record.presets),
     }
 
 

@@ -1,0 +1,87 @@
+"""What a sender asks for beside the file: which queue, which presets, and whom to call back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from thumbq.core import callback, filenames, message, wishes
+from thumbq.errors import UploadRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_MAX_METADATA_BYTES: Final = 1900
+"""Of the 2,048 that S3 takes; thumbq's own mark of a put needs some too."""
+_MAX_FILENAME_BYTES: Final = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class UploadWishes:
+    """All of it may be left out: None and () are the default queue and the presets of the routes.
+
+    ``priority`` is a queue's name in the settings. ``group`` is the message group on a FIFO queue, by default the
+    original's key; ``tenant`` is the same on a standard one, which makes it a fair queue and orders nothing (Amazon SQS
+    Developer Guide, "Fair queues").
+    """
+
+    priority: str | None = None
+    group: str | None = None
+    tenant: str | None = None
+    presets: tuple[str, ...] = ()
+    callback_url: str | None = None
+
+
+NO_WISHES: Final = UploadWishes()
+
+
+def check(asked: UploadWishes, *, fifo: bool, presets: Collection[str]) -> None:
+    """Raise UploadRefused for what a queue (``fifo`` or standard) and the ``presets`` that there are cannot give."""
+    if asked.group is not None and not fifo:
+        text = "A group needs a FIFO queue, and this one is a standard queue: leave it out, or name a tenant."
+        raise UploadRefused(400, "group-not-taken", text)
+    if asked.tenant is not None and fifo:
+        text = "A tenant needs a standard queue, and this one is a FIFO queue: leave it out, or name a group."
+        raise UploadRefused(400, "tenant-not-taken", text)
+    for name in asked.presets:
+        if name not in presets:
+            text = f"There is no preset {name!r}; there are: {', '.join(presets)}."
+            raise UploadRefused(400, "unknown-preset", text)
+    if asked.callback_url is not None:
+        try:
+            callback.checked(asked.callback_url)
+        except ValueError as error:
+            raise UploadRefused(400, "invalid-callback-url", f"This callback is not taken: {error}.") from error
+    _metadata(asked)
+
+
+def metadata(asked: UploadWishes, filename: str | None) -> dict[str, str]:
+    """Return an original's metadata: who queues it again without a word finds there what was asked for."""
+    found = _metadata(asked)
+    room = min(_MAX_FILENAME_BYTES, _MAX_METADATA_BYTES - _size(found) - len(filenames.FILENAME))
+    return found | filenames.encode(filename, max_bytes=max(0, room))
+
+
+def group_of(asked: UploadWishes, source_key: str, *, fifo: bool) -> str | None:
+    """Return the message group that the job is sent with."""
+    text = asked.group or asked.tenant or (source_key if fifo else None)
+    return None if text is None else message.group_id(text)
+
+
+def _metadata(asked: UploadWishes) -> dict[str, str]:
+    try:
+        found = wishes.encode(presets=asked.presets, callback_url=asked.callback_url)
+    except ValueError as error:
+        raise _too_much() from error
+    if _size(found) > _MAX_METADATA_BYTES:
+        raise _too_much()
+    return found
+
+
+def _too_much() -> UploadRefused:
+    text = f"Presets and callback URL may take {_MAX_METADATA_BYTES:,} bytes together: leave some out."
+    return UploadRefused(400, "too-much-metadata", text)
+
+
+def _size(found: dict[str, str]) -> int:
+    return sum(len(name) + len(value) for name, value in found.items())
