@@ -68,8 +68,7 @@ async def _check_bucket(s3: S3Client, bucket: str, problems: list[Problem]) -> N
 
 
 async def _find_queue(sqs: SQSClient, queue: str, problems: list[Problem]) -> QueueAddress | None:
-    where = {"url": queue} if QUEUE_URL.fullmatch(queue) else {"QueueName": queue}
-    found = await _look(sqs, f"queue {queue}", problems, ["QueueArn", "RedrivePolicy"], **where)
+    found = await _look(sqs, f"queue {queue}", problems, ["QueueArn", "RedrivePolicy"], **_named(queue))
     if found is None:
         return None
     url, attributes = found
@@ -80,10 +79,8 @@ async def _find_queue(sqs: SQSClient, queue: str, problems: list[Problem]) -> Qu
 
 
 async def _find_dead_letters(sqs: SQSClient, arn: str, problems: list[Problem]) -> DeadLetterAddress | None:
-    account, name = arn.split(":")[-2:]
-    where = {"QueueName": name, "QueueOwnerAWSAccountId": account}
     wanted: list[QueueAttributeNameType] = ["MaximumMessageSize", "MessageRetentionPeriod"]
-    found = await _look(sqs, f"dead-letter queue {name}", problems, wanted, **where)
+    found = await _look(sqs, f"dead-letter queue {arn.rpartition(':')[2]}", problems, wanted, **_named(arn))
     if found is None:
         return None
     url, attributes = found
@@ -93,6 +90,16 @@ async def _find_dead_letters(sqs: SQSClient, arn: str, problems: list[Problem]) 
         max_bytes=int(attributes.get("MaximumMessageSize", MAX_BODY_BYTES)),
         retention_s=retention_s(attributes),
     )
+
+
+def _named(queue: str) -> dict[str, str]:
+    """Return how to ask for a queue that is named by its URL, its ARN, or its name among our own."""
+    if QUEUE_URL.fullmatch(queue):
+        return {"url": queue}
+    if queue.startswith("arn:"):
+        account, name = queue.split(":")[-2:]
+        return {"QueueName": name, "QueueOwnerAWSAccountId": account}
+    return {"QueueName": queue}
 
 
 async def _look(
