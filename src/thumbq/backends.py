@@ -5,14 +5,19 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from thumbq.errors import Problem, SetupError
 from thumbq.process import SystemClock
+from thumbq.settings import default_lane
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from thumbq.ports import Backend
     from thumbq.settings import Lane, Settings
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 NO_BACKEND: Final = """\
 thumbq does not know where to keep things. Say one of:
@@ -35,50 +40,38 @@ async def open_backends(settings: Settings) -> AsyncIterator[tuple[Backend, ...]
 
     A local directory is made when it is missing. Raises SetupError with everything that is wrong.
     """
-    async with _opened(settings, settings.lanes) as backends:
+    async with _opened(settings, settings.lanes, advise=_warn) as backends:
         yield backends
 
 
 @asynccontextmanager
-async def open_backend(
-    settings: Settings, *, queue: str | None = None, existing: bool = False
-) -> AsyncIterator[Backend]:
-    """Open one queue, and the store: ``queue`` is its name in `[[queues]]`, without it the default one is meant.
+async def open_backend(settings: Settings, *, existing: bool = False) -> AsyncIterator[Backend]:
+    """Open the default queue, and the store (``settings.only_queue`` makes another one the default).
 
     A local directory is made when it is missing, unless it should be ``existing``. Raises SetupError with everything
     that is wrong.
     """
-    lane = lane_named(settings, queue)
     if existing and settings.local is not None:
         from thumbq.local import is_local  # noqa: PLC0415 - each start loads only the backend that it uses
 
         if not is_local(settings.local):
             what = f"there is nothing of thumbq in the directory {settings.local}"
             raise SetupError([Problem(what, "name the directory that thumbq serve --local keeps things in")])
-    async with _opened(settings, [lane]) as backends:
+    async with _opened(settings, [default_lane(settings)]) as backends:
         yield backends[0]
 
 
-def lane_named(settings: Settings, name: str | None) -> Lane:
-    """Return the queue of this name in `[[queues]]`, or the default one. Raises SetupError when there is none."""
-    lanes = settings.lanes
-    if name is None:
-        return next(lane for lane in lanes if lane.default)
-    for lane in lanes:
-        if lane.name == name:
-            return lane
-    names = ", ".join(lane.name for lane in settings.queues)
-    fix = f"name one of {names}" if names else "leave it out: without [[queues]] in thumbq.toml there is just one queue"
-    raise SetupError([Problem(f"there is no queue named {name}", fix)])
-
-
 @asynccontextmanager
-async def _opened(settings: Settings, lanes: Sequence[Lane]) -> AsyncIterator[tuple[Backend, ...]]:
+async def _opened(
+    settings: Settings, lanes: Sequence[Lane], *, advise: Callable[[Problem], None] | None = None
+) -> AsyncIterator[tuple[Backend, ...]]:
     queues = [lane.queue for lane in lanes if lane.queue is not None]
     if settings.local is not None:
         from thumbq.local import open_local_queues  # noqa: PLC0415 - each start loads only the backend that it uses
 
-        async with open_local_queues(settings.local, clock=SystemClock(), queues=queues or [""]) as backends:
+        async with open_local_queues(
+            settings.local, clock=SystemClock(), queues=queues or [""], advise=advise
+        ) as backends:
             yield backends
     elif settings.bucket is not None and queues:
         from thumbq.aws import open_aws_queues  # noqa: PLC0415 - botocore takes a third of a second to import
@@ -92,3 +85,7 @@ async def _opened(settings: Settings, lanes: Sequence[Lane]) -> AsyncIterator[tu
             yield backends
     else:
         raise NoBackend
+
+
+def _warn(problem: Problem) -> None:
+    log.warning("service.advice", problem=problem.what, fix=problem.fix)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from thumbq.errors import Problem
     from thumbq.ports import Backend, JobQueue, ReceivedMessage
 
 
@@ -96,6 +97,22 @@ async def test_the_one_queue_without_a_name_is_none_of_those_with_names(director
         async with open_local_queues(directory, clock=SystemClock(), queues=("local",)) as (named,):
             assert not await take(named.queue)
         assert len(await take(one.queue)) == 1
+
+
+async def test_messages_of_queues_that_are_not_opened_are_told_with_what_to_do(directory: Path) -> None:
+    told: list[Problem] = []
+    async with open_local_queues(directory, clock=SystemClock(), queues=("", "old"), advise=told.append) as (one, old):
+        await one.queue.send("a")
+        for _ in range(2):
+            await old.queue.send("b")
+        await take(old.queue, number=1)
+    async with open_local_queues(directory, clock=SystemClock(), queues=("", "old"), advise=told.append):
+        assert not told
+    async with open_local_queues(directory, clock=SystemClock(), queues=("new",), advise=told.append):
+        unnamed, named = sorted(told, key=str, reverse=True)
+    assert unnamed.what.startswith("the queue without a name")
+    assert "without [[queues]]" in unnamed.fix
+    assert named.what == f"queue old of {directory} has messages (2) and is not served"
 
 
 async def test_a_group_waits_until_exactly_the_time_of_the_message_that_holds_it(

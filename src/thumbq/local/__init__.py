@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Final
 from anyio import to_thread
 
 from thumbq.errors import BackendError, Problem, SetupError
+from thumbq.local import messages
 from thumbq.local.blobs import Blobs
 from thumbq.local.database import open_database
 from thumbq.local.deadletters import LocalDeadLetters
 from thumbq.local.directuploads import LocalDirectUploads
 from thumbq.local.formsecret import shared_secret
 from thumbq.local.jobqueue import LocalQueue
-from thumbq.local.messages import Rules
 from thumbq.local.schema import DATABASE_NAME
 from thumbq.local.store import LocalStore
 from thumbq.ports import Backend
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from thumbq.ports import Clock
@@ -46,14 +46,19 @@ async def open_local(directory: Path, *, clock: Clock, max_receive_count: int = 
 
 @asynccontextmanager
 async def open_local_queues(
-    directory: Path, *, clock: Clock, queues: Sequence[str], max_receive_count: int = 10
+    directory: Path,
+    *,
+    clock: Clock,
+    queues: Sequence[str],
+    max_receive_count: int = 10,
+    advise: Callable[[Problem], None] | None = None,
 ) -> AsyncIterator[tuple[Backend, ...]]:
     """Open the backend that lives in a directory, making it if it is missing; several processes may share it.
 
     There is a Backend for each of the ``queues``, by their names; they share everything but messages and dead letters.
     A queue whose name ends in ``.fifo`` is a FIFO queue. A message that was received ``max_receive_count`` times
-    becomes a dead letter of its queue instead of being received again. Raises SetupError when the directory cannot be
-    used; nothing in it is changed then.
+    becomes a dead letter of its queue instead of being received again. ``advise`` is told of messages that wait in
+    queues that are not opened. Raises SetupError when the directory cannot be used; nothing in it is changed then.
     """
     async with open_database(directory) as database:
         blobs = Blobs(directory)
@@ -62,11 +67,15 @@ async def open_local_queues(
             await to_thread.run_sync(blobs.prepare)
             await store.sweep()
             secret = await database.write(lambda _: shared_secret(directory))
+            waiting = await database.read(messages.waiting)
         except (OSError, BackendError) as error:
             what = f"the directory {directory} cannot be used: {error}"
             raise SetupError(
                 [Problem(what, "see that all of it belongs to this user and the disk has room")]
             ) from error
+        if advise is not None:
+            for problem in _left_alone(waiting, queues, directory):
+                advise(problem)
         forms = LocalDirectUploads(secret, clock)
         yield tuple(
             Backend(
@@ -78,5 +87,14 @@ async def open_local_queues(
                 form_receiver=forms,
                 fifo=rules.fifo,
             )
-            for rules in (Rules(name, max_receive_count) for name in queues)
+            for rules in (messages.Rules(name, max_receive_count) for name in queues)
         )
+
+
+def _left_alone(waiting: Mapping[str, int], queues: Sequence[str], directory: Path) -> Iterator[Problem]:
+    for name, number in waiting.items():
+        if name in queues:
+            continue
+        what = f"queue {name}" if name else "the queue without a name"
+        fix = "name it in [[queues]]" if name else "serve the directory without [[queues]]"
+        yield Problem(f"{what} of {directory} has messages ({number}) and is not served", f"{fix} until it is empty")

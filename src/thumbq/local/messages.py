@@ -112,3 +112,8 @@ def counts(connection: sqlite3.Connection, queue: str, *, now: float) -> QueueCo
         {"queue": queue, **holds.at(now)},
     ).fetchone()
     return QueueCounts(visible=visible, in_flight=total - visible, delayed=0, dead=dead)
+
+
+def waiting(connection: sqlite3.Connection) -> dict[str, int]:
+    """Count the messages of every queue that has any."""
+    return dict(connection.execute("SELECT queue, count(*) FROM messages GROUP BY queue"))
