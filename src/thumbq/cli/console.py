@@ -29,6 +29,8 @@ CLEAR_LINE: Final = "\r\033[K"  # ECMA-48: to the first column, erase to the end
 config_option = click.option("--config", metavar="FILE", help="Settings file (default: thumbq.toml).")
 local_option = click.option("--local", metavar="DIR", help="Keep everything in this directory instead of S3 and SQS.")
 
+queue_option = click.option("--queue", metavar="NAME", help="Queue, by its name in [[queues]]; else the default one.")
+
 
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM ended the command, in order."""
@@ -99,12 +101,15 @@ def _settle() -> None:
                 os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def load_settings(*, least: str | None = None, **overrides: Any) -> Settings:
-    """Read the settings and set up logs: from ``least`` on, unless the settings name a level."""
-    from thumbq.settings import load  # noqa: PLC0415 - --help needs no settings
+def load_settings(*, least: str | None = None, only: str | None = None, **overrides: Any) -> Settings:
+    """Read the settings and set up logs: from ``least`` on, unless the settings name a level.
+
+    ``only`` is the name of the one queue that is meant, if there are several.
+    """
+    from thumbq.settings import load, only_queue  # noqa: PLC0415 - --help needs no settings
     from thumbq.telemetry import logs  # noqa: PLC0415 - the same
 
-    settings = load(**overrides)
+    settings = only_queue(load(**overrides), only)
     if least is None or "log_level" in settings.model_fields_set:
         least = settings.log_level
     logs.configure(least)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thumbq.cli import letters
-from thumbq.cli.console import Command, config_option, load_settings, local_option, run, say
+from thumbq.cli.console import Command, config_option, load_settings, local_option, queue_option, run, say
 from thumbq.cli.redrive import redrive
 from thumbq.commands.holding import MOST
 
@@ -32,12 +32,13 @@ def dlq() -> None:
 
 @dlq.command("list", cls=Command)
 @local_option
+@queue_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines with everything, the body included.")
 @click.option(
     "--limit", type=click.IntRange(1, MOST), default=MOST, metavar="N", help=f"Stop after N (default: {MOST:,})."
 )
 @config_option
-def list_letters(local: str | None, limit: int, *, as_json: bool, config: str | None) -> None:
+def list_letters(local: str | None, queue: str | None, limit: int, *, as_json: bool, config: str | None) -> None:
     """List dead letters: what failed and why, when it was sent, how often it was received.
 
     SQS has no peek: a letter that was looked at is hidden from others for up to a minute, and given back at the end.
@@ -46,7 +47,7 @@ def list_letters(local: str | None, limit: int, *, as_json: bool, config: str | 
     Example:
       thumbq dlq list --local ./thumbq-data --limit 20
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(least="warning", local=local, config=config)
+    settings = load_settings(least="warning", only=queue, local=local, config=config)
     from thumbq.commands.deadletters import show_all  # noqa: PLC0415 - botocore is slow to import
 
     headed, printed = as_json, True
@@ -69,9 +70,10 @@ def list_letters(local: str | None, limit: int, *, as_json: bool, config: str | 
 @dlq.command(cls=Command)
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @local_option
+@queue_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @config_option
-def show(ids: Sequence[str], local: str | None, *, as_json: bool, config: str | None) -> None:
+def show(ids: Sequence[str], local: str | None, queue: str | None, *, as_json: bool, config: str | None) -> None:
     """Show everything of dead letters, whole bodies included.
 
     ID is that of the dead letter, or of the message that was buried (the first letter that bears it is shown). Exits
@@ -81,7 +83,7 @@ def show(ids: Sequence[str], local: str | None, *, as_json: bool, config: str | 
     Example:
       thumbq dlq show 0c1f6b1e-8f5c-4a52-9f0e-5b8f3d7f2f10
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(least="warning", local=local, config=config)
+    settings = load_settings(least="warning", only=queue, local=local, config=config)
     from thumbq.commands.deadletters import show as show_some  # noqa: PLC0415 - botocore is slow to import
 
     failed = False
@@ -100,16 +102,17 @@ def show(ids: Sequence[str], local: str | None, *, as_json: bool, config: str | 
 
 @dlq.command(cls=Command)
 @local_option
+@queue_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @config_option
-def purge(local: str | None, *, yes: bool, config: str | None) -> None:
+def purge(local: str | None, queue: str | None, *, yes: bool, config: str | None) -> None:
     """Remove all dead letters for good. Asks first; without a terminal it needs --yes.
 
     \b
     Example:
       thumbq dlq purge --local ./thumbq-data
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(least="warning", local=local, config=config)
+    settings = load_settings(least="warning", only=queue, local=local, config=config)
     from thumbq.commands import deadletters  # noqa: PLC0415 - botocore is slow to import
 
     number = run(partial(deadletters.count, settings))

@@ -50,7 +50,14 @@ _SAID: Final = _Said()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @config_option
 def send(
-    files: Sequence[Path], local: str | None, prefix: str, *, as_json: bool, config: str | None, **asked: Any
+    files: Sequence[Path],
+    local: str | None,
+    prefix: str,
+    priority: str | None,
+    *,
+    as_json: bool,
+    config: str | None,
+    **asked: Any,
 ) -> None:
     """Store each FILE as an original and queue its job.
 
@@ -61,7 +68,7 @@ def send(
       thumbq send --local ./thumbq-data photo.jpg holiday/*.heic
       thumbq send --prefix pngfiles/ --preset jpgfiles ./sampleImage.png
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(least="warning", local=local, config=config)
+    settings = load_settings(least="warning", only=priority, local=local, config=config)
     from thumbq.commands.send import send as send_files  # noqa: PLC0415 - botocore and aiohttp are slow to import
     from thumbq.core.uploadwishes import UploadWishes  # noqa: PLC0415 - --help needs none of it
 

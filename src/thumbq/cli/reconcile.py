@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from thumbq.cli import letters
-from thumbq.cli.console import Bar, Command, Interrupted, config_option, load_settings, local_option, run, say
+from thumbq.cli.console import (
+    Bar,
+    Command,
+    Interrupted,
+    config_option,
+    load_settings,
+    local_option,
+    queue_option,
+    run,
+    say,
+)
 from thumbq.errors import SetupError, ThumbqError
 
 if TYPE_CHECKING:
@@ -39,6 +49,7 @@ class _Age(click.ParamType[int]):
 
 @click.command(cls=Command)
 @local_option
+@queue_option
 @click.option("--prefix", "prefixes", multiple=True, help="Look under this key prefix (default: all of originals).")
 @click.option("--older-than", type=_Age(), default="1h", show_default=True, metavar="AGE", help="90s, 15m, 1h, 2d")
 @click.option("--after", default="", metavar="KEY", help="Go on after this key.")
@@ -47,6 +58,7 @@ class _Age(click.ParamType[int]):
 @config_option
 def reconcile(
     local: str | None,
+    queue: str | None,
     prefixes: Sequence[str],
     older_than: int,
     after: str,
@@ -65,7 +77,7 @@ def reconcile(
       thumbq reconcile --older-than 1d
       thumbq reconcile --older-than 1d --apply
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(least="warning", local=local, config=config)
+    settings = load_settings(least="warning", only=queue, local=local, config=config)
     from thumbq.commands import reconcile as command  # noqa: PLC0415 - botocore is slow to import
 
     progress = command.Progress(after)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thumbq.cli import letters
-from thumbq.cli.console import Bar, Command, config_option, load_settings, local_option, run, say
+from thumbq.cli.console import Bar, Command, config_option, load_settings, local_option, queue_option, run, say
 from thumbq.commands.holding import MAX_RATE
 
 if TYPE_CHECKING:
@@ -23,10 +23,19 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("ids", nargs=-1, metavar="[ID...]")
 @local_option
+@queue_option
 @click.option("--all", "everything", is_flag=True, help="Redrive all dead letters.")
 @click.option("--rate", type=click.IntRange(1, MAX_RATE), metavar="N", help="At most N messages a second.")
 @config_option
-def redrive(ids: Sequence[str], local: str | None, rate: int | None, *, everything: bool, config: str | None) -> None:
+def redrive(
+    ids: Sequence[str],
+    local: str | None,
+    queue: str | None,
+    rate: int | None,
+    *,
+    everything: bool,
+    config: str | None,
+) -> None:
     """Send dead letters back to the queue, so that their jobs are done again.
 
     Each is sent first and removed after. With --all SQS moves them itself where it can, and goes on after Ctrl-C. Exits
@@ -39,7 +48,7 @@ def redrive(ids: Sequence[str], local: str | None, rate: int | None, *, everythi
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     if everything == bool(ids):
         raise click.UsageError("say either --all or the IDs of dead letters")
-    settings = load_settings(least="warning", local=local, config=config)
+    settings = load_settings(least="warning", only=queue, local=local, config=config)
     with Bar("redriving") as bar:
         done = _Redrive(bar)
         missing = set() if everything else done.some(settings, ids, rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -53,9 +53,8 @@ async def send(
     if prefix != keys.UPLOADS_PREFIX:
         files.check_distinct((file, prefix + text_of(file.name)) for file in paths)
     limiter = anyio.CapacityLimiter(SEND_CONCURRENCY)
-    async with open_backend(settings, queue=asked.priority) as backend:
+    async with open_backend(settings) as backend:
         intake = make_intake(backend, settings)
-        asked = replace(asked, priority=None)
         try:
             intake.check(asked)
         except UploadRefused as error:

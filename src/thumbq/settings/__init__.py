@@ -4,9 +4,20 @@ Scalars come from ``THUMBQ_*`` variables or from ``thumbq.toml`` (the variable w
 file. Endpoints, region, profile and credentials are not here: they are botocore's own variables.
 """
 
-from thumbq.settings.lanes import Lane, in_lane
+from thumbq.settings.lanes import Lane, default_lane, in_lane, only_queue
 from thumbq.settings.loading import load, markdown_table, preset_table
 from thumbq.settings.model import Settings
 from thumbq.settings.tables import Route, WorkQueue
 
-__all__ = ["Lane", "Route", "Settings", "WorkQueue", "in_lane", "load", "markdown_table", "preset_table"]
+__all__ = [
+    "Lane",
+    "Route",
+    "Settings",
+    "WorkQueue",
+    "default_lane",
+    "in_lane",
+    "load",
+    "markdown_table",
+    "only_queue",
+    "preset_table",
+]

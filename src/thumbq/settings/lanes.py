@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from thumbq.errors import Problem, SetupError
 from thumbq.settings.faults import Fault, fault
 
 if TYPE_CHECKING:
@@ -49,6 +50,26 @@ def lanes_of(settings: Settings) -> tuple[Lane, ...]:
         )
         for table in settings.queues
     )
+
+
+def default_lane(settings: Settings) -> Lane:
+    """Return the queue that takes what comes without a priority."""
+    return next(lane for lane in lanes_of(settings) if lane.default)
+
+
+def only_queue(settings: Settings, name: str | None) -> Settings:
+    """Return settings with no other queue than the one of this name in `[[queues]]`; None leaves all there are.
+
+    Raises SetupError when there is none of this name.
+    """
+    if name is None:
+        return settings
+    for table in settings.queues:
+        if table.name == name:
+            return settings.model_copy(update={"queues": (table,)})
+    names = ", ".join(table.name for table in settings.queues)
+    fix = f"name one of {names}" if names else "leave it out: without [[queues]] in thumbq.toml there is just one"
+    raise SetupError([Problem(f"there is no queue named {name}", fix)])
 
 
 def in_lane(settings: Settings, lane: Lane) -> Settings:
