@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -25,9 +26,10 @@ _V1: Final = "sys/fs/cgroup/memory"
 def container_memory_bytes(root: Path = Path("/")) -> int | None:
     """Return the least memory limit of our control group and those above it; None where nothing is limited.
 
-    ``root`` is where ``/proc`` and ``/sys`` lie.
+    ``root`` is where ``/proc`` and ``/sys`` lie. AWS Lambda says in a variable what a function has.
     """
-    return min(_limits(root), default=None)
+    of_function = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    return min([*_limits(root), *([int(of_function) * MIB] if of_function.isdecimal() else [])], default=None)
 
 
 def memory_problem(

@@ -1,0 +1,92 @@
+"""The function of one execution environment: what its first invocation opens serves the later ones too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+
+from thumbq.aws_lambda.batch import Times
+from thumbq.aws_lambda.event import records
+from thumbq.aws_lambda.workshop import Workshop, keep_open
+from thumbq.settings import load
+from thumbq.telemetry.logs import configure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.aws_lambda.event import Record
+    from thumbq.ports import ReceivedMessage
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Context(Protocol):
+    """What the function needs of Lambda's context object."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return how long it is until Lambda ends the function."""
+        ...
+
+
+class Function:
+    """A callable for Lambda. The event loop, the clients and the pool are made by the first call and kept.
+
+    The loop runs during calls only, and between two of them an environment may stand still for hours: a connection that
+    was closed or a child that died meanwhile is replaced when it is needed.
+    """
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._workshop: Workshop | None = None
+
+    def __call__(self, event: Any, context: Context) -> dict[str, Any]:
+        """Work off the messages of ``event``; returns which of them have to come again.
+
+        Raises SetupError with everything that is wrong with the event, the settings, the bucket or the queue.
+        """
+        batch = records(event)
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        failed = self._runner.run(self._work_off(batch, context)) if batch else []
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+    def close(self) -> None:
+        """End all that the calls have made."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = self._workshop = self._keeper = None
+
+    async def _work_off(self, batch: Sequence[Record], context: Context) -> list[str]:
+        structlog.contextvars.clear_contextvars()
+        workshop = await self._opened(batch[0].queue_arn)
+        structlog.contextvars.bind_contextvars(request_id=context.aws_request_id)
+        by_queue: dict[str, list[ReceivedMessage]] = defaultdict(list)
+        for record in batch:
+            by_queue[record.queue_arn].append(record.message)
+        queues = {arn: await workshop.queue(arn) for arn in by_queue}
+        times = Times.within(context.get_remaining_time_in_millis() / 1000)
+        failed: list[str] = []
+        for arn, messages in by_queue.items():
+            failed += await queues[arn].work_off(messages, times)
+        log.info("batch.done", messages=len(batch), failed=len(failed))
+        return failed
+
+    async def _opened(self, queue_arn: str) -> Workshop:
+        """Return the workshop; it stays open in a task of its own, which ends with the event loop."""
+        if self._workshop is None or self._keeper is None or self._keeper.done():
+            settings = load(queue=queue_arn)
+            configure(settings.log_level)
+            opened: asyncio.Future[Workshop] = asyncio.get_running_loop().create_future()
+            self._keeper = asyncio.create_task(keep_open(settings, opened.set_result))
+            awaited: list[asyncio.Future[Any]] = [self._keeper, opened]
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            if self._keeper.done():
+                self._keeper.result()
+            self._workshop = opened.result()
+        return self._workshop
