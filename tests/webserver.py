@@ -15,7 +15,8 @@ import aiohttp
 import anyio
 from aiohttp import web
 
-from thumbq.core.preset import THUMBNAIL
+from thumbq.core.preset import BUILT_IN, THUMBNAIL
+from thumbq.directuploads import DirectIntake
 from thumbq.intake import Intake
 from thumbq.local import open_local
 from thumbq.ports import Backend
@@ -30,14 +31,18 @@ if TYPE_CHECKING:
 
 JPEG: Final = b"\xff\xd8\xff\xe0" + bytes(range(256))
 PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(100)
+FORM_BYTES: Final = 1 << 16
+FORM_EXPIRY_S: Final = 900
 
 
 class WallClock:
+    ahead_s = 0.0
+
     def monotonic(self) -> float:
         return time.monotonic()
 
     def wall(self) -> float:
-        return time.time()
+        return time.time() + self.ahead_s
 
 
 class Faults:
@@ -101,6 +106,8 @@ class FaultyBackend:
     store: Faults
     queue: Faults
     intake: Intake
+    direct: DirectIntake
+    clock: WallClock
 
     async def waiting(self) -> int:
         return (await self.real.queue.counts()).visible
@@ -193,9 +200,25 @@ async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
     clock = WallClock()
     async with open_local(directory, clock=clock) as real:
         store, queue = Faults(real.store), Faults(real.queue)
-        backend = Backend(cast("ObjectStore", store), cast("JobQueue", queue), real.bucket, None)
+        backend = Backend(
+            cast("ObjectStore", store),
+            cast("JobQueue", queue),
+            real.bucket,
+            None,
+            direct_uploads=real.direct_uploads,
+            form_receiver=real.form_receiver,
+        )
         intake = Intake(backend=backend, clock=clock, random=random.Random(1))
-        yield FaultyBackend(real, backend, store, queue, intake)
+        assert real.direct_uploads is not None
+        direct = DirectIntake(
+            backend=backend,
+            signer=real.direct_uploads,
+            clock=clock,
+            random=random.Random(2),
+            max_bytes=FORM_BYTES,
+            expiry_s=FORM_EXPIRY_S,
+        )
+        yield FaultyBackend(real, backend, store, queue, intake, direct, clock)
 
 
 @asynccontextmanager
@@ -210,8 +233,9 @@ async def serve(
             vitals=vitals,
             limits=limits,
             default_presets=lambda _key: (THUMBNAIL,),
-            presets={THUMBNAIL.name: THUMBNAIL},
+            presets={preset.name: preset for preset in BUILT_IN},
             backend_timeout_s=backend_timeout_s,
+            direct=behind.direct,
         )
     )
     server = HttpServer(app, shutdown_timeout_s=1)
