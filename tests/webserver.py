@@ -106,7 +106,7 @@ class FaultyBackend:
     store: Faults
     queue: Faults
     intake: Intake
-    direct: DirectIntake
+    direct: DirectIntake | None
     clock: WallClock
 
     async def waiting(self) -> int:

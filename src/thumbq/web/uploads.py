@@ -36,7 +36,7 @@ def _taken_media_type(text: str) -> str:
 
 
 class _Wish(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True)
 
     content_type: Annotated[str, AfterValidator(_taken_media_type)]
     filename: str | None = None
@@ -123,6 +123,9 @@ def _wish(body: bytes, presets: Container[str]) -> _Wish:
     if not isinstance(document, dict):
         text = f"The body must be a JSON object, for example: {_EXAMPLE}"
         raise ProblemRaised(HttpProblem(400, "invalid-json", text))
+    for name in document:
+        if name not in _Wish.model_fields:
+            raise _wrong_member(name, f"there is no such member; there are {', '.join(_Wish.model_fields)}")
     try:
         wish = _Wish.model_validate(document)
     except ValidationError as error:
@@ -148,8 +151,6 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _reason(fault: Any) -> str:
-    if fault["type"] == "extra_forbidden":
-        return f"there is no such member; there are {', '.join(_Wish.model_fields)}"
     if fault["type"] == "missing":
         return f"it is missing, for example: {_EXAMPLE}"
     return str(fault["ctx"]["error"] if fault["type"] == "value_error" else fault["msg"])
