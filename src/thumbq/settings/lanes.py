@@ -104,10 +104,13 @@ def _doubled(tables: Sequence[WorkQueue]) -> Iterator[Fault]:
     for name, times in Counter(table.name for table in tables).items():
         if times > 1:
             yield fault("queues", what=f"{times} queues have the name {name}", fix="give each a name of its own")
-    for queue, times in Counter(table.queue or table.name for table in tables).items():
-        names = ", ".join(dict.fromkeys(table.name for table in tables if (table.queue or table.name) == queue))
-        if times > 1 and names != queue:
-            yield fault("queues", what=f"{names} are one and the same queue, {queue}", fix="remove all but one of them")
+    by_queue: dict[str, dict[str, None]] = {}
+    for table in tables:
+        by_queue.setdefault(table.queue or table.name, {})[table.name] = None
+    for queue, names in by_queue.items():
+        if len(names) > 1:
+            what = f"{', '.join(names)} are one and the same queue, {queue}"
+            yield fault("queues", what=what, fix="remove all but one of them")
 
 
 def _long_polls(settings: Settings) -> Iterator[Fault]:
