@@ -68,11 +68,15 @@ class Asked:
 
 
 class FaultProxy:
-    """The faults, and the record. ``share`` of the requests go wrong; those that are ``blocked`` get no answer."""
+    """The faults, and the record.
+
+    ``share`` of the requests go wrong; those that are ``blocked`` get no answer, those that are ``throttled`` are always.
+    """
 
     def __init__(self, target: str, session: aiohttp.ClientSession, random: Random) -> None:
         self.share = 0.0
         self.blocked: Callable[[Asked], bool] = lambda _: False
+        self.throttled: Callable[[Asked], bool] = lambda _: False
         self.asked: list[Asked] = []
         self._target = target
         self._session = session
@@ -129,7 +133,9 @@ class FaultProxy:
             while self.blocked(asked):  # noqa: ASYNC110 - a test's function has no event
                 await asyncio.sleep(0.05)
             return _reset(request)
-        if self._random.random() < self.share:
+        if self.throttled(asked):
+            asked.fault = Fault.THROTTLE
+        elif self._random.random() < self.share:
             asked.fault = self._next_fault()
         return await self._answered(asked, request, body)
 

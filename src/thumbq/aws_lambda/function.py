@@ -59,6 +59,7 @@ class Function:
     def close(self) -> None:
         """End all that the calls have made."""
         if self._runner is not None:
+            self._runner.run(self._end())
             self._runner.close()
             self._runner = self._workshop = self._keeper = None
 
@@ -76,6 +77,11 @@ class Function:
             failed += await queues[arn].work_off(messages, times)
         log.info("batch.done", messages=len(batch), failed=len(failed))
         return failed
+
+    async def _end(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
 
     async def _opened(self, queue_arn: str) -> Workshop:
         """Return the workshop; it stays open in a task of its own, which ends with the event loop."""
