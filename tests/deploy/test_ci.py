@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def test_ci_ends_with_the_test_command_of_readme_and_may_not_skip_the_emulator()
 
 
 def test_the_tools_of_ci_are_pinned() -> None:
-    tools = [line.split()[1] for line in CI.read_text().splitlines() if line.startswith("tool ")]
-    assert tools
+    tools = [line.split()[1] for line in CI.read_text().splitlines() if line.lstrip().startswith("tool ")]
+    assert len(tools) > 8
     assert all("==" in tool for tool in tools)
+
+
+def test_ci_lints_each_template_of_cloudformation_and_sam() -> None:
+    [listing] = [line for line in CI.read_text().splitlines() if line.startswith("mapfile -t templates")]
+    texts = {path: path.read_text() for path in (ROOT / "deploy").rglob("*.yaml")}
+    templates = {str(path.relative_to(ROOT)) for path, text in texts.items() if "AWSTemplateFormatVersion" in text}
+    assert "deploy/cloudformation.yaml" in templates
+    assert templates <= set(re.findall(r"deploy/[\w./-]+", listing))
