@@ -70,7 +70,7 @@ class Asked:
 class FaultProxy:
     """The faults, and the record.
 
-    ``share`` of the requests go wrong; those that are ``blocked`` get no answer, those that are ``throttled`` are always.
+    ``share`` of the requests go wrong; those that are ``blocked`` get no answer, and ``throttled`` ones that they are.
     """
 
     def __init__(self, target: str, session: aiohttp.ClientSession, random: Random) -> None:

@@ -1,4 +1,7 @@
-"""An SQS trigger: it takes messages from a queue and makes of them the event that a function is called with."""
+"""An SQS trigger: it takes messages from a queue and makes of them the event that a function is called with.
+
+Source: AWS Lambda Developer Guide, "Using Lambda with Amazon SQS".
+"""
 
 from __future__ import annotations
 
@@ -55,9 +58,7 @@ class Trigger:
         return await self.send(json.dumps({"bucket": self.bucket, "key": key}), group=group)
 
     async def event(self, *message_ids: str, visibility_timeout_s: int = 600) -> dict[str, Any]:
-        """Take messages until there are these, and return the event (AWS Lambda Developer Guide, "Using Lambda with
-        Amazon SQS") that holds them in the order in which they were given out.
-        """
+        """Take messages until there are these, and return the event that holds them in the order of their receipt."""
         taken: list[Any] = []
         while not set(message_ids) <= {message["MessageId"] for message in taken}:
             taken += await self.receive(visibility_timeout_s)

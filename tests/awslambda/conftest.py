@@ -16,7 +16,7 @@ from sqstrigger import Context, function_environment
 from thumbq.aws_lambda import Function
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
 
 class Caller:
