@@ -1,0 +1,286 @@
+"""Several queues in one replica: whose job is next, and what they share."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import pytest
+
+from clocks import HandClock, SystemClock
+from consuming import Delegate, FakeRenderer, record, settled, upload
+from replica import until
+from thumbq.errors import BackendUnavailable
+from thumbq.local import open_local_queues
+from thumbq.pool.member import Member
+from thumbq.pool.turns import Turns
+from thumbq.ports import Rendered, RenderedImage
+from thumbq.settings import Settings, WorkQueue, in_lane
+from thumbq.worker import make_consumer, make_shop
+from thumbq.worker.consumers import Consumers
+from thumbq.worker.slots import ByteBudget
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from thumbq.core.preset import Preset
+    from thumbq.ports import Backend, Clock, Renderer, RenderSource
+
+IN_FLIGHT = 4
+HIGH, LOW = WorkQueue(name="high"), WorkQueue(name="low", wait_time_s=0)
+
+
+class OneChild:
+    """A renderer with the pool's own turns and one child, which does a job when it is told to."""
+
+    def __init__(self, lanes: Mapping[str, int | None]) -> None:
+        self._turns = Turns(lanes)
+        self._turns.put(Member(cast("Any", None)))
+        self._go_on = anyio.Semaphore(0)
+        self.waiting = Counter[str]()
+        self.begun: list[str] = []
+
+    def source(self) -> AbstractContextManager[RenderSource]:
+        return nullcontext(BytesIO())
+
+    async def render(
+        self,
+        source: RenderSource,
+        presets: Sequence[Preset],
+        *,
+        on_start: Callable[[], Awaitable[None]] | None = None,
+        lane: str = "",
+    ) -> Rendered:
+        del source
+        self.waiting[lane] += 1
+        try:
+            child = await self._turns.take(lane)
+        finally:
+            self.waiting[lane] -= 1
+        try:
+            assert on_start is not None
+            await on_start()
+            self.begun.append(lane)
+            await self._go_on.acquire()
+        finally:
+            self._turns.put(child)
+        return Rendered("JPEG", 4, 3, tuple(RenderedImage(p.name, b"x", 1, 1, p.content_types[0]) for p in presets))
+
+    async def next(self, *, waiting: Mapping[str, int]) -> str:
+        """Let the child end its job once so many renders wait in each lane; return the lane of the next one."""
+        begun = len(self.begun)
+        await until(
+            lambda: all(self.waiting[lane] >= number for lane, number in waiting.items()),
+            within_s=5,
+            what=lambda: f"{waiting} renders that wait, not {self.waiting}",
+        )
+        self._go_on.release()
+        await until(lambda: len(self.begun) > begun, within_s=5, what="the next render")
+        return self.begun[-1]
+
+    def finish(self) -> None:
+        """Let the child do everything from now on."""
+        for _ in range(1000):
+            self._go_on.release()
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, *names: str) -> AsyncIterator[tuple[Backend, ...]]:
+    async with open_local_queues(tmp_path / "data", clock=SystemClock(), queues=names) as backends:
+        yield backends
+
+
+@asynccontextmanager
+async def consuming(
+    settings: Settings, backends: Sequence[Backend], renderer: Renderer, clock: Clock | None = None
+) -> AsyncIterator[Consumers]:
+    clock = clock or SystemClock()
+    shop = make_shop(backend=backends[0], renderer=renderer, settings=settings, clock=clock)
+    consumers = Consumers(
+        {
+            lane.name: make_consumer(
+                backend=backend,
+                shop=shop,
+                settings=in_lane(settings, lane),
+                facts=await backend.queue.facts(),
+                clock=clock,
+                random=random.Random(1),
+                lane=lane.name,
+            )
+            for lane, backend in zip(settings.lanes, backends, strict=True)
+        }
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(consumers.run)
+        yield consumers
+        consumers.stop()
+
+
+def settings_of(*queues: WorkQueue, **further: Any) -> Settings:
+    return Settings(queues=queues, processes=IN_FLIGHT, concurrency=IN_FLIGHT, **further)
+
+
+async def test_a_flood_on_the_low_queue_delays_a_high_job_by_no_more_than_the_one_that_runs(tmp_path: Path) -> None:
+    settings = settings_of(HIGH, LOW)
+    renderer = OneChild(settings.lane_weights)
+    async with opened(tmp_path, "high", "low") as (high, low):
+        for number in range(40):
+            await upload(low, f"uploads/low-{number}")
+        async with consuming(settings, (high, low), renderer):
+            for _ in range(6):
+                assert await renderer.next(waiting={"low": 1}) == "low"
+            for number in range(3):
+                await upload(high, f"uploads/high-{number}")
+            for _ in range(3):
+                assert await renderer.next(waiting={"high": 1, "low": 1}) == "high"
+            assert await renderer.next(waiting={"low": 1}) == "low"
+            renderer.finish()
+            await settled(high)
+            await settled(low)
+
+
+async def test_under_weights_the_low_queue_gets_its_share_and_never_starves(tmp_path: Path) -> None:
+    settings = settings_of(WorkQueue(name="high", weight=9), WorkQueue(name="low", weight=1))
+    renderer = OneChild(settings.lane_weights)
+    async with opened(tmp_path, "high", "low") as (high, low):
+        for number in range(60):
+            await upload(high, f"uploads/high-{number}")
+            if number < 10:
+                await upload(low, f"uploads/low-{number}")
+        async with consuming(settings, (high, low), renderer):
+            turns = [await renderer.next(waiting={"high": 1, "low": 1}) for _ in range(40)]
+            assert turns.count("low") == 4
+            assert "low" in turns[:10]
+            renderer.finish()
+            await settled(high)
+            await settled(low)
+
+
+async def test_each_queue_is_polled_in_its_own_way_and_an_empty_one_costs_one_long_poll(tmp_path: Path) -> None:
+    class Counting(Delegate):
+        def __init__(self, target: Any) -> None:
+            super().__init__(target)
+            self.waits: list[int] = []
+
+        async def receive(self, **options: Any) -> Any:
+            self.waits.append(options["wait_s"])
+            return await self.target.receive(**options)
+
+    async with opened(tmp_path, "high", "low") as backends:
+        queues = [Counting(backend.queue) for backend in backends]
+        watched = [replace(backend, queue=queue) for backend, queue in zip(backends, queues, strict=True)]
+        async with consuming(settings_of(HIGH, LOW), watched, FakeRenderer()):
+            await until(lambda: len(queues[1].waits) == 2, within_s=5, what="a second short poll")
+            assert (queues[0].waits, queues[1].waits) == ([20], [0, 0])
+
+
+class Away(Delegate):
+    """A queue that fails when it is told to."""
+
+    fails = True
+
+    async def receive(self, **options: Any) -> Any:
+        if self.fails:
+            raise BackendUnavailable("away")
+        return await self.target.receive(**options)
+
+
+async def test_a_queue_that_fails_stops_no_other_and_only_when_all_fail_the_replica_is_not_ready(
+    tmp_path: Path,
+) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, "high", "low") as (high, low):
+        first, second = Away(high.queue), Away(low.queue)
+        second.fails = False
+        backends = (replace(high, queue=first), replace(low, queue=second))
+        async with consuming(settings_of(HIGH, LOW), backends, FakeRenderer(), clock) as consumers:
+            await upload(low)
+            await settled(low)
+            clock.now += 11
+            assert consumers.not_receiving() is None
+            second.fails = True
+            await failing(consumers, clock)
+
+
+async def failing(consumers: Consumers, clock: HandClock) -> None:
+    def told() -> bool:
+        clock.now += 1
+        return "high: the queue has not answered" in str(consumers.not_receiving())
+
+    await until(told, within_s=5, what="unreadiness")
+
+
+async def test_what_a_stop_gives_back_goes_to_its_own_queue(tmp_path: Path) -> None:
+    settings = settings_of(HIGH, LOW)
+    renderer = OneChild(settings.lane_weights)
+    async with AsyncExitStack() as stack:
+        high, low = await stack.enter_async_context(opened(tmp_path, "high", "low"))
+        async with consuming(settings, (high, low), renderer) as consumers:
+            await upload(low, "uploads/runs")
+            await until(lambda: renderer.begun == ["low"], within_s=5, what="a render")
+            await upload(high, "uploads/waits")
+            await until(lambda: renderer.waiting["high"] == 1, within_s=5, what="a render that waits")
+            consumers.stop()
+            await until_visible(high)
+            renderer.finish()
+            await settled(low)
+        assert await record(low, "uploads/runs") is not None
+        assert await record(high, "uploads/waits") is None
+
+
+async def until_visible(backend: Backend) -> None:
+    async def visible() -> bool:
+        return (await backend.queue.counts()).visible == 1
+
+    await until(visible, within_s=5, what="a message that was given back")
+
+
+@pytest.mark.parametrize("weights", [{"high": None, "low": None}, {"high": 9, "low": 1}])
+async def test_memory_is_given_out_by_lanes_too(weights: Mapping[str, int | None]) -> None:
+    budget, order = ByteBudget(80, weights), list[str]()
+
+    async def use(lane: str) -> None:
+        async with budget.reserve(60, lane):
+            order.append(lane)
+
+    async with anyio.create_task_group() as tasks, budget.reserve(60, "low"):
+        for lane in ("low", "low", "high"):
+            tasks.start_soon(use, lane)
+            await anyio.wait_all_tasks_blocked()
+    assert order[0] == "high"
+
+
+async def test_originals_that_wait_in_one_lane_never_keep_those_of_another_from_being_fetched() -> None:
+    budget = ByteBudget(80, {"high": None, "low": None})
+    async with AsyncExitStack() as held:
+        for _ in range(7):
+            await held.enter_async_context(budget.reserve(10, "low"))
+        with anyio.move_on_after(0.01) as full:
+            await held.enter_async_context(budget.reserve(10, "low"))
+        assert full.cancelled_caught
+        with anyio.fail_after(1):
+            async with budget.reserve(10, "high"):
+                pass
+
+
+async def test_a_large_original_in_a_lane_of_little_weight_gets_its_turn() -> None:
+    budget, begun = ByteBudget(80, {"high": 9, "low": 1}), anyio.Event()
+    async with anyio.create_task_group() as tasks:
+
+        async def small() -> None:
+            while not begun.is_set():
+                async with budget.reserve(20, "high"):
+                    await anyio.lowlevel.checkpoint()
+
+        for _ in range(5):
+            tasks.start_soon(small)
+        with anyio.fail_after(2):
+            async with budget.reserve(1000, "low"):
+                begun.set()
