@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from scripted import Answer
     from thumbq.aws.session import Clients
 
+README = Path(__file__).resolve().parents[2] / "README.md"
 QUEUE = "arn:aws:sqs:ap-northeast-1:123456789012:q"
 OTHER = "arn:aws:sqs:ap-northeast-1:123456789012:other"
 NOT_THERE = "Unable to validate the following destination configurations"
@@ -246,3 +249,11 @@ async def test_a_right_that_is_missing_is_told_as_iam_calls_it(
     with pytest.raises(SetupError) as caught:
         await wire_events(bucket="photos", queue="q")
     assert f"{action} is denied" in caught.value.problems[0].what
+
+
+async def test_readmes_cors_rule_lets_a_page_post_its_form(ministack: Clients, made: str) -> None:
+    command = re.search(r"put-bucket-cors .* --cors-configuration '(.*)'`", README.read_text())
+    assert command is not None
+    await ministack.s3.put_bucket_cors(Bucket=made, CORSConfiguration=json.loads(command[1]))
+    (rule,) = (await ministack.s3.get_bucket_cors(Bucket=made))["CORSRules"]
+    assert (rule["AllowedMethods"], rule["AllowedOrigins"]) == (["POST"], ["https://example.org"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from webserver import FaultyBackend, Served
 
+README: Final = Path(__file__).resolve().parents[2] / "README.md"
 PLAIN = {"content_type": "image/jpeg"}
 
 
@@ -398,3 +401,15 @@ async def test_a_backend_without_direct_uploads_says_so(behind: FaultyBackend) -
                 assert (response.status, problem["code"]) == (404, "no-direct-uploads")
         async with served.http.get(f"/jobs/{'0' * 26}") as response:
             assert response.status == 404
+
+
+async def test_readme_shows_what_is_asked_and_answered(served: Served) -> None:
+    section = README.read_text().partition("### Direct upload\n")[2].partition("\n## ")[0]
+    asked, shown = map(json.loads, re.findall(r"```json\n(.*?)```", section, flags=re.DOTALL))
+    status, answer = await ask(served, asked)
+    assert status == 201
+    assert answer["message"] == shown["message"]
+    assert answer["data"].keys() == shown["data"].keys()
+    assert answer["data"]["upload"].keys() == shown["data"]["upload"].keys()
+    assert answer["data"]["upload"]["fields"].keys() > shown["data"]["upload"]["fields"].keys()
+    assert answer["data"]["renditions"].keys() == shown["data"]["renditions"].keys()
