@@ -8,7 +8,6 @@ import re
 import signal
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import resources
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
 import images
-import rights
 from emulators import REGION, aws_environment, without_aws
 from place import Place, opened
 from replica import THUMBQ, until
@@ -214,16 +212,6 @@ def articles_policy(bucket: str, queue: str) -> Any:
         f":{REGION}:*:imgFileConvReq", f":{REGION}:{ACCOUNT}:{queue}"
     )
     return json.loads(text)
-
-
-def test_the_actions_of_the_table_are_ones_that_aws_knows_for_these_resources() -> None:
-    text = resources.files("cfnlint").joinpath("data/AdditionalSpecs/Policies.json").read_text()
-    reference = json.loads(text)
-    wanted = {(action, kind) for (_, kind), action in rights.S3_ACTIONS.items() if action != "s3:PutObject"}
-    wanted |= {("s3:PutObject", "object")} | {(action, "queue") for action in rights.SQS_ACTIONS.values()}
-    for action, kind in wanted:
-        service, _, name = action.partition(":")
-        assert kind in reference[service]["Actions"][name.lower()]["Resources"], action
 
 
 async def test_a_service_without_its_network_is_refused_with_what_is_missing(ministack_url: str) -> None:

@@ -1,0 +1,131 @@
+"""What the CloudFormation template and the policy promise, read from the files and from README."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import rights
+from thumbq import settings
+from thumbq.core import keys
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+class Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms: `!Ref Name` is {"Ref": "Name"}."""
+
+
+def _short_form(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> Any:
+    match node:
+        case yaml.ScalarNode():
+            return {name: loader.construct_scalar(node)}
+        case yaml.SequenceNode():
+            return {name: loader.construct_sequence(node, deep=True)}
+    raise AssertionError(node)
+
+
+Loader.add_multi_constructor("!", _short_form)
+
+
+@pytest.fixture(scope="module")
+def template() -> Any:
+    return yaml.load((ROOT / "deploy" / "cloudformation.yaml").read_text(), Loader)
+
+
+@pytest.fixture
+def container(template: Any) -> Any:
+    [container] = template["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"]
+    return container
+
+
+@pytest.fixture
+def in_force(template: Any, container: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> settings.Settings:
+    """Return the settings of a task, by the parameters' defaults."""
+    monkeypatch.chdir(tmp_path)
+    for variable in container["Environment"]:
+        value = variable["Value"]
+        if not isinstance(value, str):
+            value = template["Parameters"].get(value["Ref"], {}).get("Default", "given-by-the-stack")
+        monkeypatch.setenv(variable["Name"], str(value))
+    return settings.load()
+
+
+def test_a_task_has_time_for_thumbqs_own_shutdown(template: Any, container: Any, in_force: settings.Settings) -> None:
+    assert container["StopTimeout"] >= in_force.shutdown_deadline_s + 5
+    [delay] = template["Resources"]["TargetGroup"]["Properties"]["TargetGroupAttributes"]
+    assert int(delay["Value"]) <= in_force.shutdown_deadline_s
+
+
+def test_a_task_holds_what_its_render_processes_may_take(template: Any, in_force: settings.Settings) -> None:
+    others = in_force.max_in_flight_bytes + in_force.max_uploads * in_force.max_upload_bytes
+    taken = in_force.processes * in_force.render_memory_bytes + others
+    assert template["Parameters"]["TaskMemory"]["Default"] << 20 >= taken
+    assert template["Parameters"]["TaskCpu"]["Default"] == 1024 * in_force.processes
+
+
+def test_a_task_has_no_rights_on_its_host_and_nothing_to_write_but_tmp(container: Any) -> None:
+    assert container["User"] == "10001:10001"
+    assert container["ReadonlyRootFilesystem"] is True
+    assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+    assert [mount["ContainerPath"] for mount in container["LinuxParameters"]["Tmpfs"]] == ["/tmp"]
+
+
+def test_the_load_balancer_asks_for_readiness_and_ecs_for_liveness(template: Any, container: Any) -> None:
+    assert template["Resources"]["TargetGroup"]["Properties"]["HealthCheckPath"] == "/readyz"
+    assert container["HealthCheck"]["Command"][-1] == "/livez"
+
+
+def test_only_records_expire_and_none_before_what_it_tells_of(template: Any) -> None:
+    bucket = template["Resources"]["Bucket"]["Properties"]
+    queues = [
+        template["Resources"][name]["Properties"]["MessageRetentionPeriod"] for name in ("Queue", "DeadLetterQueue")
+    ]
+    expiring = {
+        rule["Prefix"]: rule["ExpirationInDays"]
+        for rule in bucket["LifecycleConfiguration"]["Rules"]
+        if "ExpirationInDays" in rule
+    }
+    assert expiring.keys() == {keys.PRESIGNED_PREFIX, keys.ATTEMPTS_PREFIX, keys.FAILED_MESSAGES_PREFIX}
+    longest_form_s = next(
+        limit.le for limit in settings.Settings.model_fields["upload_expiry_s"].metadata if hasattr(limit, "le")
+    )
+    assert expiring[keys.PRESIGNED_PREFIX] * 86_400 > longest_form_s
+    assert min(expiring[prefix] for prefix in (keys.ATTEMPTS_PREFIX, keys.FAILED_MESSAGES_PREFIX)) * 86_400 > sum(
+        queues
+    )
+    assert queues[1] > queues[0]
+
+
+def test_readmes_command_gives_the_parameters_that_the_service_cannot_do_without(template: Any) -> None:
+    [command] = re.findall(r"```text\n(aws cloudformation deploy .*?)```", README, flags=re.DOTALL)
+    given = set(re.findall(r"\b([A-Z]\w+)=", command))
+    asked_for = re.findall(r"needs (\w+)", json.dumps(template["Rules"]))
+    assert given == set(asked_for)
+    assert given <= template["Parameters"].keys()
+
+
+def test_readme_tells_what_each_right_of_the_policy_is_for() -> None:
+    policy = json.loads((ROOT / "deploy" / "iam-policy.json").read_text())
+    section = README.partition("\n### Rights\n")[2].partition("\n### ")[0]
+    told = {
+        action for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for action in re.findall(r"`(.+?)`", row)
+    }
+    assert told == {grant.action for grant in rights.grants(policy)}
+
+
+def test_the_actions_of_the_table_are_ones_that_aws_knows_for_these_resources() -> None:
+    text = resources.files("cfnlint").joinpath("data/AdditionalSpecs/Policies.json").read_text()
+    reference = json.loads(text)
+    wanted = {(action, kind) for (_, kind), action in rights.S3_ACTIONS.items() if action != "s3:PutObject"}
+    wanted |= {("s3:PutObject", "object")} | {(action, "queue") for action in rights.SQS_ACTIONS.values()}
+    for action, kind in wanted:
+        service, _, name = action.partition(":")
+        assert kind in reference[service]["Actions"][name.lower()]["Resources"], action
