@@ -19,6 +19,7 @@
     │   ├── SourceMissing       the original is gone
     │   └── RenderRefused       the image is not rendered: unsupported, corrupt, too large …
     ├── RenderKilled            the render's child died or ran out of time; says nothing sure about the image
+    ├── SourceReplaced          the original is another one by now: what was rendered of the old one is not stored
     └── RenderUnavailable       no render at the moment, for no fault of the image: no child, a host that stood still
 
 Foreign errors are turned into these in one place per adapter: ``aws/errors.py``, ``local/errors.py``
@@ -151,6 +152,10 @@ class RenderKilled(ThumbqError):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+class SourceReplaced(ThumbqError):
+    """The original was replaced while it was rendered."""
 
 
 class RenderUnavailable(ThumbqError):

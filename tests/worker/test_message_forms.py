@@ -405,7 +405,7 @@ async def test_presets_and_a_callback_come_from_the_originals_metadata(backend: 
     async with consuming(replace(backend, store=store), renderer):
         await backend.queue.send(s3_event(record(backend.bucket, "a.png")))
         await settled(backend)
-        assert [name for name, _ in store.asked] == ["get", "fetch", "put", "put", "put"], "no request for metadata"
+        assert [name for name, _ in store.asked] == ["get", "fetch", "head", "put", "put", "put"]
         await backend.queue.send(own(backend.bucket, "a.png"))
         await settled(backend)
     found = await done(backend, "a.png")
@@ -472,3 +472,23 @@ async def test_events_that_come_out_of_order_end_in_the_newest_picture(backend: 
         await settled(backend)
     assert (await done(backend, "a.png")).source.etag == newest
     assert renderer.renders == 2
+
+
+async def test_an_original_that_is_replaced_while_it_renders_ends_in_the_newest_picture(backend: Backend) -> None:
+    stored: list[list[str]] = []
+
+    class Slow(FakeRenderer):
+        async def _render(self, presets: Sequence[Preset]) -> Rendered:
+            listed = await backend.store.list(backend.bucket, prefix="thumbnail/")
+            stored.append([entry.key for entry in listed])
+            if self.renders == 1:
+                await put(backend, "a.png", b"second")
+            return await super()._render(presets)
+
+    await put(backend, "a.png", b"first")
+    async with consuming(backend, Slow()):
+        await backend.queue.send(s3_event(record(backend.bucket, "a.png")))
+        await settled(backend)
+    newest = (await backend.store.head(ObjectRef(backend.bucket, "a.png"))).etag
+    assert (await done(backend, "a.png")).source.etag == newest
+    assert stored == [[], []], "nothing of the first one"

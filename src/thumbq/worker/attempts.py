@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from thumbq.core import retry
+from thumbq.core import keys, retry
 from thumbq.errors import (
     AccessDenied,
     BackendError,
@@ -15,6 +15,7 @@ from thumbq.errors import (
     JobFailed,
     ObjectMissing,
     RenderKilled,
+    SourceReplaced,
     ThumbqError,
 )
 from thumbq.worker import guard, orders
@@ -206,6 +207,7 @@ class Attempts:
                 await self._suspects.killed(suspicion, error)
                 raise
             await self._suspects.rest(suspicion)
+        await self._check_source(attempt)
         made = await self._maker.store(attempt.request.source, images)
         await self._outcomes.write_done(attempt, made)
         log.info(
@@ -214,6 +216,22 @@ class Attempts:
             waited_ms=round((self._clock.wall() - attempt.message.sent_at) * 1000),
             renditions=list(made),
         )
+
+    async def _check_source(self, attempt: Attempt) -> None:
+        """Raise SourceReplaced when the original is another one by now; those of ``POST /upload`` never are.
+
+        Two messages about one key may be at work at once, and the one that fetched the older original may end last.
+        """
+        source = attempt.request.source
+        if attempt.info is None or source.key.startswith(keys.UPLOADS_PREFIX):
+            return
+        try:
+            etag = (await self._store.head(source)).etag
+        except ObjectMissing:
+            return
+        if etag != attempt.info.etag:
+            attempt.info, attempt.rendered, attempt.head_etag = None, None, etag
+            raise SourceReplaced(f"the original {source.key!r} was replaced while it was rendered")
 
     async def _remember(self, work: Work, number: int, disposition: Delete | Release | Bury) -> None:
         if not isinstance(disposition, retry.Release):
