@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 import structlog
 
-from thumbq.core import filenames, keys, message, presigned, wishes
+from thumbq.core import filenames, keys, message, presigned, uploadwishes
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.presigned import PresignedRecord
+from thumbq.core.uploadwishes import NO_WISHES, UploadWishes
 from thumbq.errors import (
     AccessDenied,
     BackendError,
@@ -28,14 +29,9 @@ from thumbq.intake import to_the_end
 from thumbq.process import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from thumbq.core.signing import SignedForm
     from thumbq.ports import Backend, Clock, DirectUploads, PresignedPost
     from thumbq.settings import Settings
-
-_FILENAME_BYTES: Final = 1024
-"""The most that a file's name takes of an original's metadata."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -77,16 +73,17 @@ class DirectIntake:
         *,
         content_type: str,
         filename: str | None,
-        presets: Sequence[str] | None,
-        callback_url: str | None,
+        asked: UploadWishes,
         within_s: float,
     ) -> Offer:
         """Sign a form under a new id. When this returns, every replica knows the id.
 
+        Of what is ``asked``, presets and callback count: an event of S3 says nothing of queues and groups.
+
         Raises UploadRefused when presets and callback are more than an original's metadata holds, and BackendError.
         """
         name = filenames.clean(filename)
-        metadata = _metadata(name, presets, callback_url)
+        metadata = uploadwishes.metadata(asked, name)
         now = self._clock.wall()
         upload_id = keys.new_id(int(now * 1000), self._random.getrandbits(80))
         record = PresignedRecord(
@@ -94,7 +91,7 @@ class DirectIntake:
             content_type=content_type,
             max_bytes=self._max_bytes,
             filename=name,
-            presets=None if presets is None else tuple(presets),
+            presets=asked.presets or None,
         )
         with anyio.move_on_after(within_s):
             form = await self._signer.presign(
@@ -134,7 +131,7 @@ class DirectIntake:
         await self._backend.store.put(form.ref, body, content_type=form.content_type, metadata=form.metadata)
         # What is to be made of it stands in its metadata, since an event of S3 could not say it either.
         job = JobRequest(form.ref)
-        group = message.group_id(form.ref.key) if self._backend.fifo else None
+        group = uploadwishes.group_of(NO_WISHES, form.ref.key, fifo=self._backend.fifo)
         try:
             message_id = await self._backend.queue.send(message.encode(job), group=group)
         except (SendRefused, AccessDenied):
@@ -156,16 +153,6 @@ class DirectIntake:
 
     def _record_ref(self, upload_id: str) -> ObjectRef:
         return ObjectRef(self._backend.bucket, keys.presigned_key(upload_id))
-
-
-def _metadata(filename: str | None, presets: Sequence[str] | None, callback_url: str | None) -> dict[str, str]:
-    try:
-        metadata = wishes.encode(presets=presets, callback_url=callback_url)
-    except ValueError as error:
-        raise UploadRefused(400, "too-much-metadata", f"{error}: leave some out.") from error
-    taken = sum(len(name) + len(value) for name, value in metadata.items())
-    room = min(_FILENAME_BYTES, wishes.MAX_METADATA_BYTES - taken - len(filenames.FILENAME))
-    return metadata | filenames.encode(filename, max_bytes=room)
 
 
 def make_direct_intake(backend: Backend, settings: Settings) -> DirectIntake | None:
