@@ -116,6 +116,7 @@ async def test_an_original_that_its_client_stores_becomes_what_was_asked_for(pla
     assert (await finished(place, replica, uploaded))["status"] == "done"
     await until(lambda: no_more_messages(place), within_s=10, what="an empty queue")
     assert sorted(event["job_id"] for event in replica.events("job.done")) == sorted([offer["id"], uploaded])
+    assert replica.events("job.already_done") == []
 
 
 async def no_more_messages(place: Place) -> bool:
