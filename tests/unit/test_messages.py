@@ -10,10 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bodies import FORMS, JSON_FORMS, hostile, nested, no_jobs, record, s3_event, short_record, sns
+from thumbq.cli import letters
+from thumbq.commands import deadletters
 from thumbq.core import callback, message, retry, wishes
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import MalformedMessage, SendRefused
+from thumbq.ports import DeadLetter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,3 +206,11 @@ def test_the_reason_of_many_failures_stays_short() -> None:
 def test_forms_are_those_that_the_end_to_end_tests_send() -> None:
     for name, form in FORMS.items():
         assert len(message.parse(form("b", "k"), default_bucket="b").jobs) == 1, name
+
+
+def test_a_dead_letter_of_several_jobs_is_listed_with_all_of_them() -> None:
+    body = s3_event(*(record("b", key) for key in ("a.png", "b c.png", "d.png")))
+    letter = deadletters.read(DeadLetter("id", "receipt", body, None, 0.0, 1), "b")
+    assert letters.document(letter)["key"] == "a.png"
+    assert letters.document(letter)["further_keys"] == ["b c.png", "d.png"]
+    assert "b/a.png and 2 more" in letters.row(letter)
