@@ -44,6 +44,8 @@ class Stage(Delegate):
         self.held: dict[str, anyio.Event] = {}
         self.receives: dict[str, int] = {}
         self.beats: set[str] = set()
+        self.batches: list[int] = []
+        """How many messages each beat or release was for."""
         self.loses: set[str] = set()
         """Whose next beat or delete is answered as that of a message that is somebody else's."""
         self._names: dict[str, str] = {}
@@ -84,6 +86,7 @@ class Stage(Delegate):
         return messages
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
+        self.batches.append(len(changes))
         asked = []
         for change in changes:
             name = self._names[change.receipt]
@@ -155,6 +158,17 @@ async def test_a_message_starts_once_the_one_before_it_in_its_group_is_deleted(s
     assert set(stage.receives.values()) == {1}, "they came together"
 
 
+async def test_a_group_does_not_wait_for_its_deletes_to_be_gathered(staged: Backend, stage: Stage) -> None:
+    names = [f"a{number}" for number in range(10)]
+    await send(staged, *names)
+    async with consuming(staged, stage, processes=10, concurrency=20):
+        await until(lambda: stage.log, within_s=5, what="the first one")
+        begun_at = anyio.current_time()
+        await until(lambda: stage.log[-1:] == ["render a9"], within_s=5, what="the last one")
+        assert anyio.current_time() - begun_at < 9 * LINGER_S
+    assert stage.log == done(*names)
+
+
 async def test_other_groups_run_on_while_one_waits(staged: Backend, stage: Stage) -> None:
     ended = stage.hold("a1")
     await send(staged, "a1", "a2", "b1", "b2", "c1")
@@ -186,6 +200,7 @@ async def test_a_failure_gives_the_rest_of_its_group_back_unstarted(staged: Back
     assert sorted(entry for entry in log[1:again] if entry != "release a1") == ["release a2", "release a3"]
     assert log[again:] == done("a1", "a2", "a3")
     assert stage.receives == {"a1": 2, "a2": 2, "a3": 2, "b1": 1}
+    assert stage.batches == [3], "all go back together"
 
 
 async def test_a_burial_lets_its_group_go_on(staged: Backend, stage: Stage) -> None:
