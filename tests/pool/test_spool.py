@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import sys
 
 import pytest
 
+from marked_pool import marked_pool, pid_of_render
 from thumbq.pool.spool import open_spool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory files are Linux's")
@@ -37,3 +39,20 @@ def test_a_file_that_somebody_still_holds_is_empty_and_stays_so() -> None:
             os.pwrite(held, b"x", 0)
     finally:
         os.close(held)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS])
+async def test_where_memory_files_are_forbidden_a_temporary_file_does(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def forbidden(_name: str, _flags: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "memfd_create", forbidden)
+    async with marked_pool() as pool:
+        assert await pid_of_render(pool) in pool.children()
+    with open_spool() as spool:
+        spool.write(bytes(10_000))
+        held = os.dup(spool.fd)
+    assert os.fstat(held).st_size == 0
+    os.close(held)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,13 +58,12 @@ def write_all(fd: int, data: bytes | bytearray | memoryview) -> int:
 
 @contextmanager
 def open_spool() -> Iterator[Spool]:
-    """Open an empty memory file (an unnamed temporary file where the system has none).
+    """Open an empty memory file (an unnamed temporary file where the system has none, or does not let us have one).
 
     Leaving this frees its bytes, also when a process that was given it still holds or maps it.
     """
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("thumbq", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    else:
+    fd = _memory_file()
+    if fd is None:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
     try:
@@ -73,7 +73,18 @@ def open_spool() -> Iterator[Spool]:
         os.close(fd)
 
 
+def _memory_file() -> int | None:
+    if not hasattr(os, "memfd_create"):
+        return None
+    try:
+        return os.memfd_create("thumbq", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as error:
+        if error.errno in {errno.ENOSYS, errno.EPERM}:
+            return None
+        raise
+
+
 def _empty(fd: int) -> None:
-    if hasattr(os, "memfd_create"):
+    with suppress(OSError, AttributeError):  # no memory file, or a system that has none
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
-        os.ftruncate(fd, 0)
+    os.ftruncate(fd, 0)
