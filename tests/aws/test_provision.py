@@ -159,3 +159,15 @@ async def test_a_bucket_name_that_is_taken_is_told(script: Script) -> None:
     with pytest.raises(SetupError) as caught:
         await provision(bucket="photos", queues=["q"])
     assert caught.value.problems[0].fix == "choose another THUMBQ_BUCKET"
+
+
+async def test_a_server_that_knows_no_public_access_block_gets_none_and_that_is_said(script: Script) -> None:
+    url = {"QueueUrl": "https://sqs.example/1/q"}
+    policy = json.dumps({"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:q-dlq", "maxReceiveCount": 10})
+    queue = {"Attributes": {"QueueArn": "arn:aws:sqs:eu-west-1:1:q", "RedrivePolicy": policy}}
+    dead = {"Attributes": {"QueueArn": "arn:aws:sqs:eu-west-1:1:q-dlq"}}
+    script.then(
+        says(200), s3_error(501, "NotImplemented"), says(200, url), says(200, queue), says(200, url), says(200, dead)
+    )
+    steps = await provision(bucket="photos", queues=["q"])
+    assert [step.note for step in steps] == ["", "left out: this server has no such thing", "", "", ""]

@@ -34,6 +34,9 @@ _FIFO: Final = {
 }
 _WAIT_S: Final = 20
 _LOOKS: Final = 10
+_NOT_KNOWN: Final = {"NotImplemented", "MethodNotAllowed"}
+"""What S3-compatible servers say to requests that they do not have."""
+
 _BLOCKED: Final[PublicAccessBlockConfigurationTypeDef] = {
     "BlockPublicAcls": True,
     "IgnorePublicAcls": True,
@@ -123,6 +126,8 @@ async def _public_access_block(s3: S3Client, bucket: str) -> Step:
         try:
             answer = await s3.get_public_access_block(Bucket=bucket)
         except ClientError as error:
+            if codes(error) & _NOT_KNOWN:
+                return Step(what, made=False, note="left out: this server has no such thing")
             if "NoSuchPublicAccessBlockConfiguration" not in codes(error):
                 raise
             action = "s3:PutBucketPublicAccessBlock"
