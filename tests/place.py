@@ -135,12 +135,16 @@ async def opened(directory: Path, environment: dict[str, str]) -> AsyncIterator[
             place.close()
 
 
-async def set_up(endpoint: str) -> dict[str, str]:
-    """Make a bucket and queues at an emulator, as `thumbq setup` does, and return the variables that name them."""
+async def set_up(endpoint: str, *, suffix: str = "") -> dict[str, str]:
+    """Make a bucket and queues at an emulator, as `thumbq setup` does, and return the variables that name them.
+
+    The queue's name is the bucket's with ``suffix``: ``.fifo`` for a FIFO queue.
+    """
     name = f"t-{uuid.uuid4().hex}"
+    queue = f"{name}{suffix}"
     with aws_env(endpoint):
-        await provision(bucket=name, queues=[name])
-    return aws_environment(endpoint) | {"THUMBQ_BUCKET": name, "THUMBQ_QUEUE": name}
+        await provision(bucket=name, queues=[queue])
+    return aws_environment(endpoint) | {"THUMBQ_BUCKET": name, "THUMBQ_QUEUE": queue}
 
 
 async def queued(backend: Backend, bodies: Sequence[bytes]) -> list[str]:
