@@ -23,7 +23,7 @@ from thumbq.ports import Rendered, RenderedImage
 from thumbq.settings import Settings, WorkQueue, in_lane
 from thumbq.worker import make_consumer, make_shop
 from thumbq.worker.consumers import Consumers
-from thumbq.worker.slots import ByteBudget
+from thumbq.worker.slots import Backlogs, ByteBudget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -240,6 +240,36 @@ async def until_visible(backend: Backend) -> None:
         return (await backend.queue.counts()).visible == 1
 
     await until(visible, within_s=5, what="a message that was given back")
+
+
+async def test_only_a_queue_that_comes_first_and_has_more_than_it_can_take_holds_up_another() -> None:
+    backlogs = Backlogs({"high": None, "middle": None, "low": None})
+    backlogs.answered("middle", full=True)
+    assert [backlogs.hold_up(lane) for lane in ("high", "middle", "low", "")] == [False, False, True, False]
+    backlogs.answered("middle", full=False)
+    backlogs.asks("middle")
+    assert not backlogs.hold_up("low")
+    weighted = Backlogs({"high": 9, "low": 1})
+    weighted.answered("high", full=True)
+    assert not weighted.hold_up("low")
+
+
+async def test_while_a_queue_has_a_backlog_nothing_is_received_from_those_behind_it_and_soon_after_it_is(
+    tmp_path: Path,
+) -> None:
+    settings = settings_of(HIGH, LOW)
+    renderer = OneChild(settings.lane_weights)
+    async with opened(tmp_path, "high", "low") as (high, low):
+        for number in range(IN_FLIGHT + 1):
+            await upload(high, f"uploads/high-{number}")
+        async with consuming(settings, (high, low), renderer):
+            await until(lambda: renderer.waiting["high"] == IN_FLIGHT - 1, within_s=5, what="high renders that wait")
+            await upload(low)
+            assert await renderer.next(waiting={}) == "high"
+            assert (await low.queue.counts()).in_flight == 0
+            renderer.finish()
+            await settled(high)
+            await settled(low)
 
 
 @pytest.mark.parametrize("weights", [{"high": None, "low": None}, {"high": 9, "low": 1}])

@@ -16,7 +16,7 @@ from thumbq.worker.lease import LeaseKeeper
 from thumbq.worker.making import Maker
 from thumbq.worker.outcome import Outcomes
 from thumbq.worker.receiving import Receiver
-from thumbq.worker.slots import ByteBudget, Slots
+from thumbq.worker.slots import Backlogs, ByteBudget, Slots
 from thumbq.worker.suspects import Suspects
 from thumbq.worker.sweep import Sweeper
 
@@ -35,6 +35,7 @@ class Shop:
 
     renderer: Renderer
     budget: ByteBudget
+    backlogs: Backlogs
     outcomes: Outcomes
     suspects: Suspects
     health: StoreHealth
@@ -46,6 +47,7 @@ def make_shop(*, backend: Backend, renderer: Renderer, settings: Settings, clock
     return Shop(
         renderer=renderer,
         budget=ByteBudget(settings.max_in_flight_bytes, settings.lane_weights),
+        backlogs=Backlogs(settings.lane_weights),
         outcomes=Outcomes(backend=backend, settings=settings, clock=clock),
         suspects=Suspects(backend),
         health=StoreHealth(backend),
@@ -86,7 +88,9 @@ def make_consumer(
     jobs = make_jobs(backend=backend, shop=shop, settings=settings, facts=facts, clock=clock, random=random, lane=lane)
     receiver = Receiver(
         queue=queue,
+        lane=lane,
         slots=slots,
+        backlogs=shop.backlogs,
         queue_health=health,
         store_health=shop.health,
         settings=settings,

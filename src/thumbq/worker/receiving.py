@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from thumbq.ports import Clock, JobQueue, ReceivedMessage
     from thumbq.settings import Settings
     from thumbq.worker.health import QueueHealth, StoreHealth
-    from thumbq.worker.slots import Slots
+    from thumbq.worker.slots import Backlogs, Slots
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -40,7 +40,9 @@ class Receiver:
         self,
         *,
         queue: JobQueue,
+        lane: str,
         slots: Slots,
+        backlogs: Backlogs,
         queue_health: QueueHealth,
         store_health: StoreHealth,
         settings: Settings,
@@ -48,7 +50,9 @@ class Receiver:
         random: Random,
     ) -> None:
         self._queue = queue
+        self._lane = lane
         self._slots = slots
+        self._backlogs = backlogs
         self._queue_health = queue_health
         self._store_health = store_health
         self._wait_time_s = settings.wait_time_s
@@ -73,10 +77,12 @@ class Receiver:
             if self.stopping.is_set():
                 break
             asked_at = self._clock.monotonic()
+            self._backlogs.asks(self._lane)
             messages = await self._receive(free, asked_at)
             if messages is None:
                 await self._pause()
                 continue
+            self._backlogs.answered(self._lane, full=len(messages) == free)
             arrived_at = self.last_turn = self._clock.monotonic()
             for _ in messages:
                 self.last_message_at = anyio.current_time()
@@ -97,6 +103,7 @@ class Receiver:
                 max_messages=free, wait_s=self._wait_time_s, visibility_timeout_s=self._visibility_timeout_s
             )
         except BackendError as error:
+            self._backlogs.answered(self._lane, full=False)
             self._failures += 1
             self.last_turn = self._clock.monotonic()
             self._queue_health.receive_failed(asked_at)
@@ -107,7 +114,9 @@ class Receiver:
         return messages
 
     async def _free_places(self) -> int:
-        """Wait for a free place, then a bounded moment for more."""
+        """Wait until more urgent queues have no backlog, for a free place, then a bounded moment for more."""
+        while self._backlogs.hold_up(self._lane) and not self.stopping.is_set():
+            await self._turn(COALESCE_S)
         while not self._slots.free and not self.stopping.is_set():
             await self._turn(_TURN_S)
         with anyio.move_on_after(COALESCE_S):

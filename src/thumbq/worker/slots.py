@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -12,6 +13,9 @@ from thumbq.core.fairness import ONE_LANE, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+
+_ANSWER_S: Final = 0.5
+"""How long a receive takes that finds messages, at the most."""
 
 
 class Slots:
@@ -62,6 +66,37 @@ class Slots:
         self._freed = anyio.Event()
         with anyio.move_on_after(at_most_s):
             await self._freed.wait()
+
+
+class Backlogs:
+    """Which queues have more messages than a replica can take.
+
+    Without weights, what comes after such a queue receives nothing: else its jobs would use up the way to the store and
+    the processes in every moment in which the urgent ones have none that waits for them. With weights nobody waits.
+    """
+
+    def __init__(self, lanes: Mapping[str, int | None] = ONE_LANE) -> None:
+        self._ranks = {lane: rank for rank, (lane, weight) in enumerate(lanes.items()) if weight is None}
+        self._until: dict[str, float] = {}
+
+    def asks(self, lane: str) -> None:
+        """Note that a receive begins. One that is not answered soon finds the queue empty."""
+        if lane in self._until:
+            self._until[lane] = anyio.current_time() + _ANSWER_S
+
+    def answered(self, lane: str, *, full: bool) -> None:
+        """Note whether a receive has brought all that it asked for: then there is more, as a rule."""
+        if full:
+            self._until[lane] = math.inf
+        else:
+            self._until.pop(lane, None)
+
+    def hold_up(self, lane: str) -> bool:
+        """Whether a queue that comes before this one has more than it can take."""
+        rank, now = self._ranks.get(lane), anyio.current_time()
+        if rank is None:
+            return False
+        return any(self._ranks.get(other, rank) < rank and now < until for other, until in self._until.items())
 
 
 class ByteBudget:

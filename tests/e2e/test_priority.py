@@ -1,0 +1,62 @@
+"""Several queues: 50 urgent jobs behind 2,000 that can wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+import images
+from clocks import SystemClock
+from place import opened, queued
+from replica import until
+from thumbq.core import keys, message
+from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.local import open_local_queues
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from place import Place
+    from replica import Replica
+
+LOW, HIGH, PROCESSES = 2000, 50, 2
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    config = tmp_path / "thumbq.toml"
+    config.write_text('[[queues]]\nname = "high"\n\n[[queues]]\nname = "low"\ndefault = true\n')
+    environment = {"THUMBQ_LOCAL": str(tmp_path / "data"), "THUMBQ_CONFIG": str(config)}
+    async with opened(tmp_path, environment) as place:
+        yield place
+
+
+def done(replica: Replica, lane: str) -> int:
+    return sum(line["lane"] == lane for line in replica.events("job.done"))
+
+
+async def test_with_2000_low_messages_waiting_50_high_ones_are_done_before_5_percent_more_of_the_low_ones_begin(
+    place: Place, tmp_path: Path
+) -> None:
+    async with open_local_queues(tmp_path / "data", clock=SystemClock(), queues=("high", "low")) as (high, low):
+        await queued(low, [images.small_jpeg()] * LOW)
+        sources = [ObjectRef(high.bucket, keys.upload_key(f"{number:026}")) for number in range(HIGH)]
+        for source in sources:
+            await high.store.put(source, images.small_jpeg(), content_type="image/jpeg")
+
+        replica = await place.replica(processes=PROCESSES)
+        await until(lambda: done(replica, "low") >= 20, within_s=20, what="20 low jobs done")
+        before = done(replica, "low")
+        async with anyio.create_task_group() as senders:
+            for source in sources:
+                senders.start_soon(high.queue.send, message.encode(JobRequest(source)))
+        await until(lambda: done(replica, "high") == HIGH, within_s=30, what="all high jobs done")
+
+    lanes = [line["lane"] for line in replica.events("job.done")]
+    last_high = max(at for at, lane in enumerate(lanes) if lane == "high")
+    assert lanes[:last_high].count("low") + PROCESSES - before < LOW * 0.05
+    # Once the low jobs have ended that were received before, the replica is there for the high ones alone.
+    assert lanes[last_high - HIGH // 2 : last_high].count("low") <= PROCESSES
