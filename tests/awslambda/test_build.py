@@ -1,0 +1,161 @@
+"""What deploy/lambda promises: a zip that Lambda takes and that needs nothing else, and a template to go with it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from images import photo_jpeg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEPLOY = Path(__file__).parents[2] / "deploy" / "lambda"
+MIB = 1 << 20
+ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
+
+# With -I and -S Python finds its standard library, and what the first argument names.
+RENDER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import anyio
+from pathlib import Path
+from thumbq.aws_lambda import handler
+from thumbq.core.preset import THUMBNAIL
+from thumbq.service import render_pool
+from thumbq.settings import load
+
+async def main():
+    async with render_pool(load(processes=1)) as pool:
+        with pool.source() as source:
+            source.write(Path(sys.argv[2]).read_bytes())
+            rendered = await pool.render(source, [THUMBNAIL])
+    print(rendered.format, rendered.images[0].width, rendered.images[0].height)
+
+anyio.run(main)
+outside = {name for name, module in sys.modules.items() if "site-packages" in (getattr(module, "__file__", "") or "")}
+assert not outside, outside
+"""
+
+
+def built(directory: Path, *arguments: str) -> Path:
+    out = directory / "function.zip"
+    done = subprocess.run(
+        ["bash", DEPLOY / "build", "--out", out, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def render(python: str, directory: Path, archive: Path) -> str:
+    """Render a photo with what is in the zip and nothing else."""
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(directory / "task")
+    photo = directory / "photo.jpg"
+    photo.write_bytes(photo_jpeg(800, 600, 6))
+    done = subprocess.run(
+        [python, "-I", "-S", "-W", "error", "-c", RENDER, directory / "task", photo],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def python_of_lambda() -> str | None:
+    """Return a Python of the version that the build is for by default, if there is one that works."""
+    found = shutil.which("python3.13")
+    if found is None or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
+        return None
+    return found
+
+
+@pytest.mark.skipif(platform.machine() not in ARCHITECTURES or sys.platform != "linux", reason="Lambda has no such one")
+def test_the_zip_is_small_enough_and_renders_with_nothing_else(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    archive = built(tmp_path, "--arch", ARCHITECTURES[platform.machine()], "--python", version)
+    with zipfile.ZipFile(archive) as opened:
+        unzipped = sum(entry.file_size for entry in opened.infolist())
+        names = set(opened.namelist())
+    zipped = archive.stat().st_size
+    record_property("zip of the Lambda function, MiB", f"{zipped / MIB:.1f}, unzipped {unzipped / MIB:.1f}")
+    assert zipped < 50 * MIB
+    assert unzipped < 250 * MIB
+    assert "thumbq/aws_lambda/__init__.py" in names
+    assert f"thumbq/aws_lambda/__pycache__/function.cpython-{version.replace('.', '')}.pyc" in names
+    assert not [name for name in names if re.search(r"botocore/data/(ec2|iam)/|/tests/|\.pyi$", name)]
+    assert render(str(sys._base_executable), tmp_path, archive) == "JPEG 100 75\n"  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(python_of_lambda() is None, reason="there is no python3.13 here")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the default is x86_64")
+def test_the_documented_command_builds_what_lambdas_python_runs(tmp_path: Path) -> None:
+    python = python_of_lambda()
+    assert python is not None
+    assert render(python, tmp_path, built(tmp_path)) == "JPEG 100 75\n"
+
+
+@pytest.mark.parametrize("arguments", [("--arch", "riscv64"), ("--arm",), ("--arch",)])
+def test_arguments_that_make_no_sense_are_refused(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(["bash", DEPLOY / "build", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "--arch" in done.stderr
+
+
+class _Template(yaml.SafeLoader):
+    """Reads CloudFormation's short forms as what they stand for."""
+
+
+def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return {tag: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {tag: loader.construct_sequence(node, deep=True)}
+    raise TypeError(node)
+
+
+_Template.add_multi_constructor("!", _short_form)
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.load((DEPLOY / "sam.yaml").read_text(), _Template)
+    return loaded
+
+
+def test_the_trigger_takes_partial_answers_and_hides_messages_for_six_time_limits(template: dict[str, Any]) -> None:
+    trigger = template["Resources"]["Function"]["Properties"]["Events"]["Jobs"]["Properties"]
+    assert trigger["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    times = template["Mappings"]["SixTimes"]["TimeoutSeconds"]
+    assert {str(int(limit) * 6): hidden for limit, hidden in times.items()} == {
+        str(each): each for each in times.values()
+    }
+    assert template["Parameters"]["TimeoutSeconds"]["AllowedValues"] == list(times)
+
+
+def test_the_template_takes_the_names_of_an_articles_set_up(template: dict[str, Any]) -> None:
+    names = {
+        "FunctionName": "recvSQSMessage",
+        "RoleName": "sqsLongPolling",
+        "QueueName": "imgFileConvReq",
+        "BucketName": "lambda-test-2020",
+    }
+    for parameter, name in names.items():
+        assert re.fullmatch(template["Parameters"][parameter]["AllowedPattern"], name)
+    policies = template["Resources"]["Role"]["Properties"]["Policies"]
+    assert "s3ReadWriteAccess" in json.dumps(policies)
