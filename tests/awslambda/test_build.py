@@ -159,3 +159,13 @@ def test_the_template_takes_the_names_of_an_articles_set_up(template: dict[str, 
         assert re.fullmatch(template["Parameters"][parameter]["AllowedPattern"], name)
     policies = template["Resources"]["Role"]["Properties"]["Policies"]
     assert "s3ReadWriteAccess" in json.dumps(policies)
+
+
+def test_readme_names_the_build_and_parameters_that_the_template_has(template: dict[str, Any]) -> None:
+    readme = (DEPLOY.parents[1] / "README.md").read_text()
+    section = readme.partition("\n## Lambda\n")[2].partition("\n## ")[0]
+    assert "\nbash deploy/lambda/build\n" in section
+    overrides = section.partition("--parameter-overrides")[2].partition("```")[0]
+    named = set(re.findall(r"\b(\w+)=", overrides)) | set(re.findall(r"`(\w+)=(?:true|false)`", section))
+    assert {"FunctionName", "RoleName", "QueueName", "BucketName", "MakeBucket", "MakeQueue", "Fifo"} <= named
+    assert named <= template["Parameters"].keys()
