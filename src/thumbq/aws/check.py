@@ -46,7 +46,8 @@ async def checked(clients: Clients, *, bucket: str, queues: Sequence[str]) -> li
         tasks.start_soon(_check_bucket, clients.s3, bucket, of_bucket)
         for queue, problems in zip(queues, of_queues, strict=True):
             tasks.start_soon(find, queue, problems)
-    problems = [*of_bucket, *chain.from_iterable(of_queues), *_same(found)]
+    in_order = {queue: found[queue] for queue in queues if queue in found}
+    problems = [*of_bucket, *chain.from_iterable(of_queues), *_same(in_order)]
     if problems:
         raise SetupError(list(dict.fromkeys(problems)))
     return [found[queue] for queue in queues]

@@ -1,0 +1,42 @@
+"""Several queues of SQS, opened at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from thumbq.aws import open_aws_queues, provision
+from thumbq.errors import SetupError
+
+if TYPE_CHECKING:
+    from thumbq.errors import Problem
+
+
+async def problems(bucket: str, *queues: str) -> tuple[Problem, ...]:
+    with pytest.raises(SetupError) as caught:
+        async with open_aws_queues(bucket=bucket, queues=queues):
+            pass
+    return caught.value.problems
+
+
+async def test_queues_open_in_the_order_in_which_they_are_named_over_one_bucket(moto: str, name: str) -> None:
+    await provision(bucket=name, queues=[f"{name}-low", f"{name}-high"])
+    queues = [f"{name}-high", f"{moto}/123456789012/{name}-low"]
+    async with open_aws_queues(bucket=name, queues=queues) as (high, low):
+        await low.queue.send("uploads/a")
+        assert [(await backend.queue.facts()).name for backend in (high, low)] == [f"{name}-high", f"{name}-low"]
+        assert [(await backend.queue.counts()).visible for backend in (high, low)] == [0, 1]
+        assert (high.bucket, low.bucket) == (name, name)
+
+
+async def test_everything_that_is_wrong_with_any_of_them_is_told_at_once(moto: str, name: str) -> None:
+    await provision(bucket=name, queues=[f"{name}-there"])
+    there = [f"{name}-there", f"{moto}/123456789012/{name}-there"]
+    bucket, one, other, same = [
+        problem.what for problem in await problems("no-such-bucket", *there, f"{name}-one", f"{name}-other")
+    ]
+    assert bucket == "there is no bucket no-such-bucket"
+    assert one.startswith(f"there is no queue {name}-one")
+    assert other.startswith(f"there is no queue {name}-other")
+    assert same == f"{there[0]} and {there[1]} are one and the same queue"
