@@ -19,6 +19,7 @@ from thumbq.core.manifest import Manifest, SourceRecord
 from thumbq.errors import BackendUnavailable, SetupError
 from thumbq.local.store import LocalStore
 from thumbq.settings import Route, Settings
+from thumbq.settings.tables import WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -187,6 +188,15 @@ async def test_without_apply_nothing_is_queued_and_with_it_each_once(backend: Ba
     assert await found(settings, apply=True) == originals[1::2]
     bodies = await queued(backend)
     assert sorted(bodies) == sorted(f'{{"bucket": "local", "key": "{key}"}}' for key in originals[1::2])
+
+
+async def test_on_a_fifo_queue_what_is_queued_again_is_in_the_group_of_its_key(tmp_path: Path) -> None:
+    fifo = Settings(local=tmp_path / "data", queues=(WorkQueue(name="jobs", queue="jobs.fifo"),))
+    async with open_backend(fifo) as backend:
+        await store(backend, ["uploads/a", "uploads/猫"])
+        assert await found(fifo, apply=True) == ["uploads/a", "uploads/猫"]
+        messages = await backend.queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=30)
+    assert {each.group for each in messages} == {"uploads/a", message.group_id("uploads/猫")}
 
 
 async def test_every_key_that_a_store_can_hold_can_be_queued(backend: Backend, settings: Settings) -> None:
