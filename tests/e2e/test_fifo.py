@@ -122,6 +122,7 @@ async def kill_one(place: Place, number: int, *, at: int) -> None:
     await place.replica(**SETTINGS)
 
 
+@pytest.mark.timeout(120)  # a thousand jobs and five starts, on a machine that runs other tests too
 async def test_fifty_groups_keep_their_order_over_three_replicas_and_kill_9(
     place: Place, clients: Clients, record_property: Callable[[str, object], None]
 ) -> None:
