@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,11 +22,11 @@ from thumbq.local import open_local_queues
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from place import Place
     from replica import Replica
 
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 LOW, HIGH, PROCESSES = 2000, 50, 2
 
 
@@ -60,3 +65,19 @@ async def test_with_2000_low_messages_waiting_50_high_ones_are_done_before_5_per
     assert lanes[:last_high].count("low") + PROCESSES - before < LOW * 0.05
     # Once the low jobs have ended that were received before, the replica is there for the high ones alone.
     assert lanes[last_high - HIGH // 2 : last_high].count("low") <= PROCESSES
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="README uploads with curl, which is not here")
+async def test_the_upload_with_fields_in_readme_works_with_the_queues_in_readme(tmp_path: Path) -> None:
+    config = tmp_path / "thumbq.toml"
+    config.write_text(README.partition("### Several queues")[2].partition("```toml\n")[2].partition("```")[0])
+    command = re.findall(r"`(curl .*)`", README.partition("### Fields of an upload")[2])[0]
+    (tmp_path / "photo.jpg").write_bytes(images.small_jpeg())
+    environment = {"THUMBQ_LOCAL": str(tmp_path / "data"), "THUMBQ_CONFIG": str(config)}
+    async with opened(tmp_path, environment) as place:
+        replica = await place.replica(processes=1)
+        answer = await anyio.run_process(
+            shlex.split(command.replace("http://127.0.0.1:8080", replica.url)), cwd=tmp_path
+        )
+        assert json.loads(answer.stdout)["success"]
+        await until(lambda: done(replica, "high") == 1, within_s=10, what="a job of the queue high")

@@ -15,7 +15,8 @@ from pydantic_settings import EnvSettingsSource
 
 from thumbq.core.preset import PRESET_NAME, Preset
 from thumbq.errors import Problem, SetupError
-from thumbq.settings.model import PREFIX, Settings, suggestion
+from thumbq.settings.faults import suggestion
+from thumbq.settings.model import PREFIX, Settings
 from thumbq.settings.tables import Route, WorkQueue
 
 DEFAULT_FILE: Final = Path("thumbq.toml")

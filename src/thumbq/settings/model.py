@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from itertools import combinations
 from pathlib import Path
@@ -14,12 +13,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from thumbq.core import keys
 from thumbq.core.preset import BUILT_IN, THUMBNAIL, Preset
 from thumbq.ports import MAX_LEASE_S
-from thumbq.settings.faults import Disagreement, Fault, fault
+from thumbq.settings.faults import Disagreement, Fault, fault, suggestion
 from thumbq.settings.lanes import Lane, lane_faults, lanes_of
 from thumbq.settings.tables import Route, WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 PREFIX: Final = "THUMBQ_"
 MIB: Final = 1 << 20
@@ -67,7 +66,12 @@ class Settings(BaseSettings):
     heartbeat_s: int | None = Field(
         default=None, ge=1, description="Time between heartbeats; by default a third of the visibility time-out."
     )
-    wait_time_s: int = Field(default=20, ge=0, le=20, description="Long poll; SQS allows at most 20 s.")
+    wait_time_s: int = Field(
+        default=20,
+        ge=0,
+        le=20,
+        description="Long poll; SQS allows at most 20 s, and 0 is [short polling](#short-or-long-polling).",
+    )
     shutdown_deadline_s: int = Field(default=30, ge=3, description="From SIGTERM to the exit, at the most.")
     max_upload_bytes: int = Field(default=25 * MIB, ge=1, description="Largest file in an upload.")
     max_upload_files: int = Field(default=20, ge=1, description="Most files in one upload request.")
@@ -240,9 +244,3 @@ class Settings(BaseSettings):
 
 def _keys(preset: Preset) -> set[str]:
     return {preset.rendition_key(_ANY_SOURCE, content_type) for content_type in preset.content_types}
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that names the nearest known name, if one is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""

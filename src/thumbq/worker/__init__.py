@@ -94,6 +94,7 @@ def make_consumer(
         queue_health=health,
         store_health=shop.health,
         settings=settings,
+        fifo=facts.fifo,
         clock=clock,
         random=random,
     )

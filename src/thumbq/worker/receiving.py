@@ -46,6 +46,7 @@ class Receiver:
         queue_health: QueueHealth,
         store_health: StoreHealth,
         settings: Settings,
+        fifo: bool,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -59,6 +60,8 @@ class Receiver:
         self._visibility_timeout_s = settings.visibility_timeout_s
         # Places beyond the render processes are there to wait: with those busy, a moment's wait costs nothing.
         self._enough = min(BATCH, max(1, slots.total - settings.processes))
+        # Ten messages of one group are one job at a time: they keep no other queue's from the processes.
+        self._floods = not fifo
         self._clock = clock
         self._random = random
         self._failures = 0
@@ -82,7 +85,7 @@ class Receiver:
             if messages is None:
                 await self._pause()
                 continue
-            self._backlogs.answered(self._lane, full=len(messages) == free)
+            self._backlogs.answered(self._lane, full=self._floods and len(messages) == free)
             arrived_at = self.last_turn = self._clock.monotonic()
             for _ in messages:
                 self.last_message_at = anyio.current_time()
