@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thumbq.aws import open_aws_queues, provision
+from thumbq.backends import open_backend, open_backends
 from thumbq.errors import SetupError
+from thumbq.settings import Settings, WorkQueue, only_queue
 
 if TYPE_CHECKING:
     from thumbq.errors import Problem
@@ -40,3 +42,18 @@ async def test_everything_that_is_wrong_with_any_of_them_is_told_at_once(moto: s
     assert one.startswith(f"there is no queue {name}-one")
     assert other.startswith(f"there is no queue {name}-other")
     assert same == f"{there[0]} and {there[1]} are one and the same queue"
+
+
+@pytest.mark.usefixtures("moto")
+async def test_settings_with_several_queues_open_each_of_them_and_a_command_the_default_one(name: str) -> None:
+    await provision(bucket=name, queues=[f"{name}-low", f"{name}-high"])
+    tables = (
+        WorkQueue(name="high", queue=f"{name}-high"),
+        WorkQueue(name="low", queue=f"{name}-low", default=True),
+    )
+    settings = Settings(bucket=name, queues=tables)
+    async with open_backends(settings) as backends:
+        assert [(await one.queue.facts()).name for one in backends] == [f"{name}-high", f"{name}-low"]
+    for only, opened in ((None, "low"), ("high", "high")):
+        async with open_backend(only_queue(settings, only)) as backend:
+            assert (await backend.queue.facts()).name == f"{name}-{opened}"

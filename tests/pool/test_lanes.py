@@ -1,0 +1,70 @@
+"""Renders of several lanes that want the same child."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import pytest
+
+import marked_render
+from replica import until
+from thumbq.core.preset import THUMBNAIL
+from thumbq.pool import RenderPool
+
+
+def pool_of(lanes: dict[str, int | None]) -> RenderPool:
+    return RenderPool(processes=1, memory_limit_bytes=512 << 20, timeout_s=20, lanes=lanes, render=marked_render.render)
+
+
+class Queueing:
+    """Renders that wait for the one child, in the order in which they came, while another one has it."""
+
+    def __init__(self, pool: RenderPool) -> None:
+        self._pool = pool
+        self._free = anyio.Event()
+        self.begun: list[str] = []
+
+    async def render(self, lane: str, *, held: bool = False) -> None:
+        async def begin() -> None:
+            self.begun.append(lane)
+            if held:
+                await self._free.wait()
+
+        with self._pool.source() as source:
+            source.write(b"ok")
+            await self._pool.render(source, [THUMBNAIL], on_start=begin, lane=lane)
+
+    async def order(self, *lanes: str, cancelled: int | None = None) -> list[str]:
+        """Return the order in which these get the child; the one in the place ``cancelled`` gives up before."""
+        first = asyncio.ensure_future(self.render("first", held=True))
+        await until(lambda: self.begun, within_s=5, what="a render that has the child")
+        waiting = []
+        for lane in lanes:
+            waiting.append(asyncio.ensure_future(self.render(lane)))
+            await anyio.wait_all_tasks_blocked()
+        if cancelled is not None:
+            waiting[cancelled].cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting.pop(cancelled)
+        self._free.set()
+        await asyncio.gather(first, *waiting)
+        return self.begun[1:]
+
+
+async def test_a_child_that_is_free_again_goes_to_the_lane_that_comes_first() -> None:
+    async with pool_of({"high": None, "low": None}) as pool:
+        order = await Queueing(pool).order("low", "low", "high", "low", "high")
+    assert order == ["high", "high", "low", "low", "low"]
+
+
+async def test_with_weights_a_lane_gets_its_share_of_the_turns() -> None:
+    async with pool_of({"high": 3, "low": 1}) as pool:
+        order = await Queueing(pool).order(*["low"] * 3, *["high"] * 6)
+    assert order[:4].count("low") == order[4:8].count("low") == 1
+
+
+async def test_a_render_that_gives_up_waiting_takes_no_turn_along() -> None:
+    async with pool_of({"high": None, "low": None}) as pool:
+        order = await Queueing(pool).order("low", "high", "low", cancelled=1)
+        assert order == ["low", "low"]
