@@ -17,6 +17,8 @@ from thumbq.service import render_pool
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from pathlib import Path
+
     from faultproxy import FaultProxy
     from thumbq.pool import RenderPool
 
@@ -58,8 +60,10 @@ async def test_of_ten_messages_only_the_one_that_failed_for_a_time_comes_again(
 
 
 async def test_the_first_failure_of_a_group_holds_up_its_rest_and_no_other_group(
-    ministack_url: str, proxy: FaultProxy, call: Call
+    ministack_url: str, proxy: FaultProxy, call: Call, tmp_path: Path
 ) -> None:
+    os.environ["THUMBQ_CONFIG"] = str(tmp_path / "of-the-service.toml")
+    (tmp_path / "of-the-service.toml").write_text('[[queues]]\nname = "high"\nqueue = "another"')
     proxy.throttled = lambda asked: asked.service == "s3" and asked.path.endswith("/a/2.jpg")
     async with trigger(ministack_url, ending=".fifo") as source:
         os.environ["THUMBQ_BUCKET"] = source.bucket

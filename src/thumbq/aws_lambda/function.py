@@ -86,7 +86,8 @@ class Function:
     async def _opened(self, queue_arn: str) -> Workshop:
         """Return the workshop; it stays open in a task of its own, which ends with the event loop."""
         if self._workshop is None or self._keeper is None or self._keeper.done():
-            settings = load(queue=queue_arn)
+            # A settings file may be the service's too, with queues of which the messages here know nothing.
+            settings = load(queue=queue_arn, queues=())
             configure(settings.log_level)
             opened: asyncio.Future[Workshop] = asyncio.get_running_loop().create_future()
             self._keeper = asyncio.create_task(keep_open(settings, opened.set_result))
