@@ -16,7 +16,6 @@ from thumbq.service import render_pool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
     from pathlib import Path
 
     from faultproxy import FaultProxy
