@@ -12,6 +12,7 @@ import anyio
 from thumbq.backends import open_backend
 from thumbq.commands.deadletters import Look, others, read, whole_body
 from thumbq.commands.holding import BATCH, END_S, MOST, ROUND, dead_letters_of, holding
+from thumbq.commands.pace import Pace
 from thumbq.core import deadletter, keys, message
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable
 from thumbq.settings import default_lane
@@ -41,19 +42,6 @@ class Redriven:
     error: str | None = None
 
 
-class _Pace:
-    """Lets one caller through at a time, at most ``rate`` a second."""
-
-    def __init__(self, rate: int | None) -> None:
-        self._gap_s = 1 / rate if rate else 0.0
-        self._next_at = anyio.current_time()
-
-    async def wait(self) -> None:
-        at = max(self._next_at, anyio.current_time())
-        self._next_at = at + self._gap_s
-        await anyio.sleep_until(at)
-
-
 class Redrive:
     """Sends letters to the queue and removes them: in this order, so that none can be lost."""
 
@@ -63,7 +51,7 @@ class Redrive:
         self._backend = backend
         self._holder = holder
         self._rate = rate
-        self._pace = _Pace(rate)
+        self._pace = Pace(rate)
         self._report = report
         self._not_again: set[str] = set()
         self._sent: deque[str] = deque(maxlen=MOST)
