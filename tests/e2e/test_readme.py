@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-RUN, TEST, TRY, AWS, MEND, BENCH = BLOCKS
+RUN, TEST, TRY, AWS, MEND, BENCH, LAMBDA = BLOCKS
 
 pytestmark = pytest.mark.timeout(180)
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="README uploads with curl, which is not here")
@@ -183,5 +183,6 @@ async def test_the_section_on_s3_and_sqs_works_line_by_line(clone: Path, port: s
 def test_readme_has_no_commands_but_the_ones_that_are_run_here() -> None:
     prompts = re.findall(r"^(?:\$|>) .*", README, flags=re.MULTILINE)
     assert prompts == []
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
+    assert LAMBDA.strip() == "bash deploy/lambda/build", "tests/awslambda/test_build.py runs it"
     assert all("\n" not in block.strip() for block in (RUN, TEST, BENCH)), "each of these is a single line"
