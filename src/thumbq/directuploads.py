@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from thumbq.core import filenames, keys, message, presigned, uploadwishes
+from thumbq.core import filenames, keys, message, presigned, uploadoptions
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.presigned import PresignedRecord
-from thumbq.core.uploadwishes import NO_WISHES, UploadWishes
+from thumbq.core.uploadoptions import NO_OPTIONS, UploadOptions
 from thumbq.errors import (
     AccessDenied,
     BackendError,
@@ -73,7 +73,7 @@ class DirectIntake:
         *,
         content_type: str,
         filename: str | None,
-        asked: UploadWishes,
+        asked: UploadOptions,
         within_s: float,
     ) -> Offer:
         """Sign a form under a new id. When this returns, every replica knows the id.
@@ -83,7 +83,7 @@ class DirectIntake:
         Raises UploadRefused when presets and callback are more than an original's metadata holds, and BackendError.
         """
         name = filenames.clean(filename)
-        metadata = uploadwishes.metadata(asked, name)
+        metadata = uploadoptions.metadata(asked, name)
         now = self._clock.wall()
         upload_id = keys.new_id(int(now * 1000), self._random.getrandbits(80))
         record = PresignedRecord(
@@ -131,7 +131,7 @@ class DirectIntake:
         await self._backend.store.put(form.ref, body, content_type=form.content_type, metadata=form.metadata)
         # What is to be made of it stands in its metadata, since an event of S3 could not say it either.
         job = JobRequest(form.ref)
-        group = uploadwishes.group_of(NO_WISHES, form.ref.key, fifo=self._backend.fifo)
+        group = uploadoptions.group_of(NO_OPTIONS, form.ref.key, fifo=self._backend.fifo)
         try:
             message_id = await self._backend.queue.send(message.encode(job), group=group)
         except (SendRefused, AccessDenied):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import anyio
 import structlog
 
-from thumbq.core import filenames, keys, message, uploadwishes
+from thumbq.core import filenames, keys, message, uploadoptions
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.job import JobRequest, ObjectRef
-from thumbq.core.uploadwishes import NO_WISHES, UploadWishes
+from thumbq.core.uploadoptions import NO_OPTIONS, UploadOptions
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, ObjectExists, SendRefused, UploadRefused
 from thumbq.process import SystemClock
 
@@ -51,7 +51,7 @@ class _Original:
     body: bytes
     format: ImageFormat
     filename: str | None
-    asked: UploadWishes
+    asked: UploadOptions
 
 
 class Intake:
@@ -75,13 +75,13 @@ class Intake:
         self._clock = clock
         self._random = random
 
-    def check(self, asked: UploadWishes) -> None:
+    def check(self, asked: UploadOptions) -> None:
         """Raise UploadRefused for what cannot be asked for here."""
         if asked.priority is not None and asked.priority not in self._lanes:
             there_are = f"there are: {', '.join(self._lanes)}" if self._lanes else "there is only one: leave it out"
             text = f"There is no queue of the priority {asked.priority!r}; {there_are}."
             raise UploadRefused(400, "unknown-priority", text)
-        uploadwishes.check(asked, fifo=self._backend_of(asked).fifo, presets=self._presets)
+        uploadoptions.check(asked, fifo=self._backend_of(asked).fifo, presets=self._presets)
 
     async def accept(
         self,
@@ -89,7 +89,7 @@ class Intake:
         *,
         filename: str | None,
         key: str | None = None,
-        asked: UploadWishes = NO_WISHES,
+        asked: UploadOptions = NO_OPTIONS,
         within_s: float = math.inf,
     ) -> Accepted:
         """Store an original and queue its job; when this returns, both are durable.
@@ -144,13 +144,13 @@ class Intake:
             presets=original.asked.presets or None,
         )
 
-    async def _send(self, source: ObjectRef, asked: UploadWishes) -> str:
+    async def _send(self, source: ObjectRef, asked: UploadOptions) -> str:
         backend = self._backend_of(asked)
         job = JobRequest(source, asked.presets or None, asked.callback_url)
-        group = uploadwishes.group_of(asked, source.key, fifo=backend.fifo)
+        group = uploadoptions.group_of(asked, source.key, fifo=backend.fifo)
         return await backend.queue.send(message.encode(job), group=group)
 
-    def _backend_of(self, asked: UploadWishes) -> Backend:
+    def _backend_of(self, asked: UploadOptions) -> Backend:
         return self._backend if asked.priority is None else self._lanes[asked.priority]
 
     async def _store_new(self, original: _Original) -> tuple[str, ObjectRef, str]:
@@ -170,7 +170,7 @@ class Intake:
             source,
             original.body,
             content_type=original.format.content_type,
-            metadata=uploadwishes.metadata(original.asked, original.filename),
+            metadata=uploadoptions.metadata(original.asked, original.filename),
             if_absent=if_absent,
         )
 

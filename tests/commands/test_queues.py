@@ -59,8 +59,8 @@ def received(tmp_path: Path) -> dict[str, Sequence[ReceivedMessage]]:
 
 def test_send_puts_into_the_queue_of_a_priority_what_is_asked_for(tmp_path: Path) -> None:
     assert thumbq("send", "cat.jpg", "--prefix", "a/").exit_code == 0
-    wishes = ("--preset", "thumbnail", "--preset", "jpgfiles", "--tenant", "customer-1")
-    assert thumbq("send", "cat.jpg", "--prefix", "b/", "--priority", "high", *wishes).exit_code == 0
+    options = ("--preset", "thumbnail", "--preset", "jpgfiles", "--tenant", "customer-1")
+    assert thumbq("send", "cat.jpg", "--prefix", "b/", "--priority", "high", *options).exit_code == 0
     assert thumbq("send", "cat.jpg", "--prefix", "c/", "--priority", "ordered").exit_code == 0
     assert thumbq("send", "cat.jpg", "--prefix", "d/", "--priority", "ordered", "--group", "album").exit_code == 0
     found = received(tmp_path)
@@ -79,7 +79,7 @@ def test_send_puts_into_the_queue_of_a_priority_what_is_asked_for(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("wishes", "said"),
+    ("options", "said"),
     [
         (("--priority", "urgent"), "there is no queue named urgent\n    fix: name one of low, high, ordered"),
         (("--priority", "high", "--group", "a"), "A group needs a FIFO queue"),
@@ -88,8 +88,10 @@ def test_send_puts_into_the_queue_of_a_priority_what_is_asked_for(tmp_path: Path
         (("--group", ""), "it is empty: leave it out, or name one"),
     ],
 )
-def test_what_cannot_be_had_is_said_before_anything_is_sent(tmp_path: Path, wishes: tuple[str, ...], said: str) -> None:
-    refused = thumbq("send", "cat.jpg", *wishes)
+def test_what_cannot_be_had_is_said_before_anything_is_sent(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    refused = thumbq("send", "cat.jpg", *options)
     assert refused.exit_code == 2
     assert said in refused.stderr
     assert not any(received(tmp_path).values())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bodies import FORMS, JSON_FORMS, hostile, nested, no_jobs, record, s3_event, short_record, sns
 from thumbq.cli import letters
 from thumbq.commands import deadletters
-from thumbq.core import callback, message, retry, wishes
+from thumbq.core import callback, message, objectmetadata, retry
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import MalformedMessage, SendRefused
@@ -169,20 +169,20 @@ def test_what_is_no_address_to_call_is_refused(url: str) -> None:
     url=st.none() | st.just("https://example.com/hook?x=1,2"),
 )
 @quick
-def test_wishes_survive_an_originals_metadata(presets: list[str] | None, url: str | None) -> None:
-    metadata = wishes.encode(presets=presets, callback_url=url)
-    assert wishes.presets(metadata) == (None if presets is None else tuple(presets))
-    assert wishes.callback_url(metadata) == url
+def test_options_survive_an_originals_metadata(presets: list[str] | None, url: str | None) -> None:
+    metadata = objectmetadata.encode(presets=presets, callback_url=url)
+    assert objectmetadata.presets(metadata) == (None if presets is None else tuple(presets))
+    assert objectmetadata.callback_url(metadata) == url
 
 
-def test_wishes_that_s3_would_not_take_are_refused() -> None:
+def test_options_that_s3_would_not_take_are_refused() -> None:
     with pytest.raises(ValueError, match="S3 has 2,048"):
-        wishes.encode(presets=None, callback_url="https://example.com/" + "x" * 2028)
+        objectmetadata.encode(presets=None, callback_url="https://example.com/" + "x" * 2028)
 
 
-def test_wishes_written_by_hand_may_have_spaces_and_repeat_themselves() -> None:
-    assert wishes.presets({wishes.PRESETS: " a, b ,,a"}) == ("a", "b")
-    assert wishes.presets({wishes.PRESETS: " , "}) is None
+def test_options_written_by_hand_may_have_spaces_and_repeat_themselves() -> None:
+    assert objectmetadata.presets({objectmetadata.PRESETS: " a, b ,,a"}) == ("a", "b")
+    assert objectmetadata.presets({objectmetadata.PRESETS: " , "}) is None
 
 
 def test_a_message_ends_as_its_jobs_do() -> None:

@@ -14,7 +14,7 @@ import aiohttp
 import anyio
 import pytest
 
-from thumbq.core import keys, message, wishes
+from thumbq.core import keys, message, objectmetadata
 from thumbq.core.formats import ImageFormat
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest, RenditionRecord, SourceRecord
@@ -133,7 +133,10 @@ async def test_a_form_that_is_used_brings_the_job_with_what_was_asked_for(served
 
     info, body = await served.behind.real.store.get(source(served, offer), max_bytes=FORM_BYTES)
     assert (body, info.content_type) == (JPEG, "image/jpeg")
-    assert (wishes.presets(info.metadata), wishes.callback_url(info.metadata)) == (("stretched",), callback)
+    assert (objectmetadata.presets(info.metadata), objectmetadata.callback_url(info.metadata)) == (
+        ("stretched",),
+        callback,
+    )
     (parsed,) = await queued(served)
     assert [request.source for request in parsed.jobs] == [source(served, offer)]
     found = await job(served, offer)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from thumbq.core import message, wishes
+from thumbq.core import message, objectmetadata
 from thumbq.core.preset import BUILT_IN
 from thumbq.intake import Intake
 from thumbq.local import open_local_queues
@@ -88,7 +88,7 @@ async def test_presets_and_callback_go_with_the_message_and_stay_with_the_origin
     job, group = await form.job("low")
     assert (job.presets, job.callback_url, group) == ((names[1], names[0]), URL, None)
     metadata = (await form.lanes["low"].store.head(job.source)).metadata
-    assert (wishes.presets(metadata), wishes.callback_url(metadata)) == (job.presets, URL)
+    assert (objectmetadata.presets(metadata), objectmetadata.callback_url(metadata)) == (job.presets, URL)
     async with form.served.http.get(entry["url"]) as queued:
         assert list((await queued.json())["data"]["renditions"]) == [names[1], names[0]]
 

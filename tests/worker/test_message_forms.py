@@ -22,7 +22,7 @@ from emulators import aws_env
 from replica import until
 from thumbq.aws import open_aws
 from thumbq.aws.provision import provision
-from thumbq.core import failedmessage, keys, message, wishes
+from thumbq.core import failedmessage, keys, message, objectmetadata
 from thumbq.core.attempt import AttemptRecord
 from thumbq.core.deadletter import Note
 from thumbq.core.job import JobRequest, ObjectRef
@@ -399,7 +399,7 @@ async def test_a_message_that_the_queue_moved_is_recorded_job_by_job(backend: Ba
 
 async def test_presets_and_a_callback_come_from_the_originals_metadata(backend: Backend) -> None:
     url = "https://example.com/hook"
-    await put(backend, "a.png", metadata=wishes.encode(presets=["stretched", "jpgfiles"], callback_url=url))
+    await put(backend, "a.png", metadata=objectmetadata.encode(presets=["stretched", "jpgfiles"], callback_url=url))
     renderer = FakeRenderer()
     store = FailingOnce(backend.store, "", ObjectMissing())
     async with consuming(replace(backend, store=store), renderer):
@@ -415,7 +415,7 @@ async def test_presets_and_a_callback_come_from_the_originals_metadata(backend: 
 
 
 async def test_what_the_message_names_goes_before_the_metadata(backend: Backend) -> None:
-    wished = wishes.encode(presets=["stretched"], callback_url="https://example.com/metadata")
+    wished = objectmetadata.encode(presets=["stretched"], callback_url="https://example.com/metadata")
     await put(backend, "a.png", metadata=wished)
     request = JobRequest(ObjectRef(backend.bucket, "a.png"), ("thumbnail",), "https://example.com/message")
     async with consuming(backend, FakeRenderer()):
@@ -428,8 +428,12 @@ async def test_what_the_message_names_goes_before_the_metadata(backend: Backend)
 @pytest.mark.parametrize(
     ("metadata", "code", "said"),
     [
-        ({wishes.PRESETS: "thumbnail,magic"}, "unknown-preset", "thumbq-presets asks for the preset 'magic'"),
-        ({wishes.CALLBACK: "ftp://example.com"}, "malformed-message", "thumbq-callback: a callback URL must be"),
+        ({objectmetadata.PRESETS: "thumbnail,magic"}, "unknown-preset", "thumbq-presets asks for the preset 'magic'"),
+        (
+            {objectmetadata.CALLBACK: "ftp://example.com"},
+            "malformed-message",
+            "thumbq-callback: a callback URL must be",
+        ),
     ],
 )
 async def test_metadata_that_asks_for_what_there_is_not_is_a_failure_that_says_so(
@@ -449,7 +453,7 @@ async def test_metadata_that_asks_for_what_there_is_not_is_a_failure_that_says_s
 async def test_a_late_duplicate_of_a_job_by_metadata_leaves_what_was_done_when_the_original_is_gone(
     backend: Backend,
 ) -> None:
-    await put(backend, "a.png", metadata={wishes.PRESETS: "stretched"})
+    await put(backend, "a.png", metadata={objectmetadata.PRESETS: "stretched"})
     async with consuming(backend, FakeRenderer()):
         await backend.queue.send("a.png")
         await settled(backend)

@@ -70,9 +70,9 @@ def send(
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     settings = load_settings(least="warning", only=priority, local=local, config=config)
     from thumbq.commands.send import send as send_files  # noqa: PLC0415 - botocore and aiohttp are slow to import
-    from thumbq.core.uploadwishes import UploadWishes  # noqa: PLC0415 - --help needs none of it
+    from thumbq.core.uploadoptions import UploadOptions  # noqa: PLC0415 - --help needs none of it
 
-    wishes = UploadWishes(**asked)
+    options = UploadOptions(**asked)
     failed = False
     shown = len(files) >= MANY_FILES and sys.stderr.isatty()
     with click.progressbar(length=len(files), label="sending", file=sys.stderr, hidden=not shown) as bar:
@@ -85,7 +85,7 @@ def send(
             failed = failed or sent.error is not None or not printed
             bar.update(1)
 
-        anyio.run(partial(send_files, settings, files, prefix=prefix, asked=wishes, report=report))
+        anyio.run(partial(send_files, settings, files, prefix=prefix, asked=options, report=report))
     sys.exit(1 if failed else 0)
 
 

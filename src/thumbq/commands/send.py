@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from thumbq.core.uploadwishes import UploadWishes
+    from thumbq.core.uploadoptions import UploadOptions
     from thumbq.intake import Intake
     from thumbq.settings import Settings
 
@@ -38,7 +38,7 @@ class Sent:
 
 
 async def send(
-    settings: Settings, paths: Sequence[Path], *, prefix: str, asked: UploadWishes, report: Callable[[Sent], None]
+    settings: Settings, paths: Sequence[Path], *, prefix: str, asked: UploadOptions, report: Callable[[Sent], None]
 ) -> None:
     """Store each file as an original under ``prefix`` and queue its job, several at a time.
 
@@ -69,7 +69,7 @@ async def send(
                 tasks.start_soon(one, file)
 
 
-async def _send_file(intake: Intake, file: Path, *, prefix: str, asked: UploadWishes, max_bytes: int) -> Sent:
+async def _send_file(intake: Intake, file: Path, *, prefix: str, asked: UploadOptions, max_bytes: int) -> Sent:
     name = text_of(file.name)
     key = None if prefix == keys.UPLOADS_PREFIX else prefix + name
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from thumbq.core.uploadwishes import UploadWishes
+from thumbq.core.uploadoptions import UploadOptions
 from thumbq.web.problems import HttpProblem, ProblemRaised
 
 PRESETS: Final = "presets"
@@ -32,11 +32,11 @@ class Fields:
             raise _problem("invalid-field", f"The field {name} is there twice; a form takes it once.")
         self._texts[name] = f"{self._texts[name]},{text}" if name in self._texts else text
 
-    def asked(self) -> UploadWishes:
+    def asked(self) -> UploadOptions:
         """Return all that the fields ask for."""
         others = {name: text for name, text in self._texts.items() if name != PRESETS}
         presets = (name.strip() for name in self._texts.get(PRESETS, "").split(","))
-        return UploadWishes(**others, presets=tuple(dict.fromkeys(filter(None, presets))))
+        return UploadOptions(**others, presets=tuple(dict.fromkeys(filter(None, presets))))
 
 
 def too_late(name: str) -> ProblemRaised:

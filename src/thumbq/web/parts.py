@@ -11,7 +11,7 @@ from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
 
-from thumbq.core.uploadwishes import NO_WISHES
+from thumbq.core.uploadoptions import NO_OPTIONS
 from thumbq.errors import UploadRefused
 from thumbq.web import fields
 from thumbq.web.fields import Fields
@@ -20,7 +20,7 @@ from thumbq.web.problems import HttpProblem, ProblemRaised, explain
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from thumbq.core.uploadwishes import UploadWishes
+    from thumbq.core.uploadoptions import UploadOptions
     from thumbq.web.admission import Uploads
     from thumbq.web.services import UploadLimits
 
@@ -59,10 +59,10 @@ class FileParts:
     """
 
     def __init__(
-        self, request: web.Request, limits: UploadLimits, uploads: Uploads, *, check: Callable[[UploadWishes], None]
+        self, request: web.Request, limits: UploadLimits, uploads: Uploads, *, check: Callable[[UploadOptions], None]
     ) -> None:
         self.fields: list[str] = []
-        self.asked = NO_WISHES
+        self.asked = NO_OPTIONS
         self._form = Fields()
         self._check = check
         self._body = request.content

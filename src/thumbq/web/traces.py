@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thumbq.core import keys, wishes
+from thumbq.core import keys, objectmetadata
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing
 from thumbq.manifests import read_manifest
@@ -45,7 +45,7 @@ class Traces:
         """The presets that were asked for with the upload; None when it leaves them to the routes."""
         if self.form is not None:
             return self.form.presets
-        return None if self.original is None else wishes.presets(self.original.metadata)
+        return None if self.original is None else objectmetadata.presets(self.original.metadata)
 
 
 async def find(services: WebServices, job_id: str, *, original_too: bool) -> Traces | None:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from thumbq.core import callback, keys
 from thumbq.core.formats import MEDIA_TYPES
-from thumbq.core.uploadwishes import UploadWishes
+from thumbq.core.uploadoptions import UploadOptions
 from thumbq.web.jobs import job_url, renditions_to_come
 from thumbq.web.parts import BROKEN_BODY
 from thumbq.web.problems import HttpProblem, ProblemRaised
@@ -56,7 +56,7 @@ async def offer_upload(request: web.Request) -> web.Response:
     offer = await services.direct.offer(
         content_type=wish.content_type,
         filename=wish.filename,
-        asked=UploadWishes(presets=tuple(dict.fromkeys(wish.presets or ())), callback_url=wish.callback_url),
+        asked=UploadOptions(presets=tuple(dict.fromkeys(wish.presets or ())), callback_url=wish.callback_url),
         within_s=services.backend_timeout_s,
     )
     return web.json_response(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thumbq.core import callback, wishes
+from thumbq.core import callback, objectmetadata
 from thumbq.core.quoting import said
 from thumbq.errors import MalformedMessage, UnknownPreset
 
@@ -26,15 +26,17 @@ def settle(attempt: Attempt, settings: Settings, metadata: Mapping[str, str] | N
         attempt.presets = [settings.presets[name] for name in _known(request.presets, settings, "the message")]
     if metadata is None:
         return
-    if request.presets is None and (names := wishes.presets(metadata)) is not None:
-        attempt.presets = [settings.presets[name] for name in _known(names, settings, f"metadata {wishes.PRESETS}")]
+    if request.presets is None and (names := objectmetadata.presets(metadata)) is not None:
+        attempt.presets = [
+            settings.presets[name] for name in _known(names, settings, f"metadata {objectmetadata.PRESETS}")
+        ]
     elif request.presets is None:
         attempt.presets = settings.presets_for(request.source.key)
-    if request.callback_url is None and (url := wishes.callback_url(metadata)) is not None:
+    if request.callback_url is None and (url := objectmetadata.callback_url(metadata)) is not None:
         try:
             attempt.callback_url = callback.checked(url)
         except ValueError as error:
-            raise MalformedMessage(f"the original's metadata {wishes.CALLBACK}: {error}") from error
+            raise MalformedMessage(f"the original's metadata {objectmetadata.CALLBACK}: {error}") from error
 
 
 def _known(names: tuple[str, ...], settings: Settings, asker: str) -> tuple[str, ...]:

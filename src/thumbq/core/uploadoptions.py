@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from thumbq.core import callback, filenames, message, wishes
+from thumbq.core import callback, filenames, message, objectmetadata
 from thumbq.errors import UploadRefused
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _MAX_FILENAME_BYTES: Final = 1500
 
 
 @dataclass(frozen=True, slots=True)
-class UploadWishes:
+class UploadOptions:
     """All of it may be left out: None and () are the default queue and the presets of the routes.
 
     ``priority`` is a queue's name in the settings. ``group`` is the message group on a FIFO queue, by default the
@@ -32,10 +32,10 @@ class UploadWishes:
     callback_url: str | None = None
 
 
-NO_WISHES: Final = UploadWishes()
+NO_OPTIONS: Final = UploadOptions()
 
 
-def check(asked: UploadWishes, *, fifo: bool, presets: Collection[str]) -> None:
+def check(asked: UploadOptions, *, fifo: bool, presets: Collection[str]) -> None:
     """Raise UploadRefused for what a queue (``fifo`` or standard) and the ``presets`` that there are cannot give."""
     if asked.group is not None and not fifo:
         text = "A group needs a FIFO queue, and this one is a standard queue: leave it out, or name a tenant."
@@ -55,22 +55,22 @@ def check(asked: UploadWishes, *, fifo: bool, presets: Collection[str]) -> None:
     _metadata(asked)
 
 
-def metadata(asked: UploadWishes, filename: str | None) -> dict[str, str]:
+def metadata(asked: UploadOptions, filename: str | None) -> dict[str, str]:
     """Return an original's metadata: who queues it again without a word finds there what was asked for."""
     found = _metadata(asked)
     room = min(_MAX_FILENAME_BYTES, _MAX_METADATA_BYTES - _size(found) - len(filenames.FILENAME))
     return found | filenames.encode(filename, max_bytes=max(0, room))
 
 
-def group_of(asked: UploadWishes, source_key: str, *, fifo: bool) -> str | None:
+def group_of(asked: UploadOptions, source_key: str, *, fifo: bool) -> str | None:
     """Return the message group that the job is sent with."""
     text = asked.group or asked.tenant or (source_key if fifo else None)
     return None if text is None else message.group_id(text)
 
 
-def _metadata(asked: UploadWishes) -> dict[str, str]:
+def _metadata(asked: UploadOptions) -> dict[str, str]:
     try:
-        found = wishes.encode(presets=asked.presets, callback_url=asked.callback_url)
+        found = objectmetadata.encode(presets=asked.presets, callback_url=asked.callback_url)
     except ValueError as error:
         raise _too_much() from error
     if _size(found) > _MAX_METADATA_BYTES:
