@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import os
 import signal
 import time
@@ -41,6 +42,12 @@ async def test_a_crash_costs_its_own_job_only_and_the_child_is_replaced(mark: st
         now = await whole(pool, 2)
         assert len(set(before) & set(now)) == 1
         assert await pid_of_render(pool) in now
+
+
+@pytest.mark.usefixtures("way")
+async def test_nobody_else_is_there_to_read_the_exit_code_of_a_child() -> None:
+    async with marked_pool() as pool:
+        assert {process.pid for process in multiprocessing.active_children()}.isdisjoint(pool.children())
 
 
 async def test_a_cpu_limit_counts_as_a_time_out() -> None:

@@ -5,6 +5,7 @@ Where the system has no semaphores it is a process behind two pipes instead (poo
 
 from __future__ import annotations
 
+import multiprocessing.process
 import os
 import signal
 import socket
@@ -190,6 +191,9 @@ class ChildProcess:
 
     def _adopt(self, process: ForkServerProcess | None) -> None:
         if process is not None and process.pid is not None:
+            # An exit code can be read once. multiprocessing would read those of all that it knows with each new start,
+            # perhaps while another thread does, and one of the two would get 255.
+            multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]  # noqa: SLF001 - nothing public does that
             self._process, self.pid = process, process.pid
             self._pidfd = _open_pidfd(process.pid)
 
