@@ -86,7 +86,7 @@ async def test_the_first_failure_of_a_group_holds_up_its_rest_and_no_other_group
 
 
 @pytest.mark.parametrize("pools", ["marked"], indirect=True)
-async def test_before_the_time_limit_renders_are_killed_and_what_is_unfinished_comes_again_at_once(
+async def test_before_the_time_limit_renders_are_killed_and_what_is_unfinished_comes_again_at_once_or_is_given_up(
     ministack_url: str, call: Call, pools: list[RenderPool]
 ) -> None:
     async with trigger(ministack_url) as source:
@@ -96,11 +96,17 @@ async def test_before_the_time_limit_renders_are_killed_and_what_is_unfinished_c
         (child,) = pools[0].children()
         hangs = await source.job("photos/2.jpg", b"hold")
         waits = await source.job("photos/3.jpg", b"hold")
+        last = await source.job("photos/4.jpg", b"hold")
         # From the second receive on a record says that a render is under way.
-        await source.event(hangs, waits, visibility_timeout_s=0)
-        event = await source.event(hangs, waits)
-        answer = await call(event, remaining_s=1)
+        await source.event(hangs, waits, last, visibility_timeout_s=0)
+        event = await source.event(hangs, waits, last)
+        # The queue would move it to the dead letters at its next receive, without a word.
+        [record] = [record for record in event["Records"] if record["messageId"] == last]
+        record["attributes"]["ApproximateReceiveCount"] = "10"
+        answer = await call(event, remaining_s=4)
         assert {item["itemIdentifier"] for item in answer["batchItemFailures"]} == {hangs, waits}
+        assert await source.dead() == {last: "attempts-exhausted"}
+        assert await source.keys("manifests/photos/4") == ["manifests/photos/4.jpg.json"]
         await gone(child)
         assert await source.keys("attempts/") == []
         assert {message["MessageId"] for message in await source.receive(wait_s=0)} == {hangs, waits}

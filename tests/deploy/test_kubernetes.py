@@ -49,6 +49,13 @@ def test_every_file_of_the_folder_is_a_part_of_the_kustomization() -> None:
     assert sorted(named) == sorted(path.name for path in FOLDER.iterdir())
 
 
+def test_the_budget_for_disruptions_is_that_of_the_pods() -> None:
+    # kustomize gives labels to the pods, and selectors to what cannot be without: a budget can, and has no pods then.
+    [labels] = read("kustomization")["labels"]
+    assert labels["includeSelectors"]
+    assert read("poddisruptionbudget")["spec"]["selector"] == {"matchLabels": labels["pairs"]}
+
+
 def test_every_resource_is_of_a_kind_that_ci_has_a_schema_for() -> None:
     documents = [read(name.removesuffix(".yaml")) for name in read("kustomization")["resources"]]
     of_keda = {document["kind"] for document in documents if document["apiVersion"] == "keda.sh/v1alpha1"}

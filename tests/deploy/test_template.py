@@ -59,7 +59,8 @@ def in_force(template: Any, container: Any, monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_a_task_has_time_for_thumbqs_own_shutdown(template: Any, container: Any, in_force: settings.Settings) -> None:
-    assert container["StopTimeout"] >= in_force.shutdown_deadline_s + 5
+    longest_of_fargate_s = 120
+    assert in_force.shutdown_deadline_s + 5 <= container["StopTimeout"] <= longest_of_fargate_s
     [delay] = template["Resources"]["TargetGroup"]["Properties"]["TargetGroupAttributes"]
     assert int(delay["Value"]) <= in_force.shutdown_deadline_s
 

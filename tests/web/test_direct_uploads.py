@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -91,7 +92,7 @@ async def make(served: Served, offer: dict[str, Any], *, etag: str) -> None:
         height=1,
         bytes=len(JPEG),
         content_type="image/jpeg",
-        sha256="ab" * 32,
+        sha256=hashlib.sha256(JPEG).hexdigest(),
         fingerprint="f",
     )
     record = Manifest(

@@ -9,7 +9,7 @@ import uuid
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import pytest
@@ -405,7 +405,7 @@ async def test_presets_and_a_callback_come_from_the_originals_metadata(backend: 
     async with consuming(replace(backend, store=store), renderer):
         await backend.queue.send(s3_event(record(backend.bucket, "a.png")))
         await settled(backend)
-        assert [name for name, _ in store.asked] == ["get", "fetch", "head", "put", "put", "put"]
+        assert [name for name, _ in store.asked] == ["get", "fetch", "head", "put", "put", "put", "head"]
         await backend.queue.send(own(backend.bucket, "a.png"))
         await settled(backend)
     found = await done(backend, "a.png")
@@ -496,3 +496,28 @@ async def test_an_original_that_is_replaced_while_it_renders_ends_in_the_newest_
     newest = (await backend.store.head(ObjectRef(backend.bucket, "a.png"))).etag
     assert (await done(backend, "a.png")).source.etag == newest
     assert stored == [[], []], "nothing of the first one"
+
+
+async def test_an_original_that_is_replaced_while_its_renditions_are_stored_ends_in_the_newest_picture(
+    backend: Backend,
+) -> None:
+    class Replacing(Delegate):
+        """The store, where another picture comes as the first rendition is put."""
+
+        replaced = False
+
+        async def put(self, ref: ObjectRef, body: bytes, **options: Any) -> str:
+            if ref.key.startswith("thumbnail/") and not self.replaced:
+                self.replaced = True
+                await put(backend, "a.png", b"second")
+            etag: str = await self.target.put(ref, body, **options)
+            return etag
+
+    renderer = FakeRenderer()
+    await put(backend, "a.png", b"first")
+    async with consuming(replace(backend, store=cast("Any", Replacing(backend.store))), renderer):
+        await backend.queue.send(s3_event(record(backend.bucket, "a.png")))
+        await settled(backend)
+    newest = (await backend.store.head(ObjectRef(backend.bucket, "a.png"))).etag
+    assert (await done(backend, "a.png")).source.etag == newest
+    assert renderer.renders == 2

@@ -47,7 +47,7 @@ class Times:
         """Divide what is left until Lambda ends the function: its last 2 s, or the last fifth, are not for work."""
         now, margin_s = anyio.current_time(), min(2.0, remaining_s / 5)
         end = now + remaining_s
-        return cls(end - margin_s, end - margin_s * 0.6, end - margin_s * 0.3)
+        return cls(end - margin_s, end - margin_s * 0.35, end - margin_s * 0.15)
 
 
 class QueueWork:
@@ -101,9 +101,11 @@ class QueueWork:
         try:
             with anyio.CancelScope(deadline=times.work) as scope:
                 decided = await self._decided(work, turn)
-            if scope.cancelled_caught:
-                log.warning("message.out_of_time", started=work.started)
             with anyio.CancelScope(deadline=times.tidying):
+                if scope.cancelled_caught:
+                    log.warning("message.out_of_time", started=work.started)
+                    why = f"the function's time ended at the last of {message.receive_count} receives"
+                    decided = await self._jobs.unfinished(message, why)
                 settled = await self._settled(work, decided)
         except Exception:  # a bug in one job must not cancel the others: it is logged whole
             log.exception("message.bug")

@@ -68,7 +68,7 @@ class _Posted:
         found: dict[str, str] = {}
         room = _MAX_FIELD_BYTES
         while (part := await self._next_part()) is not None:
-            name = part.name or ""
+            name = (part.name or "").lower()
             if name == FIELD:
                 self._file = part
                 return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -210,6 +211,7 @@ class Attempts:
         await self._check_source(attempt)
         made = await self._maker.store(attempt.request.source, images)
         await self._outcomes.write_done(attempt, made)
+        await self._check_source(attempt)
         log.info(
             "job.done",
             duration_ms=round((self._clock.monotonic() - started) * 1000),
@@ -221,17 +223,17 @@ class Attempts:
         """Raise SourceReplaced when the original is another one by now; those of ``POST /upload`` never are.
 
         Two messages about one key may be at work at once, and the one that fetched the older original may end last.
+        Asked before anything is stored, it keeps the older picture from going over the newer one; asked after, it has
+        the job done again where that has happened all the same.
         """
         source = attempt.request.source
         if attempt.info is None or source.key.startswith(keys.UPLOADS_PREFIX):
             return
-        try:
+        with suppress(ObjectMissing):
             etag = (await self._store.head(source)).etag
-        except ObjectMissing:
-            return
-        if etag != attempt.info.etag:
-            attempt.info, attempt.rendered, attempt.head_etag = None, None, etag
-            raise SourceReplaced(f"the original {source.key!r} was replaced while it was rendered")
+            if etag != attempt.info.etag:
+                attempt.info, attempt.rendered, attempt.head_etag = None, None, etag
+                raise SourceReplaced(f"the original {source.key!r} was replaced while it was rendered")
 
     async def _remember(self, work: Work, number: int, disposition: Delete | Release | Bury) -> None:
         if not isinstance(disposition, retry.Release):

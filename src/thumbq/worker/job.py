@@ -66,15 +66,19 @@ class JobRunner:
         return await self._given_up(received, text)
 
     async def passed_over(self, received: ReceivedMessage) -> Delete | Release | Bury:
-        """Decide about a message whose turn did not come, as one before it in its group is still in the queue.
+        """Decide about a message whose turn did not come, as one before it in its group is still in the queue."""
+        text = f"in {received.receive_count} receives the messages before it in its group were never all done"
+        return await self.unfinished(received, text)
+
+    async def unfinished(self, received: ReceivedMessage, why: str) -> Delete | Release | Bury:
+        """Decide about a message that cannot be gone on with now.
 
         It is given back at once; at its last receive it is given up, since the queue would move it without a word.
         """
         if not self.is_last_receive(received):
             return retry.Release()
-        text = f"in {received.receive_count} receives the messages before it in its group were never all done"
         try:
-            disposition = await self._given_up(received, text)
+            disposition = await self._given_up(received, why)
         except BackendError as error:
             log.warning("manifest.unwritten", error=str(error))
             return retry.Release()
