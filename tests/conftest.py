@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from emulators import EmulatorMissing, ministack_server, moto_server
 
@@ -36,6 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     places = {item: place for place, item in enumerate(items)}
     items.sort(key=lambda item: places[item] * (1 if {"e2e", "chaos"}.isdisjoint(item.path.parts) else 0.75))
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Undo what a command that ran in this process has set: from what level on, for one, it logs."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture
