@@ -34,8 +34,11 @@ def ssim(one: Image.Image, other: Image.Image) -> float:
 
 
 def _smooth(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    for axis in (0, 1):
-        length = plane.shape[axis] - len(_WINDOW) + 1
-        parts = (np.take(plane, range(at, at + length), axis) * weight for at, weight in enumerate(_WINDOW))
-        plane = np.sum(list(parts), axis=0)
-    return plane
+    rows, columns = (length - len(_WINDOW) + 1 for length in plane.shape)
+    down = _WINDOW[0] * plane[:rows]
+    for at, weight in enumerate(_WINDOW[1:], start=1):
+        down += weight * plane[at : at + rows]
+    smooth: NDArray[np.float32] = _WINDOW[0] * down[:, :columns]
+    for at, weight in enumerate(_WINDOW[1:], start=1):
+        smooth += weight * down[:, at : at + columns]
+    return smooth

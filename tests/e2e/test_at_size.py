@@ -13,12 +13,11 @@ from contextlib import closing
 from subprocess import PIPE
 from typing import TYPE_CHECKING
 
-import aiohttp
 import anyio
 import pytest
 
 from emulators import aws_env, without_aws
-from place import Place, set_up
+from place import Place, put_unsigned, set_up
 from replica import THUMBQ
 from thumbq.aws.session import open_clients
 from thumbq.core import keys
@@ -190,26 +189,11 @@ async def test_5000_dead_letters_on_sqs_are_listed_and_given_back_and_redriven(
     assert (counts.visible, counts.dead) == (LETTERS, 0)
 
 
-async def put_all(place: Place, names: Iterable[str]) -> None:
-    """Put objects without a client of S3's, whose signatures and checksums would cost more than all the rest."""
-    environment, waiting = place.environment, iter(names)
-
-    async def put() -> None:
-        for key in waiting:
-            url = f"{environment['AWS_ENDPOINT_URL']}/{environment['THUMBQ_BUCKET']}/{key}"
-            async with session.put(url, data=b"{}", headers={"Content-Type": "application/json"}) as answer:
-                assert answer.status == 200
-
-    async with aiohttp.ClientSession() as session, anyio.create_task_group() as tasks:
-        for _ in range(8):
-            tasks.start_soon(put)
-
-
 async def test_pages_of_s3_are_reconciled(on_sqs: Place, record_property: Callable[[str, object], None]) -> None:
     sources = originals(2_100)
     lost = [key for index, key in enumerate(sources) if is_lost(index)]
     done = [keys.manifest_key(key) for index, key in enumerate(sources) if not is_lost(index)]
-    await put_all(on_sqs, [*sources, *done])
+    await put_unsigned(on_sqs, ((key, b"{}") for key in [*sources, *done]), content_type="application/json")
     lines, took, peak = await measured(on_sqs, "reconcile", "--older-than", "0", "--apply", "--json")
     assert [json.loads(line)["key"] for line in lines] == lost
     record_property(f"{len(sources)} keys on S3", f"{took:.1f} s, {peak / MIB:.0f} MiB")

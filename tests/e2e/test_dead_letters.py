@@ -111,12 +111,19 @@ async def test_ctrl_c_in_a_listing_gives_everything_back_at_once(place: Place) -
 
 async def test_an_empty_queue_has_no_dead_letters(place: Place) -> None:
     await place.counts()  # which makes the local directory
-    for command in (["list"], ["redrive", "--all"]):
-        done = await thumbq(place, "dlq", *command)
-        assert (done.returncode, done.stdout, done.stderr) == (0, b"no dead letters\n", b""), command
-    done = await thumbq(place, "dlq", "show", "some-id")
-    assert done.returncode == 1
-    assert b"some-id: there is no such dead letter" in done.stderr
+    done: dict[str, CompletedProcess[bytes]] = {}
+
+    async def run(command: str) -> None:
+        done[command] = await thumbq(place, "dlq", *command.split())
+
+    async with anyio.create_task_group() as tasks:
+        for command in ("list", "redrive --all", "show some-id"):
+            tasks.start_soon(run, command)
+    shown = done.pop("show some-id")
+    for command, ended in done.items():
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"no dead letters\n", b""), command
+    assert shown.returncode == 1
+    assert b"some-id: there is no such dead letter" in shown.stderr
 
 
 @on_local

@@ -16,7 +16,7 @@ from PIL import Image
 
 import images
 from emulators import aws_env, without_aws
-from place import opened, set_up
+from place import opened, put_unsigned, set_up
 from replica import THUMBQ, until
 from thumbq.aws.session import open_clients
 from thumbq.core import keys
@@ -81,18 +81,11 @@ def in_runs() -> Iterator[tuple[int, int]]:
                     yield group, number
 
 
-async def put_originals(clients: Clients, bucket: str) -> None:
-    waiting = [(group, number) for group in range(GROUPS) for number in range(EACH)]
-
-    async def put() -> None:
-        while waiting:
-            group, number = waiting.pop()
+def originals() -> Iterator[tuple[str, bytes]]:
+    for group in range(GROUPS):
+        for number in range(EACH):
             body = images.encoded(Image.new("RGB", (8, 6), (5 * group, 12 * number, 99)), "PNG")
-            await clients.s3.put_object(Bucket=bucket, Key=source(group, number), Body=body)
-
-    async with anyio.create_task_group() as tasks:
-        for _ in range(16):
-            tasks.start_soon(put)
+            yield source(group, number), body
 
 
 async def send(clients: Clients, queue: str, messages: Iterator[tuple[int, int]]) -> None:
@@ -128,7 +121,7 @@ async def test_fifty_groups_keep_their_order_over_three_replicas_and_kill_9(
 ) -> None:
     bucket, queue = place.environment["THUMBQ_BUCKET"], place.environment["THUMBQ_QUEUE"]
     await clients.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    await put_originals(clients, bucket)
+    await put_unsigned(place, originals(), content_type="image/png")
     await send(clients, queue, in_runs())
     begun_at = anyio.current_time()
     async with anyio.create_task_group() as starts:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from functools import cache
+from typing import TYPE_CHECKING
 
 import pillow_heif
 import pytest
@@ -13,6 +14,9 @@ from thumbq.core.preset import Preset
 from thumbq.imaging import Limits
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @cache
@@ -46,13 +50,13 @@ def test_a_preset_may_let_the_thumbnail_of_a_heic_serve(orientation: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("data", "presets"),
+    ("make", "presets"),
     [
-        (heic(thumbnails=()), [preset()]),
-        (heic(thumbnails=(100,)), [preset()]),
-        (heic(), [preset(81)]),
-        (heic(), [preset(), preset(50, embedded=False)]),
-        (images.turned_heic(), [preset(30)]),
+        (lambda: heic(thumbnails=()), [preset()]),
+        (lambda: heic(thumbnails=(100,)), [preset()]),
+        (heic, [preset(81)]),
+        (heic, [preset(), preset(50, embedded=False)]),
+        (images.turned_heic, [preset(30)]),
     ],
     ids=[
         "none there",
@@ -62,5 +66,5 @@ def test_a_preset_may_let_the_thumbnail_of_a_heic_serve(orientation: int) -> Non
         "none in a small one",
     ],
 )
-def test_else_the_image_itself_is_decoded(data: bytes, presets: list[Preset]) -> None:
-    assert rendered(data, *presets)[1] is None
+def test_else_the_image_itself_is_decoded(make: Callable[[], bytes], presets: list[Preset]) -> None:
+    assert rendered(make(), *presets)[1] is None
