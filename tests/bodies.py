@@ -151,6 +151,8 @@ def hostile() -> dict[str, str]:
         "a huge integer": '{"key": "a.png", "size": ' + "9" * 100_000 + "}",
         "a member twice": '{"key": "a.png", "key": "b.png"}',
         "a lone surrogate": '{"key": "\\ud800.png"}',
+        "a lone surrogate in the bucket": '{"key": "a.png", "bucket": "\\ud800"}',
+        "a lone surrogate in a preset": '{"key": "a.png", "presets": ["\\ud800"]}',
         "no key": '{"bucket": "b"}',
         "an empty key": '{"key": ""}',
         "a key of 1,025 bytes": json.dumps({"key": "é" * 512 + "x"}),

@@ -57,3 +57,10 @@ async def test_settings_with_several_queues_open_each_of_them_and_a_command_the_
     for only, opened in ((None, "low"), ("high", "high")):
         async with open_backend(only_queue(settings, only)) as backend:
             assert (await backend.queue.facts()).name == f"{name}-{opened}"
+
+
+async def test_a_queue_that_holds_the_dead_letters_of_another_one_is_none_to_work_on(moto: str, name: str) -> None:
+    assert moto
+    await provision(bucket=name, queues=[name])
+    [problem] = await problems(name, name, f"{name}-dlq")
+    assert problem.what == f"{name}-dlq holds the dead letters of {name}: worked on as a queue, they would be lost"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import anyio
@@ -179,3 +180,8 @@ def test_what_a_terminal_would_obey_is_written_out() -> None:
 )
 def test_a_row_is_cut_to_the_columns_there_are(text: str, columns: int, expected: str) -> None:
     assert printed.fitted(text, columns) == expected
+
+
+def test_a_letter_that_holds_a_lone_surrogate_has_its_line_too() -> None:
+    assert json.loads(printed.line({"key": "\ud800", "é": 1})) == {"key": "\ud800", "é": 1}
+    printed.line({"key": "\ud800"}).encode()

@@ -37,6 +37,7 @@ def test_ids_sort_the_newest_first_and_have_their_form() -> None:
         ("cat.png", "thumbnail/cat.jpg"),
         ("a/b/c.tar.gz", "thumbnail/b/c.tar.jpg"),
         ("a/.hidden", "thumbnail/.hidden.jpg"),
+        ("folder/", "thumbnail/folder.jpg"),
         ("a/...jpg", "thumbnail/...jpg.jpg"),
         ("日本/猫 +%.png", "thumbnail/猫 +%.jpg"),
     ],

@@ -68,6 +68,10 @@ def test_on_the_local_backend_a_queue_is_called_by_its_name(monkeypatch: pytest.
         (f"{AWS}{HIGH}{LOW}{HIGH}", "2 queues have the name high"),
         (f"{AWS}{HIGH}{LOW.replace('jobs-low', 'jobs-high')}", "high, low are one and the same queue, jobs-high"),
         (f"{AWS}{HIGH}default = true\n{LOW}default = true\n", "several queues are the default one: high, low"),
+        (
+            f'{AWS}{HIGH}weight = "3"\n{LOW}weight = 1\n',
+            "thumbq.toml: queues.0.weight: Input should be a valid integer",
+        ),
         (f"{AWS}{HIGH}weight = 3\n{LOW}", "some queues have a weight, and these have none: low"),
         (
             f"{AWS}wait_time_s = 1\nshutdown_deadline_s = 8\n{HIGH}wait_time_s = 7\n{LOW}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import chain, combinations
+from itertools import chain, combinations, permutations
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -54,10 +54,15 @@ async def checked(clients: Clients, *, bucket: str, queues: Sequence[str]) -> li
 
 
 def _same(found: Mapping[str, QueueAddress]) -> Iterator[Problem]:
-    """Yield queues that are named twice, once by name and once by URL."""
+    """Yield queues that are named twice, by name and by URL, and those that hold another one's dead letters."""
     for one, other in combinations(found, 2):
         if found[one].arn == found[other].arn:
             yield Problem(f"{one} and {other} are one and the same queue", "name it once in [[queues]]")
+    for one, other in permutations(found, 2):
+        dead = found[one].dead
+        if dead is not None and dead.arn == found[other].arn:
+            what = f"{other} holds the dead letters of {one}: worked on as a queue, they would be lost"
+            yield Problem(what, f"take {other} out of [[queues]]; `thumbq dlq redrive` sends letters back")
 
 
 async def _check_bucket(s3: S3Client, bucket: str, problems: list[Problem]) -> None:

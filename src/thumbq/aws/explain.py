@@ -26,7 +26,8 @@ def queue_problem(error: BaseException, queue: str, action: str, endpoint: str) 
     match kind_of(error):
         case Kind.NO_QUEUE:
             return Problem(
-                f"there is no {queue} in this account and region", "run `thumbq setup`, or correct THUMBQ_QUEUE"
+                f"there is no {queue} in this account and region",
+                "run `thumbq setup`, or correct its name in THUMBQ_QUEUE or [[queues]]",
             )
         case Kind.DENIED:
             return Problem(

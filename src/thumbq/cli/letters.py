@@ -123,5 +123,14 @@ def say_missing(ids: Iterable[str]) -> None:
 
 
 def line(members: dict[str, Any]) -> str:
-    """Return one line of JSON."""
-    return json.dumps(members, ensure_ascii=False)
+    """Return one line of JSON. A body may hold what no text in UTF-8 can: then all is escaped."""
+    plain = json.dumps(members, ensure_ascii=False)
+    return plain if _is_utf8(plain) else json.dumps(members)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -28,9 +28,10 @@ def checked_source(bucket: Any, key: Any) -> ObjectRef:
     if not 0 < len(bucket) <= MAX_BUCKET_CHARS:
         raise MalformedMessage(f"a bucket's name has 1 to {MAX_BUCKET_CHARS} characters, this one has {len(bucket):,}")
     try:
+        bucket.encode()
         size = len(key.encode())
     except UnicodeEncodeError as error:
-        raise MalformedMessage("the key holds a lone surrogate, which no key in UTF-8 can") from error
+        raise MalformedMessage("bucket or key holds a lone surrogate, which no text in UTF-8 can") from error
     if not 0 < size <= MAX_KEY_BYTES:
         raise MalformedMessage(f"a key has 1 to {MAX_KEY_BYTES:,} bytes, this one has {size:,}")
     return ObjectRef(bucket, key)

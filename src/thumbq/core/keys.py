@@ -88,8 +88,8 @@ def rendition_key(template: str, *, preset: str, source_key: str, extension: str
     digits of the whole source key, for sources whose names would collide (``a.png`` and ``a.gif``). A file's name
     never becomes the segment ``.`` or ``..``.
     """
-    _, slash, rest = source_key.partition("/")
-    name = rest if slash else source_key
+    first, _, rest = source_key.partition("/")
+    name = rest or first
     folder, slash, file = name.rpartition("/")
     stem = file.rpartition(".")[0]
     if not stem.strip("."):

@@ -127,7 +127,7 @@ def _asked_for(document: dict[str, Any], default_bucket: str) -> JobRequest:
     source = checked_source(document.get("bucket", default_bucket), document["key"])
     presets, callback_url = document.get("presets"), document.get("callback_url")
     if presets is not None and not (
-        isinstance(presets, list) and presets and all(isinstance(name, str) for name in presets)
+        isinstance(presets, list) and presets and all(isinstance(name, str) and name.isprintable() for name in presets)
     ):
         raise MalformedMessage('"presets" must be a list of preset names')
     if callback_url is not None:

@@ -29,6 +29,7 @@ class WorkQueue(BaseModel):
         default=None,
         ge=1,
         le=1000,
+        strict=True,
         description="Its share of the renders while others wait too. All queues have one or none has: then the order"
         " decides.",
     )
