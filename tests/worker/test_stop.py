@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,30 @@ async def test_after_the_deadline_of_a_stop_everything_is_killed_and_given_back(
         consumer.abort(within_s=1)
     assert renderer.killed == 4
     assert await backend.queue.counts() == QueueCounts(visible=4, in_flight=0, delayed=0, dead=0)
+
+
+async def test_a_last_receive_that_had_not_begun_when_the_deadline_passed_never_does(backend: Backend) -> None:
+    class CutOff(Delegate):
+        """A queue whose answer the consumer is cut off with, before its job has had a turn."""
+
+        async def receive(self, **options: Any) -> Any:
+            messages = await self.target.receive(**options)
+            if messages:
+                asyncio.get_running_loop().call_soon(cut_off)
+            return messages
+
+    def cut_off() -> None:
+        consumer.stop()
+        consumer.abort(within_s=1)
+        over.set()
+
+    renderer, over = FakeRenderer(), anyio.Event()
+    queue = CutOff(backend.queue)
+    async with consuming(replace(backend, queue=queue), renderer, max_receive_count=1) as consumer:
+        await upload(backend)
+        await over.wait()
+    assert renderer.renders == 0
+    assert (await backend.queue.counts()).visible == 1
 
 
 async def test_a_stop_does_not_wait_for_a_store_that_hangs(backend: Backend) -> None:

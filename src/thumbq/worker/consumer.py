@@ -131,8 +131,7 @@ class Consumer:
             lease = self._keeper.hold(message, arrived_at=arrived_at, on_lost=scope.cancel)
             self._running[work] = scope
             try:
-                # A last receive is used even then: given back, the message would be a dead letter without a word.
-                if not self._receiver.stopping.is_set() or self._jobs.is_last_receive(message):
+                if self._may_begin(message):
                     with guarded(partial(self._keeper.holds, lease)):
                         disposition = await self._attempt(work, turn)
             except Exception:  # a bug in one job must not cancel the others: it is logged whole
@@ -148,6 +147,13 @@ class Consumer:
             # What waits behind it goes back with it. The queue hands out none of them before this one is visible.
             turn.end(removed=False)
         turn.end(removed=await self._end(lease, work, disposition, urgent=turn.awaited))
+
+    def _may_begin(self, message: ReceivedMessage) -> bool:
+        """Whether a job can begin now. After ``abort`` none can: what it cuts off is what runs then."""
+        if math.isfinite(self._ends_at):
+            return False
+        # A last receive is used even after a stop: given back, the message would be a dead letter without a word.
+        return not self._receiver.stopping.is_set() or self._jobs.is_last_receive(message)
 
     async def _attempt(self, work: Work, turn: Turn) -> Disposition:
         if await turn.comes():
