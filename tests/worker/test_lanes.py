@@ -272,6 +272,37 @@ async def test_while_a_queue_has_a_backlog_nothing_is_received_from_those_behind
             await settled(low)
 
 
+async def test_an_urgent_job_now_and_then_fills_the_only_place_but_does_not_hold_up_what_comes_after_it(
+    tmp_path: Path,
+) -> None:
+    clock = HandClock()
+    settings = Settings(queues=(HIGH, LOW), processes=1, concurrency=1)
+    renderer = OneChild(settings.lane_weights)
+    async with opened(tmp_path, "high", "low") as (high, low):
+        queue = Asked(high.queue)
+        async with consuming(settings, (replace(high, queue=queue), low), renderer, clock):
+            await queue.asked.wait()
+            clock.now += 1
+            await upload(high)
+            await until(lambda: renderer.begun == ["high"], within_s=5, what="a job that comes after a while")
+            await upload(low)
+            assert await renderer.next(waiting={"low": 1}) == "low"
+            renderer.finish()
+            await settled(low)
+
+
+class Asked(Delegate):
+    """A queue that says when it is first asked for messages."""
+
+    def __init__(self, target: Any) -> None:
+        super().__init__(target)
+        self.asked = anyio.Event()
+
+    async def receive(self, **options: Any) -> Any:
+        self.asked.set()
+        return await self.target.receive(**options)
+
+
 @pytest.mark.parametrize("weights", [{"high": None, "low": None}, {"high": 9, "low": 1}])
 async def test_memory_is_given_out_by_lanes_too(weights: Mapping[str, int | None]) -> None:
     budget, order = ByteBudget(80, weights), list[str]()

@@ -12,6 +12,7 @@ import structlog
 from thumbq.core.retry import backoff_s
 from thumbq.errors import BackendError
 from thumbq.worker.lease import BATCH
+from thumbq.worker.slots import ANSWER_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -85,8 +86,10 @@ class Receiver:
             if messages is None:
                 await self._pause()
                 continue
-            self._backlogs.answered(self._lane, full=self._floods and len(messages) == free)
             arrived_at = self.last_turn = self._clock.monotonic()
+            # With one free place, also a queue that is nearly idle fills it; but it is a while until a message comes.
+            found = free > 1 or arrived_at - asked_at < ANSWER_S
+            self._backlogs.answered(self._lane, full=self._floods and found and len(messages) == free)
             for _ in messages:
                 self.last_message_at = anyio.current_time()
                 self._slots.take()

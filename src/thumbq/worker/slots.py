@@ -14,8 +14,8 @@ from thumbq.core.fairness import ONE_LANE, Waiting
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-_ANSWER_S: Final = 0.5
-"""How long a receive takes that finds messages, at the most."""
+ANSWER_S: Final = 0.1
+"""How long a receive takes, as a rule, that finds what it asks for there already."""
 
 
 class Slots:
@@ -82,10 +82,10 @@ class Backlogs:
     def asks(self, lane: str) -> None:
         """Note that a receive begins. One that is not answered soon finds the queue empty."""
         if lane in self._until:
-            self._until[lane] = anyio.current_time() + _ANSWER_S
+            self._until[lane] = anyio.current_time() + ANSWER_S
 
     def answered(self, lane: str, *, full: bool) -> None:
-        """Note whether a receive has brought all that it asked for: then there is more, as a rule."""
+        """Note whether a receive has found all that it asked for: then there is more, as a rule."""
         if full:
             self._until[lane] = math.inf
         else:
