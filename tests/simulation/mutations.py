@@ -212,8 +212,8 @@ MUTATIONS: Final = (
     Mutation(
         "suspects render side by side",
         "thumbq.worker.suspects",
-        "        async with self._alone:\n            yield\n",
-        "        yield\n",
+        "        if not suspicion.record.suspect:\n",
+        "        if suspicion is not None:\n",
         "two suspects at once",
         seeds=400,
     ),

@@ -15,11 +15,14 @@ import pytest
 from clocks import HandClock, SystemClock
 from consuming import Delegate, FakeRenderer, record, settled, upload
 from replica import until
+from thumbq.core import keys
+from thumbq.core.attempt import AttemptRecord
+from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable
 from thumbq.local import open_local_queues
 from thumbq.pool.member import Member
 from thumbq.pool.turns import Turns
-from thumbq.ports import Rendered, RenderedImage
+from thumbq.ports import Rendered, RenderedImage, VisibilityChange
 from thumbq.settings import Settings, WorkQueue, in_lane
 from thumbq.worker import make_consumer, make_shop
 from thumbq.worker.consumers import Consumers
@@ -215,6 +218,30 @@ async def failing(consumers: Consumers, clock: HandClock) -> None:
         return "high: the queue has not answered" in str(consumers.not_receiving())
 
     await until(told, within_s=5, what="unreadiness")
+
+
+async def test_suspects_of_two_queues_render_one_at_a_time(tmp_path: Path) -> None:
+    renderer = FakeRenderer(3600.0)
+    async with opened(tmp_path, "high", "low") as backends:
+        for backend in backends:
+            await upload(backend, f"uploads/{id(backend)}")
+            [message] = await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=30)
+            ref = ObjectRef(backend.bucket, keys.attempt_key(message.id))
+            await backend.store.put(ref, AttemptRecord(kills=1).encode(), content_type="application/json")
+            await backend.queue.extend([VisibilityChange(message.receipt, 0)])
+        async with consuming(settings_of(HIGH, LOW), backends, renderer) as consumers:
+            await until(lambda: renderer.renders, within_s=5, what="a suspect's render")
+            await until_in_flight(backends)
+            await anyio.wait_all_tasks_blocked()
+            assert renderer.renders == 1
+            consumers.abort(within_s=1)
+
+
+async def until_in_flight(backends: Sequence[Backend]) -> None:
+    async def received() -> bool:
+        return all([(await backend.queue.counts()).in_flight == 1 for backend in backends])
+
+    await until(received, within_s=5, what="a message of each queue in flight")
 
 
 async def test_what_a_stop_gives_back_goes_to_its_own_queue(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from thumbq.core import attempt, keys
 from thumbq.core.attempt import AttemptRecord
 from thumbq.core.job import ObjectRef
 from thumbq.errors import RenderKilled, SendRefused
+from thumbq.ports import ReceivedMessage
+from thumbq.worker.suspects import Alone, Suspects, Suspicion
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +115,36 @@ async def test_suspects_render_one_at_a_time_and_hold_up_nobody_else(backend: Ba
         assert renderer.renders == 5, "the other suspects wait for their turns"
         consumer.abort(within_s=1)
     assert (await backend.queue.counts()).in_flight == 0
+
+
+async def test_a_suspect_that_waits_for_a_process_holds_up_none_of_another_queue_and_no_two_render_at_once(
+    backend: Backend,
+) -> None:
+    alone, order = Alone(), list[str]()
+    high, low = Suspects(backend, alone, lane="high"), Suspects(backend, alone, lane="low")
+    first, second = (Suspicion(message(name), record=AttemptRecord(kills=1)) for name in ("first", "second"))
+    process = anyio.Event()
+
+    async def renders_later() -> None:
+        async with low.turn(first):
+            await process.wait()
+            await low.begin(first)
+            order.append("low")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(renders_later)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(5):
+            async with high.turn(second):
+                await high.begin(second)
+                process.set()
+                await anyio.wait_all_tasks_blocked()
+                order.append("high")
+    assert order == ["high", "low"]
+
+
+def message(name: str) -> ReceivedMessage:
+    return ReceivedMessage(name, receipt=name, body=KEY, receive_count=1, sent_at=0)
 
 
 async def test_a_render_that_was_cut_off_by_a_stop_is_no_kill(backend: Backend) -> None:

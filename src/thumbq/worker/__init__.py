@@ -17,7 +17,7 @@ from thumbq.worker.making import Maker
 from thumbq.worker.outcome import Outcomes
 from thumbq.worker.receiving import Receiver
 from thumbq.worker.slots import Backlogs, ByteBudget, Slots
-from thumbq.worker.suspects import Suspects
+from thumbq.worker.suspects import Alone, Suspects
 from thumbq.worker.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Shop:
     budget: ByteBudget
     backlogs: Backlogs
     outcomes: Outcomes
-    suspects: Suspects
+    alone: Alone
     health: StoreHealth
 
 
@@ -49,7 +49,7 @@ def make_shop(*, backend: Backend, renderer: Renderer, settings: Settings, clock
         budget=ByteBudget(settings.max_in_flight_bytes, settings.lane_weights),
         backlogs=Backlogs(settings.lane_weights),
         outcomes=Outcomes(backend=backend, settings=settings, clock=clock),
-        suspects=Suspects(backend),
+        alone=Alone(),
         health=StoreHealth(backend),
     )
 
@@ -64,7 +64,7 @@ def make_jobs(
         facts=facts,
         maker=Maker(store=backend.store, renderer=shop.renderer, budget=shop.budget, settings=settings, lane=lane),
         outcomes=shop.outcomes,
-        suspects=shop.suspects,
+        suspects=Suspects(backend, shop.alone, lane=lane),
         health=shop.health,
         settings=settings,
         clock=clock,

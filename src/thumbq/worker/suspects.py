@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +30,8 @@ NO_PAST: Final = AttemptRecord()
 class Suspicion:
     """What is known of one job of a message; ``number`` counts those from 1.
 
-    ``kept``: the store may hold a record of it. ``stale``: that one does not say what ``record`` does.
+    ``kept``: the store may hold a record of it. ``stale``: that one does not say what ``record`` does. ``turn``: what
+    a suspect has taken for its render, to be given back after it.
     """
 
     message: ReceivedMessage
@@ -37,19 +39,41 @@ class Suspicion:
     record: AttemptRecord = NO_PAST
     kept: bool = True
     stale: bool = False
+    turn: AsyncExitStack | None = None
+
+
+class Alone:
+    """Lets one suspect of a replica render at a time; the ``Suspects`` of all its queues share it.
+
+    While none renders, the first one of each lane may wait for a render process, and who gets one is next: no suspect
+    waits for one of a less urgent lane that has not begun.
+    """
+
+    def __init__(self) -> None:
+        self._first = defaultdict[str, anyio.Lock](anyio.Lock)
+        self.render = anyio.Lock()
+
+    @asynccontextmanager
+    async def first(self, lane: str) -> AsyncIterator[None]:
+        """Wait to be the first one of a lane, and until no suspect renders."""
+        async with self._first[lane]:
+            async with self.render:
+                pass
+            yield
 
 
 class Suspects:
-    """Reads and writes attempt records, and lets one suspect at a time have its turn.
+    """Reads and writes attempt records of the jobs of one lane, and lets one suspect at a time have its turn.
 
     A first receive costs no request unless its render is killed. From the second on the record is written before the
     render, so that also an attempt that takes the whole process along is remembered.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, alone: Alone, *, lane: str) -> None:
         self._store = backend.store
         self._bucket = backend.bucket
-        self._alone = anyio.Lock()
+        self._alone = alone
+        self._lane = lane
 
     async def look(self, message: ReceivedMessage, number: int) -> Suspicion:
         """Return what earlier attempts at a job of a message have left."""
@@ -65,11 +89,13 @@ class Suspects:
             yield
             return
         log.warning("job.suspect", kills=suspicion.record.kills, vanished=suspicion.record.vanished)
-        async with self._alone:
+        async with self._alone.first(self._lane), AsyncExitStack() as suspicion.turn:
             yield
 
     async def begin(self, suspicion: Suspicion) -> None:
-        """Write the record that says a render is under way."""
+        """Wait until no other suspect renders, and write the record that says a render is under way."""
+        if suspicion.turn is not None:
+            await suspicion.turn.enter_async_context(self._alone.render)
         if suspicion.message.receive_count > 1:
             suspicion.stale = suspicion.kept = True
             await self._write(suspicion, suspicion.record.model_copy(update={"open": True}))
