@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,12 +15,17 @@ from emulators import EmulatorMissing, ministack_server, moto_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # More than 200 Pythons start in a run. Where the environment forbids to keep bytecode, as many sandboxes and images do,
 # each of them would compile all that it imports, which is most of what a short one does.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A thousand tests open a database on a directory of their own. On a disk half of what they cost is the kernel's work
+# for their syncs and removals, and no test cuts the power. Docker's 64 MB are too few for all.
+_MEMORY = Path("/dev/shm")
+if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 << 30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

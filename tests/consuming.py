@@ -17,6 +17,7 @@ from replica import until
 from thumbq.core import keys, manifest
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable, ObjectMissing
+from thumbq.local import schema
 from thumbq.ports import Backend, QueueCounts, Rendered, RenderedImage
 from thumbq.settings import Settings
 from thumbq.worker import Consumer, make_consumer, make_shop
@@ -163,7 +164,7 @@ async def settled(backend: Backend, *, dead: int = 0, within_s: float = 10) -> N
 
 def dead_letters(tmp_path: Path) -> list[tuple[str, dict[str, Any]]]:
     """Return the bodies and notes; the note of one that the queue moved itself is empty."""
-    with sqlite3.connect(next((tmp_path / "data").glob("*.sqlite*"))) as database:
+    with sqlite3.connect(tmp_path / "data" / schema.DATABASE_NAME) as database:
         rows = database.execute("SELECT body, note FROM dead_letters").fetchall()
     database.close()
     return [(body, json.loads(note or "{}")) for body, note in rows]
