@@ -22,7 +22,7 @@ from thumbq.web.app import create_app
 from thumbq.web.server import HttpServer
 from thumbq.web.services import UploadLimits, WebServices
 from thumbq.worker import make_consumer, make_shop
-from thumbq.worker.advice import queue_advice
+from thumbq.worker.advice import queue_advice, weights_advice
 from thumbq.worker.consumers import Consumers
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Service:
                 of_queue, visibility_timeout_s=settings.visibility_timeout_s, beat_interval_s=settings.beat_interval_s
             )
         ]
-        for problem in dict.fromkeys((*advice, self._memory_problem(), pool.unconfined())):
+        for problem in dict.fromkeys((*advice, weights_advice(settings), self._memory_problem(), pool.unconfined())):
             if problem is not None:
                 log.warning("service.advice", problem=problem.what, fix=problem.fix)
         shop = make_shop(backend=self._backend, renderer=pool, settings=settings, clock=self._clock)

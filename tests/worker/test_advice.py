@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from thumbq.ports import QueueFacts
-from thumbq.worker.advice import queue_advice
+from thumbq.settings import Settings, WorkQueue
+from thumbq.worker.advice import queue_advice, weights_advice
 
 GOOD = QueueFacts(
     "jobs", visibility_timeout_s=30, retention_s=345_600, max_receive_count=10, dead_letter_retention_s=1_209_600
@@ -46,3 +47,15 @@ def test_a_time_out_of_less_than_three_heartbeats_is_told() -> None:
     [said] = advice(GOOD, visibility_timeout_s=29)
     assert "THUMBQ_HEARTBEAT_S" in said
     assert advice(GOOD, visibility_timeout_s=30) == []
+
+
+@pytest.mark.parametrize(
+    ("weights", "concurrency", "told"),
+    [((9, 1), 11, 1), ((9, 1), 12, 0), ((9, 1), None, 0), ((None, None), 1, 0)],
+)
+def test_weights_are_told_to_need_renders_that_wait(
+    weights: tuple[int | None, ...], concurrency: int | None, told: int
+) -> None:
+    queues = tuple(WorkQueue(name=f"q{number}", weight=weight) for number, weight in enumerate(weights))
+    problems = filter(None, [weights_advice(Settings(queues=queues, processes=2, concurrency=concurrency))])
+    assert ["raise it to 12" in problem.fix for problem in problems] == [True] * told

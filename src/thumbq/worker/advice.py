@@ -1,15 +1,17 @@
-"""What in a queue's own settings will hurt one day, though the service can start."""
+"""What in the settings, a queue's own ones too, will hurt one day, though the service can start."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from thumbq.errors import Problem
+from thumbq.worker.lease import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from thumbq.ports import QueueFacts
+    from thumbq.settings import Settings
 
 LEAST_RECEIVES: Final = 5
 LEAST_RECEIVES_FIFO: Final = 10
@@ -49,6 +51,18 @@ def queue_advice(facts: QueueFacts, *, visibility_timeout_s: int, beat_interval_
             f" {beat_interval_s:g} s: one that fails may lose the message",
             "raise THUMBQ_VISIBILITY_TIMEOUT_S, or lower THUMBQ_HEARTBEAT_S",
         )
+
+
+def weights_advice(settings: Settings) -> Problem | None:
+    """Return why weights will not hold: shares are given out among renders that wait, so each queue needs some."""
+    least = settings.processes + BATCH
+    if settings.jobs_in_flight >= least or all(lane.weight is None for lane in settings.lanes):
+        return None
+    return Problem(
+        f"with {settings.jobs_in_flight} jobs in flight a queue often has none that waits for a render process: then"
+        " the others get its share, whatever the weights say",
+        f"unset THUMBQ_CONCURRENCY, or raise it to {least}: THUMBQ_PROCESSES + {BATCH}",
+    )
 
 
 def _ends_first(dead_s: int | None, own_s: int | None) -> bool:
