@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,6 +54,13 @@ def unshare() -> list[str]:
     if os.environ.get("CI") == "true":
         raise AssertionError(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Yield a directory outside /dev, where ``tmp_path`` may be and of which the function sees nothing."""
+    with TemporaryDirectory() as name:
+        yield Path(name)
 
 
 @contextmanager
@@ -100,12 +108,12 @@ def environment(pid: int) -> set[str]:
 
 
 async def test_the_same_batch_under_the_runtime_client_where_no_semaphore_can_be_made(
-    tmp_path: Path, unshare: list[str], ministack_url: str, proxy: FaultProxy
+    directory: Path, unshare: list[str], ministack_url: str, proxy: FaultProxy
 ) -> None:
     proxy.throttled = lambda asked: asked.service == "s3" and asked.path.endswith(THROTTLED)
     async with trigger(ministack_url) as source, runtime_api() as api:
         settings = function_environment(await proxy.endpoint("function")) | {"THUMBQ_BUCKET": source.bucket}
-        with environment_of_lambda(tmp_path, unshare, api, settings) as process:
+        with environment_of_lambda(directory, unshare, api, settings) as process:
             ten = await ten_messages(source)
             answer = await invoked(api, ten.event, process)
             await ten.shown(source, answer)
