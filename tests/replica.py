@@ -118,11 +118,19 @@ def running(directory: Path, environment: Mapping[str, str], *, port: int = 0) -
     try:
         yield replica
     finally:
-        left = replica.children()
+        left = [pid for pid in replica.children() if not _tidies_up(pid)]
         process.kill()
         process.wait()
         for pid in left:
             kill(pid)
+
+
+def _tidies_up(pid: int) -> bool:
+    """Whether this is the process that removes the semaphores of the others from /dev/shm; it ends after them."""
+    try:
+        return b"resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def kill(pid: int) -> None:
