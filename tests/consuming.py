@@ -15,6 +15,7 @@ import anyio
 from clocks import SystemClock
 from replica import until
 from thumbq.core import keys, manifest
+from thumbq.core.deadletter import Note
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable, ObjectMissing
 from thumbq.local import schema
@@ -23,7 +24,7 @@ from thumbq.settings import Settings
 from thumbq.worker import Consumer, make_consumer, make_shop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -101,6 +102,26 @@ class SlowAnswers(Delegate):
         return messages
 
 
+class FailingOnce(Delegate):
+    """A store that fails at the first request of a kind, and keeps count of them."""
+
+    def __init__(self, target: Any, name: str, error: Exception) -> None:
+        super().__init__(target)
+        self.asked: list[tuple[str, str]] = []
+        self._errors = {name: error}
+
+    def __getattr__(self, name: str) -> Any:
+        real = super().__getattr__(name)
+
+        async def call(ref: Any, *args: Any, **options: Any) -> Any:
+            self.asked.append((name, getattr(ref, "key", "")))
+            if error := self._errors.pop(name, None):
+                raise error
+            return await real(ref, *args, **options)
+
+        return call
+
+
 class Unreachable:
     """A store that does not answer."""
 
@@ -168,3 +189,20 @@ def dead_letters(tmp_path: Path) -> list[tuple[str, dict[str, Any]]]:
         rows = database.execute("SELECT body, note FROM dead_letters").fetchall()
     database.close()
     return [(body, json.loads(note or "{}")) for body, note in rows]
+
+
+async def put(backend: Backend, key: str, body: bytes = b"original", metadata: Mapping[str, str] | None = None) -> None:
+    ref = ObjectRef(backend.bucket, key)
+    await backend.store.put(ref, body, content_type="image/jpeg", metadata=metadata)
+
+
+async def done(backend: Backend, key: str) -> Manifest:
+    found = await record(backend, key)
+    assert found is not None, key
+    assert found.status == "done", (key, found.error)
+    return found
+
+
+def buried(tmp_path: Path) -> list[tuple[str, Note]]:
+    """Return the bodies and notes of the dead letters of a local backend."""
+    return [(body, Note(**note)) for body, note in dead_letters(tmp_path)]

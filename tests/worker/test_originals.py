@@ -1,0 +1,148 @@
+"""What originals themselves have a say in: their metadata, and another one that comes in their place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from bodies import own, record, s3_event
+from consuming import Delegate, FailingOnce, FakeRenderer, buried, consuming, done, put, settled
+from thumbq.core import message, objectmetadata
+from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.errors import ObjectMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from thumbq.core.preset import Preset
+    from thumbq.ports import Backend, Rendered
+
+
+async def test_presets_and_a_callback_come_from_the_originals_metadata(backend: Backend) -> None:
+    url = "https://example.com/hook"
+    await put(backend, "a.png", metadata=objectmetadata.encode(presets=["stretched", "jpgfiles"], callback_url=url))
+    renderer = FakeRenderer()
+    store = FailingOnce(backend.store, "", ObjectMissing())
+    async with consuming(replace(backend, store=store), renderer):
+        await backend.queue.send(s3_event(record(backend.bucket, "a.png")))
+        await settled(backend)
+        assert [name for name, _ in store.asked] == ["get", "fetch", "head", "put", "put", "put", "head"]
+        await backend.queue.send(own(backend.bucket, "a.png"))
+        await settled(backend)
+    found = await done(backend, "a.png")
+    assert list(found.renditions) == ["stretched", "jpgfiles"]
+    assert found.callback_url == url
+    assert renderer.renders == 1, "what is done by the metadata is done"
+
+
+async def test_what_the_message_names_goes_before_the_metadata(backend: Backend) -> None:
+    wished = objectmetadata.encode(presets=["stretched"], callback_url="https://example.com/metadata")
+    await put(backend, "a.png", metadata=wished)
+    request = JobRequest(ObjectRef(backend.bucket, "a.png"), ("thumbnail",), "https://example.com/message")
+    async with consuming(backend, FakeRenderer()):
+        await backend.queue.send(message.encode(request))
+        await settled(backend)
+    found = await done(backend, "a.png")
+    assert (list(found.renditions), found.callback_url) == (["thumbnail"], "https://example.com/message")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code", "said"),
+    [
+        ({objectmetadata.PRESETS: "thumbnail,magic"}, "unknown-preset", "thumbq-presets asks for the preset 'magic'"),
+        (
+            {objectmetadata.CALLBACK: "ftp://example.com"},
+            "malformed-message",
+            "thumbq-callback: a callback URL must be",
+        ),
+    ],
+)
+async def test_metadata_that_asks_for_what_there_is_not_is_a_failure_that_says_so(
+    backend: Backend, tmp_path: Path, metadata: dict[str, str], code: str, said: str
+) -> None:
+    await put(backend, "a.png", metadata=metadata)
+    renderer = FakeRenderer()
+    async with consuming(backend, renderer):
+        await backend.queue.send("a.png")
+        await settled(backend, dead=1)
+    [(_, note)] = buried(tmp_path)
+    assert note.code == code
+    assert said in note.reason
+    assert renderer.renders == 0
+
+
+async def test_a_late_duplicate_of_a_job_by_metadata_leaves_what_was_done_when_the_original_is_gone(
+    backend: Backend,
+) -> None:
+    await put(backend, "a.png", metadata={objectmetadata.PRESETS: "stretched"})
+    async with consuming(backend, FakeRenderer()):
+        await backend.queue.send("a.png")
+        await settled(backend)
+        await backend.store.delete(ObjectRef(backend.bucket, "a.png"))
+        await backend.queue.send("a.png")
+        await settled(backend)
+    await done(backend, "a.png")
+
+
+async def test_events_that_come_out_of_order_end_in_the_newest_picture(backend: Backend) -> None:
+    renderer = FakeRenderer()
+    event = s3_event(record(backend.bucket, "a.png"))
+    async with consuming(backend, renderer):
+        for version in (b"first", b"second"):
+            await put(backend, "a.png", version)
+            await backend.queue.send(event)
+            await settled(backend)
+        newest = (await backend.store.head(ObjectRef(backend.bucket, "a.png"))).etag
+        await backend.queue.send(event)  # that of the first version, late
+        await settled(backend)
+    assert (await done(backend, "a.png")).source.etag == newest
+    assert renderer.renders == 2
+
+
+async def test_an_original_that_is_replaced_while_it_renders_ends_in_the_newest_picture(backend: Backend) -> None:
+    stored: list[list[str]] = []
+
+    class Slow(FakeRenderer):
+        async def _render(self, presets: Sequence[Preset]) -> Rendered:
+            listed = await backend.store.list(backend.bucket, prefix="thumbnail/")
+            stored.append([entry.key for entry in listed])
+            if self.renders == 1:
+                await put(backend, "a.png", b"second")
+            return await super()._render(presets)
+
+    await put(backend, "a.png", b"first")
+    async with consuming(backend, Slow()):
+        await backend.queue.send(s3_event(record(backend.bucket, "a.png")))
+        await settled(backend)
+    newest = (await backend.store.head(ObjectRef(backend.bucket, "a.png"))).etag
+    assert (await done(backend, "a.png")).source.etag == newest
+    assert stored == [[], []], "nothing of the first one"
+
+
+async def test_an_original_that_is_replaced_while_its_renditions_are_stored_ends_in_the_newest_picture(
+    backend: Backend,
+) -> None:
+    class Replacing(Delegate):
+        """The store, where another picture comes as the first rendition is put."""
+
+        replaced = False
+
+        async def put(self, ref: ObjectRef, body: bytes, **options: Any) -> str:
+            if ref.key.startswith("thumbnail/") and not self.replaced:
+                self.replaced = True
+                await put(backend, "a.png", b"second")
+            etag: str = await self.target.put(ref, body, **options)
+            return etag
+
+    renderer = FakeRenderer()
+    await put(backend, "a.png", b"first")
+    async with consuming(replace(backend, store=cast("Any", Replacing(backend.store))), renderer):
+        await backend.queue.send(s3_event(record(backend.bucket, "a.png")))
+        await settled(backend)
+    newest = (await backend.store.head(ObjectRef(backend.bucket, "a.png"))).etag
+    assert (await done(backend, "a.png")).source.etag == newest
+    assert renderer.renders == 2
