@@ -224,17 +224,38 @@ async def test_suspects_of_two_queues_render_one_at_a_time(tmp_path: Path) -> No
     renderer = FakeRenderer(3600.0)
     async with opened(tmp_path, "high", "low") as backends:
         for backend in backends:
-            await upload(backend, f"uploads/{id(backend)}")
-            [message] = await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=30)
-            ref = ObjectRef(backend.bucket, keys.attempt_key(message.id))
-            await backend.store.put(ref, AttemptRecord(kills=1).encode(), content_type="application/json")
-            await backend.queue.extend([VisibilityChange(message.receipt, 0)])
+            await suspect(backend)
         async with consuming(settings_of(HIGH, LOW), backends, renderer) as consumers:
             await until(lambda: renderer.renders, within_s=5, what="a suspect's render")
             await until_in_flight(backends)
             await anyio.wait_all_tasks_blocked()
             assert renderer.renders == 1
             consumers.abort(within_s=1)
+
+
+async def test_a_suspect_that_others_wait_for_is_rendered_before_what_is_not_urgent(tmp_path: Path) -> None:
+    lanes: list[str] = []
+
+    class Noting(FakeRenderer):
+        async def render(self, *args: Any, lane: str = "", **options: Any) -> Rendered:
+            lanes.append(lane)
+            return await super().render(*args, lane=lane, **options)
+
+    async with opened(tmp_path, "high", "low") as backends:
+        await suspect(backends[1])
+        await upload(backends[1], "uploads/innocent")
+        async with consuming(settings_of(HIGH, LOW), backends, Noting()):
+            await settled(backends[1])
+    assert sorted(lanes) == ["high", "low"]
+
+
+async def suspect(backend: Backend) -> None:
+    """Queue a job whose render was killed once."""
+    await upload(backend, f"uploads/{id(backend)}")
+    [message] = await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=30)
+    ref = ObjectRef(backend.bucket, keys.attempt_key(message.id))
+    await backend.store.put(ref, AttemptRecord(kills=1).encode(), content_type="application/json")
+    await backend.queue.extend([VisibilityChange(message.receipt, 0)])
 
 
 async def until_in_flight(backends: Sequence[Backend]) -> None:
@@ -302,14 +323,12 @@ async def test_while_a_queue_has_a_backlog_nothing_is_received_from_those_behind
 async def test_an_urgent_job_now_and_then_fills_the_only_place_but_does_not_hold_up_what_comes_after_it(
     tmp_path: Path,
 ) -> None:
-    clock = HandClock()
     settings = Settings(queues=(HIGH, LOW), processes=1, concurrency=1)
     renderer = OneChild(settings.lane_weights)
     async with opened(tmp_path, "high", "low") as (high, low):
         queue = Asked(high.queue)
-        async with consuming(settings, (replace(high, queue=queue), low), renderer, clock):
+        async with consuming(settings, (replace(high, queue=queue), low), renderer):
             await queue.asked.wait()
-            clock.now += 1
             await upload(high)
             await until(lambda: renderer.begun == ["high"], within_s=5, what="a job that comes after a while")
             await upload(low)

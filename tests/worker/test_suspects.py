@@ -117,30 +117,26 @@ async def test_suspects_render_one_at_a_time_and_hold_up_nobody_else(backend: Ba
     assert (await backend.queue.counts()).in_flight == 0
 
 
-async def test_a_suspect_that_waits_for_a_process_holds_up_none_of_another_queue_and_no_two_render_at_once(
-    backend: Backend,
-) -> None:
-    alone, order = Alone(), list[str]()
-    high, low = Suspects(backend, alone, lane="high"), Suspects(backend, alone, lane="low")
-    first, second = (Suspicion(message(name), record=AttemptRecord(kills=1)) for name in ("first", "second"))
-    process = anyio.Event()
+async def test_of_the_suspects_that_wait_one_of_the_most_urgent_queue_is_next(backend: Backend) -> None:
+    alone, order, ends = Alone({"high": None, "low": None}), list[str](), anyio.Event()
 
-    async def renders_later() -> None:
-        async with low.turn(first):
-            await process.wait()
-            await low.begin(first)
-            order.append("low")
+    async def have_turn(lane: str, name: str) -> None:
+        suspicion = Suspicion(message(name), record=AttemptRecord(kills=1))
+        async with Suspects(backend, alone, lane=lane).turn(suspicion):
+            order.append(name)
+            await ends.wait()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(renders_later)
-        await anyio.wait_all_tasks_blocked()
-        with anyio.fail_after(5):
-            async with high.turn(second):
-                await high.begin(second)
-                process.set()
-                await anyio.wait_all_tasks_blocked()
-                order.append("high")
-    assert order == ["high", "low"]
+        for lane, name in (("low", "first"), ("low", "last"), ("high", "second")):
+            tasks.start_soon(have_turn, lane, name)
+            await anyio.wait_all_tasks_blocked()
+        async with anyio.create_task_group() as given_back:
+            given_back.start_soon(have_turn, "high", "given back")
+            await anyio.wait_all_tasks_blocked()
+            given_back.cancel_scope.cancel()
+        assert order == ["first"]
+        ends.set()
+    assert order == ["first", "second", "last"]
 
 
 def message(name: str) -> ReceivedMessage:

@@ -100,7 +100,7 @@ def _answer(entries: list[Accepted | _Refused], services: WebServices) -> web.Re
     if len(entries) == 1:
         headers[hdrs.LOCATION] = data["jobs"][0]["url"]
     if refused:
-        message = f"Stored and queued {len(stored)} of {len(entries)} files; the others say their problem"
+        message = f"Stored and queued {len(stored)} of {len(entries)} parts; the others say their problem"
     elif len(stored) > 1:
         message = f"Successfully uploaded {len(stored)} files and sent {len(stored)} messages"
     else:

@@ -49,7 +49,7 @@ def make_shop(*, backend: Backend, renderer: Renderer, settings: Settings, clock
         budget=ByteBudget(settings.max_in_flight_bytes, settings.lane_weights),
         backlogs=Backlogs(settings.lane_weights),
         outcomes=Outcomes(backend=backend, settings=settings, clock=clock),
-        alone=Alone(),
+        alone=Alone(settings.lane_weights),
         health=StoreHealth(backend),
     )
 

@@ -203,7 +203,7 @@ class Attempts:
 
         async with self._suspects.turn(suspicion):
             try:
-                images = await self._maker.render(attempt, on_start)
+                images = await self._maker.render(attempt, on_start, held_up=suspicion.record.suspect)
             except RenderKilled as error:
                 await self._suspects.killed(suspicion, error)
                 raise

@@ -34,15 +34,21 @@ class Maker:
         self._budget = budget
         self._settings = settings
         self._lane = lane
+        self._first_lane = next(iter(settings.lane_weights))
 
-    async def render(self, attempt: Attempt, on_start: Callable[[], Awaitable[None]]) -> Sequence[RenderedImage]:
-        """Fetch and render; ``on_start`` as in Renderer.render. Fills in what the attempt learns."""
+    async def render(
+        self, attempt: Attempt, on_start: Callable[[], Awaitable[None]], *, held_up: bool
+    ) -> Sequence[RenderedImage]:
+        """Fetch and render; ``on_start`` as in Renderer.render. Fills in what the attempt learns.
+
+        ``held_up``: others wait until this render has ended, also of more urgent lanes. It waits for a process in the
+        most urgent one.
+        """
         async with self._fetched(attempt.request.source) as (info, original):
             attempt.info = info
             orders.settle(attempt, self._settings, info.metadata)
-            attempt.rendered = await self._renderer.render(
-                original, attempt.presets, on_start=on_start, lane=self._lane
-            )
+            lane = self._first_lane if held_up else self._lane
+            attempt.rendered = await self._renderer.render(original, attempt.presets, on_start=on_start, lane=lane)
         return attempt.rendered.images
 
     async def store(self, source: ObjectRef, images: Sequence[RenderedImage]) -> dict[str, RenditionRecord]:

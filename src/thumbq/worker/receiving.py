@@ -12,7 +12,6 @@ import structlog
 from thumbq.core.retry import backoff_s
 from thumbq.errors import BackendError
 from thumbq.worker.lease import BATCH
-from thumbq.worker.slots import ANSWER_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -30,6 +29,9 @@ COALESCE_S: Final = 0.25
 
 _TURN_S: Final = 5.0
 _MAX_PAUSE_S: Final = 5.0
+_BACKLOG_S: Final = 1.0
+"""How long a message has waited, at the least, that shows a backlog; the clocks of SQS and of this host may differ."""
+
 _EMPTY_TURN_S: Final = 1.0
 """The least time between two receives when the first one came back empty: short polling must not spin."""
 
@@ -80,16 +82,17 @@ class Receiver:
                 free = 1
             if self.stopping.is_set():
                 break
-            asked_at = self._clock.monotonic()
+            asked_at, asked_wall = self._clock.monotonic(), self._clock.wall()
             self._backlogs.asks(self._lane)
             messages = await self._receive(free, asked_at)
             if messages is None:
                 await self._pause()
                 continue
             arrived_at = self.last_turn = self._clock.monotonic()
-            # With one free place, also a queue that is nearly idle fills it; but it is a while until a message comes.
-            found = free > 1 or arrived_at - asked_at < ANSWER_S
-            self._backlogs.answered(self._lane, full=self._floods and found and len(messages) == free)
+            waited = any(message.sent_at < asked_wall - _BACKLOG_S for message in messages)
+            # One free place is filled also by a queue that is nearly idle.
+            full = len(messages) == free and (free > 1 or waited)
+            self._backlogs.answered(self._lane, full=self._floods and full)
             for _ in messages:
                 self.last_message_at = anyio.current_time()
                 self._slots.take()

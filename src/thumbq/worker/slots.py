@@ -14,7 +14,7 @@ from thumbq.core.fairness import ONE_LANE, Waiting
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-ANSWER_S: Final = 0.1
+_ANSWER_S: Final = 0.5
 """How long a receive takes, as a rule, that finds what it asks for there already."""
 
 
@@ -82,7 +82,7 @@ class Backlogs:
     def asks(self, lane: str) -> None:
         """Note that a receive begins. One that is not answered soon finds the queue empty."""
         if lane in self._until:
-            self._until[lane] = anyio.current_time() + ANSWER_S
+            self._until[lane] = anyio.current_time() + _ANSWER_S
 
     def answered(self, lane: str, *, full: bool) -> None:
         """Note whether a receive has found all that it asked for: then there is more, as a rule."""

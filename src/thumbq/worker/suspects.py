@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,11 +11,12 @@ import structlog
 
 from thumbq.core import attempt, keys
 from thumbq.core.attempt import AttemptRecord
+from thumbq.core.fairness import ONE_LANE, Waiting
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, ObjectMissing, ObjectTooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from thumbq.errors import RenderKilled
     from thumbq.ports import Backend, ReceivedMessage
@@ -30,8 +30,7 @@ NO_PAST: Final = AttemptRecord()
 class Suspicion:
     """What is known of one job of a message; ``number`` counts those from 1.
 
-    ``kept``: the store may hold a record of it. ``stale``: that one does not say what ``record`` does. ``turn``: what
-    a suspect has taken for its render, to be given back after it.
+    ``kept``: the store may hold a record of it. ``stale``: that one does not say what ``record`` does.
     """
 
     message: ReceivedMessage
@@ -39,27 +38,43 @@ class Suspicion:
     record: AttemptRecord = NO_PAST
     kept: bool = True
     stale: bool = False
-    turn: AsyncExitStack | None = None
 
 
 class Alone:
-    """Lets one suspect of a replica render at a time; the ``Suspects`` of all its queues share it.
+    """Lets one suspect of a replica have its turn at a time; ``lanes`` say who of those that wait is next."""
 
-    While none renders, the first one of each lane may wait for a render process, and who gets one is next: no suspect
-    waits for one of a less urgent lane that has not begun.
-    """
-
-    def __init__(self) -> None:
-        self._first = defaultdict[str, anyio.Lock](anyio.Lock)
-        self.render = anyio.Lock()
+    def __init__(self, lanes: Mapping[str, int | None] = ONE_LANE) -> None:
+        self._waiting: Waiting[anyio.Event] = Waiting(lanes)
+        self._taken = False
 
     @asynccontextmanager
-    async def first(self, lane: str) -> AsyncIterator[None]:
-        """Wait to be the first one of a lane, and until no suspect renders."""
-        async with self._first[lane]:
-            async with self.render:
-                pass
+    async def turn(self, lane: str) -> AsyncIterator[None]:
+        """Have the turn, once it comes."""
+        if self._taken:
+            await self._wait(lane)
+        self._taken = True
+        try:
             yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, lane: str) -> None:
+        comes = anyio.Event()
+        self._waiting.add(lane, comes)
+        try:
+            await comes.wait()
+        except BaseException:
+            if comes.is_set():
+                self._pass_on()
+            else:
+                self._waiting.remove(lane, comes)
+            raise
+
+    def _pass_on(self) -> None:
+        if self._waiting:
+            self._waiting.pop().set()
+        else:
+            self._taken = False
 
 
 class Suspects:
@@ -89,13 +104,11 @@ class Suspects:
             yield
             return
         log.warning("job.suspect", kills=suspicion.record.kills, vanished=suspicion.record.vanished)
-        async with self._alone.first(self._lane), AsyncExitStack() as suspicion.turn:
+        async with self._alone.turn(self._lane):
             yield
 
     async def begin(self, suspicion: Suspicion) -> None:
-        """Wait until no other suspect renders, and write the record that says a render is under way."""
-        if suspicion.turn is not None:
-            await suspicion.turn.enter_async_context(self._alone.render)
+        """Write the record that says a render is under way."""
         if suspicion.message.receive_count > 1:
             suspicion.stale = suspicion.kept = True
             await self._write(suspicion, suspicion.record.model_copy(update={"open": True}))
