@@ -30,7 +30,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _BATCH: Final = 10
 _WAIT_S: Final = 1
-_ANSWER_S: Final = 3.0
 _HIDE_S: Final = 60
 _BURIAL_S: Final = 2.0
 _REMOVALS_S: Final = (0.0, 0.1, 0.4)
@@ -96,15 +95,17 @@ class Sweeper:
         looked = 0
         try:
             while looked < _MAX_LETTERS:
-                letters = await self._receive()
+                letters = await self._dead_letters.receive(
+                    max_messages=_BATCH, wait_s=_WAIT_S, visibility_timeout_s=_HIDE_S
+                )
                 if not letters:
                     break
                 looked += len(letters)
-                held += [letter.receipt for letter in letters if not letter.moved]
-                await anyio.lowlevel.checkpoint()
                 for letter in letters:
                     if letter.moved:
                         await self._record(letter)
+                    else:
+                        held.append(letter.receipt)
         except BackendError as error:
             log.warning("sweep.failed", error=str(error))
         finally:
@@ -113,12 +114,6 @@ class Sweeper:
                     for start in range(0, len(held), _BATCH):
                         tasks.start_soon(self._give_back, held[start : start + _BATCH])
         return looked
-
-    async def _receive(self) -> Sequence[DeadLetter]:
-        # A poll that was broken off would take again what is given back, for nobody.
-        with anyio.move_on_after(_ANSWER_S, shield=True):
-            return await self._dead_letters.receive(max_messages=_BATCH, wait_s=_WAIT_S, visibility_timeout_s=_HIDE_S)
-        return []
 
     async def _give_back(self, receipts: Sequence[str]) -> None:
         with suppress(BackendError):
