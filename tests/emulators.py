@@ -83,7 +83,8 @@ def ministack_server(directory: Path) -> Iterator[str]:
         # Queue URLs carry GATEWAY_PORT.
         extra = {"GATEWAY_PORT": str(port), "S3_DATA_DIR": str(data), "MINISTACK_REGION": REGION}
         # Without workers hypercorn serves in its first process, and imports everything once.
-        serve = ["hypercorn", "ministack.app:app", "-b", f"127.0.0.1:{port}", "--workers", "0"]
+        # A connection that it has just closed would fail a receive, which is sent once only.
+        serve = ["hypercorn", "ministack.app:app", "-b", f"127.0.0.1:{port}", "--workers", "0", "--keep-alive", "600"]
         return [_ministack_python(), "-c", _LAUNCH, *serve], extra | {"LOG_LEVEL": "WARNING"}
 
     with _shared(directory / "ministack", command, ready="/_ministack/health") as url:
