@@ -121,10 +121,11 @@ async def test_the_same_batch_under_the_runtime_client_where_no_semaphore_can_be
             proxy.throttled = lambda _: False
             renders = without_secrets(process)
             # The environment stands still between invocations, and a child does not live to see the next one.
-            for pid in [process.process.pid, *process.children()]:
+            all_of_it = {process.process.pid, *process.children()}
+            for pid in all_of_it:
                 os.kill(pid, signal.SIGSTOP)
             os.kill(renders[0], signal.SIGKILL)
-            for pid in [process.process.pid, *process.children()]:
+            for pid in all_of_it - {renders[0]}:
                 os.kill(pid, signal.SIGCONT)
             again = await source.event(ten.failed)
             assert await invoked(api, again, process) == {"batchItemFailures": []}
