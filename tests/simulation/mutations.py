@@ -150,8 +150,8 @@ MUTATIONS: Final = (
     Mutation(
         "a buried message leaves no letter",
         "thumbq.worker.disposition",
-        "            if self._burial is not None:\n",
-        "            if self._burial is not None and bury.code == 'nothing':\n",
+        "        if burial is not None:\n",
+        "        if burial is not None and disposition.code == 'nothing':\n",
         "no dead letter that says so",
     ),
     Mutation(

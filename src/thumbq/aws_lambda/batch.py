@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import structlog
 
-from thumbq.core import retry
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import AccessDenied, BackendError
 from thumbq.ports import VisibilityChange
+from thumbq.worker.disposition import bury
 from thumbq.worker.groups import Turn, turns
 from thumbq.worker.work import Work
 
@@ -125,16 +125,9 @@ class QueueWork:
         if isinstance(decided, Release):
             with anyio.move_on_after(_TIDY_S):
                 await self._jobs.cut_off(work)
-        if not isinstance(decided, Bury):
-            return decided
-        try:
-            if self._burial is not None:
-                await self._burial.copy(work.message, decided)
-        except BackendError as error:
-            log.warning("bury.failed", error=str(error))
-            return Release(retry.backoff_s(work.message.receive_count, self._random.random()))
-        log.info("message.buried", code=decided.code, dead_letter=self._burial is not None)
-        return Delete()
+        if isinstance(decided, Bury):
+            return await bury(self._burial, work.message, decided, random=self._random)
+        return decided
 
     async def _release(self, changes: Sequence[VisibilityChange]) -> None:
         async with anyio.create_task_group() as calls:

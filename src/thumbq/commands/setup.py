@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thumbq.errors import Problem, SetupError
+from thumbq.settings import default_lane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ async def setup(settings: Settings, *, events: bool = False) -> Sequence[Step]:
     from thumbq.aws.events import check_queue, wire_events  # noqa: PLC0415 - only this command needs them
     from thumbq.aws.provision import provision  # noqa: PLC0415 - the same
 
-    default = next(lane.queue or "" for lane in settings.lanes if lane.default)
+    default = default_lane(settings).queue or ""
     if events:
         check_queue(default)
     steps = await provision(bucket=settings.bucket, queues=queues, visibility_timeout_s=settings.visibility_timeout_s)

@@ -40,6 +40,23 @@ class Burial:
         await self.dead_letters.send(body, note.encode(), group=message.group)
 
 
+async def bury(
+    burial: Burial | None, message: ReceivedMessage, disposition: Bury, *, random: Random
+) -> Delete | Release:
+    """Copy a message to the dead letters, and say what is left to do with the message itself.
+
+    The failed manifest is the record where there are no dead letters (``burial`` is None).
+    """
+    try:
+        if burial is not None:
+            await burial.copy(message, disposition)
+    except BackendError as error:
+        log.warning("bury.failed", error=str(error))
+        return Release(retry.backoff_s(message.receive_count, random.random()))
+    log.info("message.buried", code=disposition.code, dead_letter=burial is not None)
+    return Delete()
+
+
 class Disposer:
     """Carries out dispositions; each ends with the last call on the message's receipt."""
 
@@ -55,22 +72,10 @@ class Disposer:
         ``urgent``: another message waits for this one's end.
         """
         if isinstance(disposition, Bury):
-            disposition = await self._bury(lease, disposition)
+            disposition = await bury(self._burial, lease.message, disposition, random=self._random)
         if isinstance(disposition, Abandon) or not await self._keeper.close(lease):
             return False
         if isinstance(disposition, Release):
             await self._acks.release(lease, disposition.delay_s)
             return False
         return await self._acks.delete(lease, urgent=urgent)
-
-    async def _bury(self, lease: Lease, bury: Bury) -> Delete | Release:
-        """Copy the message to the dead letters; the failed manifest is the record where there are none."""
-        message = lease.message
-        try:
-            if self._burial is not None:
-                await self._burial.copy(message, bury)
-        except BackendError as error:
-            log.warning("bury.failed", error=str(error))
-            return Release(retry.backoff_s(message.receive_count, self._random.random()))
-        log.info("message.buried", code=bury.code, dead_letter=self._burial is not None)
-        return Delete()
