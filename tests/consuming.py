@@ -54,9 +54,9 @@ class FakeRenderer:
         presets: Sequence[Preset],
         *,
         on_start: Callable[[], Awaitable[None]] | None = None,
-        lane: str = "",
+        queue: str = "",
     ) -> Rendered:
-        del source, lane
+        del source, queue
         self.waiting += 1
         async with self._children:
             if on_start is not None:
@@ -153,7 +153,7 @@ async def consuming(
         backend=backend,
         shop=make_shop(backend=backend, renderer=renderer, settings=settings, clock=clock),
         settings=settings,
-        facts=replace(await backend.queue.facts(), max_receive_count=max_receive_count),
+        attributes=replace(await backend.queue.attributes(), max_receive_count=max_receive_count),
         clock=clock,
         random=random.Random(1),
     )

@@ -85,7 +85,7 @@ class Faults:
 
 
 @dataclass
-class Vitals:
+class Health:
     alive: str | None = None
     ready: str | None = None
 
@@ -118,7 +118,7 @@ class Served:
     app: web.Application
     server: HttpServer
     behind: FaultyBackend
-    vitals: Vitals
+    health: Health
     http: aiohttp.ClientSession
     host: str
     port: int
@@ -225,12 +225,12 @@ async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
 async def serve(
     behind: FaultyBackend, limits: UploadLimits, *, backend_timeout_s: float = 20.0
 ) -> AsyncIterator[Served]:
-    vitals = Vitals()
+    health = Health()
     app = create_app(
         WebServices(
             backend=behind.backend,
             intake=behind.intake,
-            vitals=vitals,
+            health=health,
             limits=limits,
             default_presets=lambda _key: (THUMBNAIL,),
             presets={preset.name: preset for preset in BUILT_IN},
@@ -243,6 +243,6 @@ async def serve(
         await server.start("127.0.0.1", 0)
         host, port = server.address
         async with aiohttp.ClientSession(f"http://{host}:{port}") as http:
-            yield Served(app, server, behind, vitals, http, host, port)
+            yield Served(app, server, behind, health, http, host, port)
     finally:
         await server.close()

@@ -9,13 +9,13 @@ import structlog
 
 from thumbq.errors import Problem, SetupError
 from thumbq.process import SystemClock
-from thumbq.settings import default_lane
+from thumbq.settings import default_queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from thumbq.ports import Backend
-    from thumbq.settings import Lane, Settings
+    from thumbq.settings import QueueConfig, Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -36,11 +36,11 @@ class NoBackend(SetupError):
 
 @asynccontextmanager
 async def open_backends(settings: Settings) -> AsyncIterator[tuple[Backend, ...]]:
-    """Open and check all that the settings name; returns a Backend for each of ``settings.lanes``, over one store.
+    """Open and check all that the settings name; returns a Backend for each queue, over one store.
 
     A local directory is made when it is missing. Raises SetupError with everything that is wrong.
     """
-    async with _opened(settings, settings.lanes, advise=_warn) as backends:
+    async with _opened(settings, settings.queue_configs, advise=_warn) as backends:
         yield backends
 
 
@@ -57,15 +57,15 @@ async def open_backend(settings: Settings, *, existing: bool = False) -> AsyncIt
         if not is_local(settings.local):
             what = f"there is nothing of thumbq in the directory {settings.local}"
             raise SetupError([Problem(what, "name the directory that thumbq serve --local keeps things in")])
-    async with _opened(settings, [default_lane(settings)]) as backends:
+    async with _opened(settings, [default_queue(settings)]) as backends:
         yield backends[0]
 
 
 @asynccontextmanager
 async def _opened(
-    settings: Settings, lanes: Sequence[Lane], *, advise: Callable[[Problem], None] | None = None
+    settings: Settings, configs: Sequence[QueueConfig], *, advise: Callable[[Problem], None] | None = None
 ) -> AsyncIterator[tuple[Backend, ...]]:
-    queues = [lane.queue for lane in lanes if lane.queue is not None]
+    queues = [config.queue for config in configs if config.queue is not None]
     if settings.local is not None:
         from thumbq.local import open_local_queues  # noqa: PLC0415 - each start loads only the backend that it uses
 
@@ -79,8 +79,8 @@ async def _opened(
         async with open_aws_queues(
             bucket=settings.bucket,
             queues=queues,
-            connections=settings.jobs_in_flight * len(lanes) + settings.max_uploads,
-            wait_time_s=max(lane.wait_time_s for lane in lanes),
+            connections=settings.jobs_in_flight * len(configs) + settings.max_uploads,
+            wait_time_s=max(config.wait_time_s for config in configs),
         ) as backends:
             yield backends
     else:

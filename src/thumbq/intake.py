@@ -57,7 +57,7 @@ class _Original:
 class Intake:
     """Admits, stores and queues uploads, one at a time or many at once.
 
-    Jobs go to the queue of ``backend``, or by their priority to one of ``lanes``; ``presets`` are those that there are.
+    Jobs go to the queue of ``backend``, or by their priority to one of ``queues``; ``presets`` are all there are.
     """
 
     def __init__(
@@ -66,19 +66,19 @@ class Intake:
         backend: Backend,
         clock: Clock,
         random: Random,
-        lanes: Mapping[str, Backend] | None = None,
+        queues: Mapping[str, Backend] | None = None,
         presets: Collection[str] = (),
     ) -> None:
         self._backend = backend
-        self._lanes = lanes or {}
+        self._queues = queues or {}
         self._presets = presets
         self._clock = clock
         self._random = random
 
     def check(self, asked: UploadOptions) -> None:
         """Raise UploadRefused for what cannot be asked for here."""
-        if asked.priority is not None and asked.priority not in self._lanes:
-            there_are = f"there are: {', '.join(self._lanes)}" if self._lanes else "there is only one: leave it out"
+        if asked.priority is not None and asked.priority not in self._queues:
+            there_are = f"there are: {', '.join(self._queues)}" if self._queues else "there is only one: leave it out"
             text = f"There is no queue of the priority {asked.priority!r}; {there_are}."
             raise UploadRefused(400, "unknown-priority", text)
         uploadoptions.check(asked, fifo=self._backend_of(asked).fifo, presets=self._presets)
@@ -151,7 +151,7 @@ class Intake:
         return await backend.queue.send(message.encode(job), group=group)
 
     def _backend_of(self, asked: UploadOptions) -> Backend:
-        return self._backend if asked.priority is None else self._lanes[asked.priority]
+        return self._backend if asked.priority is None else self._queues[asked.priority]
 
     async def _store_new(self, original: _Original) -> tuple[str, ObjectRef, str]:
         attempt = 1
@@ -207,6 +207,6 @@ async def to_the_end(work: Callable[[], Awaitable[T]], *, within_s: float) -> T:
     return result[0]
 
 
-def make_intake(backend: Backend, settings: Settings, lanes: Mapping[str, Backend] | None = None) -> Intake:
+def make_intake(backend: Backend, settings: Settings, queues: Mapping[str, Backend] | None = None) -> Intake:
     """Return the intake over a queue, and those of other priorities, with ids from the system's random source."""
-    return Intake(backend=backend, clock=SystemClock(), random=SystemRandom(), lanes=lanes, presets=settings.presets)
+    return Intake(backend=backend, clock=SystemClock(), random=SystemRandom(), queues=queues, presets=settings.presets)

@@ -17,7 +17,7 @@ from thumbq.intake import make_intake
 from thumbq.pool import RenderPool
 from thumbq.pool.memory import memory_problem
 from thumbq.process import Stop, SystemClock
-from thumbq.settings import in_lane
+from thumbq.settings import for_queue
 from thumbq.web.app import create_app
 from thumbq.web.server import HttpServer
 from thumbq.web.services import UploadLimits, WebServices
@@ -63,7 +63,7 @@ def render_pool(settings: Settings) -> RenderPool:
         recycle_jobs=settings.render_max_jobs,
         recycle_growth_bytes=settings.render_max_growth_bytes,
         sandbox=settings.sandbox,
-        lanes=settings.lane_weights,
+        queues=settings.queue_weights,
     )
 
 
@@ -93,8 +93,8 @@ class Service:
 
     def __init__(self, settings: Settings, backends: Sequence[Backend], stop: Stop) -> None:
         self._settings = settings
-        self._lanes = tuple(zip(settings.lanes, backends, strict=True))
-        self._backend = next(backend for lane, backend in self._lanes if lane.default)
+        self._queues = tuple(zip(settings.queue_configs, backends, strict=True))
+        self._backend = next(backend for config, backend in self._queues if config.default)
         self._clock = SystemClock()
         self._random = random.Random()  # noqa: S311 - jitter; ids take the system's random source
         self._stop = stop
@@ -103,17 +103,17 @@ class Service:
         self._deadline = math.inf
 
     def not_alive(self) -> str | None:
-        """Part of the Vitals: which loop has stopped."""
+        """Part of the Health: which loop has stopped."""
         return self._consumers.not_alive() if self._consumers else None
 
     def not_ready(self) -> str | None:
-        """Part of the Vitals: why requests should go elsewhere."""
+        """Part of the Health: why requests should go elsewhere."""
         if self._phase or self._consumers is None:
             return self._phase
         return self._consumers.not_alive() or self._consumers.not_receiving()
 
     def stopping(self) -> bool:
-        """Part of the Vitals: whether a signal has asked for the end."""
+        """Part of the Health: whether a signal has asked for the end."""
         return self._stop.asked.is_set()
 
     async def run(self, announce: Callable[[str], None]) -> None:
@@ -144,10 +144,10 @@ class Service:
 
     async def _make_consumers(self, pool: RenderPool) -> Consumers:
         settings = self._settings
-        facts = {lane.name: await backend.queue.facts() for lane, backend in self._lanes}
+        attributes = {config.name: await backend.queue.attributes() for config, backend in self._queues}
         advice = [
             problem
-            for of_queue in facts.values()
+            for of_queue in attributes.values()
             for problem in queue_advice(
                 of_queue, visibility_timeout_s=settings.visibility_timeout_s, beat_interval_s=settings.beat_interval_s
             )
@@ -158,16 +158,16 @@ class Service:
         shop = make_shop(backend=self._backend, renderer=pool, settings=settings, clock=self._clock)
         return Consumers(
             {
-                lane.name: make_consumer(
+                config.name: make_consumer(
                     backend=backend,
                     shop=shop,
-                    settings=in_lane(settings, lane),
-                    facts=facts[lane.name],
+                    settings=for_queue(settings, config),
+                    attributes=attributes[config.name],
                     clock=self._clock,
                     random=self._random,
-                    lane=lane.name,
+                    queue_name=config.name,
                 )
-                for lane, backend in self._lanes
+                for config, backend in self._queues
             }
         )
 
@@ -182,9 +182,9 @@ class Service:
             WebServices(
                 backend=self._backend,
                 intake=make_intake(
-                    self._backend, settings, {lane.name: backend for lane, backend in self._lanes if lane.name}
+                    self._backend, settings, {config.name: backend for config, backend in self._queues if config.name}
                 ),
-                vitals=self,
+                health=self,
                 limits=UploadLimits(
                     max_file_bytes=settings.max_upload_bytes,
                     max_files=settings.max_upload_files,

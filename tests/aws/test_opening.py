@@ -13,7 +13,7 @@ from scripted import Script, s3_error, says, sqs_error
 from thumbq.aws import open_aws, provision
 from thumbq.aws.session import open_clients
 from thumbq.errors import SetupError
-from thumbq.ports import QueueFacts
+from thumbq.ports import QueueAttributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ async def test_what_setup_made_opens_by_name_and_by_url(moto: str, name: str) ->
     for queue in (name, f"{moto}/123456789012/{name}"):
         async with open_aws(bucket=name, queue=queue) as backend:
             assert backend.bucket == name
-            assert (await backend.queue.facts()).name == name
+            assert (await backend.queue.attributes()).name == name
 
 
 @pytest.mark.usefixtures("moto")
@@ -97,7 +97,7 @@ async def test_what_the_dead_letter_queue_says_of_itself_is_read_at_the_start(sc
     async with open_aws(bucket="bucket-of-tests", queue="q") as backend:
         assert backend.dead_letters is not None
         assert backend.dead_letters.max_bytes == 262_144
-        assert await backend.queue.facts() == QueueFacts("q", 30, 345_600, 3, 600)
+        assert await backend.queue.attributes() == QueueAttributes("q", 30, 345_600, 3, 600)
 
 
 async def test_missing_permissions_are_told_as_iam_calls_them(script: Script) -> None:
@@ -121,7 +121,7 @@ async def test_a_fifo_queue_opens_as_one(name: str) -> None:
     await provision(bucket=name, queues=[f"{name}.fifo"])
     async with open_aws(bucket=name, queue=f"{name}.fifo") as backend:
         assert backend.fifo
-        assert (await backend.queue.facts()).fifo
+        assert (await backend.queue.attributes()).fifo
         assert backend.dead_letters is not None
 
 

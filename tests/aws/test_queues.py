@@ -9,7 +9,7 @@ import pytest
 from thumbq.aws import open_aws_queues, provision
 from thumbq.backends import open_backend, open_backends
 from thumbq.errors import SetupError
-from thumbq.settings import Settings, WorkQueue, only_queue
+from thumbq.settings import QueueTable, Settings, only_queue
 
 if TYPE_CHECKING:
     from thumbq.errors import Problem
@@ -27,7 +27,7 @@ async def test_queues_open_in_the_order_in_which_they_are_named_over_one_bucket(
     queues = [f"{name}-high", f"{moto}/123456789012/{name}-low"]
     async with open_aws_queues(bucket=name, queues=queues) as (high, low):
         await low.queue.send("uploads/a")
-        assert [(await backend.queue.facts()).name for backend in (high, low)] == [f"{name}-high", f"{name}-low"]
+        assert [(await backend.queue.attributes()).name for backend in (high, low)] == [f"{name}-high", f"{name}-low"]
         assert [(await backend.queue.counts()).visible for backend in (high, low)] == [0, 1]
         assert (high.bucket, low.bucket) == (name, name)
 
@@ -48,15 +48,15 @@ async def test_everything_that_is_wrong_with_any_of_them_is_told_at_once(moto: s
 async def test_settings_with_several_queues_open_each_of_them_and_a_command_the_default_one(name: str) -> None:
     await provision(bucket=name, queues=[f"{name}-low", f"{name}-high"])
     tables = (
-        WorkQueue(name="high", queue=f"{name}-high"),
-        WorkQueue(name="low", queue=f"{name}-low", default=True),
+        QueueTable(name="high", queue=f"{name}-high"),
+        QueueTable(name="low", queue=f"{name}-low", default=True),
     )
     settings = Settings(bucket=name, queues=tables)
     async with open_backends(settings) as backends:
-        assert [(await one.queue.facts()).name for one in backends] == [f"{name}-high", f"{name}-low"]
+        assert [(await one.queue.attributes()).name for one in backends] == [f"{name}-high", f"{name}-low"]
     for only, opened in ((None, "low"), ("high", "high")):
         async with open_backend(only_queue(settings, only)) as backend:
-            assert (await backend.queue.facts()).name == f"{name}-{opened}"
+            assert (await backend.queue.attributes()).name == f"{name}-{opened}"
 
 
 async def test_a_queue_that_holds_the_dead_letters_of_another_one_is_none_to_work_on(moto: str, name: str) -> None:

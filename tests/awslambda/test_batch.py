@@ -11,7 +11,7 @@ import structlog
 from thumbq.aws_lambda.batch import QueueWork, Times
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import AccessDenied, BackendUnavailable
-from thumbq.ports import Backend, QueueFacts, ReceivedMessage, VisibilityChange
+from thumbq.ports import Backend, QueueAttributes, ReceivedMessage, VisibilityChange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from thumbq.worker.job import JobRunner
     from thumbq.worker.work import Work
 
-FACTS = QueueFacts("q", visibility_timeout_s=360, retention_s=345_600, max_receive_count=10)
+FACTS = QueueAttributes("q", visibility_timeout_s=360, retention_s=345_600, max_receive_count=10)
 
 
 class Told:
@@ -58,7 +58,7 @@ class Told:
     def work(self, *, dead_letters: bool = True) -> QueueWork:
         return QueueWork(
             backend=Backend(cast("Any", self), cast("Any", self), "b", None),
-            facts=FACTS,
+            attributes=FACTS,
             jobs=cast("JobRunner", self),
             burial=cast("Burial", self) if dead_letters else None,
             places=anyio.Semaphore(4),

@@ -19,7 +19,7 @@ from thumbq.core.manifest import Manifest, SourceRecord
 from thumbq.errors import BackendUnavailable, SetupError
 from thumbq.local.store import LocalStore
 from thumbq.settings import Route, Settings
-from thumbq.settings.tables import WorkQueue
+from thumbq.settings.tables import QueueTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -191,7 +191,7 @@ async def test_without_apply_nothing_is_queued_and_with_it_each_once(backend: Ba
 
 
 async def test_on_a_fifo_queue_what_is_queued_again_is_in_the_group_of_its_key(tmp_path: Path) -> None:
-    fifo = Settings(local=tmp_path / "data", queues=(WorkQueue(name="jobs", queue="jobs.fifo"),))
+    fifo = Settings(local=tmp_path / "data", queues=(QueueTable(name="jobs", queue="jobs.fifo"),))
     async with open_backend(fifo) as backend:
         await store(backend, ["uploads/a", "uploads/猫"])
         assert await found(fifo, apply=True) == ["uploads/a", "uploads/猫"]

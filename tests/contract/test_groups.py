@@ -47,14 +47,14 @@ async def test_the_group_of_a_message_is_told(backend: Backend) -> None:
 
 async def test_a_group_means_no_order_in_a_queue_that_is_not_fifo(backend: Backend) -> None:
     assert not backend.fifo
-    assert not (await backend.queue.facts()).fifo
+    assert not (await backend.queue.attributes()).fifo
     await fill(backend, "a1", "a2")
     assert bodies(await receive(backend, 1) + await receive(backend, 1)) == ["a1", "a2"]
 
 
 async def test_a_fifo_queue_says_so(fifo: Backend) -> None:
     assert fifo.fifo
-    assert (await fifo.queue.facts()).fifo
+    assert (await fifo.queue.attributes()).fifo
 
 
 async def test_a_fifo_queue_refuses_a_message_without_a_group(fifo: Backend) -> None:

@@ -214,17 +214,17 @@ async def test_a_message_received_too_often_becomes_a_dead_letter(backend: Backe
 
 
 async def test_the_queue_tells_its_settings(backend: Backend) -> None:
-    facts = await backend.queue.facts()
-    assert facts.name
-    assert facts.max_receive_count == MAX_RECEIVE_COUNT
-    assert 0 < facts.visibility_timeout_s <= 43_200
+    attributes = await backend.queue.attributes()
+    assert attributes.name
+    assert attributes.max_receive_count == MAX_RECEIVE_COUNT
+    assert 0 < attributes.visibility_timeout_s <= 43_200
 
 
 async def test_the_queue_tells_how_long_it_and_its_dead_letters_are_kept(backend: Backend, kind: str) -> None:
-    facts = await backend.queue.facts()
+    attributes = await backend.queue.attributes()
     for_ever = kind == "local"
-    assert facts.retention_s == (None if for_ever else 4 * 86_400)
-    assert facts.dead_letter_retention_s == (None if for_ever else 14 * 86_400)
+    assert attributes.retention_s == (None if for_ever else 4 * 86_400)
+    assert attributes.dead_letter_retention_s == (None if for_ever else 14 * 86_400)
 
 
 async def test_counts_tell_what_waits_and_what_is_in_flight(backend: Backend) -> None:

@@ -39,8 +39,8 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         yield place
 
 
-def done(replica: Replica, lane: str) -> int:
-    return sum(line["lane"] == lane for line in replica.events("job.done"))
+def done(replica: Replica, queue: str) -> int:
+    return sum(line["queue"] == queue for line in replica.events("job.done"))
 
 
 async def test_with_2000_low_messages_waiting_50_high_ones_are_done_before_5_percent_more_of_the_low_ones_begin(
@@ -60,11 +60,11 @@ async def test_with_2000_low_messages_waiting_50_high_ones_are_done_before_5_per
                 senders.start_soon(high.queue.send, message.encode(JobRequest(source)))
         await until(lambda: done(replica, "high") == HIGH, within_s=30, what="all high jobs done")
 
-    lanes = [line["lane"] for line in replica.events("job.done")]
-    last_high = max(at for at, lane in enumerate(lanes) if lane == "high")
-    assert lanes[:last_high].count("low") + PROCESSES - before < LOW * 0.05
+    queues = [line["queue"] for line in replica.events("job.done")]
+    last_high = max(at for at, queue in enumerate(queues) if queue == "high")
+    assert queues[:last_high].count("low") + PROCESSES - before < LOW * 0.05
     # Once the low jobs have ended that were received before, the replica is there for the high ones alone.
-    assert lanes[last_high - HIGH // 2 : last_high].count("low") <= HIGH // 4
+    assert queues[last_high - HIGH // 2 : last_high].count("low") <= HIGH // 4
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="README uploads with curl, which is not here")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from fuzz import judge, vitals
+from fuzz import health, judge
 from fuzz.recipes import chosen
 from fuzz.tally import MIB, Tally, Trace
 from marked_pool import children_of, parent, whole
@@ -62,8 +62,8 @@ class Gauntlet:
 
     def __init__(self, pool: RenderPool) -> None:
         self.tally = Tally()
-        self.stalls = vitals.StallWatch()
-        self.peaks = vitals.PeakWatch()
+        self.stalls = health.StallWatch()
+        self.peaks = health.PeakWatch()
         self._pool = pool
         self._descriptors = 0
 
@@ -82,8 +82,8 @@ class Gauntlet:
     async def _rendered(self, each: Input) -> Rendered | None:
         """Render one input and count what became of it."""
         (child,) = await whole(self._pool, 1)
-        vitals.reset_peak(child)
-        before, cpu_before_s = vitals.peak_bytes(child), vitals.cpu_s(child)
+        health.reset_peak(child)
+        before, cpu_before_s = health.peak_bytes(child), health.cpu_s(child)
         started, rendered, outcome = time.monotonic(), None, "rendered"
         try:
             with self.peaks.watching(child):
@@ -105,7 +105,7 @@ class Gauntlet:
         took_s = time.monotonic() - started
         if took_s > TIMEOUT_S + _LATE_S:
             self._violation(each, f"answered after {took_s:.1f} s")
-        used_s = vitals.cpu_s(child) - cpu_before_s
+        used_s = health.cpu_s(child) - cpu_before_s
         took = Trace(1000 * (used_s if used_s > 0 else took_s), each.name, each.source.name, outcome)
         self.tally.add(each.source.format.value, outcome, took, self._peak(before, each, outcome))
         return rendered
@@ -140,11 +140,11 @@ class Gauntlet:
         server = parent(child)
         try:
             await until(lambda: _only_child(self._pool, server), within_s=5, what="one child, and no other left")
-            self._descriptors = self._descriptors or vitals.own_descriptors()
-            await until(lambda: vitals.own_descriptors() <= self._descriptors, within_s=5, what="no more open files")
+            self._descriptors = self._descriptors or health.own_descriptors()
+            await until(lambda: health.own_descriptors() <= self._descriptors, within_s=5, what="no more open files")
         except AssertionError as error:
             self._violation(last, str(error))
-        self.tally.parent_bytes.append(vitals.own_bytes())
+        self.tally.parent_bytes.append(health.own_bytes())
         self.tally.longest_stall_s = self.stalls.longest_s
         if self.stalls.longest_s > _MOST_STALL_S:
             self._violation(last, f"the parent's event loop stood still for {self.stalls.longest_s:.1f} s")

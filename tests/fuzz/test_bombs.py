@@ -10,7 +10,7 @@ from PIL import Image
 
 import images
 from bombs import bombs
-from fuzz import anatomy, vitals
+from fuzz import anatomy, health
 from marked_pool import MIB, whole
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
@@ -45,13 +45,13 @@ async def test_a_bomb_is_refused_before_it_costs_anything(name: str) -> None:
         with pool.source() as source:
             source.write(images.small_jpeg())
             await pool.render(source, [THUMBNAIL])
-        vitals.reset_peak(child)
-        before_s = vitals.cpu_s(child)
+        health.reset_peak(child)
+        before_s = health.cpu_s(child)
         refused = await refusal(pool, data)
         assert refused.code == code
         assert pool.children() == (child,)
-        assert vitals.cpu_s(child) - before_s < 0.05
-        peak = vitals.peak_bytes(child)
+        assert health.cpu_s(child) - before_s < 0.05
+        peak = health.peak_bytes(child)
         assert peak is not None
         assert peak < 100 * MIB
 
@@ -70,7 +70,7 @@ async def test_what_needs_too_much_memory_after_all_ends_at_the_wall() -> None:
 
 
 async def _watch(child: int, peaks: list[int]) -> None:
-    while (peak := vitals.peak_bytes(child)) is not None:
+    while (peak := health.peak_bytes(child)) is not None:
         peaks.append(peak)
         await anyio.sleep(0.005)
 

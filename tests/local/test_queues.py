@@ -84,7 +84,7 @@ async def test_queues_are_found_by_their_names_in_whatever_order_they_are_opened
     async with open_local_queues(directory, clock=SystemClock(), queues=("a", "b")) as (a, b):
         await a.queue.send("to a")
         await b.queue.send("to b")
-        assert (await a.queue.facts()).name != (await b.queue.facts()).name
+        assert (await a.queue.attributes()).name != (await b.queue.attributes()).name
     async with open_local_queues(directory, clock=SystemClock(), queues=("b", "c", "a")) as (b, c, a):
         assert [message.body for message in await take(a.queue)] == ["to a"]
         assert [message.body for message in await take(b.queue)] == ["to b"]

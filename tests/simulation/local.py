@@ -29,7 +29,7 @@ from thumbq.local.deadletters import LocalDeadLetters
 from thumbq.local.jobqueue import LocalQueue
 from thumbq.local.messages import Rules
 from thumbq.local.store import LocalStore
-from thumbq.ports import Backend, QueueFacts
+from thumbq.ports import Backend, QueueAttributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,7 +179,7 @@ class LocalServices:
         self._wall_offset = 0.0
         self._closing = False
         self.directory = Path()
-        self.facts = QueueFacts("local", 30, None, world.shape.max_receive_count)
+        self.attributes = QueueAttributes("local", 30, None, world.shape.max_receive_count)
 
     def __enter__(self) -> Self:
         fast = Path("/dev/shm")

@@ -51,7 +51,7 @@ class RenderModel:
         presets: Sequence[Preset],
         *,
         on_start: Callable[[], Awaitable[None]] | None = None,
-        lane: str = "",  # noqa: ARG002 - the port's
+        queue: str = "",  # noqa: ARG002 - the port's
     ) -> Rendered:
         assert isinstance(source, BytesIO)
         kind = source.getvalue().removeprefix(MAGIC).split()[0].decode()

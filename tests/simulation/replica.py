@@ -102,7 +102,7 @@ class Replica:
             backend=self.backend,
             shop=make_shop(backend=self.backend, renderer=self.renderer, settings=settings, clock=self.clock),
             settings=settings,
-            facts=await self.backend.queue.facts(),
+            attributes=await self.backend.queue.attributes(),
             clock=self.clock,
             random=self._random,
         )

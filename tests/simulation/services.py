@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
 from simulation.model import S3Model, SqsModel, dead_letter, received
 from simulation.network import Network
-from thumbq.ports import Backend, DeadLetter, EntryResult, QueueCounts, QueueFacts, ReceivedMessage
+from thumbq.ports import Backend, DeadLetter, EntryResult, QueueAttributes, QueueCounts, ReceivedMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +41,7 @@ class Services(Protocol):
         ...
 
     @property
-    def facts(self) -> QueueFacts:
+    def attributes(self) -> QueueAttributes:
         """What the queue says of itself."""
         ...
 
@@ -101,7 +101,7 @@ class ModelServices:
         self._world = world
         self.s3.on_overwrite = self._overwritten
         self.queue.on_move = self._moved
-        self.facts = QueueFacts("jobs", 30, None, shape.max_receive_count)
+        self.attributes = QueueAttributes("jobs", 30, None, shape.max_receive_count)
 
     def __enter__(self) -> Self:
         return self
@@ -249,8 +249,8 @@ class _Queue(_Receipts[ReceivedMessage]):
     def wind_up(self) -> None:
         self._winding_up = True
 
-    async def facts(self) -> QueueFacts:
-        return self._services.facts
+    async def attributes(self) -> QueueAttributes:
+        return self._services.attributes
 
     async def counts(self) -> QueueCounts:
         return await self._network.ask(("queue",), "counts", _CONTROL_S, self._services.counts)

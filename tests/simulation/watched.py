@@ -24,8 +24,8 @@ if TYPE_CHECKING:
         MoveProgress,
         ObjectInfo,
         ObjectStore,
+        QueueAttributes,
         QueueCounts,
-        QueueFacts,
         ReceivedMessage,
         Sink,
         VisibilityChange,
@@ -207,8 +207,8 @@ class WatchedQueue:
         if any(result is not EntryResult.OK for result in results):
             self._referee.record(self._replica.name, f"        {', '.join(one.name for one in results)}")
 
-    async def facts(self) -> QueueFacts:
-        return await self._queue.facts()
+    async def attributes(self) -> QueueAttributes:
+        return await self._queue.attributes()
 
     async def counts(self) -> QueueCounts:
         self._watch.check_store()

@@ -16,17 +16,17 @@ def served(waiting: Waiting[str], turns: int) -> list[str]:
     return [waiting.pop() for _ in range(turns)]
 
 
-def test_without_weights_the_lane_that_is_listed_first_always_comes_first() -> None:
+def test_without_weights_the_queue_that_is_listed_first_always_comes_first() -> None:
     waiting: Waiting[str] = Waiting(STRICT)
-    for lane in ("low", "middle", "low", "high", "middle", "high"):
-        waiting.add(lane, lane)
+    for queue in ("low", "middle", "low", "high", "middle", "high"):
+        waiting.add(queue, queue)
     assert served(waiting, 4) == ["high", "high", "middle", "middle"]
     waiting.add("high", "late")
     assert served(waiting, 3) == ["late", "low", "low"]
     assert not waiting
 
 
-def test_inside_a_lane_it_is_first_come_first_served() -> None:
+def test_inside_a_queue_it_is_first_come_first_served() -> None:
     waiting: Waiting[int] = Waiting(STRICT)
     for number in range(5):
         waiting.add("low", number)
@@ -35,19 +35,19 @@ def test_inside_a_lane_it_is_first_come_first_served() -> None:
 
 
 @given(weights=st.lists(st.integers(1, 20), min_size=2, max_size=5))
-def test_lanes_that_all_wait_get_turns_by_their_weights_and_none_starves(weights: list[int]) -> None:
-    waiting: Waiting[str] = Waiting({str(lane): weight for lane, weight in enumerate(weights)})
+def test_queues_that_all_wait_get_turns_by_their_weights_and_none_starves(weights: list[int]) -> None:
+    waiting: Waiting[str] = Waiting({str(queue): weight for queue, weight in enumerate(weights)})
     rounds = sum(weights) * 3
-    for lane in range(len(weights)):
+    for queue in range(len(weights)):
         for _ in range(rounds):
-            waiting.add(str(lane), str(lane))
+            waiting.add(str(queue), str(queue))
     got = Counter(served(waiting, rounds))
-    for lane, weight in enumerate(weights):
-        assert abs(got[str(lane)] - 3 * weight) <= 1
-        assert got[str(lane)] > 0
+    for queue, weight in enumerate(weights):
+        assert abs(got[str(queue)] - 3 * weight) <= 1
+        assert got[str(queue)] > 0
 
 
-def test_a_lane_that_had_nothing_to_do_gets_no_credit_for_it() -> None:
+def test_a_queue_that_had_nothing_to_do_gets_no_credit_for_it() -> None:
     waiting: Waiting[str] = Waiting({"a": 1, "b": 1})
     for _ in range(200):
         waiting.add("a", "a")
@@ -57,7 +57,7 @@ def test_a_lane_that_had_nothing_to_do_gets_no_credit_for_it() -> None:
     assert Counter(served(waiting, 40)) == {"a": 20, "b": 20}
 
 
-def test_a_lane_that_is_often_empty_does_not_lose_its_share() -> None:
+def test_a_queue_that_is_often_empty_does_not_lose_its_share() -> None:
     waiting: Waiting[str] = Waiting({"busy": 9, "rare": 1})
     got = Counter[str]()
     for turn in range(1000):
@@ -68,8 +68,8 @@ def test_a_lane_that_is_often_empty_does_not_lose_its_share() -> None:
     assert 95 <= got["rare"] <= 105
 
 
-def test_a_lane_that_nobody_has_named_comes_last() -> None:
+def test_a_queue_that_nobody_has_named_comes_last() -> None:
     waiting: Waiting[str] = Waiting(STRICT)
-    for lane in ("", "low", "high"):
-        waiting.add(lane, lane)
+    for queue in ("", "low", "high"):
+        waiting.add(queue, queue)
     assert served(waiting, 3) == ["high", "low", ""]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from thumbq.errors import SetupError
-from thumbq.settings import Lane, default_lane, load, only_queue
+from thumbq.settings import QueueConfig, default_queue, load, only_queue
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 AWS = 'bucket = "b"\n'
@@ -34,30 +34,30 @@ def problems(toml: str) -> list[str]:
 def test_tables_are_queues_in_their_order_and_the_first_is_the_default() -> None:
     Path("thumbq.toml").write_text(f"wait_time_s = 10\n{AWS}{HIGH}{LOW}wait_time_s = 0\n")
     settings = load()
-    assert settings.lanes == (
-        Lane("high", "jobs-high", None, 10, default=True),
-        Lane("low", "jobs-low", None, 0, default=False),
+    assert settings.queue_configs == (
+        QueueConfig("high", "jobs-high", None, 10, default=True),
+        QueueConfig("low", "jobs-low", None, 0, default=False),
     )
-    assert settings.lane_weights == {"high": None, "low": None}
+    assert settings.queue_weights == {"high": None, "low": None}
 
 
 def test_a_table_can_be_the_default_one_and_all_can_have_weights() -> None:
     Path("thumbq.toml").write_text(f"{AWS}{HIGH}weight = 9\n{LOW}weight = 1\ndefault = true\n")
     settings = load()
-    assert default_lane(settings).name == "low"
-    assert settings.lane_weights == {"high": 9, "low": 1}
+    assert default_queue(settings).name == "low"
+    assert settings.queue_weights == {"high": 9, "low": 1}
 
 
 def test_without_tables_there_is_the_one_queue_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBQ_BUCKET", "b")
     monkeypatch.setenv("THUMBQ_QUEUE", "q")
-    assert load().lanes == (Lane("", "q", None, 20, default=True),)
+    assert load().queue_configs == (QueueConfig("", "q", None, 20, default=True),)
 
 
 def test_on_the_local_backend_a_queue_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBQ_LOCAL", "data")
     Path("thumbq.toml").write_text('[[queues]]\nname = "high"\n[[queues]]\nname = "slow"\nqueue = "slow.fifo"\n')
-    assert [lane.queue for lane in load().lanes] == ["high", "slow.fifo"]
+    assert [config.queue for config in load().queue_configs] == ["high", "slow.fifo"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_cannot_go_together_is_said(toml: str, said: str) -> None:
 
 def test_the_general_long_poll_is_no_fault_where_every_queue_has_its_own() -> None:
     Path("thumbq.toml").write_text(f"{AWS}shutdown_deadline_s = 8\n{HIGH}wait_time_s = 5\n")
-    assert load().lanes[0].wait_time_s == 5
+    assert load().queue_configs[0].wait_time_s == 5
 
 
 def test_everything_that_is_wrong_with_the_queues_is_said_at_once() -> None:
@@ -100,7 +100,7 @@ def test_everything_that_is_wrong_with_the_queues_is_said_at_once() -> None:
 def test_one_queue_of_several_can_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("thumbq.toml").write_text(AWS + HIGH + LOW)
     settings = load()
-    assert [lane.queue for lane in only_queue(settings, "low").lanes] == ["jobs-low"]
+    assert [config.queue for config in only_queue(settings, "low").queue_configs] == ["jobs-low"]
     assert only_queue(settings, None) is settings
     with pytest.raises(SetupError, match=r"no queue named lwo\n.*name one of high, low"):
         only_queue(settings, "lwo")
@@ -114,7 +114,7 @@ def test_the_example_in_readme_is_one_that_works(monkeypatch: pytest.MonkeyPatch
     section = README.read_text().partition("### Several queues")[2]
     Path("thumbq.toml").write_text(section.partition("```toml\n")[2].partition("```")[0])
     monkeypatch.setenv("THUMBQ_BUCKET", "photos")
-    high, low = load().lanes
+    high, low = load().queue_configs
     assert (high.name, high.queue, high.wait_time_s, high.default) == ("high", "photos-high", 20, False)
     assert (low.name, low.queue, low.wait_time_s, low.default) == ("low", "photos-low", 10, True)
 

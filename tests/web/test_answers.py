@@ -19,7 +19,7 @@ async def test_health_is_ok_or_says_the_reason(served: Served, path: str) -> Non
     async with served.http.get(path) as response:
         assert (response.status, await response.json()) == (200, {"status": "ok"})
         assert response.headers["Cache-Control"] == "no-store"
-    served.vitals.alive = served.vitals.ready = "the receive loop stands still"
+    served.health.alive = served.health.ready = "the receive loop stands still"
     async with served.http.get(path) as response:
         assert (response.status, response.content_type) == (503, "application/problem+json")
         assert response.headers["Cache-Control"] == "no-store"
@@ -29,7 +29,7 @@ async def test_health_is_ok_or_says_the_reason(served: Served, path: str) -> Non
 
 
 async def test_readiness_and_liveness_are_told_apart(served: Served) -> None:
-    served.vitals.ready = "draining"
+    served.health.ready = "draining"
     async with served.http.get("/livez") as alive, served.http.get("/readyz") as ready:
         assert (alive.status, ready.status) == (200, 503)
 

@@ -33,7 +33,7 @@ class Form:
     """A service with the queues ``low`` (the default one), ``high``, and ``ordered``, which is FIFO."""
 
     served: Served
-    lanes: dict[str, Backend]
+    queues: dict[str, Backend]
 
     async def send(self, *parts: tuple[str, str | bytes]) -> tuple[int, dict[str, Any]]:
         form = aiohttp.FormData()
@@ -43,31 +43,31 @@ class Form:
         async with self.served.http.post("/upload", data=form) as answer:
             return answer.status, await answer.json(content_type=None)
 
-    async def received(self, lane: str) -> Sequence[ReceivedMessage]:
-        return await self.lanes[lane].queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=30)
+    async def received(self, queue: str) -> Sequence[ReceivedMessage]:
+        return await self.queues[queue].queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=30)
 
-    async def job(self, lane: str) -> tuple[JobRequest, str | None]:
+    async def job(self, queue: str) -> tuple[JobRequest, str | None]:
         """Return the one job in a queue, and its message group."""
-        [received] = await self.received(lane)
+        [received] = await self.received(queue)
         [job] = message.parse(received.body, default_bucket="local").jobs
         return job, received.group
 
     async def sent(self) -> int:
-        return sum([(await backend.queue.counts()).visible for backend in self.lanes.values()])
+        return sum([(await backend.queue.counts()).visible for backend in self.queues.values()])
 
     async def stored(self) -> int:
-        return len(await self.lanes["low"].store.list("local", prefix="uploads/"))
+        return len(await self.queues["low"].store.list("local", prefix="uploads/"))
 
 
 @pytest.fixture
 async def form(tmp_path: Path, behind: FaultyBackend) -> AsyncIterator[Form]:
     clock = WallClock()
     async with open_local_queues(tmp_path, clock=clock, queues=("low", "high", "ordered.fifo")) as backends:
-        lanes = dict(zip(("low", "high", "ordered"), backends, strict=True))
+        queues = dict(zip(("low", "high", "ordered"), backends, strict=True))
         presets = [preset.name for preset in BUILT_IN]
-        intake = Intake(backend=backends[0], clock=clock, random=random.Random(1), lanes=lanes, presets=presets)
+        intake = Intake(backend=backends[0], clock=clock, random=random.Random(1), queues=queues, presets=presets)
         async with serve(replace(behind, intake=intake), UploadLimits()) as served:
-            yield Form(served, lanes)
+            yield Form(served, queues)
 
 
 async def test_a_priority_chooses_the_queue_and_without_one_it_is_the_default(form: Form) -> None:
@@ -87,14 +87,14 @@ async def test_presets_and_callback_go_with_the_message_and_stay_with_the_origin
     assert list(entry["renditions"]) == [names[1], names[0]]
     job, group = await form.job("low")
     assert (job.presets, job.callback_url, group) == ((names[1], names[0]), URL, None)
-    metadata = (await form.lanes["low"].store.head(job.source)).metadata
+    metadata = (await form.queues["low"].store.head(job.source)).metadata
     assert (objectmetadata.presets(metadata), objectmetadata.callback_url(metadata)) == (job.presets, URL)
     async with form.served.http.get(entry["url"]) as queued:
         assert list((await queued.json())["data"]["renditions"]) == [names[1], names[0]]
 
 
 @pytest.mark.parametrize(
-    ("fields", "lane", "group"),
+    ("fields", "queue", "group"),
     [
         ([("priority", "ordered"), ("group", "album-7")], "ordered", "album-7"),
         ([("priority", "ordered"), ("group", "Ferien am Meer ü")], "ordered", message.group_id("Ferien am Meer ü")),
@@ -103,10 +103,10 @@ async def test_presets_and_callback_go_with_the_message_and_stay_with_the_origin
     ],
 )
 async def test_a_group_and_a_tenant_are_the_message_group(
-    fields: list[tuple[str, str]], lane: str, group: str, form: Form
+    fields: list[tuple[str, str]], queue: str, group: str, form: Form
 ) -> None:
     assert (await form.send(*fields, FILE))[0] == 201
-    assert (await form.job(lane))[1] == group
+    assert (await form.job(queue))[1] == group
 
 
 async def test_on_a_fifo_queue_each_original_is_a_group_of_its_own_unless_one_is_named(form: Form) -> None:

@@ -53,7 +53,7 @@ async def test_a_question_does_not_wait_for_a_frozen_store_for_long(impatient: S
 
 
 def stop(served: Served) -> None:
-    served.vitals.ready = "stopping"
+    served.health.ready = "stopping"
     served.server.cut_off_uploads()
 
 

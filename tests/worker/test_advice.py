@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from thumbq.ports import QueueFacts
-from thumbq.settings import Settings, WorkQueue
+from thumbq.ports import QueueAttributes
+from thumbq.settings import QueueTable, Settings
 from thumbq.worker.advice import queue_advice, weights_advice
 
-GOOD = QueueFacts(
+GOOD = QueueAttributes(
     "jobs", visibility_timeout_s=30, retention_s=345_600, max_receive_count=10, dead_letter_retention_s=1_209_600
 )
 
 
-def advice(facts: QueueFacts, visibility_timeout_s: int = 30, beat_interval_s: float = 10.0) -> list[str]:
-    given = queue_advice(facts, visibility_timeout_s=visibility_timeout_s, beat_interval_s=beat_interval_s)
+def advice(attributes: QueueAttributes, visibility_timeout_s: int = 30, beat_interval_s: float = 10.0) -> list[str]:
+    given = queue_advice(attributes, visibility_timeout_s=visibility_timeout_s, beat_interval_s=beat_interval_s)
     return [f"{problem.what}; {problem.fix}" for problem in given]
 
 
@@ -56,6 +56,6 @@ def test_a_time_out_of_less_than_three_heartbeats_is_told() -> None:
 def test_weights_are_told_to_need_renders_that_wait(
     weights: tuple[int | None, ...], concurrency: int | None, told: int
 ) -> None:
-    queues = tuple(WorkQueue(name=f"q{number}", weight=weight) for number, weight in enumerate(weights))
+    queues = tuple(QueueTable(name=f"q{number}", weight=weight) for number, weight in enumerate(weights))
     problems = filter(None, [weights_advice(Settings(queues=queues, processes=2, concurrency=concurrency))])
     assert ["raise it to 12" in problem.fix for problem in problems] == [True] * told

@@ -64,9 +64,9 @@ class Stage(Delegate):
         presets: Sequence[Preset],
         *,
         on_start: Callable[[], Awaitable[None]] | None = None,
-        lane: str = "",
+        queue: str = "",
     ) -> Rendered:
-        del lane
+        del queue
         assert on_start is not None
         assert isinstance(source, BytesIO)
         await on_start()

@@ -183,12 +183,12 @@ class Stepwise(FakeRenderer):
         presets: Sequence[Preset],
         *,
         on_start: Callable[[], Awaitable[None]] | None = None,
-        lane: str = "",
+        queue: str = "",
     ) -> Rendered:
         if self.renders >= self._no_child_after:
             self.waiting += 1
             await anyio.sleep_forever()
-        return await super().render(source, presets, on_start=on_start, lane=lane)
+        return await super().render(source, presets, on_start=on_start, queue=queue)
 
     async def _render(self, presets: Sequence[Preset]) -> Rendered:
         self.started.set()
@@ -241,7 +241,7 @@ async def test_a_message_that_the_queue_moved_is_recorded_job_by_job(backend: Ba
         backend=backend,
         shop=make_shop(backend=backend, renderer=FakeRenderer(), settings=settings, clock=clock),
         settings=settings,
-        facts=await backend.queue.facts(),
+        attributes=await backend.queue.attributes(),
         clock=clock,
         random=random.Random(1),
     )

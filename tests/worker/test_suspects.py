@@ -120,15 +120,15 @@ async def test_suspects_render_one_at_a_time_and_hold_up_nobody_else(backend: Ba
 async def test_of_the_suspects_that_wait_one_of_the_most_urgent_queue_is_next(backend: Backend) -> None:
     alone, order, ends = Alone({"high": None, "low": None}), list[str](), anyio.Event()
 
-    async def have_turn(lane: str, name: str) -> None:
+    async def have_turn(queue: str, name: str) -> None:
         suspicion = Suspicion(message(name), record=AttemptRecord(kills=1))
-        async with Suspects(backend, alone, lane=lane).turn(suspicion):
+        async with Suspects(backend, alone, queue=queue).turn(suspicion):
             order.append(name)
             await ends.wait()
 
     async with anyio.create_task_group() as tasks:
-        for lane, name in (("low", "first"), ("low", "last"), ("high", "second")):
-            tasks.start_soon(have_turn, lane, name)
+        for queue, name in (("low", "first"), ("low", "last"), ("high", "second")):
+            tasks.start_soon(have_turn, queue, name)
             await anyio.wait_all_tasks_blocked()
         async with anyio.create_task_group() as given_back:
             given_back.start_soon(have_turn, "high", "given back")

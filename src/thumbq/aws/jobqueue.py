@@ -11,7 +11,7 @@ from thumbq.aws.addresses import retention_s
 from thumbq.aws.errors import translated, translated_send
 from thumbq.core import message
 from thumbq.errors import SendRefused
-from thumbq.ports import QueueCounts, QueueFacts, ReceivedMessage
+from thumbq.ports import QueueAttributes, QueueCounts, ReceivedMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,11 +90,11 @@ class SqsQueue:
         """Delete messages, within five seconds."""
         return await batches.delete(self._control, self._url, receipts)
 
-    async def facts(self) -> QueueFacts:
+    async def attributes(self) -> QueueAttributes:
         """Ask for the queue's settings; the dead-letter queue's retention is as it was at the start."""
         attributes = await self._attributes(self._url, ["VisibilityTimeout", "MessageRetentionPeriod", "RedrivePolicy"])
         policy = json.loads(attributes.get("RedrivePolicy") or "{}")
-        return QueueFacts(
+        return QueueAttributes(
             name=self._address.name,
             visibility_timeout_s=int(attributes["VisibilityTimeout"]),
             retention_s=retention_s(attributes),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
-    from thumbq.ports import Backend, QueueFacts, ReceivedMessage
+    from thumbq.ports import Backend, QueueAttributes, ReceivedMessage
     from thumbq.worker.disposition import Burial
     from thumbq.worker.job import JobRunner
 
@@ -57,14 +57,14 @@ class QueueWork:
         self,
         *,
         backend: Backend,
-        facts: QueueFacts,
+        attributes: QueueAttributes,
         jobs: JobRunner,
         burial: Burial | None,
         places: anyio.Semaphore,
         random: Random,
     ) -> None:
         self._queue = backend.queue
-        self._fifo = facts.fifo
+        self._fifo = attributes.fifo
         self._jobs = jobs
         self._burial = burial
         self._places = places

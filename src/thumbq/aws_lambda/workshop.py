@@ -70,14 +70,19 @@ class Workshop:
         return self._queues[arn]
 
     async def _queue_work(self, backend: Backend) -> QueueWork:
-        settings, clock, facts = self._settings, self._clock, await backend.queue.facts()
+        settings, clock, attributes = self._settings, self._clock, await backend.queue.attributes()
         if self._shop is None:
             self._shop = make_shop(backend=backend, renderer=self._pool, settings=settings, clock=clock)
         return QueueWork(
             backend=backend,
-            facts=facts,
+            attributes=attributes,
             jobs=make_jobs(
-                backend=backend, shop=self._shop, settings=settings, facts=facts, clock=clock, random=self._random
+                backend=backend,
+                shop=self._shop,
+                settings=settings,
+                attributes=attributes,
+                clock=clock,
+                random=self._random,
             ),
             burial=make_burial(backend, self._shop),
             places=self._places,

@@ -12,7 +12,7 @@ from thumbq.commands.holding import HOLD_S, MOST, ROUND, dead_letters_of, holdin
 from thumbq.core import deadletter, failedmessage, keys, message
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, MalformedMessage, ObjectMissing, ObjectTooLarge
-from thumbq.settings import default_lane
+from thumbq.settings import default_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -116,7 +116,7 @@ class Listed:
 async def show_all(settings: Settings, *, limit: int, report: Callable[[Letter], bool]) -> Listed:
     """Report up to ``limit`` dead letters, one by one; the listing ends early when ``report`` returns False."""
     async with open_backend(settings, existing=True) as backend:
-        letters = dead_letters_of(backend, str(default_lane(settings).queue))
+        letters = dead_letters_of(backend, str(default_queue(settings).queue))
         shown = 0
         async with holding(letters) as holder:
             look = Look(holder)
@@ -144,7 +144,7 @@ async def show(
     missing = set(names)
     async with (
         open_backend(settings, existing=True) as backend,
-        holding(dead_letters_of(backend, str(default_lane(settings).queue))) as holder,
+        holding(dead_letters_of(backend, str(default_queue(settings).queue))) as holder,
     ):
         look = Look(holder)
         while missing and (new := await look.next()):
@@ -164,11 +164,11 @@ async def show(
 async def count(settings: Settings) -> int:
     """Return how many dead letters there are (on SQS: about how many), hidden ones included."""
     async with open_backend(settings, existing=True) as backend:
-        dead_letters_of(backend, str(default_lane(settings).queue))
+        dead_letters_of(backend, str(default_queue(settings).queue))
         return (await backend.queue.counts()).dead
 
 
 async def purge(settings: Settings) -> None:
     """Remove all dead letters, hidden ones included."""
     async with open_backend(settings, existing=True) as backend:
-        await dead_letters_of(backend, str(default_lane(settings).queue)).purge()
+        await dead_letters_of(backend, str(default_queue(settings).queue)).purge()

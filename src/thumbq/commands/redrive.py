@@ -15,7 +15,7 @@ from thumbq.commands.holding import BATCH, END_S, MOST, ROUND, dead_letters_of, 
 from thumbq.commands.pace import Pace
 from thumbq.core import deadletter, keys, message
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable
-from thumbq.settings import default_lane
+from thumbq.settings import default_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -191,7 +191,7 @@ async def redrive_all(
     move running. Everything else is sent and removed from here, letter by letter.
     """
     async with open_backend(settings, existing=True) as backend:
-        letters = dead_letters_of(backend, str(default_lane(settings).queue))
+        letters = dead_letters_of(backend, str(default_queue(settings).queue))
         if not await _some_body_was_cut(backend, letters) and await _move(letters, rate, moving):
             return 0
         async with holding(letters) as holder:
@@ -237,7 +237,7 @@ async def redrive_some(
     missing = set(names)
     async with (
         open_backend(settings, existing=True) as backend,
-        holding(dead_letters_of(backend, str(default_lane(settings).queue))) as holder,
+        holding(dead_letters_of(backend, str(default_queue(settings).queue))) as holder,
     ):
         look, redrive = Look(holder), Redrive(backend, holder, rate=rate, report=report)
         while missing and (new := await look.next()):

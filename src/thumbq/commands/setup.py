@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thumbq.errors import Problem, SetupError
-from thumbq.settings import default_lane
+from thumbq.settings import default_queue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,14 +19,14 @@ async def setup(settings: Settings, *, events: bool = False) -> Sequence[Step]:
 
     With ``events`` the bucket tells the default queue of direct uploads.
     """
-    queues = [lane.queue for lane in settings.lanes if lane.queue is not None]
+    queues = [config.queue for config in settings.queue_configs if config.queue is not None]
     if settings.bucket is None or not queues:
         what = "thumbq setup makes an S3 bucket and SQS queues, and needs their names"
         raise SetupError([Problem(what, "set THUMBQ_BUCKET and THUMBQ_QUEUE (the local backend needs no setup)")])
     from thumbq.aws.events import check_queue, wire_events  # noqa: PLC0415 - only this command needs them
     from thumbq.aws.provision import provision  # noqa: PLC0415 - the same
 
-    default = default_lane(settings).queue or ""
+    default = default_queue(settings).queue or ""
     if events:
         check_queue(default)
     steps = await provision(bucket=settings.bucket, queues=queues, visibility_timeout_s=settings.visibility_timeout_s)

@@ -9,7 +9,7 @@ import anyio
 
 from thumbq.core import message
 from thumbq.local import holds, messages
-from thumbq.ports import QueueFacts
+from thumbq.ports import QueueAttributes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,7 +34,7 @@ class LocalQueue:
         self._database = database
         self._clock = clock
         self._rules = rules
-        self._facts = QueueFacts(
+        self._attributes = QueueAttributes(
             f"{rules.queue} in {directory}" if rules.queue else str(directory),
             _VISIBILITY_TIMEOUT_S,
             retention_s=None,
@@ -111,9 +111,9 @@ class LocalQueue:
             self._tell()  # the next of the group may come
         return results
 
-    async def facts(self) -> QueueFacts:
+    async def attributes(self) -> QueueAttributes:
         """Return the queue's settings; its name tells the directory, and everything is kept for ever."""
-        return self._facts
+        return self._attributes
 
     async def counts(self) -> QueueCounts:
         """Count the messages, exactly."""

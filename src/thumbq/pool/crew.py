@@ -33,12 +33,12 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Crew:
     """Keeps ``size`` children at work, each made by ``new``. Each has a task from its start until it is cleared away.
 
-    A child that cannot be started at once is tried again with every render that asks for one. ``lanes`` say whose turn
+    A child that cannot be started at once is tried again with every render that asks for one. ``queues`` say whose turn
     is next when all children are busy (see core/fairness.py).
     """
 
     def __init__(
-        self, new: Callable[[], ChildProcess], *, size: int, wear: Wear, lanes: Mapping[str, int | None]
+        self, new: Callable[[], ChildProcess], *, size: int, wear: Wear, queues: Mapping[str, int | None]
     ) -> None:
         self.unconfined: Problem | None = None
         """Why the newest child runs without a sandbox, if it does and should not."""
@@ -47,7 +47,7 @@ class Crew:
         self._wear = wear
         self._tasks = anyio.create_task_group()
         self._threads = anyio.CapacityLimiter(2 * size + 1)
-        self._turns = Turns(lanes)
+        self._turns = Turns(queues)
         self._members: set[Member] = set()
         self._missing = 0
         self._worn: Member | None = None
@@ -76,14 +76,14 @@ class Crew:
         """Return the process ids of the children that take jobs."""
         return tuple(member.process.pid for member in self._members if member.serves())
 
-    async def take(self, lane: str) -> Member:
+    async def take(self, queue: str) -> Member:
         """Wait for a child that has nothing to do. Raises RenderUnavailable when none can be started."""
         # A render that is cancelled already must not take one: it would have to be killed.
         await anyio.lowlevel.checkpoint()
         missing, self._missing = self._missing, 0
         for _ in range(missing):
             self._tasks.start_soon(self._replace, None, "not-started")
-        return await self._turns.take(lane)
+        return await self._turns.take(queue)
 
     def put_back(self, member: Member) -> None:
         """Give back a child that has seen nothing of a job."""

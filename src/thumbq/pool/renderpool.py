@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import anyio
 
-from thumbq.core.fairness import ONE_LANE
+from thumbq.core.fairness import ONE_QUEUE
 from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 from thumbq.imaging import Limits, Refusal
 from thumbq.pool import child
@@ -47,7 +47,7 @@ class RenderPool:
     function that children can import; the default is the real one, which ``limits`` are for. A child that has done
     ``recycle_jobs`` jobs, or whose resident memory has grown by ``recycle_growth_bytes`` since its first one, works on
     until a fresh one is ready to take its place. ``sandbox`` says whether children are shut in (see pool/sandbox.py):
-    ``auto`` where that is possible, ``required`` else they do not start, ``off``. ``lanes`` are the names that renders
+    ``auto`` where that is possible, ``required`` else they do not start, ``off``. ``queues`` are the names that renders
     come with, each with its weight: they decide whose turn is next (see core/fairness.py). Entering raises SetupError.
     """
 
@@ -61,7 +61,7 @@ class RenderPool:
         recycle_jobs: int = 1000,
         recycle_growth_bytes: int = 64 << 20,
         sandbox: Mode = "auto",
-        lanes: Mapping[str, int | None] = ONE_LANE,
+        queues: Mapping[str, int | None] = ONE_QUEUE,
         render: child.Render | None = None,
     ) -> None:
         new = partial(
@@ -71,7 +71,7 @@ class RenderPool:
             sandbox=sandbox,
         )
         self._timeout_s = timeout_s
-        self._crew = Crew(new, size=processes, wear=Wear(recycle_jobs, recycle_growth_bytes), lanes=lanes)
+        self._crew = Crew(new, size=processes, wear=Wear(recycle_jobs, recycle_growth_bytes), queues=queues)
 
     async def __aenter__(self) -> Self:
         try:
@@ -104,9 +104,9 @@ class RenderPool:
         presets: Sequence[Preset],
         *,
         on_start: Callable[[], Awaitable[None]] | None = None,
-        lane: str = "",
+        queue: str = "",
     ) -> Rendered:
-        """Render what was written to ``source``; see ports.Renderer. Waits for a child until its lane has a turn.
+        """Render what was written to ``source``; see ports.Renderer. Waits for a child until its queue has a turn.
 
         A render that was killed says so at once; its child is replaced behind it. Raises RenderUnavailable, and has
         not tried the image, when there is no child left and no other can be started.
@@ -114,7 +114,7 @@ class RenderPool:
         if not isinstance(source, Spool):
             raise TypeError("this source was not opened by this pool")
         with open_spool() as output:
-            member, running = await self._begin(source, output, presets, on_start, lane)
+            member, running = await self._begin(source, output, presets, on_start, queue)
             return _collect(await self._finish(member, running, presets, output), output)
 
     async def _begin(
@@ -123,11 +123,11 @@ class RenderPool:
         output: Spool,
         presets: Sequence[Preset],
         on_start: Callable[[], Awaitable[None]] | None,
-        lane: str,
+        queue: str,
     ) -> tuple[Member, Future[bytes]]:
         """Hand the job to a child. One that is found dead, or that dies before it gets the job, costs another turn."""
         while True:
-            member = await self._crew.take(lane)
+            member = await self._crew.take(queue)
             try:
                 if on_start is not None and member.process.alive():
                     await on_start()

@@ -1,4 +1,4 @@
-"""Who gets a child next: renders wait for one, each in its lane; see core/fairness.py for whose turn it is."""
+"""Who gets a child next: renders wait for one, each in its queue; see core/fairness.py for whose turn it is."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 class Turns:
     """The members that have nothing to do, and the renders that wait for one (never both)."""
 
-    def __init__(self, lanes: Mapping[str, int | None]) -> None:
+    def __init__(self, queues: Mapping[str, int | None]) -> None:
         self._idle: list[Member] = []
-        self._waiting: Waiting[asyncio.Future[Member]] = Waiting(lanes)
+        self._waiting: Waiting[asyncio.Future[Member]] = Waiting(queues)
 
-    async def take(self, lane: str) -> Member:
+    async def take(self, queue: str) -> Member:
         """Wait for a member. It may have died since it was put here."""
         if self._idle:
             return self._idle.pop()
         turn: asyncio.Future[Member] = asyncio.get_running_loop().create_future()
-        self._waiting.add(lane, turn)
+        self._waiting.add(queue, turn)
         try:
             return await asyncio.shield(turn)
         except asyncio.CancelledError:
             if not turn.done():
-                self._waiting.remove(lane, turn)
+                self._waiting.remove(queue, turn)
             elif turn.exception() is None:
                 self.put(turn.result())
             raise

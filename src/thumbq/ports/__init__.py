@@ -11,8 +11,8 @@ from thumbq.ports.queueing import (
     MAX_LEASE_S,
     EntryResult,
     JobQueue,
+    QueueAttributes,
     QueueCounts,
-    QueueFacts,
     ReceivedMessage,
     VisibilityChange,
 )
@@ -28,14 +28,15 @@ __all__ = [
     "DirectUploads",
     "EntryResult",
     "FormReceiver",
+    "Health",
     "JobQueue",
     "ListedObject",
     "MoveProgress",
     "ObjectInfo",
     "ObjectStore",
     "PresignedPost",
+    "QueueAttributes",
     "QueueCounts",
-    "QueueFacts",
     "ReceivedMessage",
     "RenderSource",
     "Rendered",
@@ -44,7 +45,6 @@ __all__ = [
     "Sink",
     "Steps",
     "VisibilityChange",
-    "Vitals",
 ]
 
 
@@ -77,7 +77,7 @@ class Clock(Protocol):
         ...
 
 
-class Vitals(Protocol):
+class Health(Protocol):
     """How the process is, for the health endpoints. Each answer is None when all is well, else the reason."""
 
     def not_alive(self) -> str | None:

@@ -51,7 +51,7 @@ class EntryResult(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class QueueFacts:
+class QueueAttributes:
     """What a queue says of itself. Times are seconds; a retention of None is for ever.
 
     ``max_receive_count`` and ``dead_letter_retention_s`` are None when the queue has no redrive policy. ``fifo``: the
@@ -115,7 +115,7 @@ class JobQueue(Protocol):
         """Remove received messages for good."""
         ...
 
-    async def facts(self) -> QueueFacts:
+    async def attributes(self) -> QueueAttributes:
         """Return the queue's own settings."""
         ...
 

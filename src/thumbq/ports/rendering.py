@@ -87,11 +87,11 @@ class Renderer(Protocol):
         presets: Sequence[Preset],
         *,
         on_start: Callable[[], Awaitable[None]] | None = None,
-        lane: str = "",
+        queue: str = "",
     ) -> Rendered:
         """Render what was written to ``source`` (which this Renderer opened).
 
-        ``lane`` names the queue that the job came from: when all children are busy it decides whose turn is next.
+        ``queue`` names the queue that the job came from: when all children are busy it decides whose turn is next.
 
         ``on_start`` is awaited when the render has got a child, before the child gets the job; what it raises is
         raised here, and the child has seen nothing of the job.

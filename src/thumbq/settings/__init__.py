@@ -4,18 +4,18 @@ Scalars come from ``THUMBQ_*`` variables or from ``thumbq.toml`` (the variable w
 file. Endpoints, region, profile and credentials are not here: they are botocore's own variables.
 """
 
-from thumbq.settings.lanes import Lane, default_lane, in_lane, only_queue
 from thumbq.settings.loading import load, markdown_table, preset_table
 from thumbq.settings.model import Settings
-from thumbq.settings.tables import Route, WorkQueue
+from thumbq.settings.queues import QueueConfig, default_queue, for_queue, only_queue
+from thumbq.settings.tables import QueueTable, Route
 
 __all__ = [
-    "Lane",
+    "QueueConfig",
+    "QueueTable",
     "Route",
     "Settings",
-    "WorkQueue",
-    "default_lane",
-    "in_lane",
+    "default_queue",
+    "for_queue",
     "load",
     "markdown_table",
     "only_queue",

@@ -17,7 +17,7 @@ from thumbq.core.preset import PRESET_NAME, Preset
 from thumbq.errors import Problem, SetupError
 from thumbq.settings.faults import suggestion
 from thumbq.settings.model import PREFIX, Settings
-from thumbq.settings.tables import Route, WorkQueue
+from thumbq.settings.tables import QueueTable, Route
 
 DEFAULT_FILE: Final = Path("thumbq.toml")
 
@@ -27,7 +27,7 @@ _SERVICE_LINK: Final = re.compile(
 )
 _SERVICE_LINK_URL: Final = re.compile(r"(tcp|udp|sctp)://")
 
-_TABLES: Final[dict[str, type[BaseModel]]] = {"presets": Preset, "routes": Route, "queues": WorkQueue}
+_TABLES: Final[dict[str, type[BaseModel]]] = {"presets": Preset, "routes": Route, "queues": QueueTable}
 _TYPES: Final = {"tuple_type": "Input should be a list", "model_type": "Input should be a table"}
 """What TOML calls what pydantic calls otherwise."""
 

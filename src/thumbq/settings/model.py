@@ -14,8 +14,8 @@ from thumbq.core import keys
 from thumbq.core.preset import BUILT_IN, THUMBNAIL, Preset
 from thumbq.ports import MAX_LEASE_S
 from thumbq.settings.faults import Disagreement, Fault, fault, suggestion
-from thumbq.settings.lanes import Lane, lane_faults, lanes_of
-from thumbq.settings.tables import Route, WorkQueue
+from thumbq.settings.queues import QueueConfig, configs_of, queue_faults
+from thumbq.settings.tables import QueueTable, Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +122,7 @@ class Settings(BaseSettings):
         default=(Route(prefix="pngfiles/", presets=("jpgfiles",)),),
         description="`[[routes]]` tables: `prefix`, `presets`.",
     )
-    queues: tuple[WorkQueue, ...] = Field(
+    queues: tuple[QueueTable, ...] = Field(
         default=(), description="`[[queues]]` tables, instead of `THUMBQ_QUEUE`: several queues with priorities."
     )
 
@@ -159,7 +159,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        faults = [*self._backend_faults(), *lane_faults(self), *self._preset_faults(), *self._route_faults()]
+        faults = [*self._backend_faults(), *queue_faults(self), *self._preset_faults(), *self._route_faults()]
         if faults:
             raise Disagreement(faults)
         return self
@@ -212,14 +212,14 @@ class Settings(BaseSettings):
         return self.concurrency or self.processes + _AHEAD
 
     @property
-    def lanes(self) -> tuple[Lane, ...]:
+    def queue_configs(self) -> tuple[QueueConfig, ...]:
         """The queues to work on, the most urgent first: `[[queues]]`, or the one that there is."""
-        return lanes_of(self)
+        return configs_of(self)
 
     @property
-    def lane_weights(self) -> dict[str, int | None]:
-        """The lanes' names in their order, each with its weight; what core/fairness.py takes."""
-        return {lane.name: lane.weight for lane in self.lanes}
+    def queue_weights(self) -> dict[str, int | None]:
+        """The names of the queues in their order, each with its weight; what core/fairness.py takes."""
+        return {config.name: config.weight for config in self.queue_configs}
 
     @property
     def decode_bytes(self) -> int:

@@ -18,7 +18,7 @@ class Route(BaseModel):
     presets: tuple[str, ...] = Field(min_length=1)
 
 
-class WorkQueue(BaseModel):
+class QueueTable(BaseModel):
     """One of several queues that a replica works on; without weights, those that are listed first come first."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

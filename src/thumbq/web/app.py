@@ -50,7 +50,7 @@ async def _forbid_sniffing(_request: web.Request, response: web.StreamResponse) 
 @web.middleware
 async def _close_when_stopping(request: web.Request, handler: Handler) -> web.StreamResponse:
     response = await handler(request)
-    if request.app[SERVICES].vitals.stopping() or request.app[UPLOADS].stopping:
+    if request.app[SERVICES].health.stopping() or request.app[UPLOADS].stopping:
         response.force_close()
     return response
 

@@ -17,12 +17,12 @@ _READY_RETRY_AFTER_S: Final = 1
 
 async def livez(request: web.Request) -> web.Response:
     """Answer 200 while the loops make progress."""
-    return _answer(request.app[SERVICES].vitals.not_alive, "not-alive")
+    return _answer(request.app[SERVICES].health.not_alive, "not-alive")
 
 
 async def readyz(request: web.Request) -> web.Response:
     """Answer 200 while requests should come here."""
-    return _answer(request.app[SERVICES].vitals.not_ready, "not-ready", retry_after_s=_READY_RETRY_AFTER_S)
+    return _answer(request.app[SERVICES].health.not_ready, "not-ready", retry_after_s=_READY_RETRY_AFTER_S)
 
 
 def _answer(ask: Callable[[], str | None], code: str, *, retry_after_s: int | None = None) -> web.Response:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from thumbq.core.preset import Preset
     from thumbq.directuploads import DirectIntake
     from thumbq.intake import Intake
-    from thumbq.ports import Backend, Vitals
+    from thumbq.ports import Backend, Health
 
 _FORM_BYTES: Final = 1 << 20
 
@@ -51,7 +51,7 @@ class WebServices:
 
     backend: Backend
     intake: Intake
-    vitals: Vitals
+    health: Health
     limits: UploadLimits
     default_presets: Callable[[str], tuple[Preset, ...]]
     presets: Mapping[str, Preset]

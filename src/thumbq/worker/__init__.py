@@ -23,7 +23,7 @@ from thumbq.worker.sweep import Sweeper
 if TYPE_CHECKING:
     from random import Random
 
-    from thumbq.ports import Backend, Clock, QueueFacts, Renderer
+    from thumbq.ports import Backend, Clock, QueueAttributes, Renderer
     from thumbq.settings import Settings
 
 __all__ = ["Consumer", "Shop", "make_burial", "make_consumer", "make_jobs", "make_shop"]
@@ -46,31 +46,40 @@ def make_shop(*, backend: Backend, renderer: Renderer, settings: Settings, clock
     backend = replace(backend, store=GuardedStore(backend.store))
     return Shop(
         renderer=renderer,
-        budget=ByteBudget(settings.max_in_flight_bytes, settings.lane_weights),
-        backlogs=Backlogs(settings.lane_weights),
+        budget=ByteBudget(settings.max_in_flight_bytes, settings.queue_weights),
+        backlogs=Backlogs(settings.queue_weights),
         outcomes=Outcomes(backend=backend, settings=settings, clock=clock),
-        alone=Alone(settings.lane_weights),
+        alone=Alone(settings.queue_weights),
         health=StoreHealth(backend),
     )
 
 
 def make_jobs(
-    *, backend: Backend, shop: Shop, settings: Settings, facts: QueueFacts, clock: Clock, random: Random, lane: str = ""
+    *,
+    backend: Backend,
+    shop: Shop,
+    settings: Settings,
+    attributes: QueueAttributes,
+    clock: Clock,
+    random: Random,
+    queue_name: str = "",
 ) -> JobRunner:
-    """Return what does the jobs of one queue; ``facts`` are the queue's own settings, ``lane`` is what we call it."""
+    """Return the runner of one queue's jobs; ``queue_name`` is the queue's name in the settings."""
     backend = replace(backend, store=GuardedStore(backend.store))
     attempts = Attempts(
         backend=backend,
-        facts=facts,
-        maker=Maker(store=backend.store, renderer=shop.renderer, budget=shop.budget, settings=settings, lane=lane),
+        attributes=attributes,
+        maker=Maker(
+            store=backend.store, renderer=shop.renderer, budget=shop.budget, settings=settings, queue=queue_name
+        ),
         outcomes=shop.outcomes,
-        suspects=Suspects(backend, shop.alone, lane=lane),
+        suspects=Suspects(backend, shop.alone, queue=queue_name),
         health=shop.health,
         settings=settings,
         clock=clock,
         random=random,
     )
-    return JobRunner(bucket=backend.bucket, facts=facts, attempts=attempts)
+    return JobRunner(bucket=backend.bucket, attributes=attributes, attempts=attempts)
 
 
 def make_burial(backend: Backend, shop: Shop) -> Burial | None:
@@ -79,22 +88,37 @@ def make_burial(backend: Backend, shop: Shop) -> Burial | None:
 
 
 def make_consumer(
-    *, backend: Backend, shop: Shop, settings: Settings, facts: QueueFacts, clock: Clock, random: Random, lane: str = ""
+    *,
+    backend: Backend,
+    shop: Shop,
+    settings: Settings,
+    attributes: QueueAttributes,
+    clock: Clock,
+    random: Random,
+    queue_name: str = "",
 ) -> Consumer:
-    """Return a consumer of one queue, ready to run; ``facts`` are the queue's own settings, ``lane`` its name here."""
+    """Return a consumer of one queue; ``attributes`` are the queue's, ``queue_name`` its name in the settings."""
     queue = backend.queue
     slots = Slots(settings.jobs_in_flight, first=settings.processes)
     health = QueueHealth(clock)
-    jobs = make_jobs(backend=backend, shop=shop, settings=settings, facts=facts, clock=clock, random=random, lane=lane)
+    jobs = make_jobs(
+        backend=backend,
+        shop=shop,
+        settings=settings,
+        attributes=attributes,
+        clock=clock,
+        random=random,
+        queue_name=queue_name,
+    )
     receiver = Receiver(
         queue=queue,
-        lane=lane,
+        queue_name=queue_name,
         slots=slots,
         backlogs=shop.backlogs,
         queue_health=health,
         store_health=shop.health,
         settings=settings,
-        fifo=facts.fifo,
+        fifo=attributes.fifo,
         clock=clock,
         random=random,
     )
@@ -110,7 +134,13 @@ def make_consumer(
     sweeper = None
     if burial is not None:
         sweeper = Sweeper(
-            queue=queue, jobs=jobs, burial=burial, receiver=receiver, facts=facts, settings=settings, random=random
+            queue=queue,
+            jobs=jobs,
+            burial=burial,
+            receiver=receiver,
+            attributes=attributes,
+            settings=settings,
+            random=random,
         )
     return Consumer(
         receiver=receiver,
@@ -123,5 +153,5 @@ def make_consumer(
         health=health,
         clock=clock,
         wait_time_s=settings.wait_time_s,
-        fifo=facts.fifo,
+        fifo=attributes.fifo,
     )

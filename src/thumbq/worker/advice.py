@@ -10,7 +10,7 @@ from thumbq.worker.lease import BATCH
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thumbq.ports import QueueFacts
+    from thumbq.ports import QueueAttributes
     from thumbq.settings import Settings
 
 LEAST_RECEIVES: Final = 5
@@ -20,29 +20,32 @@ LEAST_RECEIVES_FIFO: Final = 10
 _BEATS: Final = 3
 
 
-def queue_advice(facts: QueueFacts, *, visibility_timeout_s: int, beat_interval_s: float) -> Iterator[Problem]:
+def queue_advice(
+    attributes: QueueAttributes, *, visibility_timeout_s: int, beat_interval_s: float
+) -> Iterator[Problem]:
     """Yield everything that an operator should know, each with its fix."""
-    if facts.max_receive_count is None:
+    if attributes.max_receive_count is None:
         yield Problem(
-            f"queue {facts.name} has no redrive policy: what always fails comes back until its retention ends",
+            f"queue {attributes.name} has no redrive policy: what always fails comes back until its retention ends",
             "give it a dead-letter queue (`thumbq setup` makes one)",
         )
     else:
-        if facts.fifo and facts.max_receive_count < LEAST_RECEIVES_FIFO:
+        if attributes.fifo and attributes.max_receive_count < LEAST_RECEIVES_FIFO:
             yield Problem(
-                f"queue {facts.name} allows {facts.max_receive_count} receives: each failure in a group also costs one"
-                " of each message behind it, up to nine",
+                f"queue {attributes.name} allows {attributes.max_receive_count} receives: each failure in a group"
+                " also costs one of each message behind it, up to nine",
                 f"raise maxReceiveCount to 20, and not below {LEAST_RECEIVES_FIFO}",
             )
-        elif facts.max_receive_count < LEAST_RECEIVES:
+        elif attributes.max_receive_count < LEAST_RECEIVES:
             yield Problem(
-                f"queue {facts.name} allows {facts.max_receive_count} receives: a few stops of replicas use them up",
+                f"queue {attributes.name} allows {attributes.max_receive_count} receives:"
+                " a few stops of replicas use them up",
                 "raise maxReceiveCount to 10, and not below 5",
             )
-        if _ends_first(facts.dead_letter_retention_s, facts.retention_s):
+        if _ends_first(attributes.dead_letter_retention_s, attributes.retention_s):
             yield Problem(
-                f"the dead letters of queue {facts.name} are kept for {facts.dead_letter_retention_s} s, counted from"
-                " the first send where the queue moved them: they may be gone before anyone looks",
+                f"the dead letters of queue {attributes.name} are kept for {attributes.dead_letter_retention_s} s,"
+                " counted from the first send where the queue moved them: they may be gone before anyone looks",
                 "make the dead-letter queue's retention longer than the queue's; 14 days are the most",
             )
     if visibility_timeout_s < _BEATS * beat_interval_s:
@@ -56,7 +59,7 @@ def queue_advice(facts: QueueFacts, *, visibility_timeout_s: int, beat_interval_
 def weights_advice(settings: Settings) -> Problem | None:
     """Return why weights will not hold: shares are given out among renders that wait, so each queue needs some."""
     least = settings.processes + BATCH
-    if settings.jobs_in_flight >= least or all(lane.weight is None for lane in settings.lanes):
+    if settings.jobs_in_flight >= least or all(config.weight is None for config in settings.queue_configs):
         return None
     return Problem(
         f"with {settings.jobs_in_flight} jobs in flight a queue often has none that waits for a render process: then"

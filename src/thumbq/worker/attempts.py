@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from thumbq.core.retry import Bury, Delete, Release
-    from thumbq.ports import Backend, Clock, QueueFacts, ReceivedMessage
+    from thumbq.ports import Backend, Clock, QueueAttributes, ReceivedMessage
     from thumbq.settings import Settings
     from thumbq.worker.health import StoreHealth
     from thumbq.worker.making import Maker
@@ -55,7 +55,7 @@ class Attempts:
         self,
         *,
         backend: Backend,
-        facts: QueueFacts,
+        attributes: QueueAttributes,
         maker: Maker,
         outcomes: Outcomes,
         suspects: Suspects,
@@ -66,7 +66,7 @@ class Attempts:
     ) -> None:
         self._store = backend.store
         self._bucket = backend.bucket
-        self._max_receive_count = facts.max_receive_count
+        self._max_receive_count = attributes.max_receive_count
         self._maker = maker
         self._outcomes = outcomes
         self._suspects = suspects

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Consumers:
     """Starts, stops and asks the consumers of several queues, by the queues' names; they share pool, memory and store.
 
-    What one of them logs has its queue's name as ``lane``, if it has one.
+    What one of them logs has its queue's name as ``queue``, if it has one.
     """
 
     def __init__(self, consumers: Mapping[str, Consumer]) -> None:
@@ -25,8 +25,8 @@ class Consumers:
     async def run(self) -> None:
         """Consume until ``stop`` was called and every job of every queue has ended."""
         async with anyio.create_task_group() as tasks:
-            for lane, consumer in self._consumers.items():
-                tasks.start_soon(_run, lane, consumer)
+            for queue_name, consumer in self._consumers.items():
+                tasks.start_soon(_run, queue_name, consumer)
 
     def stop(self) -> None:
         """Receive no more from any queue; see Consumer.stop."""
@@ -40,20 +40,20 @@ class Consumers:
 
     def not_alive(self) -> str | None:
         """Say which loop has stopped going round, if one has."""
-        reasons = (_of(lane, consumer.not_alive()) for lane, consumer in self._consumers.items())
+        reasons = (_of(queue_name, consumer.not_alive()) for queue_name, consumer in self._consumers.items())
         return next(filter(None, reasons), None)
 
     def not_receiving(self) -> str | None:
         """Say so when no queue answers. One alone is no reason to send requests elsewhere: it fails there, too."""
-        reasons = [_of(lane, consumer.not_receiving()) for lane, consumer in self._consumers.items()]
+        reasons = [_of(queue_name, consumer.not_receiving()) for queue_name, consumer in self._consumers.items()]
         return None if None in reasons else reasons[0]
 
 
-async def _run(lane: str, consumer: Consumer) -> None:
-    if lane:
-        structlog.contextvars.bind_contextvars(lane=lane)
+async def _run(queue_name: str, consumer: Consumer) -> None:
+    if queue_name:
+        structlog.contextvars.bind_contextvars(queue=queue_name)
     await consumer.run()
 
 
-def _of(lane: str, reason: str | None) -> str | None:
-    return f"{lane}: {reason}" if lane and reason else reason
+def _of(queue_name: str, reason: str | None) -> str | None:
+    return f"{queue_name}: {reason}" if queue_name and reason else reason

@@ -12,7 +12,7 @@ from thumbq.worker.outcome import Attempt
 
 if TYPE_CHECKING:
     from thumbq.core.retry import Bury, Delete, Release
-    from thumbq.ports import QueueFacts, ReceivedMessage
+    from thumbq.ports import QueueAttributes, ReceivedMessage
     from thumbq.worker.attempts import Attempts
     from thumbq.worker.work import Work
 
@@ -22,9 +22,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class JobRunner:
     """Does what messages ask for, and decides what becomes of each."""
 
-    def __init__(self, *, bucket: str, facts: QueueFacts, attempts: Attempts) -> None:
+    def __init__(self, *, bucket: str, attributes: QueueAttributes, attempts: Attempts) -> None:
         self._bucket = bucket
-        self._max_receive_count = facts.max_receive_count
+        self._max_receive_count = attributes.max_receive_count
         self._attempts = attempts
 
     async def attempt(self, work: Work) -> Delete | Release | Bury:

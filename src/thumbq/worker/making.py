@@ -24,31 +24,31 @@ _FIRST_RESERVE: Final = 16 << 20
 
 
 class Maker:
-    """Makes the renditions of originals in one lane, within the budget of bytes in memory."""
+    """Makes the renditions of originals in one queue, within the budget of bytes in memory."""
 
     def __init__(
-        self, *, store: ObjectStore, renderer: Renderer, budget: ByteBudget, settings: Settings, lane: str = ""
+        self, *, store: ObjectStore, renderer: Renderer, budget: ByteBudget, settings: Settings, queue: str = ""
     ) -> None:
         self._store = store
         self._renderer = renderer
         self._budget = budget
         self._settings = settings
-        self._lane = lane
-        self._first_lane = next(iter(settings.lane_weights))
+        self._queue = queue
+        self._first_queue = next(iter(settings.queue_weights))
 
     async def render(
         self, attempt: Attempt, on_start: Callable[[], Awaitable[None]], *, held_up: bool
     ) -> Sequence[RenderedImage]:
         """Fetch and render; ``on_start`` as in Renderer.render. Fills in what the attempt learns.
 
-        ``held_up``: others wait until this render has ended, also of more urgent lanes. It waits for a process in the
+        ``held_up``: others wait until this render has ended, also of more urgent queues. It waits for a process in the
         most urgent one.
         """
         async with self._fetched(attempt.request.source) as (info, original):
             attempt.info = info
             orders.settle(attempt, self._settings, info.metadata)
-            lane = self._first_lane if held_up else self._lane
-            attempt.rendered = await self._renderer.render(original, attempt.presets, on_start=on_start, lane=lane)
+            queue = self._first_queue if held_up else self._queue
+            attempt.rendered = await self._renderer.render(original, attempt.presets, on_start=on_start, queue=queue)
         return attempt.rendered.images
 
     async def store(self, source: ObjectRef, images: Sequence[RenderedImage]) -> dict[str, RenditionRecord]:
@@ -61,7 +61,7 @@ class Maker:
         limit = self._settings.max_source_bytes
         size = min(_FIRST_RESERVE, limit)
         while True:
-            async with self._budget.reserve(size, self._lane):
+            async with self._budget.reserve(size, self._queue):
                 with self._renderer.source() as original:
                     try:
                         with _final(source):

@@ -43,7 +43,7 @@ class Receiver:
         self,
         *,
         queue: JobQueue,
-        lane: str,
+        queue_name: str,
         slots: Slots,
         backlogs: Backlogs,
         queue_health: QueueHealth,
@@ -54,7 +54,7 @@ class Receiver:
         random: Random,
     ) -> None:
         self._queue = queue
-        self._lane = lane
+        self._queue_name = queue_name
         self._slots = slots
         self._backlogs = backlogs
         self._queue_health = queue_health
@@ -83,7 +83,7 @@ class Receiver:
             if self.stopping.is_set():
                 break
             asked_at, asked_wall = self._clock.monotonic(), self._clock.wall()
-            self._backlogs.asks(self._lane)
+            self._backlogs.asks(self._queue_name)
             messages = await self._receive(free, asked_at)
             if messages is None:
                 await self._pause()
@@ -92,7 +92,7 @@ class Receiver:
             waited = any(message.sent_at < asked_wall - _BACKLOG_S for message in messages)
             # One free place is filled also by a queue that is nearly idle.
             full = len(messages) == free and (free > 1 or waited)
-            self._backlogs.answered(self._lane, full=self._floods and full)
+            self._backlogs.answered(self._queue_name, full=self._floods and full)
             for _ in messages:
                 self.last_message_at = anyio.current_time()
                 self._slots.take()
@@ -112,7 +112,7 @@ class Receiver:
                 max_messages=free, wait_s=self._wait_time_s, visibility_timeout_s=self._visibility_timeout_s
             )
         except BackendError as error:
-            self._backlogs.answered(self._lane, full=False)
+            self._backlogs.answered(self._queue_name, full=False)
             self._failures += 1
             self.last_turn = self._clock.monotonic()
             self._queue_health.receive_failed(asked_at)
@@ -124,7 +124,7 @@ class Receiver:
 
     async def _free_places(self) -> int:
         """Wait until more urgent queues have no backlog, for a free place, then a bounded moment for more."""
-        while self._backlogs.hold_up(self._lane) and not self.stopping.is_set():
+        while self._backlogs.hold_up(self._queue_name) and not self.stopping.is_set():
             await self._turn(COALESCE_S)
         while not self._slots.free and not self.stopping.is_set():
             await self._turn(_TURN_S)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.core.fairness import ONE_LANE, Waiting
+from thumbq.core.fairness import ONE_QUEUE, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -75,25 +75,25 @@ class Backlogs:
     the processes in every moment in which the urgent ones have none that waits for them. With weights nobody waits.
     """
 
-    def __init__(self, lanes: Mapping[str, int | None] = ONE_LANE) -> None:
-        self._ranks = {lane: rank for rank, (lane, weight) in enumerate(lanes.items()) if weight is None}
+    def __init__(self, queues: Mapping[str, int | None] = ONE_QUEUE) -> None:
+        self._ranks = {queue: rank for rank, (queue, weight) in enumerate(queues.items()) if weight is None}
         self._until: dict[str, float] = {}
 
-    def asks(self, lane: str) -> None:
+    def asks(self, queue: str) -> None:
         """Note that a receive begins. One that is not answered soon finds the queue empty."""
-        if lane in self._until:
-            self._until[lane] = anyio.current_time() + _ANSWER_S
+        if queue in self._until:
+            self._until[queue] = anyio.current_time() + _ANSWER_S
 
-    def answered(self, lane: str, *, full: bool) -> None:
+    def answered(self, queue: str, *, full: bool) -> None:
         """Note whether a receive has found all that it asked for: then there is more, as a rule."""
         if full:
-            self._until[lane] = math.inf
+            self._until[queue] = math.inf
         else:
-            self._until.pop(lane, None)
+            self._until.pop(queue, None)
 
-    def hold_up(self, lane: str) -> bool:
+    def hold_up(self, queue: str) -> bool:
         """Whether a queue that comes before this one has more than it can take."""
-        rank, now = self._ranks.get(lane), anyio.current_time()
+        rank, now = self._ranks.get(queue), anyio.current_time()
         if rank is None:
             return False
         return any(self._ranks.get(other, rank) < rank and now < until for other, until in self._until.items())
@@ -102,65 +102,65 @@ class Backlogs:
 class ByteBudget:
     """Bytes of originals that may be in memory at once.
 
-    When there is no room, ``lanes`` say whose turn is next, and until there is room for that one, nobody has: so a
-    large one gets its turn, too. With several lanes each has a part that the others cannot take: jobs that wait for a
-    render in one lane never keep those of another from being fetched.
+    When there is no room, ``queues`` say whose turn is next, and until there is room for that one, nobody has: so a
+    large one gets its turn, too. With several queues each has a part that the others cannot take: jobs that wait for a
+    render in one queue never keep those of another from being fetched.
     """
 
-    def __init__(self, total: int, lanes: Mapping[str, int | None] = ONE_LANE) -> None:
+    def __init__(self, total: int, queues: Mapping[str, int | None] = ONE_QUEUE) -> None:
         self._free = total
-        self._own = total // (4 * len(lanes)) if len(lanes) > 1 else 0
-        self._most = total - self._own * (len(lanes) - 1)
-        self._lanes = tuple(lanes)
+        self._own = total // (4 * len(queues)) if len(queues) > 1 else 0
+        self._most = total - self._own * (len(queues) - 1)
+        self._queues = tuple(queues)
         self._held = Counter[str]()
-        self._waiting: Waiting[tuple[int, anyio.Event]] = Waiting(lanes)
+        self._waiting: Waiting[tuple[int, anyio.Event]] = Waiting(queues)
 
     @asynccontextmanager
-    async def reserve(self, size: int, lane: str = "") -> AsyncIterator[None]:
-        """Hold so many bytes; what is larger than all that a lane can have holds all of that."""
+    async def reserve(self, size: int, queue: str = "") -> AsyncIterator[None]:
+        """Hold so many bytes; what is larger than all that a queue can have holds all of that."""
         size = min(size, self._most)
-        await self._take(size, lane)
+        await self._take(size, queue)
         try:
             yield
         finally:
-            self._give_back(size, lane)
+            self._give_back(size, queue)
 
-    async def _take(self, size: int, lane: str) -> None:
+    async def _take(self, size: int, queue: str) -> None:
         entry = (size, anyio.Event())
-        self._waiting.add(lane, entry)
+        self._waiting.add(queue, entry)
         self._grant()
         try:
             await entry[1].wait()
         except BaseException:
             if entry[1].is_set():
-                self._give_back(size, lane)
+                self._give_back(size, queue)
             else:
-                self._waiting.remove(lane, entry)
+                self._waiting.remove(queue, entry)
                 self._grant()
             raise
 
-    def _give_back(self, size: int, lane: str) -> None:
+    def _give_back(self, size: int, queue: str) -> None:
         self._free += size
-        self._held[lane] -= size
+        self._held[queue] -= size
         self._grant()
 
     def _grant(self) -> None:
-        while (lane := self._next()) is not None:
-            size, granted = self._waiting.take(lane)
+        while (queue := self._next()) is not None:
+            size, granted = self._waiting.take(queue)
             self._free -= size
-            self._held[lane] += size
+            self._held[queue] += size
             granted.set()
 
     def _next(self) -> str | None:
-        """Return the lane that has the turn, if there is room; else another one that has not used up its own part."""
-        lanes = self._waiting.lanes()
-        if lanes and self._has_room(lanes[0]):
-            return lanes[0]
-        return next((lane for lane in lanes if self._is_within_own(lane)), None)
+        """Return the queue that has the turn, if there is room; else another one that has not used up its own part."""
+        queues = self._waiting.queues()
+        if queues and self._has_room(queues[0]):
+            return queues[0]
+        return next((queue for queue in queues if self._is_within_own(queue)), None)
 
-    def _has_room(self, lane: str) -> bool:
-        kept = sum(max(0, self._own - self._held[other]) for other in self._lanes if other != lane)
-        return self._waiting.first(lane)[0] <= self._free - kept
+    def _has_room(self, queue: str) -> bool:
+        kept = sum(max(0, self._own - self._held[other]) for other in self._queues if other != queue)
+        return self._waiting.first(queue)[0] <= self._free - kept
 
-    def _is_within_own(self, lane: str) -> bool:
-        return lane in self._lanes and self._held[lane] + self._waiting.first(lane)[0] <= self._own
+    def _is_within_own(self, queue: str) -> bool:
+        return queue in self._queues and self._held[queue] + self._waiting.first(queue)[0] <= self._own

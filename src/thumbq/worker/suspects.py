@@ -11,7 +11,7 @@ import structlog
 
 from thumbq.core import attempt, keys
 from thumbq.core.attempt import AttemptRecord
-from thumbq.core.fairness import ONE_LANE, Waiting
+from thumbq.core.fairness import ONE_QUEUE, Waiting
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, ObjectMissing, ObjectTooLarge
 
@@ -41,33 +41,33 @@ class Suspicion:
 
 
 class Alone:
-    """Lets one suspect of a replica have its turn at a time; ``lanes`` say who of those that wait is next."""
+    """Lets one suspect of a replica have its turn at a time; ``queues`` say who of those that wait is next."""
 
-    def __init__(self, lanes: Mapping[str, int | None] = ONE_LANE) -> None:
-        self._waiting: Waiting[anyio.Event] = Waiting(lanes)
+    def __init__(self, queues: Mapping[str, int | None] = ONE_QUEUE) -> None:
+        self._waiting: Waiting[anyio.Event] = Waiting(queues)
         self._taken = False
 
     @asynccontextmanager
-    async def turn(self, lane: str) -> AsyncIterator[None]:
+    async def turn(self, queue: str) -> AsyncIterator[None]:
         """Have the turn, once it comes."""
         if self._taken:
-            await self._wait(lane)
+            await self._wait(queue)
         self._taken = True
         try:
             yield
         finally:
             self._pass_on()
 
-    async def _wait(self, lane: str) -> None:
+    async def _wait(self, queue: str) -> None:
         comes = anyio.Event()
-        self._waiting.add(lane, comes)
+        self._waiting.add(queue, comes)
         try:
             await comes.wait()
         except BaseException:
             if comes.is_set():
                 self._pass_on()
             else:
-                self._waiting.remove(lane, comes)
+                self._waiting.remove(queue, comes)
             raise
 
     def _pass_on(self) -> None:
@@ -78,17 +78,17 @@ class Alone:
 
 
 class Suspects:
-    """Reads and writes attempt records of the jobs of one lane, and lets one suspect at a time have its turn.
+    """Reads and writes attempt records of the jobs of one queue, and lets one suspect at a time have its turn.
 
     A first receive costs no request unless its render is killed. From the second on the record is written before the
     render, so that also an attempt that takes the whole process along is remembered.
     """
 
-    def __init__(self, backend: Backend, alone: Alone, *, lane: str) -> None:
+    def __init__(self, backend: Backend, alone: Alone, *, queue: str) -> None:
         self._store = backend.store
         self._bucket = backend.bucket
         self._alone = alone
-        self._lane = lane
+        self._queue = queue
 
     async def look(self, message: ReceivedMessage, number: int) -> Suspicion:
         """Return what earlier attempts at a job of a message have left."""
@@ -104,7 +104,7 @@ class Suspects:
             yield
             return
         log.warning("job.suspect", kills=suspicion.record.kills, vanished=suspicion.record.vanished)
-        async with self._alone.turn(self._lane):
+        async with self._alone.turn(self._queue):
             yield
 
     async def begin(self, suspicion: Suspicion) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
-    from thumbq.ports import DeadLetter, JobQueue, QueueFacts
+    from thumbq.ports import DeadLetter, JobQueue, QueueAttributes
     from thumbq.settings import Settings
     from thumbq.worker.disposition import Burial
     from thumbq.worker.job import JobRunner
@@ -54,7 +54,7 @@ class Sweeper:
         jobs: JobRunner,
         burial: Burial,
         receiver: Receiver,
-        facts: QueueFacts,
+        attributes: QueueAttributes,
         settings: Settings,
         random: Random,
     ) -> None:
@@ -63,7 +63,7 @@ class Sweeper:
         self._burial = burial
         self._dead_letters = burial.dead_letters
         self._receiver = receiver
-        self._receives = facts.max_receive_count or 0
+        self._receives = attributes.max_receive_count or 0
         self._settle_s = settings.visibility_timeout_s + 2 * settings.wait_time_s
         self._random = random
 

@@ -1,4 +1,4 @@
-"""Renders of several lanes that want the same child."""
+"""Renders of several queues that want the same child."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from thumbq.core.preset import THUMBNAIL
 from thumbq.pool import RenderPool
 
 
-def pool_of(lanes: dict[str, int | None]) -> RenderPool:
-    return RenderPool(processes=1, memory_limit_bytes=512 << 20, timeout_s=20, lanes=lanes, render=marked_render.render)
+def pool_of(queues: dict[str, int | None]) -> RenderPool:
+    return RenderPool(
+        processes=1, memory_limit_bytes=512 << 20, timeout_s=20, queues=queues, render=marked_render.render
+    )
 
 
 class Queueing:
@@ -25,23 +27,23 @@ class Queueing:
         self._free = anyio.Event()
         self.begun: list[str] = []
 
-    async def render(self, lane: str, *, held: bool = False) -> None:
+    async def render(self, queue: str, *, held: bool = False) -> None:
         async def begin() -> None:
-            self.begun.append(lane)
+            self.begun.append(queue)
             if held:
                 await self._free.wait()
 
         with self._pool.source() as source:
             source.write(b"ok")
-            await self._pool.render(source, [THUMBNAIL], on_start=begin, lane=lane)
+            await self._pool.render(source, [THUMBNAIL], on_start=begin, queue=queue)
 
-    async def order(self, *lanes: str, cancelled: int | None = None) -> list[str]:
+    async def order(self, *queues: str, cancelled: int | None = None) -> list[str]:
         """Return the order in which these get the child; the one in the place ``cancelled`` gives up before."""
         first = asyncio.ensure_future(self.render("first", held=True))
         await until(lambda: self.begun, within_s=5, what="a render that has the child")
         waiting = []
-        for lane in lanes:
-            waiting.append(asyncio.ensure_future(self.render(lane)))
+        for queue in queues:
+            waiting.append(asyncio.ensure_future(self.render(queue)))
             await anyio.wait_all_tasks_blocked()
         if cancelled is not None:
             waiting[cancelled].cancel()
@@ -52,13 +54,13 @@ class Queueing:
         return self.begun[1:]
 
 
-async def test_a_child_that_is_free_again_goes_to_the_lane_that_comes_first() -> None:
+async def test_a_child_that_is_free_again_goes_to_the_queue_that_comes_first() -> None:
     async with pool_of({"high": None, "low": None}) as pool:
         order = await Queueing(pool).order("low", "low", "high", "low", "high")
     assert order == ["high", "high", "low", "low", "low"]
 
 
-async def test_with_weights_a_lane_gets_its_share_of_the_turns() -> None:
+async def test_with_weights_a_queue_gets_its_share_of_the_turns() -> None:
     async with pool_of({"high": 3, "low": 1}) as pool:
         order = await Queueing(pool).order(*["low"] * 3, *["high"] * 6)
     assert order[:4].count("low") == order[4:8].count("low") == 1

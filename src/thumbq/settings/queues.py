@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from thumbq.settings.model import Settings
-    from thumbq.settings.tables import WorkQueue
+    from thumbq.settings.tables import QueueTable
 
 STOP_RESERVE_S: Final = 2
 """What a long poll has to leave of the shutdown's deadline."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class QueueConfig:
     """One queue, with everything that is left out in the settings filled in.
 
     ``name`` is what ``priority`` calls it, empty for the only one. ``queue`` is that of SQS, by name or URL, or the
@@ -34,14 +34,14 @@ class Lane:
     default: bool
 
 
-def lanes_of(settings: Settings) -> tuple[Lane, ...]:
+def configs_of(settings: Settings) -> tuple[QueueConfig, ...]:
     """Return the queues to work on, the most urgent first: `[[queues]]`, or the one that there is."""
     wait_time_s = settings.wait_time_s
     if not settings.queues:
-        return (Lane("", settings.queue, None, wait_time_s, default=True),)
+        return (QueueConfig("", settings.queue, None, wait_time_s, default=True),)
     default = next((table for table in settings.queues if table.default), settings.queues[0])
     return tuple(
-        Lane(
+        QueueConfig(
             name=table.name,
             queue=table.queue or table.name,
             weight=table.weight,
@@ -52,9 +52,9 @@ def lanes_of(settings: Settings) -> tuple[Lane, ...]:
     )
 
 
-def default_lane(settings: Settings) -> Lane:
+def default_queue(settings: Settings) -> QueueConfig:
     """Return the queue that takes what comes without a priority."""
-    return next(lane for lane in lanes_of(settings) if lane.default)
+    return next(config for config in configs_of(settings) if config.default)
 
 
 def only_queue(settings: Settings, name: str | None) -> Settings:
@@ -72,12 +72,12 @@ def only_queue(settings: Settings, name: str | None) -> Settings:
     raise SetupError([Problem(f"there is no queue named {name}", fix)])
 
 
-def in_lane(settings: Settings, lane: Lane) -> Settings:
+def for_queue(settings: Settings, config: QueueConfig) -> Settings:
     """Return the settings as they are for the work on one queue."""
-    return settings.model_copy(update={"wait_time_s": lane.wait_time_s})
+    return settings.model_copy(update={"wait_time_s": config.wait_time_s})
 
 
-def lane_faults(settings: Settings) -> Iterator[Fault]:
+def queue_faults(settings: Settings) -> Iterator[Fault]:
     """Yield what is wrong between `[[queues]]` and the other settings."""
     tables = settings.queues
     if settings.queue and tables:
@@ -100,7 +100,7 @@ def lane_faults(settings: Settings) -> Iterator[Fault]:
         yield from _long_polls(settings)
 
 
-def _doubled(tables: Sequence[WorkQueue]) -> Iterator[Fault]:
+def _doubled(tables: Sequence[QueueTable]) -> Iterator[Fault]:
     for name, times in Counter(table.name for table in tables).items():
         if times > 1:
             yield fault("queues", what=f"{times} queues have the name {name}", fix="give each a name of its own")

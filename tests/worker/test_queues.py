@@ -23,7 +23,7 @@ from thumbq.local import open_local_queues
 from thumbq.pool.member import Member
 from thumbq.pool.turns import Turns
 from thumbq.ports import Rendered, RenderedImage, VisibilityChange
-from thumbq.settings import Settings, WorkQueue, in_lane
+from thumbq.settings import QueueTable, Settings, for_queue
 from thumbq.worker import make_consumer, make_shop
 from thumbq.worker.consumers import Consumers
 from thumbq.worker.slots import Backlogs, ByteBudget
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from thumbq.ports import Backend, Clock, Renderer, RenderSource
 
 IN_FLIGHT = 4
-HIGH, LOW = WorkQueue(name="high"), WorkQueue(name="low", wait_time_s=0)
+HIGH, LOW = QueueTable(name="high"), QueueTable(name="low", wait_time_s=0)
 
 
 class OneChild:
     """A renderer with the pool's own turns and one child, which does a job when it is told to."""
 
-    def __init__(self, lanes: Mapping[str, int | None]) -> None:
-        self._turns = Turns(lanes)
+    def __init__(self, queues: Mapping[str, int | None]) -> None:
+        self._turns = Turns(queues)
         self._turns.put(Member(cast("Any", None)))
         self._go_on = anyio.Semaphore(0)
         self.waiting = Counter[str]()
@@ -59,28 +59,28 @@ class OneChild:
         presets: Sequence[Preset],
         *,
         on_start: Callable[[], Awaitable[None]] | None = None,
-        lane: str = "",
+        queue: str = "",
     ) -> Rendered:
         del source
-        self.waiting[lane] += 1
+        self.waiting[queue] += 1
         try:
-            child = await self._turns.take(lane)
+            child = await self._turns.take(queue)
         finally:
-            self.waiting[lane] -= 1
+            self.waiting[queue] -= 1
         try:
             assert on_start is not None
             await on_start()
-            self.begun.append(lane)
+            self.begun.append(queue)
             await self._go_on.acquire()
         finally:
             self._turns.put(child)
         return Rendered("JPEG", 4, 3, tuple(RenderedImage(p.name, b"x", 1, 1, p.content_types[0]) for p in presets))
 
     async def next(self, *, waiting: Mapping[str, int]) -> str:
-        """Let the child end its job once so many renders wait in each lane; return the lane of the next one."""
+        """Let the child end its job once so many renders wait in each queue; return the queue of the next one."""
         begun = len(self.begun)
         await until(
-            lambda: all(self.waiting[lane] >= number for lane, number in waiting.items()),
+            lambda: all(self.waiting[queue] >= number for queue, number in waiting.items()),
             within_s=5,
             what=lambda: f"{waiting} renders that wait, not {self.waiting}",
         )
@@ -108,16 +108,16 @@ async def consuming(
     shop = make_shop(backend=backends[0], renderer=renderer, settings=settings, clock=clock)
     consumers = Consumers(
         {
-            lane.name: make_consumer(
+            queue.name: make_consumer(
                 backend=backend,
                 shop=shop,
-                settings=in_lane(settings, lane),
-                facts=await backend.queue.facts(),
+                settings=for_queue(settings, queue),
+                attributes=await backend.queue.attributes(),
                 clock=clock,
                 random=random.Random(1),
-                lane=lane.name,
+                queue_name=queue.name,
             )
-            for lane, backend in zip(settings.lanes, backends, strict=True)
+            for queue, backend in zip(settings.queue_configs, backends, strict=True)
         }
     )
     async with anyio.create_task_group() as tasks:
@@ -126,13 +126,13 @@ async def consuming(
         consumers.stop()
 
 
-def settings_of(*queues: WorkQueue, **further: Any) -> Settings:
+def settings_of(*queues: QueueTable, **further: Any) -> Settings:
     return Settings(queues=queues, processes=IN_FLIGHT, concurrency=IN_FLIGHT, **further)
 
 
 async def test_a_flood_on_the_low_queue_delays_a_high_job_by_no_more_than_the_one_that_runs(tmp_path: Path) -> None:
     settings = settings_of(HIGH, LOW)
-    renderer = OneChild(settings.lane_weights)
+    renderer = OneChild(settings.queue_weights)
     async with opened(tmp_path, "high", "low") as (high, low):
         for number in range(40):
             await upload(low, f"uploads/low-{number}")
@@ -150,8 +150,8 @@ async def test_a_flood_on_the_low_queue_delays_a_high_job_by_no_more_than_the_on
 
 
 async def test_under_weights_the_low_queue_gets_its_share_and_never_starves(tmp_path: Path) -> None:
-    settings = settings_of(WorkQueue(name="high", weight=9), WorkQueue(name="low", weight=1))
-    renderer = OneChild(settings.lane_weights)
+    settings = settings_of(QueueTable(name="high", weight=9), QueueTable(name="low", weight=1))
+    renderer = OneChild(settings.queue_weights)
     async with opened(tmp_path, "high", "low") as (high, low):
         for number in range(60):
             await upload(high, f"uploads/high-{number}")
@@ -234,19 +234,19 @@ async def test_suspects_of_two_queues_render_one_at_a_time(tmp_path: Path) -> No
 
 
 async def test_a_suspect_that_others_wait_for_is_rendered_before_what_is_not_urgent(tmp_path: Path) -> None:
-    lanes: list[str] = []
+    queues: list[str] = []
 
     class Noting(FakeRenderer):
-        async def render(self, *args: Any, lane: str = "", **options: Any) -> Rendered:
-            lanes.append(lane)
-            return await super().render(*args, lane=lane, **options)
+        async def render(self, *args: Any, queue: str = "", **options: Any) -> Rendered:
+            queues.append(queue)
+            return await super().render(*args, queue=queue, **options)
 
     async with opened(tmp_path, "high", "low") as backends:
         await suspect(backends[1])
         await upload(backends[1], "uploads/innocent")
         async with consuming(settings_of(HIGH, LOW), backends, Noting()):
             await settled(backends[1])
-    assert sorted(lanes) == ["high", "low"]
+    assert sorted(queues) == ["high", "low"]
 
 
 async def suspect(backend: Backend) -> None:
@@ -267,7 +267,7 @@ async def until_in_flight(backends: Sequence[Backend]) -> None:
 
 async def test_what_a_stop_gives_back_goes_to_its_own_queue(tmp_path: Path) -> None:
     settings = settings_of(HIGH, LOW)
-    renderer = OneChild(settings.lane_weights)
+    renderer = OneChild(settings.queue_weights)
     async with AsyncExitStack() as stack:
         high, low = await stack.enter_async_context(opened(tmp_path, "high", "low"))
         async with consuming(settings, (high, low), renderer) as consumers:
@@ -293,7 +293,7 @@ async def until_visible(backend: Backend) -> None:
 async def test_only_a_queue_that_comes_first_and_has_more_than_it_can_take_holds_up_another() -> None:
     backlogs = Backlogs({"high": None, "middle": None, "low": None})
     backlogs.answered("middle", full=True)
-    assert [backlogs.hold_up(lane) for lane in ("high", "middle", "low", "")] == [False, False, True, False]
+    assert [backlogs.hold_up(queue) for queue in ("high", "middle", "low", "")] == [False, False, True, False]
     backlogs.answered("middle", full=False)
     backlogs.asks("middle")
     assert not backlogs.hold_up("low")
@@ -306,7 +306,7 @@ async def test_while_a_queue_has_a_backlog_nothing_is_received_from_those_behind
     tmp_path: Path,
 ) -> None:
     settings = settings_of(HIGH, LOW)
-    renderer = OneChild(settings.lane_weights)
+    renderer = OneChild(settings.queue_weights)
     async with opened(tmp_path, "high", "low") as (high, low):
         for number in range(IN_FLIGHT + 1):
             await upload(high, f"uploads/high-{number}")
@@ -324,7 +324,7 @@ async def test_an_urgent_job_now_and_then_fills_the_only_place_but_does_not_hold
     tmp_path: Path,
 ) -> None:
     settings = Settings(queues=(HIGH, LOW), processes=1, concurrency=1)
-    renderer = OneChild(settings.lane_weights)
+    renderer = OneChild(settings.queue_weights)
     async with opened(tmp_path, "high", "low") as (high, low):
         queue = Asked(high.queue)
         async with consuming(settings, (replace(high, queue=queue), low), renderer):
@@ -350,21 +350,21 @@ class Asked(Delegate):
 
 
 @pytest.mark.parametrize("weights", [{"high": None, "low": None}, {"high": 9, "low": 1}])
-async def test_memory_is_given_out_by_lanes_too(weights: Mapping[str, int | None]) -> None:
+async def test_memory_is_given_out_by_queues_too(weights: Mapping[str, int | None]) -> None:
     budget, order = ByteBudget(80, weights), list[str]()
 
-    async def use(lane: str) -> None:
-        async with budget.reserve(60, lane):
-            order.append(lane)
+    async def use(queue: str) -> None:
+        async with budget.reserve(60, queue):
+            order.append(queue)
 
     async with anyio.create_task_group() as tasks, budget.reserve(60, "low"):
-        for lane in ("low", "low", "high"):
-            tasks.start_soon(use, lane)
+        for queue in ("low", "low", "high"):
+            tasks.start_soon(use, queue)
             await anyio.wait_all_tasks_blocked()
     assert order[0] == "high"
 
 
-async def test_originals_that_wait_in_one_lane_never_keep_those_of_another_from_being_fetched() -> None:
+async def test_originals_that_wait_in_one_queue_never_keep_those_of_another_from_being_fetched() -> None:
     budget = ByteBudget(80, {"high": None, "low": None})
     async with AsyncExitStack() as held:
         for _ in range(7):
@@ -377,7 +377,7 @@ async def test_originals_that_wait_in_one_lane_never_keep_those_of_another_from_
                 pass
 
 
-async def test_a_large_original_in_a_lane_of_little_weight_gets_its_turn() -> None:
+async def test_a_large_original_in_a_queue_of_little_weight_gets_its_turn() -> None:
     budget, begun = ByteBudget(80, {"high": 9, "low": 1}), anyio.Event()
     async with anyio.create_task_group() as tasks:
 
