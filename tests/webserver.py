@@ -15,7 +15,8 @@ import aiohttp
 import anyio
 from aiohttp import web
 
-from thumbq.core.preset import BUILT_IN, THUMBNAIL
+from thumbq.core.catalog import Catalog
+from thumbq.core.preset import BUILT_IN
 from thumbq.directuploads import DirectIntake
 from thumbq.intake import Intake
 from thumbq.local import open_local
@@ -232,8 +233,7 @@ async def serve(
             intake=behind.intake,
             health=health,
             limits=limits,
-            default_presets=lambda _key: (THUMBNAIL,),
-            presets={preset.name: preset for preset in BUILT_IN},
+            catalog=Catalog({preset.name: preset for preset in BUILT_IN}),
             backend_timeout_s=backend_timeout_s,
             direct=behind.direct,
         )

@@ -190,8 +190,7 @@ class Service:
                     max_files=settings.max_upload_files,
                     max_concurrent=settings.max_uploads,
                 ),
-                default_presets=settings.presets_for,
-                presets=settings.presets,
+                catalog=settings.catalog,
                 direct=make_direct_intake(self._backend, settings),
             )
         )

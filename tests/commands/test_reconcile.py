@@ -14,11 +14,12 @@ from thumbq.commands import reconcile as command
 from thumbq.commands.gaps import ManifestCursor
 from thumbq.commands.reconcile import Missing, Progress, prefixes_of, reconcile
 from thumbq.core import keys, message
+from thumbq.core.catalog import Route
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest, SourceRecord
 from thumbq.errors import BackendUnavailable, SetupError
 from thumbq.local.store import LocalStore
-from thumbq.settings import Route, Settings
+from thumbq.settings import Settings
 from thumbq.settings.tables import QueueTable
 
 if TYPE_CHECKING:

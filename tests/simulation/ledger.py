@@ -94,7 +94,7 @@ class Ledger:
     def _job_has_ended(self, hold: Hold, source: ObjectRef) -> bool:
         if source.bucket != self._services.bucket:
             return self._is_kept(hold)
-        return self._shape.settings.is_output(source.key) or self.manifest_of(source.key) is not None
+        return self._shape.settings.catalog.is_output(source.key) or self.manifest_of(source.key) is not None
 
     def _is_kept(self, hold: Hold) -> bool:
         return self._services.read(keys.failed_message_key(hold.message.id)) is not None

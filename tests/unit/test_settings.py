@@ -162,12 +162,12 @@ def test_the_longest_route_that_fits_says_which_presets() -> None:
         '[[routes]]\nprefix = "uploads/x"\npresets = ["card", "thumbnail"]\n'
     )
     settings = load()
-    assert [preset.name for preset in settings.presets_for("uploads/x1")] == ["card", "thumbnail"]
-    assert [preset.name for preset in settings.presets_for("uploads/y")] == ["card"]
-    assert [preset.name for preset in settings.presets_for("cat.png")] == ["thumbnail"]
-    assert settings.is_output("card/a.jpg")
-    assert settings.is_output("manifests/a.json")
-    assert not settings.is_output("uploads/a")
+    assert [preset.name for preset in settings.catalog.presets_for("uploads/x1")] == ["card", "thumbnail"]
+    assert [preset.name for preset in settings.catalog.presets_for("uploads/y")] == ["card"]
+    assert [preset.name for preset in settings.catalog.presets_for("cat.png")] == ["thumbnail"]
+    assert settings.catalog.is_output("card/a.jpg")
+    assert settings.catalog.is_output("manifests/a.json")
+    assert not settings.catalog.is_output("uploads/a")
 
 
 @pytest.mark.parametrize(

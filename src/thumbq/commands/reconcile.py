@@ -50,7 +50,7 @@ def prefixes_of(settings: Settings, given: Sequence[str]) -> list[str]:
     one that is thumbq's own.
     """
     for prefix in given:
-        if settings.is_output(prefix) or text_of(prefix) != prefix:
+        if settings.catalog.is_output(prefix) or text_of(prefix) != prefix:
             raise SetupError([Problem(f"under {text_of(prefix)} are no originals", "name another --prefix")])
     wanted = given or [keys.UPLOADS_PREFIX, keys.INBOX_PREFIX, *(route.prefix for route in settings.routes)]
     chosen: list[str] = []
@@ -97,7 +97,7 @@ def _batches(suspects: Sequence[ListedObject]) -> Iterable[Sequence[ListedObject
 
 def _is_original(entry: ListedObject, settings: Settings) -> bool:
     """Whether this may be an image that a job is made of; an empty object named like a folder is a mark for one."""
-    return not settings.is_output(entry.key) and not (entry.size == 0 and entry.key.endswith("/"))
+    return not settings.catalog.is_output(entry.key) and not (entry.size == 0 and entry.key.endswith("/"))
 
 
 async def _see_to(

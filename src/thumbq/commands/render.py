@@ -41,7 +41,7 @@ async def render(
     Without ``presets`` the routes of the settings say which to make of a file, by its name. Raises SetupError, before
     anything is rendered, when ``out`` cannot be written to, and for files that would get the same rendition.
     """
-    chosen = {file: presets or settings.presets_for(text_of(file.name)) for file in paths}
+    chosen = {file: presets or settings.catalog.presets_for(text_of(file.name)) for file in paths}
     files.check_distinct(
         (file, preset.rendition_key(text_of(file.name), content_type))
         for file in paths

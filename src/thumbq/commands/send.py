@@ -46,7 +46,7 @@ async def send(
     anything is sent, for a prefix that cannot be, for what cannot be ``asked`` for, and for files that would get the
     same key.
     """
-    if settings.is_output(prefix):
+    if settings.catalog.is_output(prefix):
         raise SetupError([Problem(f"{prefix} is where thumbq writes", "send to another --prefix")])
     if text_of(prefix) != prefix:
         raise SetupError([Problem(f"the prefix {text_of(prefix)} is not UTF-8", "send to another --prefix")])

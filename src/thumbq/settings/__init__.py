@@ -7,12 +7,11 @@ file. Endpoints, region, profile and credentials are not here: they are botocore
 from thumbq.settings.loading import load, markdown_table, preset_table
 from thumbq.settings.model import Settings
 from thumbq.settings.queues import QueueConfig, default_queue, for_queue, only_queue
-from thumbq.settings.tables import QueueTable, Route
+from thumbq.settings.tables import QueueTable
 
 __all__ = [
     "QueueConfig",
     "QueueTable",
-    "Route",
     "Settings",
     "default_queue",
     "for_queue",

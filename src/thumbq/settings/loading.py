@@ -13,11 +13,12 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource
 
+from thumbq.core.catalog import Route
 from thumbq.core.preset import PRESET_NAME, Preset
 from thumbq.errors import Problem, SetupError
 from thumbq.settings.faults import suggestion
 from thumbq.settings.model import PREFIX, Settings
-from thumbq.settings.tables import QueueTable, Route
+from thumbq.settings.tables import QueueTable
 
 DEFAULT_FILE: Final = Path("thumbq.toml")
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from thumbq.core import keys
-from thumbq.core.preset import BUILT_IN, THUMBNAIL, Preset
+from thumbq.core.catalog import Catalog, Route
+from thumbq.core.preset import BUILT_IN, Preset
 from thumbq.ports import MAX_LEASE_S
 from thumbq.settings.faults import Disagreement, Fault, fault, suggestion
 from thumbq.settings.queues import QueueConfig, configs_of, queue_faults
-from thumbq.settings.tables import QueueTable, Route
+from thumbq.settings.tables import QueueTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,9 +202,14 @@ class Settings(BaseSettings):
                 if name not in self.presets:
                     what = f"the route {route.prefix!r} names no preset: {name}{suggestion(name, self.presets)}"
                     yield fault("routes", "presets", what=what, fix="name one that is there, or define it")
-            if self.is_output(route.prefix):
+            if self.catalog.is_output(route.prefix):
                 what = f"the route {route.prefix!r} lies under thumbq's own outputs, which are never sources"
                 yield fault("routes", "presets", what=what, fix="give it another prefix")
+
+    @property
+    def catalog(self) -> Catalog:
+        """The presets, the routes and where outputs lie."""
+        return Catalog(self.presets, self.routes)
 
     @property
     def jobs_in_flight(self) -> int:
@@ -230,16 +235,6 @@ class Settings(BaseSettings):
     def beat_interval_s(self) -> float:
         """How long after a receive or a beat the next beat is due."""
         return self.heartbeat_s or self.visibility_timeout_s / 3
-
-    def is_output(self, key: str) -> bool:
-        """Whether a key lies where thumbq writes: it is then never a source, or events would start a loop."""
-        return key.startswith((*keys.OWN_PREFIXES, *(preset.output_prefix for preset in self.presets.values())))
-
-    def presets_for(self, source_key: str) -> tuple[Preset, ...]:
-        """Return the presets that the routes give an original; without a matching route that is ``thumbnail``."""
-        matching = [route for route in self.routes if source_key.startswith(route.prefix)]
-        names = max(matching, key=lambda route: len(route.prefix)).presets if matching else (THUMBNAIL.name,)
-        return tuple(self.presets[name] for name in names)
 
 
 def _keys(preset: Preset) -> set[str]:

@@ -9,15 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 QUEUE_NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
-class Route(BaseModel):
-    """Which presets are made of originals under a key prefix; the longest prefix that fits wins."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    prefix: str
-    presets: tuple[str, ...] = Field(min_length=1)
-
-
 class QueueTable(BaseModel):
     """One of several queues that a replica works on; without weights, those that are listed first come first."""
 

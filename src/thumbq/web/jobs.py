@@ -32,9 +32,9 @@ def job_url(job_id: str) -> str:
 def renditions_to_come(services: WebServices, source_key: str, wanted: Sequence[str] | None) -> dict[str, Any]:
     """Return where the renditions of an upload will be: of the presets that are ``wanted``, or the routes'."""
     if wanted is None:
-        presets: Iterable[Preset] = services.default_presets(source_key)
+        presets: Iterable[Preset] = services.catalog.presets_for(source_key)
     else:
-        presets = [services.presets[name] for name in wanted if name in services.presets]
+        presets = [services.catalog.presets[name] for name in wanted if name in services.catalog.presets]
     job_id = keys.upload_id(source_key) or ""
     return {preset.name: {"url": _rendition_url(job_id, preset.name)} for preset in presets}
 
@@ -100,7 +100,7 @@ async def _rendition(services: WebServices, made: RenditionRecord, *, with_body:
 def _why_not_made(services: WebServices, preset: str, traces: Traces | None) -> HttpProblem:
     if traces is None:
         return _no_job().problem
-    if preset not in services.presets:
+    if preset not in services.catalog.presets:
         return HttpProblem(404, "unknown-preset", "There is no preset of this name.")
     if traces.form is not None:
         text = (

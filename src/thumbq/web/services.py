@@ -13,11 +13,9 @@ from thumbq.errors import BackendUnavailable
 from thumbq.web.admission import Uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from aiohttp.typedefs import Handler
 
-    from thumbq.core.preset import Preset
+    from thumbq.core.catalog import Catalog
     from thumbq.directuploads import DirectIntake
     from thumbq.intake import Intake
     from thumbq.ports import Backend, Health
@@ -44,7 +42,6 @@ class UploadLimits:
 class WebServices:
     """Everything behind the HTTP side.
 
-    ``default_presets`` gives the presets of an original by its key, ``presets`` are all that the settings know.
     ``backend_timeout_s`` is how long a client waits for the store and the queue: less than clients and balancers
     wait for an answer.
     """
@@ -53,8 +50,7 @@ class WebServices:
     intake: Intake
     health: Health
     limits: UploadLimits
-    default_presets: Callable[[str], tuple[Preset, ...]]
-    presets: Mapping[str, Preset]
+    catalog: Catalog
     backend_timeout_s: float = 20.0
     direct: DirectIntake | None = None
     """None where clients cannot store anything themselves."""

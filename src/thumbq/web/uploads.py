@@ -52,7 +52,7 @@ async def offer_upload(request: web.Request) -> web.Response:
         text = "This service has no direct uploads: send the file to /upload."
         raise ProblemRaised(HttpProblem(404, "no-direct-uploads", text))
     origin = _origin(request)
-    wish = _wish(await _body(request, services), services.presets)
+    wish = _wish(await _body(request, services), services.catalog.presets)
     offer = await services.direct.offer(
         content_type=wish.content_type,
         filename=wish.filename,

@@ -164,7 +164,7 @@ class Attempts:
         source = attempt.request.source
         if source.bucket != self._bucket:
             raise BucketNotAllowed(f"the message names the bucket {source.bucket!r}, which is not served here")
-        if self._settings.is_output(source.key):
+        if self._settings.catalog.is_output(source.key):
             log.info("job.ignored", reason="the key is one of thumbq's own outputs")
             return True
         await self._outcomes.read(attempt)

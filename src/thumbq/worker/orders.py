@@ -31,7 +31,7 @@ def settle(attempt: Attempt, settings: Settings, metadata: Mapping[str, str] | N
             settings.presets[name] for name in _known(names, settings, f"metadata {objectmetadata.PRESETS}")
         ]
     elif request.presets is None:
-        attempt.presets = settings.presets_for(request.source.key)
+        attempt.presets = settings.catalog.presets_for(request.source.key)
     if request.callback_url is None and (url := objectmetadata.callback_url(metadata)) is not None:
         try:
             attempt.callback_url = callback.checked(url)

@@ -1,0 +1,41 @@
+"""The catalog: the presets that there are, the routes that choose among them, and where their outputs lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from thumbq.core import keys
+from thumbq.core.preset import THUMBNAIL, Preset
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Route(BaseModel):
+    """Which presets are made of originals under a key prefix; the longest prefix that fits wins."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prefix: str
+    presets: tuple[str, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All presets by their names, and the routes. Every preset that a route names is there."""
+
+    presets: Mapping[str, Preset]
+    routes: Sequence[Route] = ()
+
+    def presets_for(self, source_key: str) -> tuple[Preset, ...]:
+        """Return the presets that the routes give an original; without a matching route that is ``thumbnail``."""
+        matching = [route for route in self.routes if source_key.startswith(route.prefix)]
+        names = max(matching, key=lambda route: len(route.prefix)).presets if matching else (THUMBNAIL.name,)
+        return tuple(self.presets[name] for name in names)
+
+    def is_output(self, key: str) -> bool:
+        """Whether a key lies where thumbq writes: it is then never a source, or events would start a loop."""
+        return key.startswith((*keys.OWN_PREFIXES, *(preset.output_prefix for preset in self.presets.values())))
