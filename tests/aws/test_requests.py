@@ -92,7 +92,7 @@ async def test_on_a_standard_queue_a_group_is_a_tenant_and_nothing_is_dropped_as
     assert not any("MessageDeduplicationId" in asked for asked in script.documents)
 
 
-async def test_an_open_poll_brings_its_messages_after_wind_up_and_later_ones_are_not_sent(
+async def test_an_open_poll_brings_its_messages_after_a_stop_and_later_ones_are_not_sent(
     script: Script, queue: SqsQueue
 ) -> None:
     released = asyncio.Event()
@@ -107,7 +107,7 @@ async def test_an_open_poll_brings_its_messages_after_wind_up_and_later_ones_are
     async with asyncio.TaskGroup() as tasks:
         poll = tasks.create_task(queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=4))
         await script.asked(1)
-        queue.wind_up()
+        queue.stop_receiving()
         assert await queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=4) == []
         released.set()
     assert len(poll.result()) == 1

@@ -257,9 +257,9 @@ async def test_an_empty_poll_returns_after_its_wait(backend: Backend) -> None:
     assert 0.9 < anyio.current_time() - before < 4
 
 
-async def test_receives_after_wind_up_return_at_once(backend: Backend) -> None:
+async def test_receives_after_a_stop_return_at_once(backend: Backend) -> None:
     await backend.queue.send("a")
-    backend.queue.wind_up()
+    backend.queue.stop_receiving()
     before = anyio.current_time()
     assert not await backend.queue.receive(max_messages=10, wait_s=10, visibility_timeout_s=30)
     assert anyio.current_time() - before < 2

@@ -110,14 +110,14 @@ async def test_a_receipt_of_nothing_is_lost(queue: JobQueue) -> None:
     assert (await queue.counts()).visible == 1
 
 
-async def test_wind_up_ends_an_open_long_poll_at_once(backend: Backend) -> None:
-    async def wind_up() -> None:
+async def test_stop_receiving_ends_an_open_long_poll_at_once(backend: Backend) -> None:
+    async def stop_receiving() -> None:
         await anyio.sleep(0.05)  # lets the poll begin
-        backend.queue.wind_up()
+        backend.queue.stop_receiving()
 
     with anyio.fail_after(2):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(wind_up)
+            tasks.start_soon(stop_receiving)
             assert not await backend.queue.receive(max_messages=1, wait_s=20, visibility_timeout_s=9)
 
 

@@ -236,18 +236,18 @@ class _Queue(_Receipts[ReceivedMessage]):
     def __init__(self, replica: Replica, services: ModelServices) -> None:
         super().__init__(replica, services.queue)
         self._services = services
-        self._winding_up = False
+        self._stopping = False
 
     async def send(self, body: str, *, group: str | None = None) -> str:  # noqa: ARG002 - the port's
         return (await self._network.ask(("queue",), "send", _CONTROL_S, lambda: self._model.send(body))).id
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
-        if self._winding_up:
+        if self._stopping:
             return []
         return await self._network.poll(self._model, max_messages, wait_s, visibility_timeout_s)
 
-    def wind_up(self) -> None:
-        self._winding_up = True
+    def stop_receiving(self) -> None:
+        self._stopping = True
 
     async def attributes(self) -> QueueAttributes:
         return self._services.attributes

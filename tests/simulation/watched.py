@@ -166,8 +166,8 @@ class WatchedQueue:
         self._referee.record(self._replica.name, f"        received: {arrived or 'nothing'}")
         return messages
 
-    def wind_up(self) -> None:
-        self._queue.wind_up()
+    def stop_receiving(self) -> None:
+        self._queue.stop_receiving()
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         await self._watch.check_queue()

@@ -40,7 +40,7 @@ class SqsQueue:
         self._polling = polling
         self._address = address
         self._url = address.url
-        self._winding_up = False
+        self._stopping = False
 
     async def send(self, body: str, *, group: str | None = None) -> str:
         """Send a message and return its id.
@@ -61,7 +61,7 @@ class SqsQueue:
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
         """Receive once, without a retry: a request whose answer is lost hides what it brought."""
-        if self._winding_up:
+        if self._stopping:
             return []
         with translated(f"receive from {self._address.name}", within_s=wait_s + _POLL_SLACK_S):
             answer = await self._polling.receive_message(
@@ -78,9 +78,9 @@ class SqsQueue:
             )
         return [_received(entry) for entry in answer.get("Messages", [])]
 
-    def wind_up(self) -> None:
+    def stop_receiving(self) -> None:
         """Let later receives return nothing at once; an open long poll ends in its own time."""
-        self._winding_up = True
+        self._stopping = True
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         """Change how long messages stay hidden, within five seconds. More than 12 hours are not even sent."""

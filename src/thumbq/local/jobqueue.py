@@ -42,7 +42,7 @@ class LocalQueue:
             fifo=rules.fifo,
         )
         self._news = anyio.Event()
-        self._winding_up = False
+        self._stopping = False
 
     async def send(self, body: str, *, group: str | None = None) -> str:
         """Put a message into the queue; see JobQueue.send. What SQS would not take is refused here too."""
@@ -60,7 +60,7 @@ class LocalQueue:
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
         """Take messages; see JobQueue.receive. Here a cancelled call gives back what it took."""
         deadline = anyio.current_time() + wait_s
-        while not self._winding_up:
+        while not self._stopping:
             news = self._news
             if await self._database.read(
                 lambda connection: messages.any_to_take(connection, self._rules, now=self._clock.wall())
@@ -88,9 +88,9 @@ class LocalQueue:
 
         return await self._database.write(take, undo=give_back)
 
-    def wind_up(self) -> None:
+    def stop_receiving(self) -> None:
         """Let open and later receives return at once."""
-        self._winding_up = True
+        self._stopping = True
         self._tell()
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:

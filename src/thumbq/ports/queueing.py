@@ -96,11 +96,12 @@ class JobQueue(Protocol):
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
         """Take up to ``max_messages`` (1 to 10), waiting up to ``wait_s`` for the first one.
 
-        The call must not be cancelled, since what it brought would stay hidden: call ``wind_up`` and let it return.
+        The call must not be cancelled, since the messages that it brought would stay hidden: call ``stop_receiving``
+        and let it return.
         """
         ...
 
-    def wind_up(self) -> None:
+    def stop_receiving(self) -> None:
         """Ask open and later receives to return as soon as they can without losing a message.
 
         The local queue returns at once. SQS has no such request: its long poll ends in its own time.

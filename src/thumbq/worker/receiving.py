@@ -104,7 +104,7 @@ class Receiver:
         """Ask for no more."""
         self.stopping.set()
         self._slots.wake()
-        self._queue.wind_up()
+        self._queue.stop_receiving()
 
     async def _receive(self, free: int, asked_at: float) -> Sequence[ReceivedMessage] | None:
         try:
