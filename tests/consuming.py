@@ -14,9 +14,10 @@ import anyio
 
 from clocks import SystemClock
 from replica import until
-from thumbq.core import keys, manifest
+from thumbq.core import keys
 from thumbq.core.deadletter import Note
 from thumbq.core.job import ObjectRef
+from thumbq.core.manifest import Manifest
 from thumbq.errors import BackendUnavailable, ObjectMissing
 from thumbq.local import schema
 from thumbq.ports import Backend, QueueCounts, Rendered, RenderedImage
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from thumbq.core.manifest import Manifest
     from thumbq.core.preset import Preset
     from thumbq.ports import Clock, Renderer, RenderSource
 
@@ -173,7 +173,7 @@ async def record(backend: Backend, key: str = KEY) -> Manifest | None:
         _, raw = await backend.store.get(ObjectRef(backend.bucket, keys.manifest_key(key)), max_bytes=1 << 20)
     except ObjectMissing:
         return None
-    return manifest.decode(raw)
+    return Manifest.decode(raw)
 
 
 async def settled(backend: Backend, *, dead: int = 0, within_s: float = 10) -> None:

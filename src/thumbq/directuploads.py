@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from thumbq.core import filenames, keys, message, presigned, uploadoptions
+from thumbq.core import filenames, keys, message, uploadoptions
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.presigned import PresignedRecord
 from thumbq.core.uploadoptions import NO_OPTIONS, UploadOptions
@@ -108,10 +108,10 @@ class DirectIntake:
     async def find(self, upload_id: str) -> PresignedRecord | None:
         """Return what is on record of an id; None when no form was signed for it."""
         try:
-            _, raw = await self._backend.store.get(self._record_ref(upload_id), max_bytes=presigned.MAX_RECORD_BYTES)
+            _, raw = await self._backend.store.get(self._record_ref(upload_id), max_bytes=PresignedRecord.MAX_BYTES)
         except (ObjectMissing, ObjectTooLarge):
             return None
-        return presigned.decode(raw)
+        return PresignedRecord.decode(raw)
 
     def has_expired(self, record: PresignedRecord) -> bool:
         """Whether a form can be used no longer."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from thumbq.core import keys, manifest
+from thumbq.core import keys
 from thumbq.core.job import ObjectRef
-from thumbq.core.manifest import RenditionRecord, StepsRecord
+from thumbq.core.manifest import Manifest, RenditionRecord, StepsRecord
 from thumbq.errors import ObjectMissing, ObjectTooLarge
 
 if TYPE_CHECKING:
-    from thumbq.core.manifest import Manifest, SourceRecord
+    from thumbq.core.manifest import SourceRecord
     from thumbq.core.preset import Preset
     from thumbq.ports import ObjectStore, Rendered, RenderedImage
 
@@ -24,10 +24,10 @@ def manifest_ref(source: ObjectRef) -> ObjectRef:
 async def read_manifest(store: ObjectStore, source: ObjectRef) -> Manifest | None:
     """Return the manifest of an original; None when there is none that this program can read."""
     try:
-        _, raw = await store.get(manifest_ref(source), max_bytes=manifest.MAX_MANIFEST_BYTES)
+        _, raw = await store.get(manifest_ref(source), max_bytes=Manifest.MAX_BYTES)
     except (ObjectMissing, ObjectTooLarge):
         return None
-    return manifest.decode(raw)
+    return Manifest.decode(raw)
 
 
 def with_findings(source: SourceRecord, rendered: Rendered) -> SourceRecord:

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 import images
-from thumbq.core import keys, manifest
+from thumbq.core import keys
 from thumbq.core.job import ObjectRef
+from thumbq.core.manifest import Manifest
 
 if TYPE_CHECKING:
     from place import Place
@@ -86,7 +87,7 @@ async def test_two_replicas_share_one_queue_and_lose_nothing(place: Place) -> No
         for job_id in ids:
             key = keys.manifest_key(keys.upload_key(job_id))
             _, raw = await backend.store.get(ObjectRef(backend.bucket, key), max_bytes=1 << 20)
-            record = manifest.decode(raw)
+            record = Manifest.decode(raw)
             assert record is not None
             assert record.status == "done"
     await place.queue_empty()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from thumbq.core import attempt, deadletter, keys, manifest
+from thumbq.core import deadletter, keys
 from thumbq.core import message as messages
+from thumbq.core.attempt import AttemptRecord
+from thumbq.core.manifest import Manifest
 from thumbq.errors import MalformedMessage
 
 if TYPE_CHECKING:
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from simulation.shape import Shape
     from simulation.virtualloop import VirtualLoop
     from thumbq.core.job import ObjectRef
-    from thumbq.core.manifest import Manifest
 
 EXPECTED: Final = {
     "refused": {"corrupt"},
@@ -45,12 +46,12 @@ class Ledger:
     def manifest_of(self, key: str) -> Manifest | None:
         """Return the manifest of an original."""
         found = self._services.read(keys.manifest_key(key))
-        return None if found is None else manifest.decode(found)
+        return None if found is None else Manifest.decode(found)
 
     def is_suspect(self, hold: Hold | None) -> bool:
         """Whether a message is known to have ended renders, going by its attempt record."""
         found = None if hold is None else self._services.read(keys.attempt_key(hold.message.id))
-        record = None if found is None else attempt.decode(found)
+        record = None if found is None else AttemptRecord.decode(found)
         return record is not None and record.suspect
 
     def note_record(self, key: str, hold: Hold | None) -> None:
@@ -60,14 +61,14 @@ class Ledger:
 
     def note_manifest(self, key: str, body: bytes) -> None:
         """Remember since when it is known that something is done."""
-        record = manifest.decode(body)
+        record = Manifest.decode(body)
         if record is not None and record.status == "done":
             self._done_since.setdefault(key, self._loop.now)
 
     def check_overwrite(self, key: str, old: bytes, new: bytes) -> None:
         """Check that no failure goes over what says done; there is one original and one recipe for each key here."""
         if key.startswith(keys.MANIFESTS_PREFIX):
-            before, after = manifest.decode(old), manifest.decode(new)
+            before, after = Manifest.decode(old), Manifest.decode(new)
             if before and after and (before.status, after.status) == ("done", "failed"):
                 self._referee.violated(f"a failure was put over what was done: {key}")
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from pydantic import ValidationError
 
-from thumbq.core import attempt, deadletter, failedmessage, keys, message, retry
+from thumbq.core import deadletter, keys, message, retry
 from thumbq.core.attempt import AttemptRecord
 from thumbq.core.deadletter import Note
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import BackendUnavailable, MalformedMessage, RenderKilled, RenderRefused
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def test_ids_sort_the_newest_first_and_have_their_form() -> None:
@@ -168,11 +163,6 @@ def test_a_note_is_read_as_it_was_written_and_a_long_body_is_cut_to_fit_beside_i
     assert not deadletter.fits(kept + "ää", told, 1000), "as much as there is room for"
     assert body.startswith(kept)
     assert told.body_bytes == 2000
-
-
-@pytest.mark.parametrize("decode", [attempt.decode, failedmessage.decode])
-def test_a_damaged_or_foreign_record_is_as_good_as_none(decode: Callable[[bytes], object]) -> None:
-    assert decode(b'{"version": 99}') is decode(b"\xff") is None
 
 
 def test_backoff_grows_to_a_cap_and_uses_the_whole_range_of_the_jitter() -> None:

@@ -68,9 +68,9 @@ def made_of(rendered: Rendered, **changes: object) -> Manifest:
 
 def test_a_manifest_survives_storage_and_others_are_not_taken_for_one() -> None:
     stored = made_of(RENDERED)
-    assert manifest.decode(stored.encode()) == stored
+    assert Manifest.decode(stored.encode()) == stored
     for raw in (b"", b"{}", b"\xff", stored.encode().replace(b'"version": 2', b'"version": 3')):
-        assert manifest.decode(raw) is None
+        assert Manifest.decode(raw) is None
 
 
 def test_a_rendition_is_current_for_the_same_source_and_recipe_only() -> None:
@@ -112,7 +112,7 @@ def test_what_was_not_done_and_what_is_not_known_is_absent() -> None:
 
 
 def test_a_manifest_of_version_1_still_tells_its_renditions_and_they_still_count() -> None:
-    old = manifest.decode(VERSION_1)
+    old = Manifest.decode(VERSION_1)
     assert old is not None
     assert old.current(etag="e", fingerprints={"thumbnail": THUMBNAIL.fingerprint}) == old.renditions
     assert old.renditions["thumbnail"].steps is None, "nobody knows"
@@ -124,7 +124,7 @@ def test_a_member_that_this_program_does_not_know_is_passed_over() -> None:
     later = json.loads(made_of(RENDERED).encode())
     for record in (later, later["source"], later["renditions"]["thumbnail"], later["renditions"]["thumbnail"]["steps"]):
         record["invented_later"] = {"by": "somebody"}
-    assert manifest.decode(json.dumps(later).encode()) == made_of(RENDERED)
+    assert Manifest.decode(json.dumps(later).encode()) == made_of(RENDERED)
     assert faults(json.dumps(later).encode()) == []
 
 
@@ -190,7 +190,7 @@ def test_the_schema_has_something_against_what_is_no_manifest(
 def test_readme_shows_a_manifest_and_explains_every_member() -> None:
     assert SECTION
     (example,) = re.findall(r"```json\n(.*?)```", SECTION[1], flags=re.DOTALL)
-    shown = manifest.decode(example.encode())
+    shown = Manifest.decode(example.encode())
     assert shown is not None
     assert faults(example.encode()) == []
     assert shown.version == MANIFEST_VERSION

@@ -18,14 +18,14 @@ from consuming import FakeRenderer, consuming, done, put, settled
 from emulators import aws_env
 from thumbq.aws import open_aws
 from thumbq.aws.provision import provision
-from thumbq.core import failedmessage, keys
+from thumbq.core import keys
+from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.local import open_local
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from thumbq.core.failedmessage import FailedMessage
     from thumbq.ports import Backend
 
 README = Path(__file__).parents[2] / "README.md"
@@ -69,7 +69,7 @@ async def failed_messages(backend: Backend) -> list[FailedMessage]:
     """Return the records of messages that were no jobs of this bucket."""
     listed = await backend.store.list(backend.bucket, prefix=keys.FAILED_MESSAGES_PREFIX)
     raw = [await backend.store.get(ObjectRef(backend.bucket, entry.key), max_bytes=4 << 20) for entry in listed]
-    return [record for _, body in raw if (record := failedmessage.decode(body)) is not None]
+    return [record for _, body in raw if (record := FailedMessage.decode(body)) is not None]
 
 
 async def test_every_form_is_done_what_is_no_job_is_taken_away_and_what_is_hostile_is_buried(

@@ -9,7 +9,7 @@ import anyio
 
 from consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
 from replica import until
-from thumbq.core import attempt, keys
+from thumbq.core import keys
 from thumbq.core.attempt import AttemptRecord
 from thumbq.core.job import ObjectRef
 from thumbq.errors import RenderKilled, SendRefused
@@ -28,7 +28,7 @@ CRASH = RenderKilled("render-crashed", "signal 11")
 async def attempt_records(backend: Backend) -> list[AttemptRecord | None]:
     listed = await backend.store.list(backend.bucket, prefix=keys.ATTEMPTS_PREFIX)
     bodies = [await backend.store.get(ObjectRef(backend.bucket, entry.key), max_bytes=1 << 20) for entry in listed]
-    return [attempt.decode(raw) for _, raw in bodies]
+    return [AttemptRecord.decode(raw) for _, raw in bodies]
 
 
 async def test_a_message_that_kills_two_renders_is_buried_with_the_reason(backend: Backend, tmp_path: Path) -> None:

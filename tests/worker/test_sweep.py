@@ -10,8 +10,9 @@ import pytest
 from clocks import SystemClock
 from consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
 from replica import until
-from thumbq.core import failedmessage, keys
+from thumbq.core import keys
 from thumbq.core.deadletter import Note
+from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.errors import AccessDenied, BackendError
 from thumbq.local import open_local
@@ -79,7 +80,7 @@ async def test_a_silent_move_of_what_is_no_job_is_kept_on_record_too(backend: Ba
         await until(lambda: noted(tmp_path), within_s=10, what="the note")
     assert await noted(tmp_path) == ["malformed-message"]
     _, raw = await backend.store.get(ObjectRef(backend.bucket, keys.failed_message_key(message_id)), max_bytes=1 << 20)
-    kept = failedmessage.decode(raw)
+    kept = FailedMessage.decode(raw)
     assert kept is not None
     assert (kept.body, kept.error.code) == ("{broken", "malformed-message")
 

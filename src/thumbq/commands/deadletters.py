@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 
 from thumbq.backends import open_backend
 from thumbq.commands.holding import HOLD_S, MOST, ROUND, dead_letters_of, holding
-from thumbq.core import deadletter, failedmessage, keys, message
+from thumbq.core import deadletter, keys, message
+from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, MalformedMessage, ObjectMissing, ObjectTooLarge
 from thumbq.settings import default_queue
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from thumbq.core.job import JobRequest
     from thumbq.ports import Backend, DeadLetter, ObjectStore
     from thumbq.settings import Settings
-
-# A body of 1 MiB may be six times as long in JSON.
-_MAX_RECORD_BYTES: Final = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +59,10 @@ async def whole_body(store: ObjectStore, bucket: str, letter: Letter) -> str:
         return letter.body
     ref = ObjectRef(bucket, keys.failed_message_key(letter.note.message_id))
     try:
-        _, raw = await store.get(ref, max_bytes=_MAX_RECORD_BYTES)
+        _, raw = await store.get(ref, max_bytes=FailedMessage.MAX_BYTES)
     except (ObjectMissing, ObjectTooLarge) as error:
         raise Incomplete(f"its body of {letter.note.body_bytes} bytes was cut, and {ref} is not there") from error
-    record = failedmessage.decode(raw)
+    record = FailedMessage.decode(raw)
     if record is None:
         raise Incomplete(f"its body of {letter.note.body_bytes} bytes was cut, and {ref} cannot be read")
     return record.body

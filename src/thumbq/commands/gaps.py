@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core.keys import MANIFESTS_PREFIX, MAX_KEY_BYTES
-from thumbq.core.manifest import MAX_MANIFEST_BYTES
+from thumbq.core.manifest import Manifest
 
 if TYPE_CHECKING:
     from thumbq.ports import ListedObject, ObjectStore
@@ -63,5 +63,5 @@ def _is_plain(entry: ListedObject) -> bool:
     return (
         entry.key.endswith(_ENDING)
         and len(entry.key.encode()) <= MAX_KEY_BYTES - _CHAR_BYTES
-        and 0 < entry.size <= MAX_MANIFEST_BYTES
+        and 0 < entry.size <= Manifest.MAX_BYTES
     )

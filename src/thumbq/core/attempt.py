@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from thumbq.core.record import StoredRecord
 
-MAX_RECORD_BYTES: Final = 1 << 16
 MAX_KILLS: Final = 2
 """A message that was seen to kill so many renders is buried."""
 
@@ -17,13 +16,11 @@ One of those may have had another reason: a replica that is killed takes innocen
 """
 
 
-class AttemptRecord(BaseModel):
+class AttemptRecord(StoredRecord):
     """How often a message has killed a render, and how often its process ended while it rendered.
 
     A record that is found ``open`` is of such an attempt: nobody was left to say how it ended.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     version: Literal[1] = 1
     kills: int = 0
@@ -49,15 +46,3 @@ class AttemptRecord(BaseModel):
     def killed(self, code: str, text: str) -> AttemptRecord:
         """Return the record after a render was killed."""
         return AttemptRecord(kills=self.kills + 1, vanished=self.vanished, code=code, text=text)
-
-    def encode(self) -> bytes:
-        """Return the record as the bytes that are stored."""
-        return self.model_dump_json().encode()
-
-
-def decode(raw: bytes) -> AttemptRecord | None:
-    """Read a stored record; None when it is damaged or of a version that this program does not know."""
-    try:
-        return AttemptRecord.model_validate_json(raw)
-    except ValidationError:
-        return None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import ClassVar, Literal
 
 from thumbq.core.manifest import ErrorRecord
+from thumbq.core.record import StoredRecord
 
 
-class FailedMessage(BaseModel):
+class FailedMessage(StoredRecord):
     """A message as it was received, and why it failed."""
 
-    model_config = ConfigDict(frozen=True)
+    INDENTED: ClassVar[bool] = True
+    MAX_BYTES: ClassVar[int] = 8 << 20  # a body of 1 MiB may be six times as long in JSON
 
     version: Literal[1] = 1
     status: Literal["failed"] = "failed"
@@ -22,15 +22,3 @@ class FailedMessage(BaseModel):
     body: str
     error: ErrorRecord
     finished_at: datetime
-
-    def encode(self) -> bytes:
-        """Return the record as the bytes that are stored."""
-        return self.model_dump_json(indent=2).encode(errors="replace") + b"\n"
-
-
-def decode(raw: bytes) -> FailedMessage | None:
-    """Read a stored record; None when it is damaged or of a version that this program does not know."""
-    try:
-        return FailedMessage.model_validate_json(raw)
-    except ValidationError:
-        return None

@@ -1,19 +1,19 @@
 """The manifest: the JSON record of a job's outcome, one object beside each original.
 
-Within a version members may be added, and readers ignore those that they do not know. The version goes up when a member
-is removed or means something else. ``manifest.schema.json``, beside this module, is what ``json_schema`` returns.
+``manifest.schema.json``, beside this module, is what ``json_schema`` returns.
 """
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from thumbq.core.record import StoredRecord
 
 MANIFEST_VERSION: Final = 2
-MAX_MANIFEST_BYTES: Final = 1 << 20
 
 
 class _Record(BaseModel):
@@ -87,7 +87,7 @@ class ErrorRecord(_Record):
     message: str = Field(description="A sentence, for people.")
 
 
-class Manifest(_Record):
+class Manifest(StoredRecord):
     """The outcome of a job. A job without a manifest is queued, or was never sent."""
 
     model_config = ConfigDict(
@@ -97,6 +97,10 @@ class Manifest(_Record):
             "$id": f"urn:thumbq:manifest:{MANIFEST_VERSION}",
         },
     )
+
+    INDENTED: ClassVar[bool] = True
+    OMITS_NONE: ClassVar[bool] = True
+    MAX_BYTES: ClassVar[int] = 1 << 20
 
     version: Literal[2] = MANIFEST_VERSION
     status: Literal["done", "failed"]
@@ -118,10 +122,6 @@ class Manifest(_Record):
         """Version 1 had no frames, dominant colour, ThumbHash and steps; all of them may be unknown."""
         return MANIFEST_VERSION if version == 1 else version
 
-    def encode(self) -> bytes:
-        """Return the manifest as the bytes that are stored."""
-        return self.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
-
     def current(self, *, etag: str | None, fingerprints: dict[str, str]) -> dict[str, RenditionRecord]:
         """Return the renditions that need not be made again: same source, same recipe."""
         if etag is None or self.source.etag != etag:
@@ -131,16 +131,8 @@ class Manifest(_Record):
         }
 
 
-def decode(raw: bytes) -> Manifest | None:
-    """Read a stored manifest; None when it is damaged or of a version that this program does not know."""
-    try:
-        return Manifest.model_validate_json(raw)
-    except ValidationError:
-        return None
-
-
 def json_schema() -> str:
-    """Return the JSON Schema of what ``encode`` writes, as ``manifest.schema.json`` has it."""
+    """Return the JSON Schema of a stored manifest, as ``manifest.schema.json`` has it."""
     schema = Manifest.model_json_schema()
     for record in (schema, *schema["$defs"].values()):
         members: dict[str, dict[str, Any]] = record["properties"]

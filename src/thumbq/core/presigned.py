@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-MAX_RECORD_BYTES: Final = 1 << 16
+from thumbq.core.record import StoredRecord
 
 
-class PresignedRecord(BaseModel):
+class PresignedRecord(StoredRecord):
     """One form. ``presets`` are those that it names; None when it leaves them to the routes."""
 
-    model_config = ConfigDict(frozen=True)
+    OMITS_NONE: ClassVar[bool] = True
 
     version: Literal[1] = 1
     expires_at: float = Field(description="POSIX seconds.")
@@ -26,15 +26,3 @@ class PresignedRecord(BaseModel):
     def expires(self) -> str:
         """When the form ends, as RFC 3339 writes it, in UTC."""
         return datetime.fromtimestamp(self.expires_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-    def encode(self) -> bytes:
-        """Return the record as the bytes that are stored."""
-        return self.model_dump_json(exclude_none=True).encode()
-
-
-def decode(raw: bytes) -> PresignedRecord | None:
-    """Read a stored record; None when it is damaged or of a version that this program does not know."""
-    try:
-        return PresignedRecord.model_validate_json(raw)
-    except ValidationError:
-        return None

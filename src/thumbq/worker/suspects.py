@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import structlog
 
-from thumbq.core import attempt, keys
+from thumbq.core import keys
 from thumbq.core.attempt import AttemptRecord
 from thumbq.core.fairness import ONE_QUEUE, Waiting
 from thumbq.core.job import ObjectRef
@@ -141,10 +141,10 @@ class Suspects:
 
     async def _read(self, suspicion: Suspicion) -> AttemptRecord | None:
         try:
-            _, raw = await self._store.get(self._ref(suspicion), max_bytes=attempt.MAX_RECORD_BYTES)
+            _, raw = await self._store.get(self._ref(suspicion), max_bytes=AttemptRecord.MAX_BYTES)
         except (ObjectMissing, ObjectTooLarge):
             return None
-        return attempt.decode(raw)
+        return AttemptRecord.decode(raw)
 
     async def _write(self, suspicion: Suspicion, record: AttemptRecord) -> None:
         ref = self._ref(suspicion)
