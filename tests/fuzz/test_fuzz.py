@@ -15,9 +15,9 @@ from PIL import Image, PngImagePlugin
 import images
 from fuzz import anatomy, canaries, gauntlet, judge, large
 from fuzz.gauntlet import Gauntlet
+from fuzz.health import PeakWatch, StallWatch
 from fuzz.mutator import FORMATS, Input, mutated
 from fuzz.seeds import Seed, seeds
-from fuzz.vitals import PeakWatch, StallWatch
 from marked_pool import marked_pool
 from replica import until
 from thumbq.core.formats import ImageFormat, sniff
