@@ -17,8 +17,8 @@ from aiohttp import web
 
 from thumbq.core.catalog import Catalog
 from thumbq.core.preset import BUILT_IN
-from thumbq.directuploads import DirectIntake
-from thumbq.intake import Intake
+from thumbq.intake.presigned import PresignedIntake
+from thumbq.intake.uploads import UploadIntake
 from thumbq.local import open_local
 from thumbq.ports import Backend
 from thumbq.web.app import UploadLimits, WebServices, create_app
@@ -106,8 +106,8 @@ class FaultyBackend:
     backend: Backend
     store: Faults
     queue: Faults
-    intake: Intake
-    direct: DirectIntake | None
+    intake: UploadIntake
+    direct: PresignedIntake | None
     clock: WallClock
 
     async def waiting(self) -> int:
@@ -206,14 +206,14 @@ async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
             cast("JobQueue", queue),
             real.bucket,
             None,
-            direct_uploads=real.direct_uploads,
-            form_receiver=real.form_receiver,
+            presigned_uploads=real.presigned_uploads,
+            presigned_verifier=real.presigned_verifier,
         )
-        intake = Intake(backend=backend, clock=clock, random=random.Random(1))
-        assert real.direct_uploads is not None
-        direct = DirectIntake(
+        intake = UploadIntake(backend=backend, clock=clock, random=random.Random(1))
+        assert real.presigned_uploads is not None
+        direct = PresignedIntake(
             backend=backend,
-            signer=real.direct_uploads,
+            signer=real.presigned_uploads,
             clock=clock,
             random=random.Random(2),
             max_bytes=FORM_BYTES,

@@ -10,10 +10,10 @@ import anyio
 import structlog
 
 from thumbq.backends import open_backends
-from thumbq.directuploads import make_direct_intake
 from thumbq.errors import Problem, SetupError
 from thumbq.imaging import Limits
-from thumbq.intake import make_intake
+from thumbq.intake.presigned import make_presigned_intake
+from thumbq.intake.uploads import make_intake
 from thumbq.pool import RenderPool
 from thumbq.pool.memory import memory_problem
 from thumbq.process import Stop, SystemClock
@@ -191,7 +191,7 @@ class Service:
                     max_concurrent=settings.max_uploads,
                 ),
                 catalog=settings.catalog,
-                direct=make_direct_intake(self._backend, settings),
+                direct=make_presigned_intake(self._backend, settings),
             )
         )
 

@@ -12,7 +12,7 @@ from simulation.model import EPOCH
 from simulation.rendering import RenderModel
 from simulation.virtualloop import PROCESS, Process
 from simulation.watched import watched
-from thumbq.intake import Intake
+from thumbq.intake.uploads import UploadIntake
 from thumbq.service import KILL_RESERVE_S
 from thumbq.worker import make_consumer, make_shop
 
@@ -62,7 +62,7 @@ class Replica:
         self.renderer = RenderModel(
             self, random.Random(draw(32)), processes=shape.settings.processes, timeout_s=shape.render_timeout_s
         )
-        self.intake = Intake(backend=self.backend, clock=self.clock, random=random.Random(draw(32)))
+        self.intake = UploadIntake(backend=self.backend, clock=self.clock, random=random.Random(draw(32)))
         self._random = random.Random(draw(32))
         self.context = contextvars.copy_context()
         self.context.run(PROCESS.set, self.process)

@@ -19,7 +19,7 @@ from thumbq.errors import (
     SendRefused,
     UploadRefused,
 )
-from thumbq.intake import Intake
+from thumbq.intake.uploads import UploadIntake
 from webserver import JPEG, FaultyBackend, open_faulty
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ async def test_what_is_no_image_never_reaches_the_store(
 
 
 async def test_an_id_that_is_taken_is_drawn_again_and_nothing_is_overwritten(behind: FaultyBackend) -> None:
-    def intake() -> Intake:
-        return Intake(backend=behind.backend, clock=FixedClock(), random=random.Random(7))
+    def intake() -> UploadIntake:
+        return UploadIntake(backend=behind.backend, clock=FixedClock(), random=random.Random(7))
 
     first = await intake().accept(JPEG, filename="first")
     second = await intake().accept(JPEG + b"2", filename="second")

@@ -12,7 +12,7 @@ import pytest
 
 from thumbq.core import message, objectmetadata
 from thumbq.core.preset import BUILT_IN
-from thumbq.intake import Intake
+from thumbq.intake.uploads import UploadIntake
 from thumbq.local import open_local_queues
 from thumbq.web.app import UploadLimits
 from webserver import JPEG, FaultyBackend, Served, WallClock, serve
@@ -65,7 +65,7 @@ async def form(tmp_path: Path, behind: FaultyBackend) -> AsyncIterator[Form]:
     async with open_local_queues(tmp_path, clock=clock, queues=("low", "high", "ordered.fifo")) as backends:
         queues = dict(zip(("low", "high", "ordered"), backends, strict=True))
         presets = [preset.name for preset in BUILT_IN]
-        intake = Intake(backend=backends[0], clock=clock, random=random.Random(1), queues=queues, presets=presets)
+        intake = UploadIntake(backend=backends[0], clock=clock, random=random.Random(1), queues=queues, presets=presets)
         async with serve(replace(behind, intake=intake), UploadLimits()) as served:
             yield Form(served, queues)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from thumbq.aws.check import checked
 from thumbq.aws.deadletters import SqsDeadLetters
-from thumbq.aws.directuploads import S3DirectUploads
 from thumbq.aws.jobqueue import SqsQueue
+from thumbq.aws.presigned import S3PresignedUploads
 from thumbq.aws.provision import Step, provision
 from thumbq.aws.session import open_clients
 from thumbq.aws.store import S3Store
@@ -55,6 +55,6 @@ def assembled(clients: Clients, address: QueueAddress, bucket: str) -> Backend:
         queue,
         bucket,
         dead_letters,
-        direct_uploads=S3DirectUploads(clients.s3),
+        presigned_uploads=S3PresignedUploads(clients.s3),
         fifo=address.fifo,
     )

@@ -14,14 +14,14 @@ from thumbq.commands import files
 from thumbq.commands.files import text_of
 from thumbq.core import keys
 from thumbq.errors import Problem, SetupError, ThumbqError, UploadRefused
-from thumbq.intake import make_intake
+from thumbq.intake.uploads import make_intake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from thumbq.core.uploadoptions import UploadOptions
-    from thumbq.intake import Intake
+    from thumbq.intake.uploads import UploadIntake
     from thumbq.settings import Settings
 
 SEND_CONCURRENCY: Final = 8
@@ -69,7 +69,7 @@ async def send(
                 tasks.start_soon(one, file)
 
 
-async def _send_file(intake: Intake, file: Path, *, prefix: str, asked: UploadOptions, max_bytes: int) -> Sent:
+async def _send_file(intake: UploadIntake, file: Path, *, prefix: str, asked: UploadOptions, max_bytes: int) -> Sent:
     name = text_of(file.name)
     key = None if prefix == keys.UPLOADS_PREFIX else prefix + name
     try:

@@ -26,7 +26,7 @@ _SIGNATURE: Final = "signature"
 
 
 @dataclass(frozen=True, slots=True)
-class SignedForm:
+class SignedUpload:
     """What a form is good for: one object, of this media type, with 1 to ``max_bytes`` bytes, and this metadata."""
 
     ref: ObjectRef
@@ -35,7 +35,7 @@ class SignedForm:
     metadata: Mapping[str, str]
 
 
-def sign(form: SignedForm, *, expires_at: float, secret: bytes) -> dict[str, str]:
+def sign(form: SignedUpload, *, expires_at: float, secret: bytes) -> dict[str, str]:
     """Return the fields of a form that ``verify`` takes until ``expires_at`` (POSIX seconds)."""
     policy = {
         "bucket": form.ref.bucket,
@@ -49,7 +49,7 @@ def sign(form: SignedForm, *, expires_at: float, secret: bytes) -> dict[str, str
     return {**_fixed(form), _POLICY: text, _SIGNATURE: _signature(text, secret)}
 
 
-def verify(fields: Mapping[str, str], *, secret: bytes, now: float) -> SignedForm:
+def verify(fields: Mapping[str, str], *, secret: bytes, now: float) -> SignedUpload:
     """Return what was signed; names of fields may be in any case, and those that start with ``x-ignore-`` do not count.
 
     Raises UploadRefused with the code ``form-incomplete``, ``form-not-signed`` (another secret, or changed since) or
@@ -67,12 +67,12 @@ def verify(fields: Mapping[str, str], *, secret: bytes, now: float) -> SignedFor
     if now >= signed["expires_at"]:
         raise UploadRefused(403, "form-expired", "The form has expired: ask for a new one.")
     ref = ObjectRef(signed["bucket"], signed["key"])
-    form = SignedForm(ref, signed["content_type"], signed["max_bytes"], signed["metadata"])
+    form = SignedUpload(ref, signed["content_type"], signed["max_bytes"], signed["metadata"])
     _check_same(given, {name.lower(): value for name, value in _fixed(form).items()})
     return form
 
 
-def _fixed(form: SignedForm) -> dict[str, str]:
+def _fixed(form: SignedUpload) -> dict[str, str]:
     metadata = {_METADATA + name: value for name, value in form.metadata.items()}
     return {"key": form.ref.key, "Content-Type": form.content_type, **metadata}
 

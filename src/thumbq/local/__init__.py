@@ -16,10 +16,10 @@ from thumbq.local import messages
 from thumbq.local.blobs import Blobs
 from thumbq.local.database import open_database
 from thumbq.local.deadletters import LocalDeadLetters
-from thumbq.local.directuploads import LocalDirectUploads
-from thumbq.local.formsecret import shared_secret
 from thumbq.local.jobqueue import LocalQueue
+from thumbq.local.presigned import LocalPresignedUploads
 from thumbq.local.schema import DATABASE_NAME
+from thumbq.local.signingsecret import shared_secret
 from thumbq.local.store import LocalStore
 from thumbq.ports import Backend
 
@@ -76,15 +76,15 @@ async def open_local_queues(
         if advise is not None:
             for problem in _left_alone(waiting, queues, directory):
                 advise(problem)
-        forms = LocalDirectUploads(secret, clock)
+        forms = LocalPresignedUploads(secret, clock)
         yield tuple(
             Backend(
                 store,
                 LocalQueue(database, clock, rules, directory=directory),
                 BUCKET,
                 LocalDeadLetters(database, clock, rules),
-                direct_uploads=forms,
-                form_receiver=forms,
+                presigned_uploads=forms,
+                presigned_verifier=forms,
                 fifo=rules.fifo,
             )
             for rules in (messages.Rules(name, max_receive_count) for name in queues)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
-from thumbq.ports.directuploads import DirectUploads, FormReceiver, PresignedPost
+from thumbq.ports.presigned import PresignedPost, PresignedUploads, PresignedUploadVerifier
 from thumbq.ports.queueing import (
     MAX_LEASE_S,
     EntryResult,
@@ -25,9 +25,7 @@ __all__ = [
     "Clock",
     "DeadLetter",
     "DeadLetters",
-    "DirectUploads",
     "EntryResult",
-    "FormReceiver",
     "Health",
     "JobQueue",
     "ListedObject",
@@ -35,6 +33,8 @@ __all__ = [
     "ObjectInfo",
     "ObjectStore",
     "PresignedPost",
+    "PresignedUploadVerifier",
+    "PresignedUploads",
     "QueueAttributes",
     "QueueCounts",
     "ReceivedMessage",
@@ -57,9 +57,9 @@ class Backend:
     bucket: str
     dead_letters: DeadLetters | None
     """None when the queue has no dead-letter queue."""
-    direct_uploads: DirectUploads | None = None
+    presigned_uploads: PresignedUploads | None = None
     """None where clients cannot store anything themselves."""
-    form_receiver: FormReceiver | None = None
+    presigned_verifier: PresignedUploadVerifier | None = None
     """None where such forms go to the store itself, as to S3."""
     fifo: bool = False
     """Whether the queue is a FIFO queue: then each message needs a group."""

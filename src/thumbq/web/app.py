@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from aiohttp import web
 
-from thumbq.web import health, inbox, jobs, upload, uploads
+from thumbq.web import health, inbox, jobs, presigned, upload
 from thumbq.web.admission import Uploads
 from thumbq.web.problems import problem_middleware
 from thumbq.web.services import SERVICES, UPLOADS, UploadLimits, WebServices
@@ -32,8 +32,8 @@ def create_app(services: WebServices) -> web.Application:
     app.add_routes(
         [
             web.post("/upload", upload.upload),
-            web.post("/uploads", uploads.offer_upload),
-            web.post("/inbox", inbox.take_form),
+            web.post("/uploads", presigned.presign_upload),
+            web.post("/inbox", inbox.accept_presigned_upload),
             web.get("/jobs/{id}", jobs.get_job),
             web.get("/jobs/{id}/{preset}", jobs.get_rendition),
             web.get("/livez", health.livez),

@@ -27,10 +27,10 @@ _MAX_FIELD_BYTES: Final = 20_000
 T = TypeVar("T")
 
 
-async def take_form(request: web.Request) -> web.Response:
+async def accept_presigned_upload(request: web.Request) -> web.Response:
     """Take an original with the form that was signed for it, and queue its job; 204, as from S3."""
     services, uploads = request.app[SERVICES], request.app[UPLOADS]
-    receiver = services.backend.form_receiver
+    receiver = services.backend.presigned_verifier
     if receiver is None or services.direct is None:
         raise ProblemRaised(HttpProblem(404, "no-direct-uploads", "Forms are not posted here."))
     if request.content_type != "multipart/form-data":

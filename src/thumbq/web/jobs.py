@@ -11,9 +11,9 @@ from thumbq.core import filenames, keys
 from thumbq.core.formats import ImageFormat
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge
+from thumbq.web.jobstate import JobState, find
 from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES, WebServices, in_time
-from thumbq.web.traces import Traces, find
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -97,7 +97,7 @@ async def _rendition(services: WebServices, made: RenditionRecord, *, with_body:
     raise _not_found("rendition-missing", "The rendition is not in the store as it was made.")
 
 
-def _why_not_made(services: WebServices, preset: str, traces: Traces | None) -> HttpProblem:
+def _why_not_made(services: WebServices, preset: str, traces: JobState | None) -> HttpProblem:
     if traces is None:
         return _no_job().problem
     if preset not in services.catalog.presets:
@@ -123,7 +123,7 @@ def _job_id(request: web.Request) -> str:
     return job_id
 
 
-def _original_members(traces: Traces) -> dict[str, Any]:
+def _original_members(traces: JobState) -> dict[str, Any]:
     info, record = traces.original, traces.manifest
     members: dict[str, Any] = {}
     if traces.form is not None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from thumbq.core.catalog import Catalog
-    from thumbq.directuploads import DirectIntake
-    from thumbq.intake import Intake
+    from thumbq.intake.presigned import PresignedIntake
+    from thumbq.intake.uploads import UploadIntake
     from thumbq.ports import Backend, Health
 
 _FORM_BYTES: Final = 1 << 20
@@ -47,12 +47,12 @@ class WebServices:
     """
 
     backend: Backend
-    intake: Intake
+    intake: UploadIntake
     health: Health
     limits: UploadLimits
     catalog: Catalog
     backend_timeout_s: float = 20.0
-    direct: DirectIntake | None = None
+    direct: PresignedIntake | None = None
     """None where clients cannot store anything themselves."""
 
 

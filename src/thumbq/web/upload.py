@@ -19,7 +19,7 @@ from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES, UPLOADS
 
 if TYPE_CHECKING:
-    from thumbq.intake import Accepted
+    from thumbq.intake.uploads import Accepted
     from thumbq.web.services import WebServices
 
 _NAMES_SHOWN: Final = 5

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
+class JobState:
     """What was found of a job. ``direct``: its original, under ``key``, is stored by the client, who may replace it.
 
     ``form`` is there only as long as nothing else is.
@@ -48,7 +48,7 @@ class Traces:
         return None if self.original is None else objectmetadata.presets(self.original.metadata)
 
 
-async def find(services: WebServices, job_id: str, *, original_too: bool) -> Traces | None:
+async def find(services: WebServices, job_id: str, *, original_too: bool) -> JobState | None:
     """Look for a job; None when there is none. With a manifest, the original is asked for only if ``original_too``.
 
     Uploads come first: they cost no request more for the direct ones that there may be.
@@ -61,10 +61,10 @@ async def find(services: WebServices, job_id: str, *, original_too: bool) -> Tra
         if direct and manifest and original and manifest.source.etag not in (None, original.etag):
             manifest = None  # it is about an original that was replaced since
         if manifest is not None or original is not None:
-            return Traces(key, direct, manifest, original)
+            return JobState(key, direct, manifest, original)
     if services.direct is None or (form := await services.direct.find(job_id)) is None:
         return None
-    return Traces(keys.inbox_key(job_id), direct=True, form=form, expired=services.direct.has_expired(form))
+    return JobState(keys.inbox_key(job_id), direct=True, form=form, expired=services.direct.has_expired(form))
 
 
 async def _info(store: ObjectStore, source: ObjectRef) -> ObjectInfo | None:

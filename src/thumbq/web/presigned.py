@@ -20,7 +20,7 @@ from thumbq.web.services import SERVICES, UPLOADS
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from thumbq.directuploads import Offer
+    from thumbq.intake.presigned import Offer
     from thumbq.web.services import WebServices
 
 MAX_BODY_BYTES: Final = 16 << 10
@@ -45,7 +45,7 @@ class _Wish(BaseModel):
     callback_url: Annotated[str, AfterValidator(callback.checked)] | None = None
 
 
-async def offer_upload(request: web.Request) -> web.Response:
+async def presign_upload(request: web.Request) -> web.Response:
     """Answer a form, and where the job that its use will bring is to be looked for."""
     services = request.app[SERVICES]
     if services.direct is None:

@@ -25,12 +25,12 @@ from thumbq.errors import (
     SendRefused,
     UploadRefused,
 )
-from thumbq.intake import to_the_end
+from thumbq.intake.uploads import to_the_end
 from thumbq.process import SystemClock
 
 if TYPE_CHECKING:
-    from thumbq.core.signing import SignedForm
-    from thumbq.ports import Backend, Clock, DirectUploads, PresignedPost
+    from thumbq.core.signing import SignedUpload
+    from thumbq.ports import Backend, Clock, PresignedPost, PresignedUploads
     from thumbq.settings import Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class Offer:
     form: PresignedPost
 
 
-class DirectIntake:
+class PresignedIntake:
     """Signs forms, remembers them, and takes those that come here.
 
     ``max_bytes`` is the largest original that a form allows, ``expiry_s`` how long it can be used.
@@ -55,7 +55,7 @@ class DirectIntake:
         self,
         *,
         backend: Backend,
-        signer: DirectUploads,
+        signer: PresignedUploads,
         clock: Clock,
         random: Random,
         max_bytes: int,
@@ -117,17 +117,17 @@ class DirectIntake:
         """Whether a form can be used no longer."""
         return self._clock.wall() >= record.expires_at
 
-    async def take(self, form: SignedForm, body: bytes, *, within_s: float) -> None:
+    async def take(self, form: SignedUpload, body: bytes, *, within_s: float) -> None:
         """Store an original as its form says, and queue its job; when this returns, both are durable.
 
-        A form that is used again replaces the original. Errors are those of ``Intake.accept``, and a cancelled call
+        A form that is used again replaces the original. Errors are those of UploadIntake.accept, and a cancelled call
         ends what it began as that does.
         """
         if not body:
             raise UploadRefused(400, "empty-file", "The file is empty.")
         await to_the_end(lambda: self._store_and_send(form, body), within_s=within_s)
 
-    async def _store_and_send(self, form: SignedForm, body: bytes) -> None:
+    async def _store_and_send(self, form: SignedUpload, body: bytes) -> None:
         await self._backend.store.put(form.ref, body, content_type=form.content_type, metadata=form.metadata)
         # What is to be made of it stands in its metadata, since an event of S3 could not say it either.
         job = JobRequest(form.ref)
@@ -155,19 +155,19 @@ class DirectIntake:
         return ObjectRef(self._backend.bucket, keys.presigned_key(upload_id))
 
 
-def make_direct_intake(backend: Backend, settings: Settings) -> DirectIntake | None:
+def make_presigned_intake(backend: Backend, settings: Settings) -> PresignedIntake | None:
     """Return what signs forms and takes them, as the settings say; None where there are no direct uploads.
 
     What comes to thumbq itself is held in memory, so that it is bounded as other uploads are.
     """
-    if backend.direct_uploads is None:
+    if backend.presigned_uploads is None:
         return None
     limit = settings.max_source_bytes
-    return DirectIntake(
+    return PresignedIntake(
         backend=backend,
-        signer=backend.direct_uploads,
+        signer=backend.presigned_uploads,
         clock=SystemClock(),
         random=SystemRandom(),
-        max_bytes=limit if backend.form_receiver is None else min(limit, settings.max_upload_bytes),
+        max_bytes=limit if backend.presigned_verifier is None else min(limit, settings.max_upload_bytes),
         expiry_s=settings.upload_expiry_s,
     )

@@ -1,4 +1,4 @@
-"""DirectUploads on S3: POST policies (Amazon S3 API Reference, "Browser-Based Uploads Using POST")."""
+"""PresignedUploads on S3: POST policies (Amazon S3 API Reference, "Browser-Based Uploads Using POST")."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CREDENTIALS_S: Final = 10
 _GLOBAL_HOST: Final = "s3.amazonaws.com/"
 
 
-class S3DirectUploads:
+class S3PresignedUploads:
     """Signs forms with the credentials of a client that signs with version 4.
 
     Where these are temporary, a form ends with them if that is earlier.
@@ -38,7 +38,7 @@ class S3DirectUploads:
         expires_s: int,
         metadata: Mapping[str, str],
     ) -> PresignedPost:
-        """Return a form for one object; see DirectUploads.presign. No request is made but for credentials."""
+        """Return a form for one object; see PresignedUploads.presign. No request is made but for credentials."""
         fields = {"Content-Type": content_type} | {_METADATA + name: value for name, value in metadata.items()}
         conditions: list[Any] = [["content-length-range", 1, max_bytes]]
         conditions += [{name: value} for name, value in fields.items()]

@@ -10,9 +10,9 @@ import pytest
 
 from clocks import SetClock, SystemClock
 from thumbq.core.job import ObjectRef
-from thumbq.core.signing import SignedForm, sign, verify
+from thumbq.core.signing import SignedUpload, sign, verify
 from thumbq.errors import SetupError, UploadRefused
-from thumbq.local import formsecret, open_local
+from thumbq.local import open_local, signingsecret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from thumbq.ports import Backend, PresignedPost
 
-FORM = SignedForm(
+FORM = SignedUpload(
     ObjectRef("local", "inbox/猫 +%.png"), "image/png", 1000, {"presets": "a,b", "callback": "http://x/?a=1"}
 )
 SECRET = b"s" * 32
@@ -90,15 +90,15 @@ def test_a_form_is_refused_from_the_moment_it_expires() -> None:
 
 
 async def presigned(backend: Backend, *, expires_s: int = 60) -> PresignedPost:
-    assert backend.direct_uploads is not None
-    return await backend.direct_uploads.presign(
+    assert backend.presigned_uploads is not None
+    return await backend.presigned_uploads.presign(
         FORM.ref, content_type=FORM.content_type, max_bytes=FORM.max_bytes, expires_s=expires_s, metadata=FORM.metadata
     )
 
 
-def taken(backend: Backend, post: PresignedPost) -> SignedForm:
-    assert backend.form_receiver is not None
-    return backend.form_receiver.verify(post.fields)
+def taken(backend: Backend, post: PresignedPost) -> SignedUpload:
+    assert backend.presigned_verifier is not None
+    return backend.presigned_verifier.verify(post.fields)
 
 
 async def test_a_form_goes_to_the_service_s_own_inbox(backend: Backend) -> None:
@@ -147,7 +147,7 @@ async def test_many_that_open_a_new_directory_at_once_share_one_secret(directory
 
 async def test_the_secret_is_readable_by_its_user_only(directory: Path) -> None:
     async with open_local(directory, clock=SystemClock()):
-        mode = (directory / formsecret.FILE_NAME).stat().st_mode
+        mode = (directory / signingsecret.FILE_NAME).stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
 
 
@@ -155,15 +155,15 @@ async def test_the_secret_is_readable_by_its_user_only(directory: Path) -> None:
 async def test_a_damaged_secret_is_refused_and_left_as_it_is(directory: Path, content: bytes) -> None:
     async with open_local(directory, clock=SystemClock()):
         pass
-    (directory / formsecret.FILE_NAME).write_bytes(content)
+    (directory / signingsecret.FILE_NAME).write_bytes(content)
     with pytest.raises(SetupError, match=r"(?s)form-secret is damaged.*remove it"):
         async with open_local(directory, clock=SystemClock()):
             pass
-    assert (directory / formsecret.FILE_NAME).read_bytes() == content
+    assert (directory / signingsecret.FILE_NAME).read_bytes() == content
 
 
 async def test_a_secret_that_cannot_be_read_is_refused(directory: Path) -> None:
-    (directory / formsecret.FILE_NAME).mkdir(parents=True)
+    (directory / signingsecret.FILE_NAME).mkdir(parents=True)
     with pytest.raises(SetupError, match="form-secret cannot be read"):
         async with open_local(directory, clock=SystemClock()):
             pass

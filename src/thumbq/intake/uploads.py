@@ -54,7 +54,7 @@ class _Original:
     asked: UploadOptions
 
 
-class Intake:
+class UploadIntake:
     """Admits, stores and queues uploads, one at a time or many at once.
 
     Jobs go to the queue of ``backend``, or by their priority to one of ``queues``; ``presets`` are all there are.
@@ -207,6 +207,8 @@ async def to_the_end(work: Callable[[], Awaitable[T]], *, within_s: float) -> T:
     return result[0]
 
 
-def make_intake(backend: Backend, settings: Settings, queues: Mapping[str, Backend] | None = None) -> Intake:
+def make_intake(backend: Backend, settings: Settings, queues: Mapping[str, Backend] | None = None) -> UploadIntake:
     """Return the intake over a queue, and those of other priorities, with ids from the system's random source."""
-    return Intake(backend=backend, clock=SystemClock(), random=SystemRandom(), queues=queues, presets=settings.presets)
+    return UploadIntake(
+        backend=backend, clock=SystemClock(), random=SystemRandom(), queues=queues, presets=settings.presets
+    )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 INBOX_PATH: Final = "/inbox"
 
 
-class LocalDirectUploads:
-    """The DirectUploads and the FormReceiver of all processes that share a secret."""
+class LocalPresignedUploads:
+    """The PresignedUploads and the PresignedUploadVerifier of all processes that share a secret."""
 
     def __init__(self, secret: bytes, clock: Clock) -> None:
         self._secret = secret
@@ -32,11 +32,11 @@ class LocalDirectUploads:
         expires_s: int,
         metadata: Mapping[str, str],
     ) -> PresignedPost:
-        """Return a form for one object; see DirectUploads.presign."""
-        form = signing.SignedForm(ref, content_type, max_bytes, metadata)
+        """Return a form for one object; see PresignedUploads.presign."""
+        form = signing.SignedUpload(ref, content_type, max_bytes, metadata)
         fields = signing.sign(form, expires_at=self._clock.wall() + expires_s, secret=self._secret)
         return PresignedPost(INBOX_PATH, fields)
 
-    def verify(self, fields: Mapping[str, str]) -> signing.SignedForm:
-        """Return what a form allows; see FormReceiver.verify."""
+    def verify(self, fields: Mapping[str, str]) -> signing.SignedUpload:
+        """Return what a form allows; see PresignedUploadVerifier.verify."""
         return signing.verify(fields, secret=self._secret, now=self._clock.wall())

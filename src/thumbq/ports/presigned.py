@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from thumbq.core.job import ObjectRef
-    from thumbq.core.signing import SignedForm
+    from thumbq.core.signing import SignedUpload
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class PresignedPost:
     fields: Mapping[str, str]
 
 
-class DirectUploads(Protocol):
+class PresignedUploads(Protocol):
     """Signs forms with which clients store originals themselves."""
 
     async def presign(
@@ -42,10 +42,10 @@ class DirectUploads(Protocol):
         ...
 
 
-class FormReceiver(Protocol):
-    """Checks forms of DirectUploads that are posted to thumbq itself, where the store has no address of its own."""
+class PresignedUploadVerifier(Protocol):
+    """Checks forms of PresignedUploads that are posted to thumbq itself, where the store has no address of its own."""
 
-    def verify(self, fields: Mapping[str, str]) -> SignedForm:
+    def verify(self, fields: Mapping[str, str]) -> SignedUpload:
         """Return what a form allows, from all its fields but the file.
 
         Raises UploadRefused, as ``core.signing.verify`` says, when it is not whole, not signed here, or has expired.

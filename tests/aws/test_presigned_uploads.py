@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulators import aws_env
-from thumbq.aws.directuploads import S3DirectUploads
+from thumbq.aws.presigned import S3PresignedUploads
 from thumbq.aws.session import open_clients
 from thumbq.core.job import ObjectRef
 
@@ -26,7 +26,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 async def presigned(bucket: str = "photos") -> PresignedPost:
     async with open_clients(connections=1, wait_time_s=0) as clients:
-        return await S3DirectUploads(clients.s3).presign(
+        return await S3PresignedUploads(clients.s3).presign(
             ObjectRef(bucket, "inbox/x"),
             content_type="image/png",
             max_bytes=1000,

@@ -397,7 +397,7 @@ async def test_without_a_host_no_address_can_be_told(served: Served) -> None:
 
 
 async def test_a_backend_without_direct_uploads_says_so(behind: FaultyBackend) -> None:
-    backend = replace(behind.backend, direct_uploads=None, form_receiver=None)
+    backend = replace(behind.backend, presigned_uploads=None, presigned_verifier=None)
     async with serve(replace(behind, backend=backend, direct=None), UploadLimits()) as served:
         for path in ("/uploads", "/inbox"):
             async with served.http.post(path, data=b"{}") as response:
