@@ -9,7 +9,7 @@ import pytest
 
 from clocks import SetClock, SystemClock
 from thumbq.core.job import ObjectRef
-from thumbq.local import messages, open_local, open_local_queues, schema
+from thumbq.local import messagetable, open_local, open_local_queues, schema
 from thumbq.ports import QueueCounts, VisibilityChange
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ async def test_a_long_poll_brings_the_next_of_a_group_as_soon_as_the_one_before_
 def test_a_receive_sorts_nothing_and_reads_no_body_that_it_does_not_take(directory: Path, name: str) -> None:
     connection = schema.connect(directory)
     parameters = {"queue": name, "now": 1.0, "latest": 2.0}
-    statement = f"EXPLAIN QUERY PLAN {messages.Rules(name, 10).oldest}"
+    statement = f"EXPLAIN QUERY PLAN {messagetable.QueueRules(name, 10).oldest_first}"
     plan = " ".join(row[3] for row in connection.execute(statement, parameters))
     connection.close()
     assert "INDEX messages_in_order" in plan

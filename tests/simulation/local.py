@@ -27,7 +27,7 @@ from thumbq.local.blobs import Blobs
 from thumbq.local.database import Database
 from thumbq.local.deadletters import LocalDeadLetters
 from thumbq.local.jobqueue import LocalQueue
-from thumbq.local.messages import Rules
+from thumbq.local.messagetable import QueueRules
 from thumbq.local.store import LocalStore
 from thumbq.ports import Backend, QueueAttributes
 
@@ -213,7 +213,7 @@ class LocalServices:
         replica.clock.wall_offset = self._wall_offset
         database = self._databases[replica.name] = _Database(self, replica)
         blobs = _Blobs(self, replica)
-        rules = Rules("", self._world.shape.max_receive_count or 10)
+        rules = QueueRules("", self._world.shape.max_receive_count or 10)
         return Backend(
             store=LocalStore(database, blobs, replica.clock),
             queue=LocalQueue(database, replica.clock, rules, directory=self.directory),

@@ -193,7 +193,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "the local queue hands a message out once too often",
-        "thumbq.local.messages",
+        "thumbq.local.messagetable",
         "if receive_count >= rules.max_receive_count:",
         "if receive_count > rules.max_receive_count:",
         "received more often",

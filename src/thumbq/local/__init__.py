@@ -1,7 +1,7 @@
 """Files and one SQLite database behind the ports: the embedded backend for one machine.
 
-The database is the truth: messages, dead letters and the index of objects. The bytes of objects are files that
-count only while a row names them. Every method returns once what it did would survive kill -9 and power loss.
+The database is the truth: messages, dead letters and the index of objects. The bytes of objects are files, which
+count only while a row names them. Every method returns once its effect would survive kill -9 and power loss.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from anyio import to_thread
 
 from thumbq.errors import BackendError, Problem, SetupError
-from thumbq.local import messages
+from thumbq.local import messagetable
 from thumbq.local.blobs import Blobs
 from thumbq.local.database import open_database
 from thumbq.local.deadletters import LocalDeadLetters
@@ -67,7 +67,7 @@ async def open_local_queues(
             await to_thread.run_sync(blobs.prepare)
             await store.sweep()
             secret = await database.write(lambda _: shared_secret(directory))
-            waiting = await database.read(messages.waiting)
+            waiting = await database.read(messagetable.waiting)
         except (OSError, BackendError) as error:
             what = f"the directory {directory} cannot be used: {error}"
             raise SetupError(
@@ -87,7 +87,7 @@ async def open_local_queues(
                 presigned_verifier=forms,
                 fifo=rules.fifo,
             )
-            for rules in (messages.Rules(name, max_receive_count) for name in queues)
+            for rules in (messagetable.QueueRules(name, max_receive_count) for name in queues)
         )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEMPORARY: Final = "tmp"
-"""Where files are written that are not whole yet. What is left there is swept away after a while."""
+"""The folder of files that are not whole yet. Files that are left there are removed after a while."""
 
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -38,7 +38,7 @@ class Blobs:
         sync_directory(self._objects.parent.parent)
 
     def path(self, name: str) -> Path:
-        """Return where the file of this name is."""
+        """Return the path of the file of this name."""
         return self._objects / name[:2] / name
 
     def write(self, body: bytes) -> str:
@@ -69,7 +69,7 @@ class Blobs:
         return [entry.name for folder in folders for entry in _older(folder, posix_s)]
 
     def clear_temporary(self, posix_s: float) -> None:
-        """Remove unfinished files that nobody has written to since this time."""
+        """Remove unfinished files that were last written to before this time."""
         for entry in _older(self._temporary, posix_s):
             (self._temporary / entry.name).unlink(missing_ok=True)
 

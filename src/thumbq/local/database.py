@@ -1,7 +1,7 @@
 """The one thread that owns the SQLite connection, with group commit.
 
-A durable commit costs milliseconds, whatever is in it. So everything that waits while one commit runs goes into
-the next transaction together, each operation in a savepoint of its own.
+A durable commit costs milliseconds, whatever its size. So all operations that wait while one commit runs go into the
+next transaction together, each in a savepoint of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LOCK_STEP_S: Final = 0.001
 
 @dataclass(eq=False, slots=True)
 class _Call(Generic[T]):
-    """An operation on its way through the thread. Its outcome counts only once the transaction is committed."""
+    """An operation for the thread. Its result is valid only once the transaction is committed."""
 
     work: Callable[[sqlite3.Connection], T]
     writes: bool
@@ -51,8 +51,8 @@ class _Call(Generic[T]):
 class Database:
     """Runs operations on the database one after the other, and never on the event loop's thread.
 
-    Operations are plain functions over a connection. What one raises is its caller's alone, and undoes only
-    what it did itself; errors of SQLite arrive as BackendUnavailable.
+    Operations are plain functions over a connection. An exception of one reaches its own caller only, and undoes only
+    its own changes; errors of SQLite arrive as BackendUnavailable.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -67,9 +67,9 @@ class Database:
     async def write(
         self, work: Callable[[sqlite3.Connection], T], *, undo: Callable[[sqlite3.Connection, T], None] | None = None
     ) -> T:
-        """Run an operation and return once what it wrote is durable.
+        """Run an operation and return once its changes are durable.
 
-        When the caller is cancelled, an operation that has not begun is dropped. For one that has, ``undo`` is
+        When the caller is cancelled, an operation that has not begun is dropped; of one that has begun, ``undo`` is
         run with its result.
         """
         call = _Call(work, writes=True)
@@ -77,7 +77,7 @@ class Database:
             return await self._run(call)
         except asyncio.CancelledError:
             if undo is not None and not call.future.cancel() and not self._closed:
-                self._calls.put(_Call(lambda connection: _take_back(connection, call, undo), writes=True))
+                self._calls.put(_Call(lambda connection: _undo(connection, call, undo), writes=True))
             raise
 
     async def _run(self, call: _Call[T]) -> T:
@@ -87,7 +87,7 @@ class Database:
         return await asyncio.wrap_future(call.future)
 
     def serve(self, opened: Future[None]) -> None:
-        """Be the thread: open the database, run what comes in, and end after ``close``."""
+        """Run the thread: open the database, run operations as they come, and end after ``close``."""
         opened.set_running_or_notify_cancel()
         try:
             connection = schema.connect(self._directory)
@@ -100,7 +100,7 @@ class Database:
                 self._run_group(connection, group)
 
     def close(self) -> None:
-        """Let the thread end once it has run what was asked for before."""
+        """Let the thread end after the operations that were asked for before."""
         self._closed = True
         self._calls.put(None)
 
@@ -129,7 +129,7 @@ class Database:
             for call in calls:
                 self._run_call(connection, call)
             connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it
+        except Exception as error:  # noqa: BLE001 - every caller that waits gets the error, whatever it is
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             for call in calls:
@@ -178,14 +178,14 @@ def _locked(connection: sqlite3.Connection, *, last_try: bool) -> bool:
     return True
 
 
-def _take_back(connection: sqlite3.Connection, call: _Call[T], undo: Callable[[sqlite3.Connection, T], None]) -> None:
+def _undo(connection: sqlite3.Connection, call: _Call[T], undo: Callable[[sqlite3.Connection, T], None]) -> None:
     if call.error is None:
         undo(connection, cast("T", call.result))
 
 
 @asynccontextmanager
 async def open_database(directory: Path) -> AsyncIterator[Database]:
-    """Open the database of a directory. Raises SetupError. Leaving it ends the thread after its last operation."""
+    """Open the database of a directory, and end its thread on leaving, after the last operation. Raises SetupError."""
     database = Database(directory)
     opened: Future[None] = Future()
     thread = threading.Thread(target=database.serve, args=(opened,), name="thumbq-database", daemon=True)

@@ -1,4 +1,4 @@
-"""The dead letters of the database."""
+"""DeadLetters on the database."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import anyio
 from thumbq.core import message
 from thumbq.core.deadletter import ATTRIBUTE
 from thumbq.errors import BackendError, SendRefused
-from thumbq.local import holds, letters
+from thumbq.local import deadlettertable, leases
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
     from thumbq.local.database import Database
-    from thumbq.local.messages import Rules
+    from thumbq.local.messagetable import QueueRules
     from thumbq.ports import Clock, DeadLetter, EntryResult, MoveProgress, VisibilityChange
 
 _TYPE: Final = "String"  # what the attribute has on SQS, which counts it too
@@ -28,28 +28,28 @@ _LOOK_EVERY_S: Final = 0.1
 class LocalDeadLetters:
     """The DeadLetters of one queue that several processes on one directory share.
 
-    They are kept until they are removed, and come in no order, also those of a FIFO queue.
+    Dead letters are kept until they are removed. They come in no order, also those of a FIFO queue.
     """
 
-    def __init__(self, database: Database, clock: Clock, rules: Rules) -> None:
+    def __init__(self, database: Database, clock: Clock, rules: QueueRules) -> None:
         self._database = database
         self._clock = clock
         self._rules = rules
 
     @property
     def max_bytes(self) -> int:
-        """As many bytes as SQS takes by default."""
+        """The limit that SQS has by default."""
         return message.MAX_BODY_BYTES
 
     async def send(self, body: str, note: str, *, group: str | None = None) -> None:
-        """Keep a copy with its note. What SQS would not take is refused here too."""
+        """Keep a copy with its note. A message that SQS would refuse is refused here too."""
         message.check_sendable(body)
         self._rules.check_group(group)
         size = len(body.encode()) + len(note.encode()) + len(ATTRIBUTE) + len(_TYPE)
         if size > self.max_bytes:
             raise SendRefused(f"a dead letter has at most {self.max_bytes} bytes with its note, this one has {size}")
         await self._database.write(
-            lambda connection: letters.send(
+            lambda connection: deadlettertable.send(
                 connection,
                 self._rules.queue,
                 letter_id=str(uuid.uuid4()),
@@ -61,11 +61,11 @@ class LocalDeadLetters:
         )
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:
-        """Look at dead letters; see DeadLetters.receive. A cancelled call gives back what it took."""
+        """Receive dead letters; see DeadLetters.receive. A cancelled call is undone."""
         deadline = anyio.current_time() + wait_s
         while True:
             if await self._database.read(
-                lambda connection: holds.any_visible(
+                lambda connection: leases.any_visible(
                     connection, _TABLE, queue=self._rules.queue, now=self._clock.wall()
                 )
             ):
@@ -81,34 +81,34 @@ class LocalDeadLetters:
         token = uuid.uuid4().hex
 
         def take(connection: sqlite3.Connection) -> list[DeadLetter]:
-            return letters.take(
+            return deadlettertable.take(
                 connection, self._rules.queue, limit=limit, token=token, timeout_s=timeout_s, now=self._clock.wall()
             )
 
-        def give_back(connection: sqlite3.Connection, taken: list[DeadLetter]) -> None:
+        def undo(connection: sqlite3.Connection, taken: list[DeadLetter]) -> None:
             receipts = [letter.receipt for letter in taken]
-            holds.give_back(connection, _TABLE, receipts, now=self._clock.wall())
+            leases.undo_receive(connection, _TABLE, receipts, now=self._clock.wall())
 
-        return await self._database.write(take, undo=give_back)
+        return await self._database.write(take, undo=undo)
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         """Change how long dead letters stay hidden; see DeadLetters.extend."""
         return await self._database.write(
-            lambda connection: holds.extend_each(connection, _TABLE, changes, now=self._clock.wall())
+            lambda connection: leases.extend_each(connection, _TABLE, changes, now=self._clock.wall())
         )
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
-        """Remove dead letters for good; see holds.delete for receipts that ran out."""
+        """Remove dead letters for good; see leases.delete for receipts that ran out."""
         return await self._database.write(
-            lambda connection: [holds.delete(connection, _TABLE, receipt=receipt) for receipt in receipts]
+            lambda connection: [leases.delete(connection, _TABLE, receipt=receipt) for receipt in receipts]
         )
 
     async def purge(self) -> None:
         """Remove all dead letters for good."""
-        await self._database.write(lambda connection: letters.purge(connection, self._rules.queue))
+        await self._database.write(lambda connection: deadlettertable.purge(connection, self._rules.queue))
 
     async def start_move(self, *, rate: int | None) -> str | None:  # noqa: ARG002 - the port's
-        """Return None: whoever moves dead letters receives, sends and deletes them."""
+        """Return None: this backend moves nothing by itself."""
         return None
 
     async def move_progress(self, handle: str) -> MoveProgress:

@@ -1,4 +1,4 @@
-"""The job queue on the database, with long polls."""
+"""JobQueue on the database, with long polls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from thumbq.core import message
-from thumbq.local import holds, messages
+from thumbq.local import leases, messagetable
 from thumbq.ports import QueueAttributes
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thumbq.local.database import Database
-    from thumbq.local.messages import Rules
+    from thumbq.local.messagetable import QueueRules
     from thumbq.ports import Clock, EntryResult, QueueCounts, ReceivedMessage, VisibilityChange
 
 _LOOK_EVERY_S: Final = 0.1
-"""How often a long poll looks for what other processes sent and for holds that ran out."""
+"""How often a long poll looks for messages of other processes and for leases that ran out."""
 
 _VISIBILITY_TIMEOUT_S: Final = 30
 _TABLE: Final = "messages"
@@ -30,7 +30,7 @@ _TABLE: Final = "messages"
 class LocalQueue:
     """A JobQueue that several processes on one directory share. Times come from the clock's wall time."""
 
-    def __init__(self, database: Database, clock: Clock, rules: Rules, *, directory: Path) -> None:
+    def __init__(self, database: Database, clock: Clock, rules: QueueRules, *, directory: Path) -> None:
         self._database = database
         self._clock = clock
         self._rules = rules
@@ -45,12 +45,12 @@ class LocalQueue:
         self._stopping = False
 
     async def send(self, body: str, *, group: str | None = None) -> str:
-        """Put a message into the queue; see JobQueue.send. What SQS would not take is refused here too."""
+        """Put a message into the queue; see JobQueue.send. A message that SQS would refuse is refused here too."""
         message.check_sendable(body)
         self._rules.check_group(group)
         message_id = str(uuid.uuid4())
         await self._database.write(
-            lambda connection: messages.send(
+            lambda connection: messagetable.send(
                 connection, self._rules, message_id=message_id, body=body, group=group, now=self._clock.wall()
             )
         )
@@ -58,12 +58,12 @@ class LocalQueue:
         return message_id
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
-        """Take messages; see JobQueue.receive. Here a cancelled call gives back what it took."""
+        """Receive messages; see JobQueue.receive. A cancelled call is undone."""
         deadline = anyio.current_time() + wait_s
         while not self._stopping:
             news = self._news
             if await self._database.read(
-                lambda connection: messages.any_to_take(connection, self._rules, now=self._clock.wall())
+                lambda connection: messagetable.any_to_take(connection, self._rules, now=self._clock.wall())
             ):
                 taken = await self._take(max_messages, visibility_timeout_s)
                 if taken:
@@ -79,14 +79,14 @@ class LocalQueue:
         token = uuid.uuid4().hex
 
         def take(connection: sqlite3.Connection) -> list[ReceivedMessage]:
-            return messages.take(
+            return messagetable.take(
                 connection, self._rules, limit=limit, token=token, timeout_s=timeout_s, now=self._clock.wall()
             )
 
-        def give_back(connection: sqlite3.Connection, taken: list[ReceivedMessage]) -> None:
-            holds.give_back(connection, _TABLE, [entry.receipt for entry in taken], now=self._clock.wall())
+        def undo(connection: sqlite3.Connection, taken: list[ReceivedMessage]) -> None:
+            leases.undo_receive(connection, _TABLE, [entry.receipt for entry in taken], now=self._clock.wall())
 
-        return await self._database.write(take, undo=give_back)
+        return await self._database.write(take, undo=undo)
 
     def stop_receiving(self) -> None:
         """Let open and later receives return at once."""
@@ -96,29 +96,29 @@ class LocalQueue:
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         """Change how long messages stay hidden; see JobQueue.extend."""
         results = await self._database.write(
-            lambda connection: holds.extend_each(connection, _TABLE, changes, now=self._clock.wall())
+            lambda connection: leases.extend_each(connection, _TABLE, changes, now=self._clock.wall())
         )
         if any(change.timeout_s == 0 for change in changes):
             self._tell()
         return results
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
-        """Remove messages for good; see JobQueue.delete, and holds.delete for receipts that ran out."""
+        """Remove messages for good; see JobQueue.delete, and leases.delete for receipts that ran out."""
         results = await self._database.write(
-            lambda connection: [holds.delete(connection, _TABLE, receipt=receipt) for receipt in receipts]
+            lambda connection: [leases.delete(connection, _TABLE, receipt=receipt) for receipt in receipts]
         )
         if self._rules.fifo:
             self._tell()  # the next of the group may come
         return results
 
     async def attributes(self) -> QueueAttributes:
-        """Return the queue's settings; its name tells the directory, and everything is kept for ever."""
+        """Return the queue's settings; the name contains the directory, and messages are kept for ever."""
         return self._attributes
 
     async def counts(self) -> QueueCounts:
         """Count the messages, exactly."""
         return await self._database.read(
-            lambda connection: messages.counts(connection, self._rules.queue, now=self._clock.wall())
+            lambda connection: messagetable.counts(connection, self._rules.queue, now=self._clock.wall())
         )
 
     def _tell(self) -> None:

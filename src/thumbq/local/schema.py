@@ -23,7 +23,8 @@ BUSY_TIMEOUT_S: Final = 30.0
 _APPLICATION_ID: Final = 0x7468_6D62  # "thmb"
 _QUICK_CHECK_MAX_BYTES: Final = 64 << 20  # takes about 0.3 s; a larger database is checked as it is read
 
-# They hold all that a look for messages needs: a body may be a mebibyte, and the columns after it lie behind it.
+# The indexes cover every column that a search for messages needs: a body may be a mebibyte, and the columns after it
+# lie behind it.
 _INDEXES: Final = (
     "CREATE INDEX messages_by_visibility ON messages (queue, visible_at, group_id)",
     "CREATE INDEX messages_in_order ON messages (queue, seq, visible_at, group_id)",

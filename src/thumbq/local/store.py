@@ -1,4 +1,4 @@
-"""The object store on files, with its index in the database."""
+"""ObjectStore on files, with its index in the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from thumbq.core.keys import MAX_KEY_BYTES
 from thumbq.errors import BackendError, BackendUnavailable, ObjectMissing, ObjectTooLarge
-from thumbq.local import errors, objects
+from thumbq.local import errors, objecttable
 from thumbq.ports import ObjectInfo
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from thumbq.core.job import ObjectRef
     from thumbq.local.blobs import Blobs
     from thumbq.local.database import Database
-    from thumbq.local.objects import Entry
+    from thumbq.local.objecttable import Entry
     from thumbq.ports import Clock, ListedObject, Sink
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ _ORPHAN_AGE_S: Final = 3600.0
 
 
 class LocalStore:
-    """An ObjectStore whose truth is the database; a file counts only while a row names it."""
+    """An ObjectStore in which a file counts only while a row of the database names it."""
 
     def __init__(self, database: Database, blobs: Blobs, clock: Clock) -> None:
         self._database = database
@@ -55,13 +55,13 @@ class LocalStore:
         """Store an object; see ObjectStore.put."""
         _check_key(ref)
         blob, etag = await self._in_thread(ref, partial(self._write, body))
-        entry = objects.Entry(blob, ObjectInfo(len(body), etag, content_type, metadata or {}))
+        entry = objecttable.Entry(blob, ObjectInfo(len(body), etag, content_type, metadata or {}))
 
         def insert(connection: sqlite3.Connection) -> str | None:
             # A process that was stopped for an hour may find its file swept: then there must be no row either.
             if not self._blobs.path(blob).exists():
                 raise BackendUnavailable(f"{ref}: the file was swept away before it was committed; put it again")
-            return objects.insert(connection, ref, entry, if_absent=if_absent, now=self._clock.wall())
+            return objecttable.insert(connection, ref, entry, if_absent=if_absent, now=self._clock.wall())
 
         try:
             replaced = await self._database.write(insert)
@@ -97,23 +97,23 @@ class LocalStore:
             return entry.info
 
     async def head(self, ref: ObjectRef) -> ObjectInfo:
-        """Return what is known of an object; see ObjectStore.head."""
+        """Return size, ETag, type and metadata of an object; see ObjectStore.head."""
         return (await self._find(ref)).info
 
     async def delete(self, ref: ObjectRef) -> None:
         """Remove an object; see ObjectStore.delete."""
-        blob = await self._database.write(lambda connection: objects.remove(connection, ref))
+        blob = await self._database.write(lambda connection: objecttable.remove(connection, ref))
         if blob is not None:
             await self._in_thread(ref, partial(self._blobs.remove, blob))
 
     async def list(self, bucket: str, *, prefix: str, after: str = "", limit: int = 1000) -> Sequence[ListedObject]:
         """Return the next objects under a prefix; see ObjectStore.list."""
         return await self._database.read(
-            lambda connection: objects.page(connection, bucket, prefix=prefix, after=after, limit=limit)
+            lambda connection: objecttable.page(connection, bucket, prefix=prefix, after=after, limit=limit)
         )
 
     async def sweep(self) -> None:
-        """Remove files that no object names: a crash or a cancelled call left them.
+        """Remove files that belong to no object, as a crash or a cancelled call leaves them.
 
         Other processes may be writing. A file is removed only in a transaction that sees it without a row, and
         ``put`` looks for its file in the transaction that makes the row.
@@ -121,10 +121,10 @@ class LocalStore:
         before = self._clock.wall() - _ORPHAN_AGE_S
         await to_thread.run_sync(self._blobs.clear_temporary, before, limiter=self._threads)
         old = await to_thread.run_sync(self._blobs.older_than, before, limiter=self._threads)
-        orphans = await self._database.read(lambda connection: objects.without_object(connection, old))
+        orphans = await self._database.read(lambda connection: objecttable.without_object(connection, old))
 
         def remove(connection: sqlite3.Connection) -> None:
-            for blob in objects.without_object(connection, orphans):
+            for blob in objecttable.without_object(connection, orphans):
                 self._blobs.remove(blob)
 
         if orphans:
@@ -134,7 +134,7 @@ class LocalStore:
         return self._blobs.write(body), hashlib.sha256(body).hexdigest()
 
     async def _find(self, ref: ObjectRef) -> Entry:
-        entry = await self._database.read(lambda connection: objects.find(connection, ref))
+        entry = await self._database.read(lambda connection: objecttable.find(connection, ref))
         if entry is None:
             raise ObjectMissing(f"there is no object {ref}")
         return entry

@@ -1,4 +1,4 @@
-"""The index of objects, as plain functions over a connection: which file holds what is under a key."""
+"""The table of objects, as plain functions over a connection: key, file and metadata of each object."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An object: the name of the file with its bytes, and what is known of it."""
+    """An object: the name of the file with its bytes, and its size, ETag and metadata."""
 
     blob: str
     info: ObjectInfo
@@ -61,7 +61,7 @@ def insert(connection: sqlite3.Connection, ref: ObjectRef, entry: Entry, *, if_a
 
 
 def remove(connection: sqlite3.Connection, ref: ObjectRef) -> str | None:
-    """Remove what is under a key and return the file that held it."""
+    """Remove the object under a key and return the name of its file; None when there is no such object."""
     before = find(connection, ref)
     connection.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (ref.bucket, ref.key))
     return None if before is None else before.blob
@@ -80,6 +80,6 @@ def page(connection: sqlite3.Connection, bucket: str, *, prefix: str, after: str
 
 
 def without_object(connection: sqlite3.Connection, blobs: Iterable[str]) -> list[str]:
-    """Return those of the files that no object names."""
+    """Return the names of the files that belong to no object."""
     named = "SELECT 1 FROM objects WHERE blob = ?"
     return [blob for blob in blobs if connection.execute(named, (blob,)).fetchone() is None]

@@ -1,4 +1,4 @@
-"""The queues' rules, as plain functions over a connection with the time as an argument; for times see holds."""
+"""The table of messages, as plain functions over a connection with the time as an argument; for times see leases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from thumbq.errors import SendRefused
-from thumbq.local import holds, letters
+from thumbq.local import deadlettertable, leases
 from thumbq.ports import QueueCounts, ReceivedMessage
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ _IN_ORDER: Final = " ORDER BY seq"
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What makes a queue: its name in the database, and how often its messages are handed out."""
+class QueueRules:
+    """A queue's name in the database, and how often its messages are handed out."""
 
     queue: str
     max_receive_count: int
 
     @property
     def fifo(self) -> bool:
-        """Whether messages of a group come in order; as on SQS the name says it."""
+        """Whether messages of a group come in order; as on SQS the name ends in ``.fifo``."""
         return self.queue.endswith(".fifo")
 
     def check_group(self, group: str | None) -> None:
@@ -46,13 +46,13 @@ class Rules:
             raise SendRefused(f"{self.queue} is a FIFO queue: a message without a group has no place in it")
 
     @property
-    def oldest(self) -> str:
-        """The statement that finds what may be handed out, the oldest first."""
+    def oldest_first(self) -> str:
+        """The SQL statement that finds the messages to hand out, the oldest first."""
         return _OLDEST + (_OF_FREE_GROUPS if self.fifo else "") + _IN_ORDER
 
 
 def send(
-    connection: sqlite3.Connection, rules: Rules, *, message_id: str, body: str, group: str | None, now: float
+    connection: sqlite3.Connection, rules: QueueRules, *, message_id: str, body: str, group: str | None, now: float
 ) -> None:
     """Append a message."""
     connection.execute(
@@ -62,25 +62,25 @@ def send(
     )
 
 
-def any_to_take(connection: sqlite3.Connection, rules: Rules, *, now: float) -> bool:
-    """Whether a receive would find something, if only a message for the dead letters."""
+def any_to_take(connection: sqlite3.Connection, rules: QueueRules, *, now: float) -> bool:
+    """Whether a receive would find a message, or one that becomes a dead letter."""
     if not rules.fifo:
-        return holds.any_visible(connection, "messages", queue=rules.queue, now=now)
-    found = connection.execute(f"{rules.oldest} LIMIT 1", {"queue": rules.queue, **holds.at(now)})
+        return leases.any_visible(connection, "messages", queue=rules.queue, now=now)
+    found = connection.execute(f"{rules.oldest_first} LIMIT 1", {"queue": rules.queue, **leases.visibility(now)})
     return found.fetchone() is not None
 
 
 def take(
-    connection: sqlite3.Connection, rules: Rules, *, limit: int, token: str, timeout_s: int, now: float
+    connection: sqlite3.Connection, rules: QueueRules, *, limit: int, token: str, timeout_s: int, now: float
 ) -> list[ReceivedMessage]:
-    """Hand out the oldest messages that may be; ``token`` is unique to this receive.
+    """Hand out the oldest visible messages; ``token`` is unique to this receive.
 
-    A message that was handed out ``max_receive_count`` times already becomes a dead letter on the way. In a FIFO queue
-    the next of its group takes its place.
+    A message that was handed out ``max_receive_count`` times already becomes a dead letter. In a FIFO queue the next
+    of its group takes its place.
     """
     chosen: list[tuple[int, str, str, int, float, str | None]] = []
     dead: list[int] = []
-    with closing(connection.execute(rules.oldest, {"queue": rules.queue, **holds.at(now)})) as found:
+    with closing(connection.execute(rules.oldest_first, {"queue": rules.queue, **leases.visibility(now)})) as found:
         for row in found:
             seq, _, _, receive_count, _, _ = row
             if receive_count >= rules.max_receive_count:
@@ -90,11 +90,11 @@ def take(
             if len(chosen) == limit:
                 break
     for seq in dead:
-        letters.bury(connection, seq, now=now)
+        deadlettertable.bury(connection, seq, now=now)
     return [
         ReceivedMessage(
             message_id,
-            holds.hold(connection, "messages", seq, token=token, timeout_s=timeout_s, now=now),
+            leases.lease(connection, "messages", seq, token=token, timeout_s=timeout_s, now=now),
             body,
             receive_count + 1,
             sent_at,
@@ -105,11 +105,11 @@ def take(
 
 
 def counts(connection: sqlite3.Connection, queue: str, *, now: float) -> QueueCounts:
-    """Count the messages of a queue; none is ever delayed, for there is no sending with a delay here."""
+    """Count the messages of a queue; none is ever delayed, since no message is sent with a delay here."""
     total, visible, dead = connection.execute(
         "SELECT count(*), coalesce(sum(visible_at <= :now OR visible_at > :latest), 0),"
         " (SELECT count(*) FROM dead_letters WHERE queue = :queue) FROM messages WHERE queue = :queue",
-        {"queue": queue, **holds.at(now)},
+        {"queue": queue, **leases.visibility(now)},
     ).fetchone()
     return QueueCounts(visible=visible, in_flight=total - visible, delayed=0, dead=dead)
 

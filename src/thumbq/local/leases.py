@@ -1,8 +1,8 @@
-"""Holds on rows that are received: on messages, and on dead letters that are looked at.
+"""Leases on received rows: on messages and on dead letters.
 
 Times are POSIX seconds of the machine's clock, which all processes on a directory share. A row is visible when its
 time has come. It is also visible when its time lies further ahead than any time-out can reach: then the clock was set
-back, and nobody holds it for 12 hours more than they asked for.
+back, and no lease lasts 12 hours longer than asked for.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     Table = Literal["messages", "dead_letters"]
 
 
-def at(now: float) -> dict[str, object]:
-    """Return what the conditions on visibility are told: ``latest`` is as far as a time-out can reach."""
+def visibility(now: float) -> dict[str, object]:
+    """Return the parameters of the conditions on visibility; ``latest`` is as far as a time-out can reach."""
     return {"now": now, "latest": now + MAX_LEASE_S}
 
 
@@ -29,12 +29,12 @@ def any_visible(connection: sqlite3.Connection, table: Table, *, queue: str, now
     """Whether any row of a queue is visible."""
     found = connection.execute(
         f"SELECT 1 FROM {table} WHERE queue = :queue AND (visible_at <= :now OR visible_at > :latest) LIMIT 1",  # noqa: S608 - a Table
-        {"queue": queue, **at(now)},
+        {"queue": queue, **visibility(now)},
     )
     return found.fetchone() is not None
 
 
-def hold(connection: sqlite3.Connection, table: Table, seq: int, *, token: str, timeout_s: int, now: float) -> str:
+def lease(connection: sqlite3.Connection, table: Table, seq: int, *, token: str, timeout_s: int, now: float) -> str:
     """Hand a row out and return its receipt; ``token`` is unique to this receive."""
     receipt = f"{seq}:{token}"
     connection.execute(
@@ -45,8 +45,8 @@ def hold(connection: sqlite3.Connection, table: Table, seq: int, *, token: str, 
     return receipt
 
 
-def give_back(connection: sqlite3.Connection, table: Table, receipts: Iterable[str], *, now: float) -> None:
-    """Undo a receive that nobody saw: the rows are visible again, and it does not count."""
+def undo_receive(connection: sqlite3.Connection, table: Table, receipts: Iterable[str], *, now: float) -> None:
+    """Undo a receive whose caller was cancelled: the rows are visible again, and the receive does not count."""
     for receipt in receipts:
         connection.execute(
             f"UPDATE {table} SET visible_at = :now, receipt = NULL, receive_count = receive_count - 1"  # noqa: S608 - a Table
@@ -56,11 +56,11 @@ def give_back(connection: sqlite3.Connection, table: Table, receipts: Iterable[s
 
 
 def extend(connection: sqlite3.Connection, table: Table, *, receipt: str, timeout_s: int, now: float) -> EntryResult:
-    """Hide a held row for ``timeout_s`` from now. A hold that has run out is lost, taken by another or not."""
+    """Hide a leased row for ``timeout_s`` from now. A lease that has run out is lost, also when nobody took the row."""
     row = connection.execute(
         f"SELECT seq, received_at FROM {table}"  # noqa: S608 - a Table
         " WHERE seq = :seq AND receipt = :receipt AND visible_at > :now AND visible_at <= :latest",
-        {"seq": _seq(receipt), "receipt": receipt, **at(now)},
+        {"seq": _seq(receipt), "receipt": receipt, **visibility(now)},
     ).fetchone()
     if row is None:
         return EntryResult.LOST
@@ -74,7 +74,7 @@ def extend(connection: sqlite3.Connection, table: Table, *, receipt: str, timeou
 def extend_each(
     connection: sqlite3.Connection, table: Table, changes: Iterable[VisibilityChange], *, now: float
 ) -> list[EntryResult]:
-    """Extend each hold as asked, all from the same moment."""
+    """Extend several leases, all from the same moment."""
     return [
         extend(connection, table, receipt=change.receipt, timeout_s=change.timeout_s, now=now) for change in changes
     ]
@@ -84,7 +84,7 @@ def delete(connection: sqlite3.Connection, table: Table, *, receipt: str) -> Ent
     """Remove the row of a receipt for good.
 
     As on SQS, a receipt that has run out still deletes as long as nobody else took the row (its work is done), and
-    deleting what is gone is no error, so that a delete can be sent again.
+    deleting a row that is gone is no error, so that a delete can be sent again.
     """
     seq = _seq(receipt)
     row = connection.execute(f"SELECT receipt FROM {table} WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - a Table

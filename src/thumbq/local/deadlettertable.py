@@ -1,10 +1,10 @@
-"""Dead letters, as plain functions over a connection with the time (POSIX seconds) as an argument."""
+"""The table of dead letters, as plain functions over a connection with the time (POSIX seconds) as an argument."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thumbq.local import holds
+from thumbq.local import leases
 from thumbq.ports import DeadLetter
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def send(
 
 
 def bury(connection: sqlite3.Connection, seq: int, *, now: float) -> None:
-    """Make a message a dead letter of its queue, which keeps its id, group, time of sending and receive count."""
+    """Move a message to the dead letters of its queue, with its id, group, time of sending and receive count."""
     connection.execute(
         "INSERT INTO dead_letters (queue, id, body, note, group_id, sent_at, buried_at, visible_at, receive_count)"
         " SELECT queue, id, body, NULL, group_id, sent_at, :now, :now, receive_count FROM messages WHERE seq = :seq",
@@ -35,16 +35,16 @@ def bury(connection: sqlite3.Connection, seq: int, *, now: float) -> None:
 def take(
     connection: sqlite3.Connection, queue: str, *, limit: int, token: str, timeout_s: int, now: float
 ) -> list[DeadLetter]:
-    """Hand out visible dead letters of a queue, those first that have been visible the longest."""
+    """Hand out visible dead letters of a queue; those that have been visible the longest come first."""
     # The + lets SQLite walk the index in order until there are enough, and read no body on the way.
     found = connection.execute(
         "SELECT seq FROM dead_letters WHERE queue = :queue AND (+visible_at <= :now OR +visible_at > :latest)"
         " ORDER BY visible_at, seq LIMIT :limit",
-        {"queue": queue, **holds.at(now), "limit": limit},
+        {"queue": queue, **leases.visibility(now), "limit": limit},
     ).fetchall()
     taken: list[DeadLetter] = []
     for (seq,) in found:
-        receipt = holds.hold(connection, "dead_letters", seq, token=token, timeout_s=timeout_s, now=now)
+        receipt = leases.lease(connection, "dead_letters", seq, token=token, timeout_s=timeout_s, now=now)
         row = connection.execute(
             "SELECT id, body, note, sent_at, receive_count, group_id FROM dead_letters WHERE seq = ?", (seq,)
         ).fetchone()
