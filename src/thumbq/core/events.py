@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.keys import MAX_KEY_BYTES
-from thumbq.core.quoting import said
+from thumbq.core.quoting import quoted
 from thumbq.errors import MalformedMessage
 
 MAX_BUCKET_CHARS: Final = 255
@@ -86,14 +86,14 @@ def _of_record(number: int, record: Any) -> JobRequest | None:
     try:
         key = unquote_plus(encoded, errors="strict")
     except UnicodeError as error:
-        raise MalformedMessage(f"record {number}: the key does not decode to UTF-8: {said(encoded)}") from error
+        raise MalformedMessage(f"record {number}: the key does not decode to UTF-8: {quoted(encoded)}") from error
     return _job(bucket, key, stored)
 
 
 def _of_eventbridge(document: dict[str, Any]) -> list[JobRequest]:
     source, kind = document.get("source"), document["detail-type"]
     if source != "aws.s3":
-        raise MalformedMessage(f"the event of EventBridge comes from {said(source)}, and not from aws.s3")
+        raise MalformedMessage(f"the event of EventBridge comes from {quoted(source)}, and not from aws.s3")
     if kind != "Object Created":
         return []
     bucket, stored = _bucket_and_object(document.get("detail"), "the event's detail")

@@ -7,7 +7,7 @@ from typing import Any, Final
 _LONGEST: Final = 100
 
 
-def said(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Return a text in quotes, escaped and cut; of anything else its type."""
     text = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

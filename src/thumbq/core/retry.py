@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from thumbq.core.quoting import said
+from thumbq.core.quoting import quoted
 from thumbq.errors import JobFailed, RenderKilled
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def buried(jobs: Sequence[tuple[str, Delete | Bury]]) -> Delete | Bury:
     _, first = failed[0]
     if len(jobs) == 1:
         return first
-    named = ", ".join(said(key) for key, _ in failed[:_KEYS_NAMED])
+    named = ", ".join(quoted(key) for key, _ in failed[:_KEYS_NAMED])
     more = f" and {len(failed) - _KEYS_NAMED} more" if len(failed) > _KEYS_NAMED else ""
     return Bury(first.code, f"{len(failed)} of {len(jobs)} jobs failed: {named}{more}; the first one: {first.text}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thumbq.core import callback, objectmetadata
-from thumbq.core.quoting import said
+from thumbq.core.quoting import quoted
 from thumbq.errors import MalformedMessage, UnknownPreset
 
 if TYPE_CHECKING:
@@ -42,5 +42,5 @@ def settle(attempt: Attempt, settings: Settings, metadata: Mapping[str, str] | N
 def _known(names: tuple[str, ...], settings: Settings, asker: str) -> tuple[str, ...]:
     for name in names:
         if name not in settings.presets:
-            raise UnknownPreset(f"{asker} asks for the preset {said(name)}, which the settings do not define")
+            raise UnknownPreset(f"{asker} asks for the preset {quoted(name)}, which the settings do not define")
     return names
