@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from thumbq.ports import FIFO_ENDING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_FIFO: Final = ".fifo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ def name_of(url: str) -> str:
 
 
 def is_fifo(name: str) -> bool:
-    """Whether a queue's name or URL is that of a FIFO queue (Amazon SQS Developer Guide, "FIFO queue names")."""
-    return name.endswith(_FIFO)
+    """Whether a queue's name or URL is that of a FIFO queue."""
+    return name.endswith(FIFO_ENDING)
 
 
 def dead_letter_name(queue: str) -> str:
     """Return what `thumbq setup` calls a queue's dead-letter queue; that of a FIFO queue has to be FIFO too."""
-    return f"{queue.removesuffix(_FIFO)}-dlq{_FIFO}" if is_fifo(queue) else f"{queue}-dlq"
+    return f"{queue.removesuffix(FIFO_ENDING)}-dlq{FIFO_ENDING}" if is_fifo(queue) else f"{queue}-dlq"
 
 
 def retention_s(attributes: Mapping[str, str]) -> int | None:

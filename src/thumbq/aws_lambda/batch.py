@@ -11,7 +11,7 @@ import structlog
 
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import AccessDenied, BackendError
-from thumbq.ports import VisibilityChange
+from thumbq.ports import MAX_BATCH, VisibilityChange
 from thumbq.worker.disposition import bury
 from thumbq.worker.groups import Turn, turns
 from thumbq.worker.work import Work
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_BATCH: Final = 10
 _BUG_DELAY_S: Final = 30.0
 _TIDY_S: Final = 0.5
 
@@ -131,8 +130,8 @@ class QueueWork:
 
     async def _release(self, changes: Sequence[VisibilityChange]) -> None:
         async with anyio.create_task_group() as calls:
-            for start in range(0, len(changes), _BATCH):
-                calls.start_soon(self._release_batch, changes[start : start + _BATCH])
+            for start in range(0, len(changes), MAX_BATCH):
+                calls.start_soon(self._release_batch, changes[start : start + MAX_BATCH])
 
     async def _release_batch(self, changes: Sequence[VisibilityChange]) -> None:
         try:

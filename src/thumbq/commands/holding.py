@@ -10,7 +10,7 @@ import anyio
 import structlog
 
 from thumbq.errors import BackendError, Problem, SetupError
-from thumbq.ports import EntryResult, VisibilityChange
+from thumbq.ports import MAX_BATCH, EntryResult, VisibilityChange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,7 +22,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 HOLD_S: Final = 60
 """How long a letter that was looked at stays hidden from others."""
 
-BATCH: Final = 10
 ROUND: Final = 80
 """How many letters are looked at together at the most."""
 
@@ -35,7 +34,7 @@ MOST: Final = 100_000
 MAX_RATE: Final = 500
 """The most letters a second that a redrive can be held to (Amazon SQS API Reference, StartMessageMoveTask)."""
 
-_MOST_REQUESTS: Final = ROUND // BATCH
+_MOST_REQUESTS: Final = ROUND // MAX_BATCH
 _WAIT_S: Final = 1
 _GIVING_BACK: Final = 8
 _REMOVALS: Final = 4
@@ -68,7 +67,7 @@ class Holder:
         While there are many, several requests are under way at the same time. A cancelled call ends them first, so that
         nothing stays hidden that nobody knows of.
         """
-        requests = min(self._requests, -(-limit // BATCH))
+        requests = min(self._requests, -(-limit // MAX_BATCH))
         answers: list[Sequence[DeadLetter]] = []
         failures: list[BackendError] = []
 
@@ -85,7 +84,7 @@ class Holder:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as tasks:
                 for request in range(requests):
-                    tasks.start_soon(one, min(BATCH, limit - request * BATCH))
+                    tasks.start_soon(one, min(MAX_BATCH, limit - request * MAX_BATCH))
         self._requests = min(2 * requests, _MOST_REQUESTS) if all(answers) else 1
         self._forget_expired()
         await anyio.lowlevel.checkpoint()
@@ -124,7 +123,7 @@ class Holder:
                 tasks.start_soon(self._give_back, receipts)
 
     async def _give_back(self, receipts: Iterator[str]) -> None:
-        while batch := list(islice(receipts, BATCH)):
+        while batch := list(islice(receipts, MAX_BATCH)):
             try:
                 await self._letters.extend([VisibilityChange(receipt, 0) for receipt in batch])
             except BackendError as error:

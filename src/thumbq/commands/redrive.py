@@ -11,10 +11,11 @@ import anyio
 
 from thumbq.backends import open_backend
 from thumbq.commands.deadletters import Look, others, read, whole_body
-from thumbq.commands.holding import BATCH, END_S, MOST, ROUND, dead_letters_of, holding
+from thumbq.commands.holding import END_S, MOST, ROUND, dead_letters_of, holding
 from thumbq.commands.pace import Pace
 from thumbq.core import deadletter, keys, message
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable
+from thumbq.ports import MAX_BATCH
 from thumbq.settings import default_queue
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Redrive:
         Raises BackendError when going on makes no sense: access is denied, the queue is away, or too much fails.
         """
         # A round must be sent well within its hold.
-        most = min(ROUND, BATCH * math.ceil(self._rate / BATCH)) if self._rate else ROUND
+        most = min(ROUND, MAX_BATCH * math.ceil(self._rate / MAX_BATCH)) if self._rate else ROUND
         while self._stopped_by is None and (letters := await self._holder.receive(most)):
             await self._redrive([letter for letter in letters if self._is_new(letter)])
         if self._stopped_by is not None:
@@ -167,8 +168,8 @@ class Redrive:
                     self._report(Redriven(letter.id, message_id))
 
         async with anyio.create_task_group() as tasks:
-            for start in range(0, len(sent), BATCH):
-                tasks.start_soon(some, sent[start : start + BATCH])
+            for start in range(0, len(sent), MAX_BATCH):
+                tasks.start_soon(some, sent[start : start + MAX_BATCH])
 
     def _failed(self, letter: DeadLetter, message_id: str | None, error: str) -> None:
         self.left += 1

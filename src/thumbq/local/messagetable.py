@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from thumbq.errors import SendRefused
 from thumbq.local import deadlettertable, leases
-from thumbq.ports import QueueCounts, ReceivedMessage
+from thumbq.ports import FIFO_ENDING, QueueCounts, ReceivedMessage
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,8 +37,8 @@ class QueueRules:
 
     @property
     def fifo(self) -> bool:
-        """Whether messages of a group come in order; as on SQS the name ends in ``.fifo``."""
-        return self.queue.endswith(".fifo")
+        """Whether messages of a group come in order; as on SQS the name says so."""
+        return self.queue.endswith(FIFO_ENDING)
 
     def check_group(self, group: str | None) -> None:
         """Raise SendRefused for a message that needs a group and has none."""

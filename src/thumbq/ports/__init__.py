@@ -8,6 +8,8 @@ from typing import Protocol
 from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
 from thumbq.ports.presigned import PresignedPost, PresignedUploads, PresignedUploadVerifier
 from thumbq.ports.queueing import (
+    FIFO_ENDING,
+    MAX_BATCH,
     MAX_LEASE_S,
     EntryResult,
     JobQueue,
@@ -20,6 +22,8 @@ from thumbq.ports.rendering import Rendered, RenderedImage, Renderer, RenderSour
 from thumbq.ports.storage import ListedObject, ObjectInfo, ObjectStore, Sink
 
 __all__ = [
+    "FIFO_ENDING",
+    "MAX_BATCH",
     "MAX_LEASE_S",
     "Backend",
     "Clock",

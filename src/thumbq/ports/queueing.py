@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 MAX_LEASE_S: Final = 43_200
 """How long one receive can hold a message (Amazon SQS Developer Guide, "Visibility timeout")."""
 
+MAX_BATCH: Final = 10
+"""How many messages one request can be about (Amazon SQS Developer Guide, "Message quotas")."""
+
+FIFO_ENDING: Final = ".fifo"
+"""How the name of a FIFO queue ends, and no other (Amazon SQS Developer Guide, "FIFO queue names")."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
@@ -80,7 +86,7 @@ class JobQueue(Protocol):
     """A queue with visibility time-outs, receive counts and dead letters.
 
     Every method raises BackendUnavailable when the queue cannot answer and AccessDenied when it will not.
-    Batches have at most 10 entries, and results stand in the order of the entries.
+    Batches have at most ``MAX_BATCH`` entries, and results stand in the order of the entries.
     """
 
     async def send(self, body: str, *, group: str | None = None) -> str:
@@ -94,7 +100,7 @@ class JobQueue(Protocol):
         ...
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
-        """Take up to ``max_messages`` (1 to 10), waiting up to ``wait_s`` for the first one.
+        """Take up to ``max_messages`` (1 to ``MAX_BATCH``), waiting up to ``wait_s`` for the first one.
 
         The call must not be cancelled, since the messages that it brought would stay hidden: call ``stop_receiving``
         and let it return.

@@ -10,8 +10,8 @@ import anyio
 import structlog
 
 from thumbq.errors import BackendError
-from thumbq.ports import EntryResult, VisibilityChange
-from thumbq.worker.lease import BATCH, LeaseState
+from thumbq.ports import MAX_BATCH, EntryResult, VisibilityChange
+from thumbq.worker.lease import LeaseState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -80,7 +80,7 @@ class Batcher(Generic[T]):
                 while True:
                     batch = [await self._waiting.receive()]
                     with anyio.move_on_after(LINGER_S):
-                        while len(batch) < BATCH and not batch[-1].urgent:
+                        while len(batch) < MAX_BATCH and not batch[-1].urgent:
                             batch.append(await self._waiting.receive())
                     calls.start_soon(self._send, batch)
                     batch = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from thumbq.errors import Problem
-from thumbq.worker.lease import BATCH
+from thumbq.ports import MAX_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,13 +58,13 @@ def queue_advice(
 
 def weights_advice(settings: Settings) -> Problem | None:
     """Return why weights will not hold: shares are given out among renders that wait, so each queue needs some."""
-    least = settings.processes + BATCH
+    least = settings.processes + MAX_BATCH
     if settings.jobs_in_flight >= least or all(config.weight is None for config in settings.queue_configs):
         return None
     return Problem(
         f"with {settings.jobs_in_flight} jobs in flight a queue often has none that waits for a render process: then"
         " the others get its share, whatever the weights say",
-        f"unset THUMBQ_CONCURRENCY, or raise it to {least}: THUMBQ_PROCESSES + {BATCH}",
+        f"unset THUMBQ_CONCURRENCY, or raise it to {least}: THUMBQ_PROCESSES + {MAX_BATCH}",
     )
 
 

@@ -14,7 +14,7 @@ import anyio
 import structlog
 
 from thumbq.errors import BackendError
-from thumbq.ports import MAX_LEASE_S, EntryResult, VisibilityChange
+from thumbq.ports import MAX_BATCH, MAX_LEASE_S, EntryResult, VisibilityChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-BATCH: Final = 10
 _CAP_MARGIN_S: Final = 3
 _TURN_S: Final = 1.0
 """How often to look at the clock at the least: it also counts while the machine sleeps, and timers do not."""
@@ -122,8 +121,8 @@ class LeaseKeeper:
                 for lease in list(self._leases):
                     self.holds(lease)
                 due = self._due(now)
-                for start in range(0, len(due), BATCH):
-                    batch = due[start : start + BATCH]
+                for start in range(0, len(due), MAX_BATCH):
+                    batch = due[start : start + MAX_BATCH]
                     for lease in batch:
                         lease.state = LeaseState.EXTENDING
                         lease.beat_ended = anyio.Event()

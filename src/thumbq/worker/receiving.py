@@ -11,7 +11,7 @@ import structlog
 
 from thumbq.core.retry import backoff_s
 from thumbq.errors import BackendError
-from thumbq.worker.lease import BATCH
+from thumbq.ports import MAX_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -62,7 +62,7 @@ class Receiver:
         self._wait_time_s = settings.wait_time_s
         self._visibility_timeout_s = settings.visibility_timeout_s
         # Places beyond the render processes are there to wait: with those busy, a moment's wait costs nothing.
-        self._enough = min(BATCH, max(1, slots.total - settings.processes))
+        self._enough = min(MAX_BATCH, max(1, slots.total - settings.processes))
         # Ten messages of one group are one job at a time: they keep no other queue's from the processes.
         self._floods = not fifo
         self._clock = clock
@@ -131,7 +131,7 @@ class Receiver:
         with anyio.move_on_after(COALESCE_S):
             while self._slots.free < min(self._enough, self._slots.open) and not self.stopping.is_set():
                 await self._turn(COALESCE_S)
-        return min(self._slots.free, BATCH)
+        return min(self._slots.free, MAX_BATCH)
 
     async def _sat_out_outage(self) -> bool:
         """While the store fails for everybody, wait until it answers; True while one job at a time is to try it.

@@ -14,7 +14,7 @@ import structlog
 
 from thumbq.core.retry import Bury, Delete
 from thumbq.errors import BackendError, BackendUnavailable
-from thumbq.ports import EntryResult, ReceivedMessage, VisibilityChange
+from thumbq.ports import MAX_BATCH, EntryResult, ReceivedMessage, VisibilityChange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_BATCH: Final = 10
 _WAIT_S: Final = 1
 _HIDE_S: Final = 60
 _BURIAL_S: Final = 2.0
@@ -96,7 +95,7 @@ class Sweeper:
         try:
             while looked < _MAX_LETTERS:
                 letters = await self._dead_letters.receive(
-                    max_messages=_BATCH, wait_s=_WAIT_S, visibility_timeout_s=_HIDE_S
+                    max_messages=MAX_BATCH, wait_s=_WAIT_S, visibility_timeout_s=_HIDE_S
                 )
                 if not letters:
                     break
@@ -111,8 +110,8 @@ class Sweeper:
         finally:
             with anyio.move_on_after(_BURIAL_S, shield=True):
                 async with anyio.create_task_group() as tasks:
-                    for start in range(0, len(held), _BATCH):
-                        tasks.start_soon(self._give_back, held[start : start + _BATCH])
+                    for start in range(0, len(held), MAX_BATCH):
+                        tasks.start_soon(self._give_back, held[start : start + MAX_BATCH])
         return looked
 
     async def _give_back(self, receipts: Sequence[str]) -> None:
