@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from emulators import EmulatorMissing, ministack_server, moto_server
+from support.servers.emulators import EmulatorMissing, ministack_server, moto_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

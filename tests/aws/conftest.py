@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulators import aws_env
-from scripted import Script, serving
+from support.servers.emulators import aws_env
+from support.servers.scripted import Script, serving
 from thumbq.aws.addresses import DeadLetterAddress, QueueAddress
 from thumbq.aws.deadletters import SqsDeadLetters
 from thumbq.aws.jobqueue import SqsQueue

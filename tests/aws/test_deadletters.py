@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripted import hangs_up, says, sqs_error
+from support.servers.scripted import hangs_up, says, sqs_error
 from thumbq.errors import AccessDenied, BackendUnavailable, SendRefused
 from thumbq.ports import DeadLetter, EntryResult, MoveProgress, VisibilityChange
 
 if TYPE_CHECKING:
-    from scripted import Answer, Script
+    from support.servers.scripted import Answer, Script
     from thumbq.aws.deadletters import SqsDeadLetters
 
 URL = "https://sqs.example/1/q-dlq"

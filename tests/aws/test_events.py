@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from emulators import aws_env
-from scripted import Script, s3_error, says, sqs_error
+from support.servers.emulators import aws_env
+from support.servers.scripted import Script, s3_error, says, sqs_error
 from thumbq.aws import provision
 from thumbq.aws.events import EVENTS, NOTIFICATION_ID, STATEMENT_ID, wire_events, with_notification, with_statement
 from thumbq.aws.session import open_clients
@@ -20,7 +20,7 @@ from thumbq.errors import SetupError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from scripted import Answer
+    from support.servers.scripted import Answer
     from thumbq.aws.session import Clients
 
 README = Path(__file__).resolve().parents[2] / "README.md"

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripted import s3_error, says
+from support.servers.scripted import s3_error, says
 from thumbq.errors import AccessDenied, BackendUnavailable
 from thumbq.ports import ListedObject
 
 if TYPE_CHECKING:
-    from scripted import Answer, Script
+    from support.servers.scripted import Answer, Script
     from thumbq.aws.store import S3Store
 
 MODIFIED = "<LastModified>2026-01-02T03:04:05.678Z</LastModified>"

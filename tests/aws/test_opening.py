@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulators import REGION
-from scripted import Script, s3_error, says, sqs_error
+from support.servers.emulators import REGION
+from support.servers.scripted import Script, s3_error, says, sqs_error
 from thumbq.aws import open_aws, provision
 from thumbq.aws.session import open_clients
 from thumbq.errors import SetupError

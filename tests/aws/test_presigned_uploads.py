@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulators import aws_env
+from support.servers.emulators import aws_env
 from thumbq.aws.presigned import S3PresignedUploads
 from thumbq.aws.session import open_clients
 from thumbq.core.job import ObjectRef

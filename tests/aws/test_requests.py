@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from scripted import Script, cuts_the_body, hangs_up, s3_error, says, sqs_error, stalls
+from support.servers.scripted import Script, cuts_the_body, hangs_up, s3_error, says, sqs_error, stalls
 from thumbq.aws import batches
 from thumbq.core.job import ObjectRef
 from thumbq.errors import AccessDenied, BackendUnavailable, ObjectExists, ObjectTooLarge, SendRefused

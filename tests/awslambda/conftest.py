@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from emulators import without_aws
-from faultproxy import FaultProxy, fault_proxy
-from sqstrigger import Context, function_environment
+from support.lambda_runtime.sqs_trigger import Context, function_environment
+from support.servers.emulators import without_aws
+from support.servers.fault_proxy import FaultProxy, fault_proxy
 from thumbq.aws_lambda import Function
 
 if TYPE_CHECKING:

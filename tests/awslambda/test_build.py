@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from images import photo_jpeg
+from support.pictures.images import photo_jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from images import small_jpeg
-from marked_pool import gone, marked_pool
-from sqstrigger import THROTTLED, ten_messages, trigger
+from support.lambda_runtime.sqs_trigger import THROTTLED, ten_messages, trigger
+from support.pictures.images import small_jpeg
+from support.processes.marked_pool import gone, marked_pool
 from thumbq.errors import SetupError
 from thumbq.service import render_pool
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from faultproxy import FaultProxy
+    from support.servers.fault_proxy import FaultProxy
     from thumbq.pool import RenderPool
 
     Call = Callable[..., Awaitable[dict[str, Any]]]

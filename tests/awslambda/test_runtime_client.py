@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from emulators import without_aws
-from replica import Replica, kill, until
-from runtimeapi import InvocationFailed, RuntimeApi, runtime_api
-from sqstrigger import THROTTLED, function_environment, ten_messages, trigger
+from support.lambda_runtime.runtime_api import InvocationFailed, RuntimeApi, runtime_api
+from support.lambda_runtime.sqs_trigger import THROTTLED, function_environment, ten_messages, trigger
+from support.replicas.replica import Replica, kill, until
+from support.servers.emulators import without_aws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from faultproxy import FaultProxy
+    from support.servers.fault_proxy import FaultProxy
 
 SECRETS = ("AWS_LAMBDA_RUNTIME_API", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "THUMBQ_BUCKET")
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from faultproxy import fault_proxy
-from place import opened, set_up
+from support.replicas.place import opened, set_up
+from support.servers.fault_proxy import fault_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from faultproxy import FaultProxy
-    from place import Place
+    from support.replicas.place import Place
+    from support.servers.fault_proxy import FaultProxy
 
 LONG_FORM_S = 1800
 

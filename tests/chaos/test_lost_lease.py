@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from anyio import to_thread
 
-import images
-from replica import until
+from support.pictures import images
+from support.replicas.replica import until
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.local.schema import DATABASE_NAME
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from faultproxy import FaultProxy
-    from place import Place
-    from replica import Replica
+    from support.replicas.place import Place
+    from support.replicas.replica import Replica
+    from support.servers.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.chaos
 

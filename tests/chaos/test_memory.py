@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import images
-from place import queued
-from replica import resident_bytes
+from support.pictures import images
+from support.replicas.place import queued
+from support.replicas.replica import resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from place import Place
-    from replica import Replica
+    from support.replicas.place import Place
+    from support.replicas.replica import Replica
 
 pytestmark = pytest.mark.chaos
 

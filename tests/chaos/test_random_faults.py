@@ -11,18 +11,18 @@ import anyio
 import pytest
 from PIL import Image
 
-import images
-from faultproxy import Fault
-from fleet import Fleet, logged, story
-from replica import until
+from support.pictures import images
+from support.replicas.fleet import Fleet, logged, story
+from support.replicas.replica import until
+from support.servers.fault_proxy import Fault
 from thumbq.ports import QueueCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from faultproxy import FaultProxy
-    from place import Place
+    from support.replicas.place import Place
+    from support.servers.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.chaos
 

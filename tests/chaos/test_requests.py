@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-import images
-from place import queued
-from replica import until
+from support.pictures import images
+from support.replicas.place import queued
+from support.replicas.replica import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from faultproxy import Asked, FaultProxy
-    from place import Place
+    from support.replicas.place import Place
+    from support.servers.fault_proxy import Asked, FaultProxy
 
 pytestmark = pytest.mark.chaos
 

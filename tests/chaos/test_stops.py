@@ -10,15 +10,15 @@ import anyio
 import pytest
 from PIL import Image
 
-import images
-from fleet import logged, story
-from place import queued
+from support.pictures import images
+from support.replicas.fleet import logged, story
+from support.replicas.place import queued
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from place import Place
+    from support.replicas.place import Place
 
 pytestmark = pytest.mark.chaos
 

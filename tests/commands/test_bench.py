@@ -17,9 +17,9 @@ import structlog
 from click.testing import CliRunner
 from PIL import ExifTags, Image
 
-import images
-from emulators import without_aws
-from replica import THUMBQ
+from support.pictures import images
+from support.replicas.replica import THUMBQ
+from support.servers.emulators import without_aws
 from thumbq.bench import samples
 from thumbq.bench.cases import CASES, SRCSET, Case
 from thumbq.bench.figures import LEGEND, MIB, NOT_GENERATED, Measured, Memory, Timing

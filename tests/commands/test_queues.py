@@ -9,8 +9,8 @@ import anyio
 import pytest
 from click.testing import CliRunner, Result
 
-import images
-from clocks import SystemClock
+from support.doubles.clocks import SystemClock
+from support.pictures import images
 from thumbq.cli import main
 from thumbq.core import message
 from thumbq.local import open_local_queues

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-import animations
-import images
-from animations import Frame, composited, plain
 from conformance import checks, filmchecks, pictures
 from conformance.claims import Check, Claim
+from support.pictures import animations, images
+from support.pictures.animations import Frame, composited, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-import animations
-import images
 from conformance import checks, filmchecks, pictures
 from conformance.claims import Claim
 from conformance.orientation import REASON, exif_of, jpeg_with_exif, upright_claim
-from containers import png_with, riff_chunks, webp_file
+from support.pictures import animations, images
+from support.pictures.containers import png_with, riff_chunks, webp_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

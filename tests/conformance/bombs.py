@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from containers import webp_file
+from support.pictures.containers import webp_file
 
 _DQT: Final = b"\xff\xdb\0\x43\0" + b"\1" * 64
 # One code of one bit: no difference for DC, end of block for AC.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import images
 from conformance.claims import Check
+from support.pictures import images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from conformance.programs import TIMEOUT
-from leaks import leaks
+from support.pictures.leaks import leaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-import images
-import profiles
 from conformance import checks, pictures
 from conformance.claims import Claim
-from containers import icc_segments, jpeg_with, png
+from support.pictures import images, profiles
+from support.pictures.containers import icc_segments, jpeg_with, png
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -7,11 +7,10 @@ import zlib
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
-import animations
-import images
 from conformance import bombs, pictures
 from conformance.claims import Claim
-from containers import png, png_chunks, png_file, riff_chunks, webp_file
+from support.pictures import animations, images
+from support.pictures.containers import png, png_chunks, png_file, riff_chunks, webp_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

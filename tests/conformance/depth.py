@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
-import images
 from conformance import checks, pictures
 from conformance.claims import Claim
 from conformance.colour import colour_claim
-from containers import png
+from support.pictures import images
+from support.pictures.containers import png
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

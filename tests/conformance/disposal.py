@@ -6,11 +6,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import animations
-from animations import Frame, plain
 from conformance import checks, filmchecks
 from conformance.animation import BLUE, CANVAS, EXACT, GREEN, MOVING, RED, STILL, WRITERS, moves
 from conformance.claims import Claim
+from support.pictures import animations
+from support.pictures.animations import Frame, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import images
 from conformance import checks, filechecks, pictures
 from conformance.claims import Claim
+from support.pictures import images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

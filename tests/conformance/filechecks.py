@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from conformance.claims import Check
-from containers import jpeg_segments, riff_chunks
+from support.pictures.containers import jpeg_segments, riff_chunks
 
 if TYPE_CHECKING:
     from conformance.output import Output

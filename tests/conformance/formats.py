@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import Image
 
-import animations
-import images
 from conformance import checks, filmchecks, heics, pictures
 from conformance.claims import Claim
+from support.pictures import animations, images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
-import apertures
-import images
 from conformance import checks, pictures
 from conformance.claims import Check, Claim
+from support.pictures import clean_aperture, images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +69,7 @@ def _apertures() -> Iterator[Claim]:
         yield Claim(
             name=f"clean-aperture-{image_format}-{orientation}",
             given=f"an {image_format} in orientation {orientation} whose clap box cuts a white margin away",
-            make=partial(apertures.framed, image_format, scene, orientation),
+            make=partial(clean_aperture.framed, image_format, scene, orientation),
             recipe={"fit": "none", "format": "png"},
             rule="what the clean aperture cuts away is not shown, and what it leaves stands upright",
             reason="ISO/IEC 14496-12, 12.1.4; MIAF 7.3.6.7: clap, then irot, then imir; Pillow shows all of it",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-import images
-from containers import boxes
 from fuzz import heifmade
+from support.pictures import images
+from support.pictures.containers import boxes
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-import animations
-import images
 from conformance import checks, pictures
 from conformance.privacy import WORD, pixels_claim
-from containers import (
+from fuzz import canaries
+from support.pictures import animations, images
+from support.pictures.containers import (
     COMMENT,
     EXIF,
     icc_segments,
@@ -22,8 +22,7 @@ from containers import (
     riff_chunks,
     webp_file,
 )
-from fuzz import canaries
-from leaks import CANARY
+from support.pictures.leaks import CANARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

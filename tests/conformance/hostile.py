@@ -7,11 +7,10 @@ import zlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import animations
-import images
 from conformance import bombs, checks, pictures
 from conformance.claims import Claim
-from containers import EXIF, jpeg_with, png_chunks, png_file, png_with
+from support.pictures import animations, images
+from support.pictures.containers import EXIF, jpeg_with, png_chunks, png_file, png_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

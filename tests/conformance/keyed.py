@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-import images
 from conformance import checks, pictures
 from conformance.transparency import FRINGE, alpha_is, claim, hole_gif, no_fringe
-from containers import png
+from support.pictures import images
+from support.pictures.containers import png
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -6,10 +6,10 @@ import struct
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import images
 from conformance import checks, pictures
 from conformance.claims import Claim
-from containers import EXIF, jpeg_with
+from support.pictures import images
+from support.pictures.containers import EXIF, jpeg_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

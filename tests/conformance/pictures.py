@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-import images
-from containers import boxes
+from support.pictures import images
+from support.pictures.containers import boxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

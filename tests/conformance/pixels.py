@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
-import animations
-import images
 from conformance import checks, pictures
 from conformance.claims import Claim
-from containers import png, png_of
+from support.pictures import animations, images
+from support.pictures.containers import png, png_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

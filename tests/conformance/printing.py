@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-import images
-import profiles
 from conformance import pictures
 from conformance.colour import COLOURS, colour_claim, saved
-from containers import icc_segments, jpeg_with
+from support.pictures import images, profiles
+from support.pictures.containers import icc_segments, jpeg_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import ExifTags, Image
 
-import animations
-import images
 from conformance import checks, filmchecks, heics, pictures
 from conformance.claims import Check, Claim
-from containers import EXIF, jpeg_with, png_with
 from fuzz import canaries
-from leaks import CANARY, leaks
+from support.pictures import animations, images
+from support.pictures.containers import EXIF, jpeg_with, png_with
+from support.pictures.leaks import CANARY, leaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image
 
-import images
 from conformance import checks
 from conformance.claims import Claim
+from support.pictures import images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import images
 from conformance import run
 from conformance.claims import judge
 from conformance.output import Output
 from conformance.programs import Command, Made, presets
 from conformance.run import main
 from conformance.subjects import all_claims
+from support.pictures import images
 from thumbq.imaging import Limits
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
-import animations
-import images
 from conformance import checks, pictures
 from conformance.claims import Check, Claim
+from support.pictures import animations, images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import animations
-import images
 from conformance import checks, pictures
 from conformance.claims import Claim
-from containers import jpeg_with, png_chunks, png_file, png_with
+from support.pictures import animations, images
+from support.pictures.containers import jpeg_with, png_chunks, png_file, png_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from clocks import SystemClock
-from emulators import aws_env
+from support.doubles.clocks import SystemClock
+from support.servers.emulators import aws_env
 from thumbq.aws import assembled
 from thumbq.aws.check import checked
 from thumbq.aws.session import Clients, open_clients

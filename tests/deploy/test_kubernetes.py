@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
-from kedaschema import KINDS, closed
+from support.schemas.keda_schema import KINDS, closed
 from thumbq import settings
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"

@@ -18,16 +18,16 @@ import pytest
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
-import images
-from emulators import REGION, aws_environment, without_aws
-from place import Place, opened
-from replica import THUMBQ, until
-from rights import ACCOUNT, Recorder, covers, grants
+from support.aws.rights import ACCOUNT, Recorder, covers, grants
+from support.pictures import images
+from support.replicas.place import Place, opened
+from support.replicas.replica import THUMBQ, until
+from support.servers.emulators import REGION, aws_environment, without_aws
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from replica import Replica
+    from support.replicas.replica import Replica
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TEMPLATE = (DEPLOY / "cloudformation.yaml").read_text()

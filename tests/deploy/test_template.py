@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-import rights
+from support.aws import rights
 from thumbq import settings
 from thumbq.core import keys
 

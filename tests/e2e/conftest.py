@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from place import opened, set_up
+from support.replicas.place import opened, set_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from place import Place
+    from support.replicas.place import Place
 
 
 @pytest.fixture(params=["local", "aws"])

@@ -27,16 +27,16 @@ import pytest
 from aiobotocore.session import AioSession
 from PIL import Image
 
-import images
-from emulators import aws_environment, without_aws
-from place import opened
-from replica import THUMBQ, running, until
-from runtimeapi import runtime_api
+from support.lambda_runtime.runtime_api import runtime_api
+from support.pictures import images
+from support.replicas.place import opened
+from support.replicas.replica import THUMBQ, running, until
+from support.servers.emulators import aws_environment, without_aws
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from replica import Replica
+    from support.replicas.replica import Replica
 
 ENDPOINT = "http://localhost:4566"
 REGION = "ap-northeast-1"

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from emulators import aws_env, without_aws
-from place import Place, put_unsigned, set_up
-from replica import THUMBQ
+from support.replicas.place import Place, put_unsigned, set_up
+from support.replicas.replica import THUMBQ
+from support.servers.emulators import aws_env, without_aws
 from thumbq.aws.session import open_clients
 from thumbq.core import keys
 from thumbq.core.deadletter import ATTRIBUTE, Note

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-import images
-from replica import alive, until
+from support.pictures import images
+from support.replicas.replica import alive, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from place import Place
-    from replica import Replica
+    from support.replicas.place import Place
+    from support.replicas.replica import Replica
 
 VISIBILITY_S = 4
 

@@ -11,11 +11,11 @@ import aiohttp
 import anyio
 import pytest
 
-import images
+from support.pictures import images
 
 if TYPE_CHECKING:
-    from place import Place
-    from replica import Replica
+    from support.replicas.place import Place
+    from support.replicas.replica import Replica
 
 pytestmark = pytest.mark.parametrize("place", ["local"], indirect=True)
 

@@ -16,11 +16,11 @@ import aiohttp
 import anyio
 import pytest
 
-import images
-from emulators import aws_environment, without_aws
-from manifestschema import faults
-from place import Place
-from replica import THUMBQ, until
+from support.pictures import images
+from support.replicas.place import Place
+from support.replicas.replica import THUMBQ, until
+from support.schemas.manifest_schema import faults
+from support.servers.emulators import aws_environment, without_aws
 from thumbq.core import keys
 from thumbq.local import schema
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-import images
-from emulators import without_aws
-from replica import THUMBQ, until
+from support.pictures import images
+from support.replicas.replica import THUMBQ, until
+from support.servers.emulators import without_aws
 from thumbq.core import keys
 from thumbq.core.deadletter import Note
 from thumbq.core.job import ObjectRef
@@ -22,7 +22,7 @@ from thumbq.core.job import ObjectRef
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from place import Place
+    from support.replicas.place import Place
 
 on_local = pytest.mark.parametrize("place", ["local"], indirect=True)
 

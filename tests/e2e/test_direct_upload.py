@@ -13,17 +13,17 @@ import anyio
 import pytest
 from PIL import Image
 
-import images
-from emulators import aws_env, without_aws
-from replica import THUMBQ, until
+from support.pictures import images
+from support.replicas.replica import THUMBQ, until
+from support.servers.emulators import aws_env, without_aws
 from thumbq.aws.session import open_clients
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.manifests import read_manifest
 
 if TYPE_CHECKING:
-    from place import Place
-    from replica import Replica
+    from support.replicas.place import Place
+    from support.replicas.replica import Replica
 
 MAX_BYTES: Final = 100_000
 CALLBACK: Final = "https://example.org/done"

@@ -14,10 +14,10 @@ import anyio
 import pytest
 from PIL import Image
 
-import images
-from emulators import aws_env, without_aws
-from place import opened, put_unsigned, set_up
-from replica import THUMBQ, until
+from support.pictures import images
+from support.replicas.place import opened, put_unsigned, set_up
+from support.replicas.replica import THUMBQ, until
+from support.servers.emulators import aws_env, without_aws
 from thumbq.aws.session import open_clients
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from place import Place
+    from support.replicas.place import Place
     from thumbq.aws.session import Clients
 
 GROUPS, EACH = 50, 20

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import images
+from support.pictures import images
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest
 
 if TYPE_CHECKING:
-    from place import Place
+    from support.replicas.place import Place
 
 UPLOADS = 200
 

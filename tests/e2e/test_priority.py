@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-import images
-from clocks import SystemClock
-from place import opened, queued
-from replica import until
+from support.doubles.clocks import SystemClock
+from support.pictures import images
+from support.replicas.place import opened, queued
+from support.replicas.replica import until
 from thumbq.core import keys, message
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.local import open_local_queues
@@ -23,8 +23,8 @@ from thumbq.local import open_local_queues
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from place import Place
-    from replica import Replica
+    from support.replicas.place import Place
+    from support.replicas.replica import Replica
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 LOW, HIGH, PROCESSES = 2000, 50, 2

@@ -15,9 +15,9 @@ import aiohttp
 import anyio
 import pytest
 
-import images
-from emulators import without_aws
-from replica import until
+from support.pictures import images
+from support.replicas.replica import until
+from support.servers.emulators import without_aws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,15 +16,15 @@ import anyio
 import pytest
 from anyio import to_thread
 
-import images
-from emulators import without_aws
-from replica import THUMBQ, until
+from support.pictures import images
+from support.replicas.replica import THUMBQ, until
+from support.servers.emulators import without_aws
 from thumbq.core.job import ObjectRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from place import Place
+    from support.replicas.place import Place
 
 on_local = pytest.mark.parametrize("place", ["local"], indirect=True)
 

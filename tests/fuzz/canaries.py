@@ -7,8 +7,8 @@ from typing import Final
 
 from PIL import ExifTags, Image
 
-import profiles
-from leaks import CANARY
+from support.pictures import profiles
+from support.pictures.leaks import CANARY
 
 _WORD: Final = CANARY.decode()
 TRACES: Final = tuple(_WORD.encode(code) for code in ("ascii", "utf-16-le", "utf-16-be"))

@@ -7,7 +7,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from containers import png_file
+from support.pictures.containers import png_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

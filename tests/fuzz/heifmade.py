@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-import images
 from fuzz import anatomy
+from support.pictures import images
 from thumbq.core.formats import ImageFormat
 
 if TYPE_CHECKING:

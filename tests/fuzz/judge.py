@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image
 
 from fuzz import canaries
-from leaks import leaks
+from support.pictures.leaks import leaks
 from thumbq.core.formats import sniff
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image
 
-import bombs
-import images
 from fuzz import anatomy, handmade, heifmade
 from fuzz.seeds import Seed, undated
+from support.pictures import bombs, images
 from thumbq.core.formats import ImageFormat
 
 if TYPE_CHECKING:

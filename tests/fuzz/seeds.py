@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image, PngImagePlugin
 
-import images
-import profiles
 from fuzz import anatomy, canaries, handmade, heifmade
 from fuzz.canaries import canary
+from support.pictures import images, profiles
 from thumbq.core.formats import ImageFormat
 
 if TYPE_CHECKING:

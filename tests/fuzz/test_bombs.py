@@ -8,10 +8,10 @@ import anyio
 import pytest
 from PIL import Image
 
-import images
-from bombs import bombs
 from fuzz import anatomy, health
-from marked_pool import MIB, whole
+from support.pictures import images
+from support.pictures.bombs import bombs
+from support.processes.marked_pool import MIB, whole
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderKilled, RenderRefused

@@ -12,14 +12,14 @@ import anyio
 import pytest
 from PIL import Image, PngImagePlugin
 
-import images
 from fuzz import anatomy, canaries, gauntlet, judge, large
 from fuzz.gauntlet import Gauntlet
 from fuzz.health import PeakWatch, StallWatch
 from fuzz.mutator import FORMATS, Input, mutated
 from fuzz.seeds import Seed, seeds
-from marked_pool import marked_pool
-from replica import until
+from support.pictures import images
+from support.processes.marked_pool import marked_pool
+from support.replicas.replica import until
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.preset import Preset
 from thumbq.errors import RenderRefused

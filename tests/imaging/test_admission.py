@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import bombs
-import images
+from support.pictures import bombs, images
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
@@ -109,7 +108,7 @@ def test_bombs_are_refused_before_they_cost_anything() -> None:
 BOMB_SCRIPT = """
 import json, resource, sys, time
 sys.path.insert(0, sys.argv[1])
-import bombs
+from support.pictures import bombs
 from thumbq.errors import RenderRefused
 from thumbq.imaging import Limits, header
 from thumbq.imaging.admission import Rendition, admit

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import animations
-import images
-from animations import Frame, composited, plain
-from containers import boxes, png_chunks, png_file, riff_chunks
-from leaks import leaks
+from support.pictures import animations, images
+from support.pictures.animations import Frame, composited, plain
+from support.pictures.containers import boxes, png_chunks, png_file, riff_chunks
+from support.pictures.leaks import leaks
 from thumbq.core.preset import Preset
 from thumbq.imaging import Limits, Refusal, header
 from thumbq.imaging.frames import first_picture

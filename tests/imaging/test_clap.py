@@ -5,9 +5,9 @@ import io
 import pytest
 from PIL import Image
 
-import images
-from apertures import clap, framed, shown
-from likeness import psnr
+from support.pictures import images
+from support.pictures.clean_aperture import clap, framed, shown
+from support.pictures.similarity import psnr
 from thumbq.core.preset import Preset
 from thumbq.imaging import Limits, Refusal, header
 from thumbq.imaging.clap import aperture

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-import images
-import profiles
-from containers import icc_segments, jpeg_with, png_with
+from support.pictures import images, profiles
+from support.pictures.containers import icc_segments, jpeg_with, png_with
 from thumbq.core.preset import Preset
 from thumbq.imaging import Limits, colour
 from thumbq.imaging.colour import conversion, vetting

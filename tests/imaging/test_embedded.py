@@ -8,8 +8,8 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-import images
-from likeness import psnr
+from support.pictures import images
+from support.pictures.similarity import psnr
 from thumbq.core.preset import Preset
 from thumbq.imaging import Limits
 from thumbq.imaging.render import render

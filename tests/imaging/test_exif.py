@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 from PIL import Image
 
-import images
-from containers import EXIF, jpeg_with
+from support.pictures import images
+from support.pictures.containers import EXIF, jpeg_with
 from thumbq.core.preset import Preset
 from thumbq.imaging import Limits, exif
 from thumbq.imaging.render import render

@@ -13,10 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import bombs
-import containers
-import images
 from fuzz import heifmade
+from support.pictures import bombs, containers, images
 from thumbq.errors import RenderRefused
 from thumbq.imaging import header
 from thumbq.imaging.header import Header, JpegFacts

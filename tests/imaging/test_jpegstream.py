@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-import containers
-import images
+from support.pictures import containers, images
 from thumbq.errors import RenderRefused
 from thumbq.imaging import header
 from thumbq.imaging.jpegstream import open_jpeg

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import images
-import profiles
-from containers import png
+from support.pictures import images, profiles
+from support.pictures.containers import png
 from thumbq.core.preset import Preset
 from thumbq.imaging import Limits, colour
 from thumbq.imaging.render import render

@@ -6,7 +6,7 @@ import zlib
 import pytest
 from PIL import Image
 
-import images
+from support.pictures import images
 from thumbq.core.preset import THUMBNAIL
 from thumbq.imaging import Limits, Refusal
 from thumbq.imaging.pngfile import _MARKS

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-import images
-from likeness import psnr, ssim
+from support.pictures import images
+from support.pictures.similarity import psnr, ssim
 from thumbq.core.preset import Preset
 from thumbq.imaging import Limits, header
 from thumbq.imaging.decode import decode

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import images
+from support.pictures import images
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
 from thumbq.imaging import Limits, Refusal, header

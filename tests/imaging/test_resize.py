@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import images
-from likeness import psnr
+from support.pictures import images
+from support.pictures.similarity import psnr
 from thumbq.core.preset import Preset
 from thumbq.imaging import colour
 from thumbq.imaging.geometry import Target, contained, stored_box, target, turned

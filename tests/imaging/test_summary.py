@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import images
-import thumbhashes
+from support.pictures import images, published_thumbhash
 from thumbq.imaging.summary import dominant_color, summarize
 from thumbq.imaging.thumbhash import thumbhash
 
@@ -33,7 +32,7 @@ def small_scene(width: int, height: int) -> Image.Image:
 
 
 def published(pixels: Image.Image) -> bytes:
-    return thumbhashes.encoded(np.asarray(pixels.convert("RGBA")))
+    return published_thumbhash.encoded(np.asarray(pixels.convert("RGBA")))
 
 
 @pytest.mark.parametrize("alpha", [False, True])
@@ -47,7 +46,7 @@ def test_a_picture_of_up_to_16_pixels_has_exactly_the_published_hash(size: tuple
 @pytest.mark.parametrize("size", [(100, 75), (75, 100), (100, 100), (100, 12), (9, 100), (400, 300), (17, 16)])
 def test_the_hash_of_a_larger_picture_looks_like_that_of_all_its_pixels(size: tuple[int, int]) -> None:
     pixels = small_scene(*size)
-    ours, theirs = thumbhashes.decoded(thumbhash(pixels)), thumbhashes.decoded(published(pixels))
+    ours, theirs = published_thumbhash.decoded(thumbhash(pixels)), published_thumbhash.decoded(published(pixels))
     assert ours.shape == theirs.shape
     assert np.sqrt(np.square(ours - theirs).mean()) < 5
     assert np.abs(ours - theirs).max() < 20
@@ -59,7 +58,7 @@ def test_a_hash_shows_the_picture_upright_in_its_colours(mode: str) -> None:
     pixels.paste(RED, (0, 0, 45, 30))
     pixels.paste(WHITE, (45, 0, 90, 30))
     pixels = pixels.convert(mode)
-    shown = thumbhashes.decoded(base64.b64decode(summarize(pixels).thumbhash))
+    shown = published_thumbhash.decoded(base64.b64decode(summarize(pixels).thumbhash))
     height, width = shown.shape[:2]
     assert 1.3 < width / height < 1.7
     original = np.asarray(pixels.convert("RGBA"), dtype=float)
@@ -73,7 +72,7 @@ def test_a_hash_shows_the_picture_upright_in_its_colours(mode: str) -> None:
 def test_what_is_transparent_stays_so_in_the_hash_whatever_colour_is_hidden_there() -> None:
     pixels = Image.new("RGBA", (80, 40), (*RED, 255))
     pixels.paste((0, 255, 0, 0), (40, 0, 80, 40))
-    shown = thumbhashes.decoded(thumbhash(pixels))
+    shown = published_thumbhash.decoded(thumbhash(pixels))
     assert shown[:, :14, 3].mean() > 230
     assert shown[:, -14:, 3].mean() < 25
     assert np.abs(shown[:, :10, :3] - RED).max() < 12
@@ -82,7 +81,7 @@ def test_what_is_transparent_stays_so_in_the_hash_whatever_colour_is_hidden_ther
 def test_a_flat_picture_has_no_noise_in_its_hash() -> None:
     hashed = thumbhash(Image.new("RGB", (100, 75), RED))
     assert hashed[5:] == bytes(len(hashed) - 5)
-    assert np.abs(thumbhashes.decoded(hashed)[..., :3] - RED).max() < 5
+    assert np.abs(published_thumbhash.decoded(hashed)[..., :3] - RED).max() < 5
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 100), (400, 1), (2, 2), (97, 3)])

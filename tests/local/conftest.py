@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clocks import SystemClock
+from support.doubles.clocks import SystemClock
 from thumbq.local import open_local
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clocks import SystemClock
+from support.doubles.clocks import SystemClock
 from thumbq.core.job import ObjectRef
 from thumbq.local import open_local_queues
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from clocks import SystemClock
+from support.doubles.clocks import SystemClock
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable, ObjectExists
 from thumbq.local import open_local, schema

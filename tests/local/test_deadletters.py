@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clocks import SetClock
+from support.doubles.clocks import SetClock
 from thumbq.errors import BackendError
 from thumbq.local import open_local, schema
 from thumbq.ports import EntryResult, VisibilityChange

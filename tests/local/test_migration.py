@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clocks import SystemClock
+from support.doubles.clocks import SystemClock
 from thumbq.core.job import ObjectRef
 from thumbq.errors import SetupError
 from thumbq.local import open_local, open_local_queues, schema

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clocks import SetClock, SystemClock
+from support.doubles.clocks import SetClock, SystemClock
 from thumbq.core.job import ObjectRef
 from thumbq.core.signing import SignedUpload, sign, verify
 from thumbq.errors import SetupError, UploadRefused

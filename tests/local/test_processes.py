@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio import to_thread
 
-from clocks import SystemClock
+from support.doubles.clocks import SystemClock
 from thumbq.core.job import ObjectRef
 from thumbq.local import open_local, open_local_queues
 from thumbq.ports import QueueCounts

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from clocks import SetClock
+from support.doubles.clocks import SetClock
 from thumbq.local import open_local
 from thumbq.ports import EntryResult, VisibilityChange
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import anyio
 import structlog
 
-from marked_render import render
-from replica import alive, until
+from support.processes.marked_render import render
+from support.replicas.replica import alive, until
 from thumbq.core.preset import THUMBNAIL
 from thumbq.errors import SetupError
 from thumbq.pool import RenderPool

@@ -7,8 +7,8 @@ import random
 import anyio
 import pytest
 
-from marked_pool import MIB, children_of, marked_pool, parent, render, whole
-from replica import until
+from support.processes.marked_pool import MIB, children_of, marked_pool, parent, render, whole
+from support.replicas.replica import until
 from thumbq.errors import RenderKilled, RenderRefused, ThumbqError
 
 BAD = {

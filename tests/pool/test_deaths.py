@@ -14,8 +14,19 @@ from pathlib import Path
 import anyio
 import pytest
 
-from marked_pool import MIB, Begun, gone, marked_pool, no_child_starts, parent, pid_of_render, render, stopped, whole
-from replica import alive, until
+from support.processes.marked_pool import (
+    MIB,
+    Begun,
+    gone,
+    marked_pool,
+    no_child_starts,
+    parent,
+    pid_of_render,
+    render,
+    stopped,
+    whole,
+)
+from support.replicas.replica import alive, until
 from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 from thumbq.pool.childprocess import ChildProcess
 

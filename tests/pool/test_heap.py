@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image, ImageCms
 
-import images
-from profiles import cmyk_profile
+from support.pictures import images
+from support.pictures.profiles import cmyk_profile
 from thumbq.core.preset import THUMBNAIL
 from thumbq.imaging.colour import to_srgb
 from thumbq.pool import RenderPool

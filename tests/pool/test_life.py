@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-import marked_render
-from replica import Replica, alive, kill, until
+from support.processes import marked_render
+from support.replicas.replica import Replica, alive, kill, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

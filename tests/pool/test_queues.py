@@ -7,8 +7,8 @@ import asyncio
 import anyio
 import pytest
 
-import marked_render
-from replica import until
+from support.processes import marked_render
+from support.replicas.replica import until
 from thumbq.core.preset import THUMBNAIL
 from thumbq.pool import RenderPool
 

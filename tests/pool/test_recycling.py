@@ -11,8 +11,8 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-import marked_render
-from marked_pool import (
+from support.processes import marked_render
+from support.processes.marked_pool import (
     MIB,
     Begun,
     children_of,
@@ -25,7 +25,7 @@ from marked_pool import (
     stopped,
     whole,
 )
-from replica import until
+from support.replicas.replica import until
 from thumbq.errors import RenderRefused
 from thumbq.pool import RenderPool
 from thumbq.pool.childprocess import ChildProcess

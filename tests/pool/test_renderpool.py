@@ -4,8 +4,8 @@ import anyio
 import pytest
 from PIL import Image
 
-import images
-from marked_pool import marked_pool, render
+from support.pictures import images
+from support.processes.marked_pool import marked_pool, render
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
 from thumbq.imaging import READ_WHOLE_BYTES

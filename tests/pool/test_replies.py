@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-import hostile_render
-from marked_pool import MIB, gone, render, whole
+from support.processes import hostile_render
+from support.processes.marked_pool import MIB, gone, render, whole
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import Problem, RenderKilled
 from thumbq.imaging import Refusal

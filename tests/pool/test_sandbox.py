@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import hostile_render
-import images
-from marked_pool import MIB, render, whole
-from replica import running, until
+from support.pictures import images
+from support.processes import hostile_render
+from support.processes.marked_pool import MIB, render, whole
+from support.replicas.replica import running, until
 from thumbq.core.preset import Preset
 from thumbq.errors import RenderKilled, RenderRefused
 from thumbq.pool import RenderPool, cpulimit

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from marked_pool import marked_pool, pid_of_render
+from support.processes.marked_pool import marked_pool, pid_of_render
 from thumbq.pool.spool import open_spool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory files are Linux's")

@@ -8,6 +8,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from support.servers.web import JPEG, FaultyBackend, open_faulty
 from thumbq.core import filenames, message
 from thumbq.core.formats import ImageFormat
 from thumbq.core.job import JobRequest, ObjectRef
@@ -20,7 +21,6 @@ from thumbq.errors import (
     UploadRefused,
 )
 from thumbq.intake.uploads import UploadIntake
-from webserver import JPEG, FaultyBackend, open_faulty
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
-import images
-import manifestschema
-from manifestschema import faults
+from support.pictures import images
+from support.schemas import manifest_schema
+from support.schemas.manifest_schema import faults
 from thumbq.core import manifest
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import MANIFEST_VERSION, Manifest, SourceRecord, StepsRecord
@@ -129,12 +129,12 @@ def test_a_member_that_this_program_does_not_know_is_passed_over() -> None:
 
 
 def test_the_schema_is_that_of_the_model() -> None:
-    assert manifest.json_schema() == manifestschema.TEXT, (
+    assert manifest.json_schema() == manifest_schema.TEXT, (
         "write thumbq.core.manifest.json_schema() into src/thumbq/core/manifest.schema.json; "
         "if a member was removed or means something else, raise MANIFEST_VERSION"
     )
-    Draft202012Validator.check_schema(manifestschema.SCHEMA)
-    assert manifestschema.SCHEMA["$id"] == f"urn:thumbq:manifest:{MANIFEST_VERSION}"
+    Draft202012Validator.check_schema(manifest_schema.SCHEMA)
+    assert manifest_schema.SCHEMA["$id"] == f"urn:thumbq:manifest:{MANIFEST_VERSION}"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_readme_shows_a_manifest_and_explains_every_member() -> None:
     assert shown is not None
     assert faults(example.encode()) == []
     assert shown.version == MANIFEST_VERSION
-    records = (manifestschema.SCHEMA, *manifestschema.SCHEMA["$defs"].values())
+    records = (manifest_schema.SCHEMA, *manifest_schema.SCHEMA["$defs"].values())
     members = {name for record in records for name in record["properties"]}
     explained = SECTION[1].replace(example, "")
     assert [name for name in sorted(members) if f"`{name}`" not in explained] == []

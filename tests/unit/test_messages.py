@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bodies import FORMS, JSON_FORMS, hostile, nested, no_jobs, record, s3_event, short_record, sns
+from support.aws.event_bodies import FORMS, JSON_FORMS, hostile, nested, no_jobs, record, s3_event, short_record, sns
 from thumbq.cli import letters
 from thumbq.commands import deadletters
 from thumbq.core import callback, message, objectmetadata, retry

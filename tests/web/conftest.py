@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.servers.web import FaultyBackend, Served, open_faulty, serve
 from thumbq.web.app import UploadLimits
-from webserver import FaultyBackend, Served, open_faulty, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

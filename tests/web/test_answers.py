@@ -8,10 +8,10 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from webserver import JPEG, form
+from support.servers.web import JPEG, form
 
 if TYPE_CHECKING:
-    from webserver import Served
+    from support.servers.web import Served
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])

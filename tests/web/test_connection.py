@@ -10,12 +10,12 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from webserver import JPEG, answers, document, form, multipart
+from support.servers.web import JPEG, answers, document, form, multipart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from webserver import Served
+    from support.servers.web import Served
 
 BODY = multipart(('name="file"; filename="a.jpg"', JPEG))
 GET = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from support.servers.web import JPEG, FaultyBackend, Served, WallClock, serve
 from thumbq.core import message, objectmetadata
 from thumbq.core.preset import BUILT_IN
 from thumbq.intake.uploads import UploadIntake
 from thumbq.local import open_local_queues
 from thumbq.web.app import UploadLimits
-from webserver import JPEG, FaultyBackend, Served, WallClock, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

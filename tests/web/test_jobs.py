@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.servers.web import JPEG
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord, Manifest, RenditionRecord, SourceRecord
 from thumbq.errors import BackendUnavailable
-from webserver import JPEG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from webserver import Served
+    from support.servers.web import Served
 
 IMAGE = b"\xff\xd8\xff rendition"
 SHA256 = hashlib.sha256(IMAGE).hexdigest()

@@ -15,18 +15,18 @@ import aiohttp
 import anyio
 import pytest
 
+from support.servers.web import FORM_BYTES, FORM_EXPIRY_S, JPEG, answers, document, multipart, serve
 from thumbq.core import keys, message, objectmetadata
 from thumbq.core.formats import ImageFormat
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest, RenditionRecord, SourceRecord
 from thumbq.errors import BackendUnavailable, SendRefused
 from thumbq.web.app import UploadLimits
-from webserver import FORM_BYTES, FORM_EXPIRY_S, JPEG, answers, document, multipart, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from webserver import FaultyBackend, Served
+    from support.servers.web import FaultyBackend, Served
 
 README: Final = Path(__file__).resolve().parents[2] / "README.md"
 PLAIN = {"content_type": "image/jpeg"}

@@ -8,15 +8,15 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from support.servers.web import JPEG, answers, document, form, head, multipart, serve
 from thumbq.web.app import UploadLimits
-from webserver import JPEG, answers, document, form, head, multipart, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from anyio.abc import SocketStream
 
-    from webserver import FaultyBackend, Served
+    from support.servers.web import FaultyBackend, Served
 
 FILE = 'name="file"; filename="a.jpg"'
 BODY = multipart((FILE, JPEG))

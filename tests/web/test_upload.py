@@ -7,14 +7,14 @@ import aiohttp
 import anyio
 import pytest
 
+from support.servers.web import JPEG, PNG, document, form, head, multipart
 from thumbq.core import message
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.keys import is_id, upload_key
 from thumbq.errors import AccessDenied, BackendUnavailable, SendRefused
-from webserver import JPEG, PNG, document, form, head, multipart
 
 if TYPE_CHECKING:
-    from webserver import Served
+    from support.servers.web import Served
 
 
 async def test_an_upload_is_stored_and_queued_before_it_is_answered(served: Served) -> None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from support.servers.web import JPEG, document, form, head, multipart
 from thumbq.web.app import UploadLimits
-from webserver import JPEG, document, form, head, multipart
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from webserver import Served
+    from support.servers.web import Served
 
 MIB = 1 << 20
 FILE = 'name="file"; filename="a.jpg"'

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from consuming import consuming, dead_letters, record, settled
-from marked_pool import marked_pool
-from replica import alive
+from support.doubles.consuming import consuming, dead_letters, record, settled
+from support.processes.marked_pool import marked_pool
+from support.replicas.replica import alive
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from clocks import HandClock
-from consuming import (
+from support.doubles.clocks import HandClock
+from support.doubles.consuming import (
     KEY,
     Delegate,
     FakeRenderer,
@@ -22,7 +22,7 @@ from consuming import (
     settled,
     upload,
 )
-from replica import until
+from support.replicas.replica import until
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.errors import AccessDenied, BackendUnavailable, RenderKilled, RenderRefused

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from clocks import HandClock, SystemClock
-from consuming import Delegate, consuming, record, settled
-from deadqueue import on_virtual_time
-from replica import until
+from support.doubles.clocks import HandClock, SystemClock
+from support.doubles.consuming import Delegate, consuming, record, settled
+from support.doubles.dead_letter_queue import on_virtual_time
+from support.replicas.replica import until
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable, RenderKilled, RenderRefused
 from thumbq.local import open_local_queues

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from clocks import HandClock
-from replica import until
+from support.doubles.clocks import HandClock
+from support.replicas.replica import until
 from thumbq.errors import BackendUnavailable
 from thumbq.ports import MAX_LEASE_S, EntryResult, ReceivedMessage
 from thumbq.worker.acks import Acks

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from bodies import record, s3_event
-from clocks import SystemClock
-from consuming import FailingOnce, FakeRenderer, buried, consuming, done, put, settled
-from consuming import record as manifest_of
-from replica import until
+from support.aws.event_bodies import record, s3_event
+from support.doubles.clocks import SystemClock
+from support.doubles.consuming import FailingOnce, FakeRenderer, buried, consuming, done, put, settled
+from support.doubles.consuming import record as manifest_of
+from support.replicas.replica import until
 from thumbq.core import keys
 from thumbq.core.attempt import AttemptRecord
 from thumbq.core.job import ObjectRef

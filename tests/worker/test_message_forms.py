@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bodies import FORMS, hostile, no_jobs, record, s3_event
-from clocks import SystemClock
-from consuming import FakeRenderer, consuming, done, put, settled
-from emulators import aws_env
+from support.aws.event_bodies import FORMS, hostile, no_jobs, record, s3_event
+from support.doubles.clocks import SystemClock
+from support.doubles.consuming import FakeRenderer, consuming, done, put, settled
+from support.servers.emulators import aws_env
 from thumbq.aws import open_aws
 from thumbq.aws.provision import provision
 from thumbq.core import keys

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from bodies import own, record, s3_event
-from consuming import Delegate, FailingOnce, FakeRenderer, buried, consuming, done, put, settled
+from support.aws.event_bodies import own, record, s3_event
+from support.doubles.consuming import Delegate, FailingOnce, FakeRenderer, buried, consuming, done, put, settled
 from thumbq.core import message, objectmetadata
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.errors import ObjectMissing

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from consuming import KEY, FakeRenderer, consuming, record, settled, upload
-from manifestschema import faults
+from support.doubles.consuming import KEY, FakeRenderer, consuming, record, settled, upload
+from support.schemas.manifest_schema import faults
 from thumbq.core.job import ObjectRef
 from thumbq.errors import RenderRefused
 from thumbq.ports import Steps

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import pytest
 
-from clocks import HandClock, SystemClock
-from consuming import Delegate, FakeRenderer, record, settled, upload
-from replica import until
+from support.doubles.clocks import HandClock, SystemClock
+from support.doubles.consuming import Delegate, FakeRenderer, record, settled, upload
+from support.replicas.replica import until
 from thumbq.core import keys
 from thumbq.core.attempt import AttemptRecord
 from thumbq.core.job import ObjectRef

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from consuming import Delegate, FakeRenderer, consuming, record, settled, upload
-from replica import until
+from support.doubles.consuming import Delegate, FakeRenderer, consuming, record, settled, upload
+from support.replicas.replica import until
 from thumbq.core.job import ObjectRef
 from thumbq.worker.slots import ByteBudget
 

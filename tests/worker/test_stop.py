@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from consuming import Delegate, FakeRenderer, SlowAnswers, consuming, record, upload
-from replica import until
+from support.doubles.consuming import Delegate, FakeRenderer, SlowAnswers, consuming, record, upload
+from support.replicas.replica import until
 from thumbq.core import keys
 from thumbq.errors import BackendUnavailable
 from thumbq.ports import QueueCounts

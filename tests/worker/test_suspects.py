@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
-from replica import until
+from support.doubles.consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
+from support.replicas.replica import until
 from thumbq.core import keys
 from thumbq.core.attempt import AttemptRecord
 from thumbq.core.job import ObjectRef

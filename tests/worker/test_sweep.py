@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clocks import SystemClock
-from consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
-from replica import until
+from support.doubles.clocks import SystemClock
+from support.doubles.consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
+from support.replicas.replica import until
 from thumbq.core import keys
 from thumbq.core.deadletter import Note
 from thumbq.core.failedmessage import FailedMessage

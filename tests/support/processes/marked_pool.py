@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import marked_render
-from replica import alive, until
+from support.processes import marked_render
+from support.replicas.replica import alive, until
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import Problem, SetupError
 from thumbq.pool import RenderPool

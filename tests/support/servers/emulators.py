@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REGION = "ap-northeast-1"
 MINISTACK = "ministack==1.5.33"
 _START_S = 30
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[3]
 
 
 class EmulatorMissing(Exception):

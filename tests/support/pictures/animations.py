@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 from PIL import Image
 
-from containers import png_file, riff_chunks, riff_part, webp_file
+from support.pictures.containers import png_file, riff_chunks, riff_part, webp_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from containers import Part
+    from support.pictures.containers import Part
 
 
 Size = tuple[int, int]

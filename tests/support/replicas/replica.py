@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from emulators import without_aws
+from support.servers.emulators import without_aws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

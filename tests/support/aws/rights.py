@@ -15,14 +15,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aiohttp import web
 
-from emulators import REGION
-from faultproxy import FaultProxy
+from support.servers.emulators import REGION
+from support.servers.fault_proxy import FaultProxy
 from thumbq.core.keys import INBOX_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from faultproxy import Asked
+    from support.servers.fault_proxy import Asked
 
 ACCOUNT = "000000000000"
 

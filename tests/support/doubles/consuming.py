@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from clocks import SystemClock
-from replica import until
+from support.doubles.clocks import SystemClock
+from support.replicas.replica import until
 from thumbq.core import keys
 from thumbq.core.deadletter import Note
 from thumbq.core.job import ObjectRef

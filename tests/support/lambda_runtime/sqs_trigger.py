@@ -11,8 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emulators import aws_env, aws_environment
-from images import small_jpeg, truncated_jpeg
+from support.pictures.images import small_jpeg, truncated_jpeg
+from support.servers.emulators import aws_env, aws_environment
 from thumbq.aws.check import checked
 from thumbq.aws.provision import provision
 from thumbq.aws.session import open_clients

@@ -1,4 +1,4 @@
-"""Writes JSON Schemas of KEDA's ScaledObject and TriggerAuthentication into a directory: ``kedaschema.py DIRECTORY``.
+"""Writes JSON Schemas of KEDA's ScaledObject and TriggerAuthentication into a directory: ``keda_schema.py DIRECTORY``.
 
 They come from KEDA's own resource definitions, as the package ``cloudcoil-models-keda`` has them (its version is
 KEDA's), and are closed: what a definition does not name is an error, as ``kubectl --validate=strict`` has it. Run it in

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import ExifTags, Image
 
-from containers import boxes, jpeg_segments, png_chunks, riff_chunks
+from support.pictures.containers import boxes, jpeg_segments, png_chunks, riff_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

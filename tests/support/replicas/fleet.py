@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import anyio
 
-from replica import kill, until
+from support.replicas.replica import kill, until
 
 if TYPE_CHECKING:
     from random import Random
 
-    from faultproxy import FaultProxy
-    from place import Place
-    from replica import Replica
+    from support.replicas.place import Place
+    from support.replicas.replica import Replica
+    from support.servers.fault_proxy import FaultProxy
 
 
 class Fleet:
