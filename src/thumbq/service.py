@@ -11,12 +11,11 @@ import structlog
 
 from thumbq.backends import open_backends
 from thumbq.errors import Problem, SetupError
-from thumbq.imaging import Limits
 from thumbq.intake.presigned import make_presigned_intake
 from thumbq.intake.uploads import make_intake
-from thumbq.pool import RenderPool
 from thumbq.pool.memory import memory_problem
 from thumbq.process import Stop, SystemClock
+from thumbq.rendering import render_pool
 from thumbq.settings import for_queue
 from thumbq.web.app import create_app
 from thumbq.web.server import HttpServer
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from aiohttp.web import Application
 
+    from thumbq.pool import RenderPool
     from thumbq.ports import Backend
     from thumbq.settings import Settings
 
@@ -40,31 +40,6 @@ KILL_RESERVE_S: Final = 2.0
 
 CLOSE_RESERVE_S: Final = 0.5
 """The very end of it, for closing the pool and the clients."""
-
-
-def render_limits(settings: Settings) -> Limits:
-    """Return what one render may cost by the settings."""
-    return Limits(
-        max_memory_bytes=settings.decode_bytes,
-        max_cpu_s=settings.max_decode_cpu_s,
-        max_scans=settings.max_scans,
-        max_frames=settings.max_frames,
-        max_animation_pixels=settings.max_animation_pixels,
-    )
-
-
-def render_pool(settings: Settings) -> RenderPool:
-    """Return the pool that the settings describe, not yet started."""
-    return RenderPool(
-        processes=settings.processes,
-        memory_limit_bytes=settings.render_memory_bytes,
-        timeout_s=settings.render_timeout_s,
-        limits=render_limits(settings),
-        recycle_jobs=settings.render_max_jobs,
-        recycle_growth_bytes=settings.render_max_growth_bytes,
-        sandbox=settings.sandbox,
-        queues=settings.queue_weights,
-    )
 
 
 async def serve(settings: Settings, announce: Callable[[str], None]) -> None:

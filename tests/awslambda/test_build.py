@@ -33,7 +33,7 @@ import anyio
 from pathlib import Path
 from thumbq.aws_lambda import handler
 from thumbq.core.preset import THUMBNAIL
-from thumbq.service import render_pool
+from thumbq.rendering import render_pool
 from thumbq.settings import load
 
 async def main():

@@ -12,7 +12,7 @@ from support.lambda_runtime.sqs_trigger import THROTTLED, ten_messages, trigger
 from support.pictures.images import small_jpeg
 from support.processes.marked_pool import gone, marked_pool
 from thumbq.errors import SetupError
-from thumbq.service import render_pool
+from thumbq.rendering import render_pool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

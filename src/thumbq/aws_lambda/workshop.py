@@ -14,7 +14,7 @@ from thumbq.aws.session import open_clients
 from thumbq.aws_lambda.batch import QueueWork
 from thumbq.pool.memory import memory_problem
 from thumbq.process import SystemClock
-from thumbq.service import render_pool
+from thumbq.rendering import render_pool
 from thumbq.worker import make_burial, make_jobs, make_shop
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from thumbq.core.preset import THUMBNAIL
 from thumbq.errors import JobFailed, RenderKilled, UploadRefused
 from thumbq.pool import RenderPool
 from thumbq.pool.procfs import forget_peak, peak_resident_bytes, resident_bytes
-from thumbq.service import render_limits, render_pool
+from thumbq.rendering import render_limits, render_pool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence

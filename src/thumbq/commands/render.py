@@ -16,7 +16,7 @@ from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord, Manifest, SourceRecord
 from thumbq.errors import JobFailed, Problem, RenderKilled, SetupError, UploadRefused
 from thumbq.manifests import rendition_record, with_findings
-from thumbq.service import render_pool
+from thumbq.rendering import render_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
