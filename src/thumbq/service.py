@@ -20,9 +20,9 @@ from thumbq.settings import for_queue
 from thumbq.web.app import create_app
 from thumbq.web.server import HttpServer
 from thumbq.web.services import UploadLimits, WebServices
-from thumbq.worker import make_consumer, make_shop
-from thumbq.worker.advice import queue_advice, weights_advice
+from thumbq.worker import make_consumer, make_job_resources
 from thumbq.worker.consumers import Consumers
+from thumbq.worker.warnings import queue_advice, weights_advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,12 +130,12 @@ class Service:
         for problem in dict.fromkeys((*advice, weights_advice(settings), self._memory_problem(), pool.unconfined())):
             if problem is not None:
                 log.warning("service.advice", problem=problem.what, fix=problem.fix)
-        shop = make_shop(backend=self._backend, renderer=pool, settings=settings, clock=self._clock)
+        resources = make_job_resources(backend=self._backend, renderer=pool, settings=settings, clock=self._clock)
         return Consumers(
             {
                 config.name: make_consumer(
                     backend=backend,
-                    shop=shop,
+                    resources=resources,
                     settings=for_queue(settings, config),
                     attributes=attributes[config.name],
                     clock=self._clock,

@@ -16,9 +16,9 @@ from thumbq.ports import Backend, QueueAttributes, ReceivedMessage, VisibilityCh
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from thumbq.worker.disposition import Burial
-    from thumbq.worker.job import JobRunner
-    from thumbq.worker.work import Work
+    from thumbq.jobs.burial import Burial
+    from thumbq.jobs.delivery import Work
+    from thumbq.jobs.handler import MessageHandler
 
 FACTS = QueueAttributes("q", visibility_timeout_s=360, retention_s=345_600, max_receive_count=10)
 
@@ -59,7 +59,7 @@ class Told:
         return QueueWork(
             backend=Backend(cast("Any", self), cast("Any", self), "b", None),
             attributes=FACTS,
-            jobs=cast("JobRunner", self),
+            jobs=cast("MessageHandler", self),
             burial=cast("Burial", self) if dead_letters else None,
             places=anyio.Semaphore(4),
             random=random.Random(1),

@@ -60,14 +60,14 @@ def test_an_orientation_in_xmp_turns_nothing(image_format: str) -> None:
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(("kind", "code"), [(SHORT, "H"), (LONG, "I")])
 def test_orientation_is_read_in_either_byte_order(order: str, kind: int, code: str) -> None:
-    tags = text(MAKE, b"Maker\0"), (ORIENTATION, kind, 1, struct.pack(order + code, 6))
+    tags = text(MAKE, b"Processor\0"), (ORIENTATION, kind, 1, struct.pack(order + code, 6))
     image = with_exif(block(*tags, order=order))
     assert exif.orientation(image) == 6
 
 
 @pytest.mark.parametrize("length", range(0, 60, 3))
 def test_a_block_that_is_cut_turns_nothing_it_does_not_say(length: int) -> None:
-    whole = block(text(MAKE, b"Maker\0"), (ORIENTATION, SHORT, 1, b"\0\6"), text(ARTIST, b"Somebody\0"))
+    whole = block(text(MAKE, b"Processor\0"), (ORIENTATION, SHORT, 1, b"\0\6"), text(ARTIST, b"Somebody\0"))
     image = with_exif(whole[:length])
     assert exif.orientation(image) == (6 if length >= 40 else 1)
     assert exif.copyright_only(image) == b""
@@ -91,7 +91,7 @@ def test_no_block_says_nothing(data: bytes | None) -> None:
     ids=["utf-8 as ascii", "latin-1", "photographer and editor", "short", "utf-8 of exif 3.0"],
 )
 def test_the_bytes_of_artist_and_copyright_stay_as_they_are(kind: int, artist: bytes) -> None:
-    tags = text(MAKE, b"Maker\0"), text(ARTIST, artist, kind), text(COPYRIGHT, b"(c) \xc3\xa9\0")
+    tags = text(MAKE, b"Processor\0"), text(ARTIST, artist, kind), text(COPYRIGHT, b"(c) \xc3\xa9\0")
     kept = exif.copyright_only(with_exif(block(*tags)))
     assert kept == exif.copyright_only(with_exif(kept)), "what was written is read again"
     (count,) = struct.unpack_from("<H", kept, 14)

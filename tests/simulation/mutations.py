@@ -67,12 +67,13 @@ def install(mutation: Mutation) -> None:
     sys.meta_path.insert(0, _Finder(mutation))
 
 
-_ACKS, _ATTEMPTS, _CONSUMER, _LEASE = (f"thumbq.worker.{name}" for name in ("acks", "attempts", "consumer", "lease"))
+_ACKS, _CONSUMER, _LEASE = (f"thumbq.worker.{name}" for name in ("acks", "consumer", "lease"))
+_RUNNER = "thumbq.jobs.runner"
 
 MUTATIONS: Final = (
     Mutation(
         "the message is deleted before the manifest is put",
-        _ATTEMPTS,
+        _RUNNER,
         "        await self._outcomes.write_done(attempt, made)\n",
         "",
         "deleted before its outcome was stored",
@@ -135,28 +136,28 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a failed manifest is not written",
-        "thumbq.worker.outcome",
+        "thumbq.jobs.manifestwriter",
         "failed = self._manifest(attempt, error=ErrorRecord(code=bury.code, message=bury.text))",
         "return True",
         "deleted before its outcome was stored",
     ),
     Mutation(
         "done work is made again",
-        _ATTEMPTS,
+        _RUNNER,
         "        if await self._is_done(attempt):\n            log.info(",
         "        if attempt is None:\n            log.info(",
         "rendered again",
     ),
     Mutation(
         "a buried message leaves no letter",
-        "thumbq.worker.disposition",
+        "thumbq.jobs.burial",
         "        if burial is not None:\n",
         "        if burial is not None and disposition.code == 'nothing':\n",
         "no dead letter that says so",
     ),
     Mutation(
         "a letter without a reason is removed",
-        "thumbq.worker.sweep",
+        "thumbq.worker.deadlettersweep",
         "                await self._burial.copy(letter, disposition)\n",
         "",
         "no dead letter that says so",
@@ -170,14 +171,14 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a slot is given back at once",
-        "thumbq.worker.receiving",
+        "thumbq.worker.receiver",
         "                self._slots.take()\n",
         "",
         "jobs at",
     ),
     Mutation(
         "an attempt record is never closed",
-        "thumbq.worker.suspects",
+        "thumbq.jobs.poison",
         "        if suspicion.kept:\n            await self._settle(suspicion, keep=False)\n",
         "        del suspicion\n",
         "is left",
@@ -211,7 +212,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "suspects render side by side",
-        "thumbq.worker.suspects",
+        "thumbq.jobs.poison",
         "        if not suspicion.record.suspect:\n",
         "        if suspicion is not None:\n",
         "two suspects at once",

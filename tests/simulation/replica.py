@@ -14,7 +14,7 @@ from simulation.virtualloop import PROCESS, Process
 from simulation.watched import watched
 from thumbq.intake.uploads import UploadIntake
 from thumbq.service import KILL_RESERVE_S
-from thumbq.worker import make_consumer, make_shop
+from thumbq.worker import make_consumer, make_job_resources
 
 if TYPE_CHECKING:
     import asyncio
@@ -100,7 +100,9 @@ class Replica:
         settings = self.world.shape.settings
         consumer = make_consumer(
             backend=self.backend,
-            shop=make_shop(backend=self.backend, renderer=self.renderer, settings=settings, clock=self.clock),
+            resources=make_job_resources(
+                backend=self.backend, renderer=self.renderer, settings=settings, clock=self.clock
+            ),
             settings=settings,
             attributes=await self.backend.queue.attributes(),
             clock=self.clock,

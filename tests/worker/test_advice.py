@@ -8,7 +8,7 @@ import pytest
 
 from thumbq.ports import QueueAttributes
 from thumbq.settings import QueueTable, Settings
-from thumbq.worker.advice import queue_advice, weights_advice
+from thumbq.worker.warnings import queue_advice, weights_advice
 
 GOOD = QueueAttributes(
     "jobs", visibility_timeout_s=30, retention_s=345_600, max_receive_count=10, dead_letter_retention_s=1_209_600

@@ -235,7 +235,7 @@ async def test_a_replaced_original_that_fails_is_no_job_that_was_done(backend: B
 async def test_failures_that_cannot_be_recorded_are_an_outage_too(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thumbq.worker.receiving._MAX_PAUSE_S", 0.2)
+    monkeypatch.setattr("thumbq.worker.receiver._MAX_PAUSE_S", 0.2)
     store = Outage(backend.store, "put")
     for number in range(6):
         await backend.queue.send(f"uploads/missing-{number}")
@@ -295,7 +295,7 @@ class Outage(Delegate):
 async def test_an_outage_of_the_store_burns_one_attempt_and_a_recovery_ends_it(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, operations: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("thumbq.worker.receiving._MAX_PAUSE_S", 0.2)
+    monkeypatch.setattr("thumbq.worker.receiver._MAX_PAUSE_S", 0.2)
     names = [f"uploads/{number}" for number in range(8)]
     for name in names:
         await upload(backend, name)
@@ -312,7 +312,7 @@ async def test_an_outage_of_the_store_burns_one_attempt_and_a_recovery_ends_it(
 async def test_a_role_that_lost_its_rights_burns_few_attempts(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thumbq.worker.receiving._MAX_PAUSE_S", 0.1)
+    monkeypatch.setattr("thumbq.worker.receiver._MAX_PAUSE_S", 0.1)
 
     class Denied(Delegate):
         denials = 0

@@ -21,8 +21,8 @@ from thumbq.errors import BackendUnavailable, RenderKilled, RenderRefused
 from thumbq.local import open_local_queues
 from thumbq.ports import Backend, EntryResult, QueueCounts, ReceivedMessage, Rendered, RenderedImage, VisibilityChange
 from thumbq.worker.acks import LINGER_S, Acks
-from thumbq.worker.health import QueueHealth
 from thumbq.worker.lease import Lease
+from thumbq.worker.queuehealth import QueueHealth
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

@@ -13,8 +13,8 @@ from support.replicas.replica import until
 from thumbq.errors import BackendUnavailable
 from thumbq.ports import MAX_LEASE_S, EntryResult, ReceivedMessage
 from thumbq.worker.acks import Acks
-from thumbq.worker.health import QueueHealth
 from thumbq.worker.lease import Lease, LeaseKeeper, LeaseState
+from thumbq.worker.queuehealth import QueueHealth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,7 @@ from thumbq.core.retry import Bury, Delete
 from thumbq.errors import AccessDenied, BackendUnavailable, RenderKilled, RenderUnavailable
 from thumbq.ports import ReceivedMessage
 from thumbq.settings import Settings
-from thumbq.worker import make_jobs, make_shop
+from thumbq.worker import make_job_resources, make_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -239,7 +239,7 @@ async def test_a_message_that_the_queue_moved_is_recorded_job_by_job(backend: Ba
     await backend.store.delete(ObjectRef(backend.bucket, keys.manifest_key("b.png")))
     jobs = make_jobs(
         backend=backend,
-        shop=make_shop(backend=backend, renderer=FakeRenderer(), settings=settings, clock=clock),
+        resources=make_job_resources(backend=backend, renderer=FakeRenderer(), settings=settings, clock=clock),
         settings=settings,
         attributes=await backend.queue.attributes(),
         clock=clock,

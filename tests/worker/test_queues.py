@@ -19,14 +19,15 @@ from thumbq.core import keys
 from thumbq.core.attempt import AttemptRecord
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable
+from thumbq.jobs.bytebudget import ByteBudget
 from thumbq.local import open_local_queues
 from thumbq.pool.member import Member
 from thumbq.pool.turns import Turns
 from thumbq.ports import Rendered, RenderedImage, VisibilityChange
 from thumbq.settings import QueueTable, Settings, for_queue
-from thumbq.worker import make_consumer, make_shop
+from thumbq.worker import make_consumer, make_job_resources
+from thumbq.worker.backlogs import Backlogs
 from thumbq.worker.consumers import Consumers
-from thumbq.worker.slots import Backlogs, ByteBudget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -105,12 +106,12 @@ async def consuming(
     settings: Settings, backends: Sequence[Backend], renderer: Renderer, clock: Clock | None = None
 ) -> AsyncIterator[Consumers]:
     clock = clock or SystemClock()
-    shop = make_shop(backend=backends[0], renderer=renderer, settings=settings, clock=clock)
+    resources = make_job_resources(backend=backends[0], renderer=renderer, settings=settings, clock=clock)
     consumers = Consumers(
         {
             queue.name: make_consumer(
                 backend=backend,
-                shop=shop,
+                resources=resources,
                 settings=for_queue(settings, queue),
                 attributes=await backend.queue.attributes(),
                 clock=clock,

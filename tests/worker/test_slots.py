@@ -12,7 +12,7 @@ import pytest
 from support.doubles.consuming import Delegate, FakeRenderer, consuming, record, settled, upload
 from support.replicas.replica import until
 from thumbq.core.job import ObjectRef
-from thumbq.worker.slots import ByteBudget
+from thumbq.jobs.bytebudget import ByteBudget
 
 if TYPE_CHECKING:
     from thumbq.ports import Backend

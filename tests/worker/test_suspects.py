@@ -13,8 +13,8 @@ from thumbq.core import keys
 from thumbq.core.attempt import AttemptRecord
 from thumbq.core.job import ObjectRef
 from thumbq.errors import RenderKilled, SendRefused
+from thumbq.jobs.poison import PriorityLock, Suspects, Suspicion
 from thumbq.ports import ReceivedMessage
-from thumbq.worker.suspects import Alone, Suspects, Suspicion
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +118,7 @@ async def test_suspects_render_one_at_a_time_and_hold_up_nobody_else(backend: Ba
 
 
 async def test_of_the_suspects_that_wait_one_of_the_most_urgent_queue_is_next(backend: Backend) -> None:
-    alone, order, ends = Alone({"high": None, "low": None}), list[str](), anyio.Event()
+    alone, order, ends = PriorityLock({"high": None, "low": None}), list[str](), anyio.Event()
 
     async def have_turn(queue: str, name: str) -> None:
         suspicion = Suspicion(message(name), record=AttemptRecord(kills=1))

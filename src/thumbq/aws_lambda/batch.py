@@ -11,18 +11,18 @@ import structlog
 
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import AccessDenied, BackendError
+from thumbq.jobs.burial import bury
+from thumbq.jobs.delivery import Work
+from thumbq.jobs.groups import Turn, turns
 from thumbq.ports import MAX_BATCH, VisibilityChange
-from thumbq.worker.disposition import bury
-from thumbq.worker.groups import Turn, turns
-from thumbq.worker.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
+    from thumbq.jobs.burial import Burial
+    from thumbq.jobs.handler import MessageHandler
     from thumbq.ports import Backend, QueueAttributes, ReceivedMessage
-    from thumbq.worker.disposition import Burial
-    from thumbq.worker.job import JobRunner
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class QueueWork:
         *,
         backend: Backend,
         attributes: QueueAttributes,
-        jobs: JobRunner,
+        jobs: MessageHandler,
         burial: Burial | None,
         places: anyio.Semaphore,
         random: Random,

@@ -15,7 +15,7 @@ from thumbq.aws_lambda.batch import QueueWork
 from thumbq.pool.memory import memory_problem
 from thumbq.process import SystemClock
 from thumbq.rendering import render_pool
-from thumbq.worker import make_burial, make_jobs, make_shop
+from thumbq.worker import make_burial, make_job_resources, make_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from thumbq.pool import RenderPool
     from thumbq.ports import Backend
     from thumbq.settings import Settings
-    from thumbq.worker import Shop
+    from thumbq.worker import JobResources
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class Workshop:
         self._clock = SystemClock()
         self._random = random.Random()  # noqa: S311 - jitter
         self._places = anyio.Semaphore(settings.jobs_in_flight)
-        self._shop: Shop | None = None
+        self._shop: JobResources | None = None
         self._queues: dict[str, QueueWork] = {}
 
     async def queue(self, arn: str) -> QueueWork:
@@ -72,13 +72,13 @@ class Workshop:
     async def _queue_work(self, backend: Backend) -> QueueWork:
         settings, clock, attributes = self._settings, self._clock, await backend.queue.attributes()
         if self._shop is None:
-            self._shop = make_shop(backend=backend, renderer=self._pool, settings=settings, clock=clock)
+            self._shop = make_job_resources(backend=backend, renderer=self._pool, settings=settings, clock=clock)
         return QueueWork(
             backend=backend,
             attributes=attributes,
             jobs=make_jobs(
                 backend=backend,
-                shop=self._shop,
+                resources=self._shop,
                 settings=settings,
                 attributes=attributes,
                 clock=clock,

@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from thumbq.jobs.burial import Burial
+from thumbq.jobs.bytebudget import ByteBudget
+from thumbq.jobs.fencing import FencedStore
+from thumbq.jobs.handler import MessageHandler
+from thumbq.jobs.manifestwriter import ManifestWriter
+from thumbq.jobs.poison import PriorityLock, Suspects
+from thumbq.jobs.processing import Processor
+from thumbq.jobs.runner import JobRunner
+from thumbq.jobs.storehealth import StoreHealth
 from thumbq.worker.acks import Acks
-from thumbq.worker.attempts import Attempts
+from thumbq.worker.backlogs import Backlogs
 from thumbq.worker.consumer import Consumer
-from thumbq.worker.disposition import Burial, Disposer
-from thumbq.worker.guard import GuardedStore
-from thumbq.worker.health import QueueHealth, StoreHealth
-from thumbq.worker.job import JobRunner
+from thumbq.worker.deadlettersweep import Sweeper
+from thumbq.worker.disposer import Disposer
 from thumbq.worker.lease import LeaseKeeper
-from thumbq.worker.making import Maker
-from thumbq.worker.outcome import Outcomes
-from thumbq.worker.receiving import Receiver
-from thumbq.worker.slots import Backlogs, ByteBudget, Slots
-from thumbq.worker.suspects import Alone, Suspects
-from thumbq.worker.sweep import Sweeper
+from thumbq.worker.places import Places
+from thumbq.worker.queuehealth import QueueHealth
+from thumbq.worker.receiver import Receiver
 
 if TYPE_CHECKING:
     from random import Random
@@ -26,30 +30,30 @@ if TYPE_CHECKING:
     from thumbq.ports import Backend, Clock, QueueAttributes, Renderer
     from thumbq.settings import Settings
 
-__all__ = ["Consumer", "Shop", "make_burial", "make_consumer", "make_jobs", "make_shop"]
+__all__ = ["Consumer", "JobResources", "make_burial", "make_consumer", "make_job_resources", "make_jobs"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class JobResources:
     """What all queues of a replica share: one store, one pool, one budget of memory."""
 
     renderer: Renderer
     budget: ByteBudget
     backlogs: Backlogs
-    outcomes: Outcomes
-    alone: Alone
+    outcomes: ManifestWriter
+    alone: PriorityLock
     health: StoreHealth
 
 
-def make_shop(*, backend: Backend, renderer: Renderer, settings: Settings, clock: Clock) -> Shop:
+def make_job_resources(*, backend: Backend, renderer: Renderer, settings: Settings, clock: Clock) -> JobResources:
     """Return the shared parts; ``backend`` may be that of any of the queues."""
-    backend = replace(backend, store=GuardedStore(backend.store))
-    return Shop(
+    backend = replace(backend, store=FencedStore(backend.store))
+    return JobResources(
         renderer=renderer,
         budget=ByteBudget(settings.max_in_flight_bytes, settings.queue_weights),
         backlogs=Backlogs(settings.queue_weights),
-        outcomes=Outcomes(backend=backend, settings=settings, clock=clock),
-        alone=Alone(settings.queue_weights),
+        outcomes=ManifestWriter(backend=backend, settings=settings, clock=clock),
+        alone=PriorityLock(settings.queue_weights),
         health=StoreHealth(backend),
     )
 
@@ -57,40 +61,44 @@ def make_shop(*, backend: Backend, renderer: Renderer, settings: Settings, clock
 def make_jobs(
     *,
     backend: Backend,
-    shop: Shop,
+    resources: JobResources,
     settings: Settings,
     attributes: QueueAttributes,
     clock: Clock,
     random: Random,
     queue_name: str = "",
-) -> JobRunner:
+) -> MessageHandler:
     """Return the runner of one queue's jobs; ``queue_name`` is the queue's name in the settings."""
-    backend = replace(backend, store=GuardedStore(backend.store))
-    attempts = Attempts(
+    backend = replace(backend, store=FencedStore(backend.store))
+    attempts = JobRunner(
         backend=backend,
         attributes=attributes,
-        maker=Maker(
-            store=backend.store, renderer=shop.renderer, budget=shop.budget, settings=settings, queue=queue_name
+        maker=Processor(
+            store=backend.store,
+            renderer=resources.renderer,
+            budget=resources.budget,
+            settings=settings,
+            queue=queue_name,
         ),
-        outcomes=shop.outcomes,
-        suspects=Suspects(backend, shop.alone, queue=queue_name),
-        health=shop.health,
+        outcomes=resources.outcomes,
+        suspects=Suspects(backend, resources.alone, queue=queue_name),
+        health=resources.health,
         settings=settings,
         clock=clock,
         random=random,
     )
-    return JobRunner(bucket=backend.bucket, attributes=attributes, attempts=attempts)
+    return MessageHandler(bucket=backend.bucket, attributes=attributes, attempts=attempts)
 
 
-def make_burial(backend: Backend, shop: Shop) -> Burial | None:
+def make_burial(backend: Backend, resources: JobResources) -> Burial | None:
     """Return what copies failed messages to a queue's dead letters; None when it has none."""
-    return None if backend.dead_letters is None else Burial(backend.dead_letters, shop.outcomes)
+    return None if backend.dead_letters is None else Burial(backend.dead_letters, resources.outcomes)
 
 
 def make_consumer(
     *,
     backend: Backend,
-    shop: Shop,
+    resources: JobResources,
     settings: Settings,
     attributes: QueueAttributes,
     clock: Clock,
@@ -99,11 +107,11 @@ def make_consumer(
 ) -> Consumer:
     """Return a consumer of one queue; ``attributes`` are the queue's, ``queue_name`` its name in the settings."""
     queue = backend.queue
-    slots = Slots(settings.jobs_in_flight, first=settings.processes)
+    slots = Places(settings.jobs_in_flight, first=settings.processes)
     health = QueueHealth(clock)
     jobs = make_jobs(
         backend=backend,
-        shop=shop,
+        resources=resources,
         settings=settings,
         attributes=attributes,
         clock=clock,
@@ -114,9 +122,9 @@ def make_consumer(
         queue=queue,
         queue_name=queue_name,
         slots=slots,
-        backlogs=shop.backlogs,
+        backlogs=resources.backlogs,
         queue_health=health,
-        store_health=shop.health,
+        store_health=resources.health,
         settings=settings,
         fifo=attributes.fifo,
         clock=clock,
@@ -130,7 +138,7 @@ def make_consumer(
         beat_interval_s=settings.beat_interval_s,
     )
     acks = Acks(queue=queue, clock=clock, health=health, random=random)
-    burial = make_burial(backend, shop)
+    burial = make_burial(backend, resources)
     sweeper = None
     if burial is not None:
         sweeper = Sweeper(

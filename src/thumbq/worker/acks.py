@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectSendStream
 
     from thumbq.ports import Clock, JobQueue
-    from thumbq.worker.health import QueueHealth
     from thumbq.worker.lease import Lease
+    from thumbq.worker.queuehealth import QueueHealth
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

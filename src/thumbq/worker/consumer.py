@@ -10,25 +10,25 @@ import anyio
 import structlog
 
 from thumbq.core.retry import Abandon, Disposition, Release
-from thumbq.worker.groups import Turn, turns
-from thumbq.worker.guard import guarded
+from thumbq.jobs.delivery import Work
+from thumbq.jobs.fencing import fenced
+from thumbq.jobs.groups import Turn, turns
 from thumbq.worker.lease import Lease, LeaseState
-from thumbq.worker.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anyio.abc import TaskGroup
 
+    from thumbq.jobs.handler import MessageHandler
     from thumbq.ports import Clock, ReceivedMessage
     from thumbq.worker.acks import Acks
-    from thumbq.worker.disposition import Disposer
-    from thumbq.worker.health import QueueHealth
-    from thumbq.worker.job import JobRunner
+    from thumbq.worker.deadlettersweep import Sweeper
+    from thumbq.worker.disposer import Disposer
     from thumbq.worker.lease import LeaseKeeper
-    from thumbq.worker.receiving import Receiver
-    from thumbq.worker.slots import Slots
-    from thumbq.worker.sweep import Sweeper
+    from thumbq.worker.places import Places
+    from thumbq.worker.queuehealth import QueueHealth
+    from thumbq.worker.receiver import Receiver
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -44,8 +44,8 @@ class Consumer:
         self,
         *,
         receiver: Receiver,
-        slots: Slots,
-        jobs: JobRunner,
+        slots: Places,
+        jobs: MessageHandler,
         keeper: LeaseKeeper,
         acks: Acks,
         disposer: Disposer,
@@ -132,7 +132,7 @@ class Consumer:
             self._running[work] = scope
             try:
                 if self._may_begin(message):
-                    with guarded(partial(self._keeper.holds, lease)):
+                    with fenced(partial(self._keeper.holds, lease)):
                         disposition = await self._attempt(work, turn)
             except Exception:  # a bug in one job must not cancel the others: it is logged whole
                 log.exception("job.bug")
@@ -167,7 +167,7 @@ class Consumer:
         with anyio.CancelScope(shield=True, deadline=self._ends_at) as scope:
             self._ending[work] = scope
             try:
-                with guarded(partial(self._keeper.holds, lease)):
+                with fenced(partial(self._keeper.holds, lease)):
                     if isinstance(disposition, Release):
                         with anyio.move_on_after(_TIDY_S):
                             await self._jobs.cut_off(work)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from thumbq.ports import Clock, JobQueue, ReceivedMessage
-    from thumbq.worker.health import QueueHealth
+    from thumbq.worker.queuehealth import QueueHealth
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -22,7 +22,7 @@ from thumbq.errors import BackendUnavailable, ObjectMissing
 from thumbq.local import schema
 from thumbq.ports import Backend, QueueCounts, Rendered, RenderedImage
 from thumbq.settings import Settings
-from thumbq.worker import Consumer, make_consumer, make_shop
+from thumbq.worker import Consumer, make_consumer, make_job_resources
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -151,7 +151,7 @@ async def consuming(
     settings = Settings(**(small | further))
     consumer = make_consumer(
         backend=backend,
-        shop=make_shop(backend=backend, renderer=renderer, settings=settings, clock=clock),
+        resources=make_job_resources(backend=backend, renderer=renderer, settings=settings, clock=clock),
         settings=settings,
         attributes=replace(await backend.queue.attributes(), max_receive_count=max_receive_count),
         clock=clock,

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from random import Random
 
+    from thumbq.jobs.storehealth import StoreHealth
     from thumbq.ports import Clock, JobQueue, ReceivedMessage
     from thumbq.settings import Settings
-    from thumbq.worker.health import QueueHealth, StoreHealth
-    from thumbq.worker.slots import Backlogs, Slots
+    from thumbq.worker.backlogs import Backlogs
+    from thumbq.worker.places import Places
+    from thumbq.worker.queuehealth import QueueHealth
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -44,7 +46,7 @@ class Receiver:
         *,
         queue: JobQueue,
         queue_name: str,
-        slots: Slots,
+        slots: Places,
         backlogs: Backlogs,
         queue_health: QueueHealth,
         store_health: StoreHealth,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from thumbq.jobs.poison import Suspicion
     from thumbq.ports import ReceivedMessage
-    from thumbq.worker.suspects import Suspicion
 
 
 @dataclass(eq=False, slots=True)

@@ -72,7 +72,7 @@ class Attempt:
         return self.etag is None or self.etag == self.previous.source.etag
 
 
-class Outcomes:
+class ManifestWriter:
     """Reads and writes manifests, and the records of messages that have none."""
 
     def __init__(self, *, backend: Backend, settings: Settings, clock: Clock) -> None:

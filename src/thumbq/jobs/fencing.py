@@ -22,7 +22,7 @@ class LeaseLost(BackendError):
 
 
 @contextmanager
-def guarded(holds: Callable[[], bool]) -> Iterator[None]:
+def fenced(holds: Callable[[], bool]) -> Iterator[None]:
     """Have ``check`` ask ``holds`` in this task and those that it starts."""
     token = _holds.set(holds)
     try:
@@ -42,7 +42,7 @@ def check() -> None:
         raise LeaseLost("the lease on the message is lost")
 
 
-class GuardedStore:
+class FencedStore:
     """An ObjectStore that checks before each request."""
 
     def __init__(self, store: ObjectStore) -> None:

@@ -8,21 +8,21 @@ import structlog
 
 from thumbq.core import keys, message, retry
 from thumbq.errors import BackendError, MalformedMessage
-from thumbq.worker.outcome import Attempt
+from thumbq.jobs.manifestwriter import Attempt
 
 if TYPE_CHECKING:
     from thumbq.core.retry import Bury, Delete, Release
+    from thumbq.jobs.delivery import Work
+    from thumbq.jobs.runner import JobRunner
     from thumbq.ports import QueueAttributes, ReceivedMessage
-    from thumbq.worker.attempts import Attempts
-    from thumbq.worker.work import Work
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class JobRunner:
+class MessageHandler:
     """Does what messages ask for, and decides what becomes of each."""
 
-    def __init__(self, *, bucket: str, attributes: QueueAttributes, attempts: Attempts) -> None:
+    def __init__(self, *, bucket: str, attributes: QueueAttributes, attempts: JobRunner) -> None:
         self._bucket = bucket
         self._max_receive_count = attributes.max_receive_count
         self._attempts = attempts

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Final
 
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge, RenderRefused, SourceMissing
+from thumbq.jobs import presets
 from thumbq.manifests import rendition_record
-from thumbq.worker import orders
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from thumbq.core.manifest import RenditionRecord
+    from thumbq.jobs.bytebudget import ByteBudget
+    from thumbq.jobs.manifestwriter import Attempt
     from thumbq.ports import ObjectInfo, ObjectStore, RenderedImage, Renderer, RenderSource
     from thumbq.settings import Settings
-    from thumbq.worker.outcome import Attempt
-    from thumbq.worker.slots import ByteBudget
 
 _FIRST_RESERVE: Final = 16 << 20
 """What is reserved before the size of an original is known; nearly all that phones and cameras make is smaller."""
 
 
-class Maker:
+class Processor:
     """Makes the renditions of originals in one queue, within the budget of bytes in memory."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Maker:
         """
         async with self._fetched(attempt.request.source) as (info, original):
             attempt.info = info
-            orders.settle(attempt, self._settings, info.metadata)
+            presets.settle(attempt, self._settings, info.metadata)
             queue = self._first_queue if held_up else self._queue
             attempt.rendered = await self._renderer.render(original, attempt.presets, on_start=on_start, queue=queue)
         return attempt.rendered.images

@@ -11,8 +11,8 @@ from thumbq.errors import MalformedMessage, UnknownPreset
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from thumbq.jobs.manifestwriter import Attempt
     from thumbq.settings import Settings
-    from thumbq.worker.outcome import Attempt
 
 
 def settle(attempt: Attempt, settings: Settings, metadata: Mapping[str, str] | None = None) -> None:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
+    from thumbq.jobs.burial import Burial
+    from thumbq.jobs.handler import MessageHandler
     from thumbq.ports import DeadLetter, JobQueue, QueueAttributes
     from thumbq.settings import Settings
-    from thumbq.worker.disposition import Burial
-    from thumbq.worker.job import JobRunner
-    from thumbq.worker.receiving import Receiver
+    from thumbq.worker.receiver import Receiver
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class Sweeper:
         self,
         *,
         queue: JobQueue,
-        jobs: JobRunner,
+        jobs: MessageHandler,
         burial: Burial,
         receiver: Receiver,
         attributes: QueueAttributes,

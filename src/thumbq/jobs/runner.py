@@ -19,20 +19,20 @@ from thumbq.errors import (
     SourceReplaced,
     ThumbqError,
 )
-from thumbq.worker import guard, orders
-from thumbq.worker.suspects import NO_PAST, Suspicion
+from thumbq.jobs import fencing, presets
+from thumbq.jobs.poison import NO_PAST, Suspicion
 
 if TYPE_CHECKING:
     from random import Random
 
     from thumbq.core.retry import Bury, Delete, Release
+    from thumbq.jobs.delivery import Work
+    from thumbq.jobs.manifestwriter import Attempt, ManifestWriter
+    from thumbq.jobs.poison import Suspects
+    from thumbq.jobs.processing import Processor
+    from thumbq.jobs.storehealth import StoreHealth
     from thumbq.ports import Backend, Clock, QueueAttributes, ReceivedMessage
     from thumbq.settings import Settings
-    from thumbq.worker.health import StoreHealth
-    from thumbq.worker.making import Maker
-    from thumbq.worker.outcome import Attempt, Outcomes
-    from thumbq.worker.suspects import Suspects
-    from thumbq.worker.work import Work
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class AlreadyFailed(JobFailed):
         self.code = code
 
 
-class Attempts:
+class JobRunner:
     """Does jobs, one attempt at a time, and decides about each."""
 
     def __init__(
@@ -56,8 +56,8 @@ class Attempts:
         *,
         backend: Backend,
         attributes: QueueAttributes,
-        maker: Maker,
-        outcomes: Outcomes,
+        maker: Processor,
+        outcomes: ManifestWriter,
         suspects: Suspects,
         health: StoreHealth,
         settings: Settings,
@@ -171,7 +171,7 @@ class Attempts:
         failed = attempt.previous.error if attempt.previous else None
         if failed is not None and attempt.previous and attempt.previous.message_id == attempt.message.id:
             raise AlreadyFailed(failed.code, failed.message)
-        orders.settle(attempt, self._settings)
+        presets.settle(attempt, self._settings)
         if await self._is_done(attempt):
             log.info("job.already_done")
             return True
@@ -187,7 +187,7 @@ class Attempts:
             attempt.source_gone = True
         else:
             attempt.head_etag = info.etag
-            orders.settle(attempt, self._settings, info.metadata)
+            presets.settle(attempt, self._settings, info.metadata)
         return attempt.is_done()
 
     async def _make(self, attempt: Attempt, work: Work) -> None:
@@ -199,7 +199,7 @@ class Attempts:
         async def on_start() -> None:
             work.started = True
             await self._suspects.begin(suspicion)
-            guard.check()
+            fencing.check()
 
         async with self._suspects.turn(suspicion):
             try:

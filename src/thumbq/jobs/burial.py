@@ -1,4 +1,4 @@
-"""What a decided disposition does to its message: the one place that ends a lease."""
+"""Burial: a failed message is copied to the dead letters with its reason."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import structlog
 
 from thumbq.core import deadletter, retry
 from thumbq.core.deadletter import Note
-from thumbq.core.retry import Abandon, Bury, Delete, Disposition, Release
+from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import BackendError
-from thumbq.worker import guard
+from thumbq.jobs import fencing
 
 if TYPE_CHECKING:
     from random import Random
 
+    from thumbq.jobs.manifestwriter import ManifestWriter
     from thumbq.ports import DeadLetters, ReceivedMessage
-    from thumbq.worker.acks import Acks
-    from thumbq.worker.lease import Lease, LeaseKeeper
-    from thumbq.worker.outcome import Outcomes
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -26,7 +24,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Burial:
     """Copies failed messages to the dead letters, with their reasons."""
 
-    def __init__(self, dead_letters: DeadLetters, outcomes: Outcomes) -> None:
+    def __init__(self, dead_letters: DeadLetters, outcomes: ManifestWriter) -> None:
         self.dead_letters = dead_letters
         self._outcomes = outcomes
 
@@ -36,7 +34,7 @@ class Burial:
         if not deadletter.fits(body, note, self.dead_letters.max_bytes):
             await self._outcomes.keep_message(message, bury)
             body, note = deadletter.cut(body, note, self.dead_letters.max_bytes)
-        guard.check()
+        fencing.check()
         await self.dead_letters.send(body, note.encode(), group=message.group)
 
 
@@ -55,27 +53,3 @@ async def bury(
         return Release(retry.backoff_s(message.receive_count, random.random()))
     log.info("message.buried", code=disposition.code, dead_letter=burial is not None)
     return Delete()
-
-
-class Disposer:
-    """Carries out dispositions; each ends with the last call on the message's receipt."""
-
-    def __init__(self, *, burial: Burial | None, keeper: LeaseKeeper, acks: Acks, random: Random) -> None:
-        self._burial = burial
-        self._keeper = keeper
-        self._acks = acks
-        self._random = random
-
-    async def dispose(self, lease: Lease, disposition: Disposition, *, urgent: bool = False) -> bool:
-        """Carry out one disposition, as far as the lease still stands; True when the message is off the queue.
-
-        ``urgent``: another message waits for this one's end.
-        """
-        if isinstance(disposition, Bury):
-            disposition = await bury(self._burial, lease.message, disposition, random=self._random)
-        if isinstance(disposition, Abandon) or not await self._keeper.close(lease):
-            return False
-        if isinstance(disposition, Release):
-            await self._acks.release(lease, disposition.delay_s)
-            return False
-        return await self._acks.delete(lease, urgent=urgent)

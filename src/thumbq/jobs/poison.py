@@ -40,7 +40,7 @@ class Suspicion:
     stale: bool = False
 
 
-class Alone:
+class PriorityLock:
     """Lets one suspect of a replica have its turn at a time; ``queues`` say who of those that wait is next."""
 
     def __init__(self, queues: Mapping[str, int | None] = ONE_QUEUE) -> None:
@@ -84,7 +84,7 @@ class Suspects:
     render, so that also an attempt that takes the whole process along is remembered.
     """
 
-    def __init__(self, backend: Backend, alone: Alone, *, queue: str) -> None:
+    def __init__(self, backend: Backend, alone: PriorityLock, *, queue: str) -> None:
         self._store = backend.store
         self._bucket = backend.bucket
         self._alone = alone

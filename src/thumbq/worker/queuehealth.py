@@ -1,0 +1,50 @@
+"""Whether the queue answers, as receives, heartbeats and acks find it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+if TYPE_CHECKING:
+    from thumbq.ports import Clock
+
+_HICCUP_S: Final = 10.0
+
+
+class QueueHealth:
+    """What receives, heartbeats and acks learn of the queue."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._not_received_since: float | None = None
+        self._failed = False
+        self.recovered = anyio.Event()
+        """Set, and replaced by a new one, when a heartbeat or an ack is answered after others were not."""
+
+    def received(self) -> None:
+        """Note that a receive was answered."""
+        self._not_received_since = None
+
+    def receive_failed(self, asked_at: float) -> None:
+        """Note that a receive was not answered that was asked for at this time."""
+        if self._not_received_since is None:
+            self._not_received_since = asked_at
+
+    def answered(self) -> None:
+        """Note that a heartbeat or an ack was answered."""
+        if self._failed:
+            self._failed = False
+            self.recovered.set()
+            self.recovered = anyio.Event()
+
+    def failed(self) -> None:
+        """Note that a heartbeat or an ack was not answered."""
+        self._failed = True
+
+    def not_receiving(self) -> str | None:
+        """Say so when receives have failed for longer than a hiccup of the queue takes."""
+        if self._not_received_since is None:
+            return None
+        failing_s = self._clock.monotonic() - self._not_received_since
+        return f"the queue has not answered for {failing_s:.0f} s" if failing_s > _HICCUP_S else None
