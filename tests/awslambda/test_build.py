@@ -40,7 +40,8 @@ async def main():
     async with render_pool(load(processes=1)) as pool:
         with pool.source() as source:
             source.write(Path(sys.argv[2]).read_bytes())
-            rendered = await pool.render(source, [THUMBNAIL])
+            async with pool.acquire() as process:
+                rendered = await process.render(source, [THUMBNAIL])
     print(rendered.format, rendered.images[0].width, rendered.images[0].height)
 
 anyio.run(main)

@@ -103,7 +103,8 @@ class Thumbq:
     async def _render(self, original: bytes, recipes: list[Preset]) -> Rendered:
         with self._pool.source() as source:
             source.write(original)
-            return await self._pool.render(source, recipes)
+            async with self._pool.acquire() as process:
+                return await process.render(source, recipes)
 
 
 class Command:

@@ -113,7 +113,8 @@ class Gauntlet:
     async def _render(self, each: Input) -> Rendered:
         with self._pool.source() as source:
             source.write(each.data)
-            return await self._pool.render(source, chosen(each.seed, each.index))
+            async with self._pool.acquire() as process:
+                return await process.render(source, chosen(each.seed, each.index))
 
     def _peak(self, before: int | None, each: Input, outcome: str) -> Trace | None:
         """Return the child's peak, also of one that has ended, if this input has raised it above what was left."""

@@ -11,7 +11,7 @@ from PIL import Image
 from fuzz import anatomy, health
 from support.pictures import images
 from support.pictures.bombs import bombs
-from support.processes.marked_pool import MIB, whole
+from support.processes.marked_pool import MIB, render, whole
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderKilled, RenderRefused
@@ -30,10 +30,8 @@ ALL_FRAMES = Preset(name="film", width=50, format="webp", animated=True)
 
 
 async def refusal(pool: RenderPool, data: bytes) -> RenderRefused:
-    with pool.source() as source:
-        source.write(data)
-        with pytest.raises(RenderRefused) as refused:
-            await pool.render(source, [THUMBNAIL, ALL_FRAMES])
+    with pytest.raises(RenderRefused) as refused:
+        await render(pool, data, THUMBNAIL, ALL_FRAMES)
     return refused.value
 
 
@@ -42,9 +40,7 @@ async def test_a_bomb_is_refused_before_it_costs_anything(name: str) -> None:
     data, code = bombs()[name]
     async with RenderPool(processes=1, memory_limit_bytes=512 * MIB, timeout_s=20) as pool:
         (child,) = pool.children()
-        with pool.source() as source:
-            source.write(images.small_jpeg())
-            await pool.render(source, [THUMBNAIL])
+        await render(pool, images.small_jpeg())
         health.reset_peak(child)
         before_s = health.cpu_s(child)
         refused = await refusal(pool, data)
@@ -78,10 +74,8 @@ async def _watch(child: int, peaks: list[int]) -> None:
 async def test_what_takes_too_long_after_all_ends_at_the_deadline() -> None:
     async with RenderPool(processes=1, memory_limit_bytes=512 * MIB, timeout_s=0.5, limits=BLIND) as pool:
         begun = time.monotonic()
-        with pool.source() as source:
-            source.write(_with_scans(500))
-            with pytest.raises(RenderKilled) as killed:
-                await pool.render(source, [Preset(name="same", fit="none", format="png")])
+        with pytest.raises(RenderKilled) as killed:
+            await render(pool, _with_scans(500), Preset(name="same", fit="none", format="png"))
         assert killed.value.code == "decode-timeout"
         assert time.monotonic() - begun < 2
         await whole(pool, 1)

@@ -44,7 +44,8 @@ async def main(marks: list[str]) -> None:
 async def _render(pool: RenderPool, mark: str) -> None:
     with pool.source() as source:
         source.write(mark.encode())
-        await pool.render(source, [THUMBNAIL])
+        async with pool.acquire() as process:
+            await process.render(source, [THUMBNAIL])
 
 
 async def _kill_fork_server(pool: RenderPool) -> None:

@@ -147,8 +147,8 @@ async def test_cancelling_a_render_that_waits_for_a_child_kills_nothing() -> Non
 
 
 @pytest.mark.parametrize("ends", ["raises", "is cancelled"])
-async def test_a_render_that_ends_in_its_on_start_leaves_the_child_untouched(ends: str) -> None:
-    async def on_start() -> None:
+async def test_who_leaves_without_a_render_leaves_the_child_untouched(ends: str) -> None:
+    async def begin() -> None:
         if ends == "raises":
             raise OSError("as asked")
         await anyio.sleep_forever()
@@ -157,10 +157,10 @@ async def test_a_render_that_ends_in_its_on_start_leaves_the_child_untouched(end
         before = pool.children()
         if ends == "raises":
             with pytest.raises(OSError, match="as asked"):
-                await render(pool, b"hold", begun=on_start)
+                await render(pool, b"hold", begun=begin)
         else:
             with anyio.move_on_after(0.05):
-                await render(pool, b"hold", begun=on_start)
+                await render(pool, b"hold", begun=begin)
         assert await pid_of_render(pool) in before
 
 
@@ -240,18 +240,16 @@ async def test_a_child_killed_in_the_moment_in_which_it_is_handed_out_costs_no_j
             assert await pid_of_render(pool)
 
 
-async def test_a_child_that_dies_during_on_start_costs_another_turn_and_no_other_on_start() -> None:
+async def test_a_child_that_dies_before_it_gets_the_job_costs_another_wait_and_not_the_job() -> None:
     async with marked_pool() as pool:
-        calls = []
+        (first,) = pool.children()
 
-        async def on_start() -> None:
-            (pid,) = pool.children()
-            calls.append(pid)
-            os.kill(pid, signal.SIGKILL)
-            await gone(pid)
+        async def end() -> None:
+            os.kill(first, signal.SIGKILL)
+            await gone(first)
 
-        assert (await render(pool, b"ok", begun=on_start)).images
-        assert len(calls) == 1
+        [image] = (await render(pool, b"ok", begun=end)).images
+        assert int(image.body) != first
 
 
 async def test_without_any_child_that_starts_a_render_fails_and_says_why_and_the_next_one_tries_again() -> None:

@@ -28,14 +28,13 @@ class Queueing:
         self.begun: list[str] = []
 
     async def render(self, queue: str, *, held: bool = False) -> None:
-        async def begin() -> None:
-            self.begun.append(queue)
-            if held:
-                await self._free.wait()
-
         with self._pool.source() as source:
             source.write(b"ok")
-            await self._pool.render(source, [THUMBNAIL], on_start=begin, queue=queue)
+            async with self._pool.acquire(queue) as process:
+                self.begun.append(queue)
+                if held:
+                    await self._free.wait()
+                await process.render(source, [THUMBNAIL])
 
     async def order(self, *queues: str, cancelled: int | None = None) -> list[str]:
         """Return the order in which these get the child; the one in the place ``cancelled`` gives up before."""

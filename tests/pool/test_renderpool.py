@@ -32,8 +32,8 @@ async def test_a_photo_becomes_its_renditions_in_the_order_asked_for() -> None:
 
 async def test_a_source_without_bytes_is_refused_like_any_other_that_is_no_image() -> None:
     async with RenderPool(processes=1, memory_limit_bytes=512 << 20, timeout_s=20) as pool:
-        with pool.source() as source, pytest.raises(RenderRefused) as refusal:
-            await pool.render(source, [THUMBNAIL])
+        with pytest.raises(RenderRefused) as refusal:
+            await render(pool, b"")
     assert refusal.value.code == "unsupported-format"
 
 
@@ -50,8 +50,9 @@ async def test_a_source_may_be_written_in_many_pieces() -> None:
         with pool.source() as source:
             for piece in (b"refuse", bytearray(b" in-"), memoryview(b"pieces")):
                 source.write(piece)
-            with pytest.raises(RenderRefused) as refusal:
-                await pool.render(source, [THUMBNAIL])
+            async with pool.acquire() as process:
+                with pytest.raises(RenderRefused) as refusal:
+                    await process.render(source, [THUMBNAIL])
         assert refusal.value.code == "in-pieces"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
@@ -13,12 +13,12 @@ from thumbq.errors import RenderKilled, RenderRefused
 from thumbq.ports import Rendered, RenderedImage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from random import Random
 
     from simulation.replica import Replica
     from thumbq.core.preset import Preset
-    from thumbq.ports import RenderSource
+    from thumbq.ports import RenderProcess, RenderSource
 
 MAGIC: Final = b"\xff\xd8\xff"
 
@@ -45,45 +45,42 @@ class RenderModel:
     def source(self) -> AbstractContextManager[RenderSource]:
         return nullcontext(BytesIO())
 
-    async def render(
-        self,
-        source: RenderSource,
-        presets: Sequence[Preset],
-        *,
-        on_start: Callable[[], Awaitable[None]] | None = None,
-        queue: str = "",  # noqa: ARG002 - the port's
-    ) -> Rendered:
+    @asynccontextmanager
+    async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
+        del queue
+        async with self._turns:
+            with ExitStack() as starting:
+                starting.enter_context(self._replica.world.referee.render_starting(self._replica))
+                yield _ProcessModel(self, starting)
+
+    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
         assert isinstance(source, BytesIO)
         kind = source.getvalue().removeprefix(MAGIC).split()[0].decode()
-        async with self._turns:
-            referee, replica = self._replica.world.referee, self._replica
-            if on_start is not None:
-                with referee.render_starting(replica):
-                    await on_start()
-            how = "was cut off"
-            self.running += 1
-            suspect = replica.is_suspect()
-            hold = referee.render_started(replica, suspect=suspect)
-            if hold is not None:
-                replica.world.ledger.check_render(hold)
-            referee.record(replica.name, f"render {kind}{' (suspect)' if suspect else ''} of {hold}")
+        referee, replica = self._replica.world.referee, self._replica
+        how = "was cut off"
+        self.running += 1
+        suspect = replica.is_suspect()
+        hold = referee.render_started(replica, suspect=suspect)
+        if hold is not None:
+            replica.world.ledger.check_render(hold)
+        referee.record(replica.name, f"render {kind}{' (suspect)' if suspect else ''} of {hold}")
+        if suspect and hold is not None:
+            replica.suspects.append(hold)
+        try:
+            result = await self._child(kind, presets)
+            how = "ended"
+        except RenderKilled:
+            how = "crashed"
+            if kind == "good" and hold is not None:
+                referee.cuts[hold.message.id].append("child-killed")
+            raise
+        finally:
+            self.running -= 1
             if suspect and hold is not None:
-                replica.suspects.append(hold)
-            try:
-                result = await self._child(kind, presets)
-                how = "ended"
-            except RenderKilled:
-                how = "crashed"
-                if kind == "good" and hold is not None:
-                    referee.cuts[hold.message.id].append("child-killed")
-                raise
-            finally:
-                self.running -= 1
-                if suspect and hold is not None:
-                    replica.suspects.remove(hold)
-                referee.record(replica.name, f"render {how}: {hold}")
-                referee.render_ended(hold, how)
-            return result
+                replica.suspects.remove(hold)
+            referee.record(replica.name, f"render {how}: {hold}")
+            referee.render_ended(hold, how)
+        return result
 
     async def _child(self, kind: str, presets: Sequence[Preset]) -> Rendered:
         """Be the child: it goes on while its replica is frozen, and dies with it."""
@@ -117,6 +114,18 @@ class RenderModel:
             await done
         finally:
             timer.cancel()
+
+
+class _ProcessModel:
+    """A process that one job holds; ``starting`` ends when the job is handed over."""
+
+    def __init__(self, model: RenderModel, starting: ExitStack) -> None:
+        self._model = model
+        self._starting = starting
+
+    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
+        self._starting.close()
+        return await self._model.render(source, presets)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

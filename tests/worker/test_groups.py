@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,11 @@ from thumbq.worker.lease import Lease
 from thumbq.worker.queuehealth import QueueHealth
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from thumbq.core.preset import Preset
-    from thumbq.ports import RenderSource
+    from thumbq.ports import RenderProcess, RenderSource
 
 ROOM: dict[str, Any] = {"processes": 8, "concurrency": 20}
 
@@ -58,18 +58,13 @@ class Stage(Delegate):
     def source(self) -> AbstractContextManager[RenderSource]:
         return nullcontext(BytesIO())
 
-    async def render(
-        self,
-        source: RenderSource,
-        presets: Sequence[Preset],
-        *,
-        on_start: Callable[[], Awaitable[None]] | None = None,
-        queue: str = "",
-    ) -> Rendered:
+    @asynccontextmanager
+    async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
         del queue
-        assert on_start is not None
+        yield self
+
+    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
         assert isinstance(source, BytesIO)
-        await on_start()
         name = source.getvalue().decode()
         self.log.append(f"render {name}")
         if name in self.held:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +26,10 @@ from thumbq.settings import Settings
 from thumbq.worker import make_job_resources, make_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from thumbq.core.preset import Preset
-    from thumbq.ports import Backend, Rendered, RenderSource
+    from thumbq.ports import Backend, Rendered, RenderProcess
 
 
 CRASH = RenderKilled("render-crashed", "signal 11")
@@ -177,18 +178,13 @@ class Stepwise(FakeRenderer):
         self.go_on = anyio.Event()
         self._no_child_after = no_child_after
 
-    async def render(
-        self,
-        source: RenderSource,
-        presets: Sequence[Preset],
-        *,
-        on_start: Callable[[], Awaitable[None]] | None = None,
-        queue: str = "",
-    ) -> Rendered:
+    @asynccontextmanager
+    async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
         if self.renders >= self._no_child_after:
             self.waiting += 1
             await anyio.sleep_forever()
-        return await super().render(source, presets, on_start=on_start, queue=queue)
+        async with super().acquire(queue) as process:
+            yield process
 
     async def _render(self, presets: Sequence[Preset]) -> Rendered:
         self.started.set()

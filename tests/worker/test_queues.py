@@ -30,12 +30,12 @@ from thumbq.worker.backlogs import Backlogs
 from thumbq.worker.consumers import Consumers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from thumbq.core.preset import Preset
-    from thumbq.ports import Backend, Clock, Renderer, RenderSource
+    from thumbq.ports import Backend, Clock, Renderer, RenderProcess, RenderSource
 
 IN_FLIGHT = 4
 HIGH, LOW = QueueTable(name="high"), QueueTable(name="low", wait_time_s=0)
@@ -54,27 +54,23 @@ class OneChild:
     def source(self) -> AbstractContextManager[RenderSource]:
         return nullcontext(BytesIO())
 
-    async def render(
-        self,
-        source: RenderSource,
-        presets: Sequence[Preset],
-        *,
-        on_start: Callable[[], Awaitable[None]] | None = None,
-        queue: str = "",
-    ) -> Rendered:
-        del source
+    @asynccontextmanager
+    async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
         self.waiting[queue] += 1
         try:
             child = await self._turns.take(queue)
         finally:
             self.waiting[queue] -= 1
         try:
-            assert on_start is not None
-            await on_start()
             self.begun.append(queue)
-            await self._go_on.acquire()
+            yield self
         finally:
             self._turns.put(child)
+
+    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
+        """Be the child."""
+        del source
+        await self._go_on.acquire()
         return Rendered("JPEG", 4, 3, tuple(RenderedImage(p.name, b"x", 1, 1, p.content_types[0]) for p in presets))
 
     async def next(self, *, waiting: Mapping[str, int]) -> str:
@@ -238,9 +234,11 @@ async def test_a_suspect_that_others_wait_for_is_rendered_before_what_is_not_urg
     queues: list[str] = []
 
     class Noting(FakeRenderer):
-        async def render(self, *args: Any, queue: str = "", **options: Any) -> Rendered:
+        @asynccontextmanager
+        async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
             queues.append(queue)
-            return await super().render(*args, queue=queue, **options)
+            async with super().acquire(queue) as process:
+                yield process
 
     async with opened(tmp_path, "high", "low") as backends:
         await suspect(backends[1])

@@ -135,7 +135,8 @@ def _pool(render: InChild, *, sandbox: Mode) -> RenderPool:
 async def _rendered(pool: RenderPool, body: bytes, presets: Sequence[Preset]) -> Rendered:
     with pool.source() as source:
         source.write(body)
-        return await pool.render(source, presets)
+        async with pool.acquire() as process:
+            return await process.render(source, presets)
 
 
 def _cpu_model() -> str:

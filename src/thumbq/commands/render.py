@@ -72,7 +72,8 @@ async def _render_file(pool: Renderer, file: Path, out: Path, *, presets: Sequen
         source = source.model_copy(update={"bytes": len(body)})
         with pool.source() as original:
             original.write(body)
-            rendered = await pool.render(original, presets)
+            async with pool.acquire() as process:
+                rendered = await process.render(original, presets)
         source = with_findings(source, rendered)
         records = await _write_renditions(rendered, presets, source.key, out)
     except (JobFailed, RenderKilled, UploadRefused) as refusal:

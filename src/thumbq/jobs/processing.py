@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core.job import ObjectRef
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from thumbq.core.manifest import RenditionRecord
     from thumbq.jobs.bytebudget import ByteBudget
     from thumbq.jobs.manifestwriter import Attempt
-    from thumbq.ports import ObjectInfo, ObjectStore, RenderedImage, Renderer, RenderSource
+    from thumbq.ports import ObjectInfo, ObjectStore, RenderedImage, Renderer, RenderProcess, RenderSource
     from thumbq.settings import Settings
 
 _FIRST_RESERVE: Final = 16 << 20
@@ -36,10 +37,11 @@ class Processor:
         self._queue = queue
         self._first_queue = next(iter(settings.queue_weights))
 
-    async def render(
-        self, attempt: Attempt, on_start: Callable[[], Awaitable[None]], *, held_up: bool
-    ) -> Sequence[RenderedImage]:
-        """Fetch and render; ``on_start`` as in Renderer.render. Fills in what the attempt learns.
+    @asynccontextmanager
+    async def ready(
+        self, attempt: Attempt, *, held_up: bool
+    ) -> AsyncIterator[Callable[[], Awaitable[Sequence[RenderedImage]]]]:
+        """Fetch the original, and hold a process for it; give the render. Fills in what the attempt learns.
 
         ``held_up``: others wait until this render has ended, also of more urgent queues. It waits for a process in the
         most urgent one.
@@ -48,8 +50,8 @@ class Processor:
             attempt.info = info
             presets.settle(attempt, self._settings, info.metadata)
             queue = self._first_queue if held_up else self._queue
-            attempt.rendered = await self._renderer.render(original, attempt.presets, on_start=on_start, queue=queue)
-        return attempt.rendered.images
+            async with self._renderer.acquire(queue) as process:
+                yield partial(_render, attempt, original, process)
 
     async def store(self, source: ObjectRef, images: Sequence[RenderedImage]) -> dict[str, RenditionRecord]:
         """Store renditions, and return their records by preset."""
@@ -80,6 +82,11 @@ class Processor:
         ref = ObjectRef(source.bucket, preset.rendition_key(source.key, image.content_type))
         await self._store.put(ref, image.body, content_type=image.content_type)
         return rendition_record(preset, ref, image)
+
+
+async def _render(attempt: Attempt, original: RenderSource, process: RenderProcess) -> Sequence[RenderedImage]:
+    attempt.rendered = await process.render(original, attempt.presets)
+    return attempt.rendered.images
 
 
 @contextmanager

@@ -195,15 +195,13 @@ class JobRunner:
         suspicion = work.suspicion = await self._suspects.look(work.message, attempt.number)
         if suspicion.record.guilty:
             raise RenderKilled(suspicion.record.code, suspicion.record.text)
-
-        async def on_start() -> None:
-            work.started = True
-            await self._suspects.begin(suspicion)
-            fencing.check()
-
         async with self._suspects.turn(suspicion):
             try:
-                images = await self._maker.render(attempt, on_start, held_up=suspicion.record.suspect)
+                async with self._maker.ready(attempt, held_up=suspicion.record.suspect) as render:
+                    work.started = True
+                    await self._suspects.begin(suspicion)
+                    fencing.check()
+                    images = await render()
             except RenderKilled as error:
                 await self._suspects.killed(suspicion, error)
                 raise

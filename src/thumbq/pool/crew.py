@@ -77,23 +77,20 @@ class Crew:
         return tuple(member.process.pid for member in self._members if member.serves())
 
     async def take(self, queue: str) -> Member:
-        """Wait for a child that has nothing to do. Raises RenderUnavailable when none can be started."""
+        """Wait for a child that has nothing to do and is alive. Raises RenderUnavailable when none can be started."""
         # A render that is cancelled already must not take one: it would have to be killed.
         await anyio.lowlevel.checkpoint()
         missing, self._missing = self._missing, 0
         for _ in range(missing):
             self._tasks.start_soon(self._replace, None, "not-started")
-        return await self._turns.take(queue)
+        while not (member := await self._turns.take(queue)).process.alive():
+            self.lose(member, "died-idle")
+        return member
 
     def put_back(self, member: Member) -> None:
-        """Give back a child that has seen nothing of a job."""
-        self._turns.put(member)
-
-    def put_after_job(self, member: Member) -> None:
-        """Give back a child after a job that it survived; one that is worn goes on until its successor is ready."""
+        """Give back a child, if it has survived; one that is worn goes on until its successor is ready."""
         if member.over.is_set():
             return
-        member.note_job()
         if self._worn is None and member.is_worn(self._wear):
             self._worn = member
             self._tasks.start_soon(self._replace, member, "worn")

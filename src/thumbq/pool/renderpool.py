@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
@@ -23,7 +24,7 @@ from thumbq.pool.replies import Done, Failed, decode
 from thumbq.pool.spool import Spool, open_spool
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
     from types import TracebackType
@@ -98,49 +99,53 @@ class RenderPool:
         """Open a memory file for one original's bytes; leaving it frees them."""
         return open_spool()
 
-    async def render(
-        self,
-        source: RenderSource,
-        presets: Sequence[Preset],
-        *,
-        on_start: Callable[[], Awaitable[None]] | None = None,
-        queue: str = "",
-    ) -> Rendered:
-        """Render what was written to ``source``; see ports.Renderer. Waits for a child until its queue has a turn.
+    @asynccontextmanager
+    async def acquire(self, queue: str = "") -> AsyncIterator[AcquiredProcess]:
+        """Wait for an idle process until it is the queue's turn, and hold it; see ports.Renderer."""
+        acquired = AcquiredProcess(self._crew, await self._crew.take(queue), queue=queue, timeout_s=self._timeout_s)
+        try:
+            yield acquired
+        finally:
+            acquired.release()
 
-        A render that was killed says so at once; its child is replaced behind it. Raises RenderUnavailable, and has
-        not tried the image, when there is no child left and no other can be started.
+
+class AcquiredProcess:
+    """A RenderProcess: one that the pool has handed out, or the one that has taken its place."""
+
+    def __init__(self, crew: Crew, member: Member, *, queue: str, timeout_s: float) -> None:
+        self._crew = crew
+        self._member = member
+        self._queue = queue
+        self._timeout_s = timeout_s
+
+    def release(self) -> None:
+        """Give the process back, if it is alive."""
+        self._crew.put_back(self._member)
+
+    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
+        """Render what was written to ``source``; see ports.RenderProcess.
+
+        A render that was killed raises at once; its process is replaced behind it. RenderUnavailable says nothing about
+        the image: it was not tried.
         """
         if not isinstance(source, Spool):
             raise TypeError("this source was not opened by this pool")
         with open_spool() as output:
-            member, running = await self._begin(source, output, presets, on_start, queue)
-            return _collect(await self._finish(member, running, presets, output), output)
+            running = await self._submit(source, output, presets)
+            return _collect(await self._finish(running, presets, output), output)
 
-    async def _begin(
-        self,
-        source: Spool,
-        output: Spool,
-        presets: Sequence[Preset],
-        on_start: Callable[[], Awaitable[None]] | None,
-        queue: str,
-    ) -> tuple[Member, Future[bytes]]:
-        """Hand the job to a child. One that is found dead, or that dies before it gets the job, costs another turn."""
+    async def _submit(self, source: Spool, output: Spool, presets: Sequence[Preset]) -> Future[bytes]:
+        """Hand over the job. A process that dies before it has the job costs another wait."""
         while True:
-            member = await self._crew.take(queue)
             try:
-                if on_start is not None and member.process.alive():
-                    await on_start()
-                    on_start = None
-                return member, member.process.submit(source, output, presets, self._timeout_s)
+                return self._member.process.submit(source, output, presets, self._timeout_s)
             except BrokenProcessPool:
-                self._crew.lose(member, "died-idle")
-            except BaseException:
-                self._crew.put_back(member)
-                raise
+                self._crew.lose(self._member, "died-idle")
+                self._member = await self._crew.take(self._queue)
 
-    async def _finish(self, member: Member, running: Future[bytes], presets: Sequence[Preset], output: Spool) -> Done:
+    async def _finish(self, running: Future[bytes], presets: Sequence[Preset], output: Spool) -> Done:
         """Wait for the child's reply, and decide whether the child can go on."""
+        crew, member = self._crew, self._member
         try:
             due_at = anyio.current_time() + self._timeout_s
             with anyio.move_on_after(self._timeout_s):
@@ -151,23 +156,23 @@ class RenderPool:
             used = _cpu_text(member.process.cpu_before_s, cpu_after_s)
             reply = decode(running.result(), presets, output.size()) if running.done() else None
         except BrokenProcessPool:
-            self._crew.lose(member, "render-crashed")
+            crew.lose(member, "render-crashed")
             await member.cleared.wait()
             raise _crashed(member.exit_code) from None
         except BaseException:
-            self._crew.lose(member, "cancelled")
+            crew.lose(member, "cancelled")
             raise
         if reply is None:
-            self._crew.lose(member, "decode-timeout")
+            crew.lose(member, "decode-timeout")
             if late_s > _LATE_S:
                 raise RenderUnavailable(f"the render was cut short: this host stood still for {late_s:.0f} s or more")
             raise RenderKilled("decode-timeout", f"the render took longer than {self._timeout_s:g} s{used}")
         if isinstance(reply, Failed):
-            self._crew.lose(member, "render-failed")
+            crew.lose(member, "render-failed")
             raise RenderKilled("render-crashed", f"the render failed: {reply.text}")
         if isinstance(reply, Refusal) and reply.code == "out-of-memory":
-            self._crew.lose(member, reply.code)  # what is left of its memory is in pieces
-        self._crew.put_after_job(member)
+            crew.lose(member, reply.code)  # what is left of its memory is in pieces
+        member.note_job()
         if isinstance(reply, Refusal):
             raise RenderRefused(reply.code, reply.text)
         return reply

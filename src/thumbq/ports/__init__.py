@@ -18,7 +18,7 @@ from thumbq.ports.queueing import (
     ReceivedMessage,
     VisibilityChange,
 )
-from thumbq.ports.rendering import Rendered, RenderedImage, Renderer, RenderSource, Steps
+from thumbq.ports.rendering import Rendered, RenderedImage, Renderer, RenderProcess, RenderSource, Steps
 from thumbq.ports.storage import ListedObject, ObjectInfo, ObjectStore, Sink
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "QueueAttributes",
     "QueueCounts",
     "ReceivedMessage",
+    "RenderProcess",
     "RenderSource",
     "Rendered",
     "RenderedImage",

@@ -10,8 +10,8 @@ from pydantic import StringConstraints
 from thumbq.ports.storage import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from thumbq.core.preset import Preset
 
@@ -74,30 +74,31 @@ class RenderSource(Sink, Protocol):
     """Where the bytes of one original are gathered for the render."""
 
 
+class RenderProcess(Protocol):
+    """A process that renders, held by one job."""
+
+    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
+        """Render what was written to ``source``, which the same Renderer opened.
+
+        A process that has died before it gets the job costs the wait for another one, and not the job.
+
+        Raises RenderRefused when the image is not one to render, RenderKilled when the process died or ran out of time,
+        RenderUnavailable when there is no process and none can be started. Cancelling the call kills the process.
+        """
+        ...
+
+
 class Renderer(Protocol):
-    """Makes renditions in a process of its own that can be killed."""
+    """Makes renditions in processes that can be killed one by one, with no effect on each other's jobs."""
 
     def source(self) -> AbstractContextManager[RenderSource]:
         """Open a place for one original's bytes; leaving it frees them."""
         ...
 
-    async def render(
-        self,
-        source: RenderSource,
-        presets: Sequence[Preset],
-        *,
-        on_start: Callable[[], Awaitable[None]] | None = None,
-        queue: str = "",
-    ) -> Rendered:
-        """Render what was written to ``source`` (which this Renderer opened).
+    def acquire(self, queue: str = "") -> AbstractAsyncContextManager[RenderProcess]:
+        """Wait for an idle process, and hold it; leaving gives it back, and one that has died is replaced.
 
-        ``queue`` names the queue that the job came from: when all children are busy it decides whose turn is next.
-
-        ``on_start`` is awaited when the render has got a child, before the child gets the job; what it raises is
-        raised here, and the child has seen nothing of the job.
-
-        Raises RenderRefused when the image is not one to render, RenderKilled when its child died or ran out of time,
-        RenderUnavailable when there is no child and none can be started. Cancelling the call kills the child. Other
-        renders are not affected by any of this.
+        ``queue`` names the queue that the job came from: it decides who comes next when all processes are busy. Raises
+        RenderUnavailable when there is no process and none can be started.
         """
         ...

@@ -25,12 +25,12 @@ from thumbq.settings import Settings
 from thumbq.worker import Consumer, make_consumer, make_job_resources
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
     from thumbq.core.preset import Preset
-    from thumbq.ports import Clock, Renderer, RenderSource
+    from thumbq.ports import Clock, Renderer, RenderProcess, RenderSource
 
 KEY = "uploads/" + "0" * 26
 
@@ -48,21 +48,18 @@ class FakeRenderer:
     def source(self) -> AbstractContextManager[RenderSource]:
         return nullcontext(BytesIO())
 
-    async def render(
-        self,
-        source: RenderSource,
-        presets: Sequence[Preset],
-        *,
-        on_start: Callable[[], Awaitable[None]] | None = None,
-        queue: str = "",
-    ) -> Rendered:
-        del source, queue
+    @asynccontextmanager
+    async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
+        del queue
         self.waiting += 1
         async with self._children:
-            if on_start is not None:
-                await on_start()
-            self.renders += 1
-            return await self._render(presets)
+            yield self
+
+    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
+        """Be the process that renders, too."""
+        del source
+        self.renders += 1
+        return await self._render(presets)
 
     async def _render(self, presets: Sequence[Preset]) -> Rendered:
         outcome = self._outcomes.pop(0) if self._outcomes else 0.0

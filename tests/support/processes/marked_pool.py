@@ -48,7 +48,10 @@ async def render(
 ) -> Rendered:
     with pool.source() as source:
         source.write(data)
-        return await pool.render(source, presets or [THUMBNAIL], on_start=begun)
+        async with pool.acquire() as process:
+            if begun is not None:
+                await begun()
+            return await process.render(source, presets or [THUMBNAIL])
 
 
 async def pid_of_render(pool: RenderPool) -> int:
@@ -56,7 +59,7 @@ async def pid_of_render(pool: RenderPool) -> int:
 
 
 class Begun:
-    """Counts the renders that have got a child: their ``on_start``."""
+    """Counts the renders that have got a process."""
 
     def __init__(self) -> None:
         self.count = 0
