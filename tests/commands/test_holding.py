@@ -5,7 +5,8 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from support.doubles.dead_letter_queue import DeadQueue, on_virtual_time
+from support.doubles.dead_letter_queue import DeadQueue
+from support.virtual_time import on_virtual_time
 from thumbq.commands.deadletters import Look
 from thumbq.commands.holding import HOLD_S, ROUND, Holder, dead_letters_of, holding
 from thumbq.errors import BackendUnavailable, SetupError

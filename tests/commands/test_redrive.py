@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from support.doubles.dead_letter_queue import DeadQueue, Queue, on_virtual_time
+from support.doubles.dead_letter_queue import DeadQueue, Queue
+from support.virtual_time import on_virtual_time
 from thumbq.commands.holding import HOLD_S, holding
 from thumbq.commands.redrive import MOST_FAILURES, Redrive, redrive_all, redrive_some
 from thumbq.core import deadletter, keys

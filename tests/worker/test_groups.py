@@ -14,8 +14,8 @@ import pytest
 
 from support.doubles.clocks import HandClock, SystemClock
 from support.doubles.consuming import Delegate, consuming, record, settled
-from support.doubles.dead_letter_queue import on_virtual_time
 from support.replicas.replica import until
+from support.virtual_time import on_virtual_time
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable, RenderKilled, RenderRefused
 from thumbq.local import open_local_queues

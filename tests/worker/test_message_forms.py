@@ -72,6 +72,7 @@ async def failed_messages(backend: Backend) -> list[FailedMessage]:
     return [record for _, body in raw if (record := FailedMessage.decode(body)) is not None]
 
 
+@pytest.mark.real_time
 async def test_every_form_is_done_what_is_no_job_is_taken_away_and_what_is_hostile_is_buried(
     kind: str, place: Backend
 ) -> None:

@@ -1,44 +1,17 @@
-"""A dead-letter queue in memory and a loop on virtual time, for what takes minutes or needs a server that fails."""
+"""A dead-letter queue in memory, for what takes minutes or needs a server that fails."""
 
 from __future__ import annotations
 
-import asyncio
-import selectors
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
 from thumbq.ports import DeadLetter, EntryResult, MoveProgress, QueueCounts, VisibilityChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
-
-
-class _Jumping(selectors.DefaultSelector):
-    """Does not wait: time goes on by what would have been waited."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        self.now += timeout or 0.0
-        return super().select(0)
-
-
-class _VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-
-def on_virtual_time(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a test's body; waiting takes no time. Nothing real (threads, sockets) may be waited for."""
-    with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
-        runner.run(work())
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(slots=True)
