@@ -11,7 +11,7 @@ import pytest
 
 from thumbq.backends import open_backend
 from thumbq.commands import reconcile as command
-from thumbq.commands.gaps import ManifestCursor
+from thumbq.commands.missingmanifests import ManifestCursor
 from thumbq.commands.reconcile import Missing, Progress, prefixes_of, reconcile
 from thumbq.core import keys, message
 from thumbq.core.catalog import Route

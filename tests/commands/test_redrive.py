@@ -1,4 +1,4 @@
-"""The careful redrive: sent first, removed after, and told when something is in doubt."""
+"""The careful redrive: sent first, removed after, and every doubt is reported."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from support.doubles.dead_letter_queue import DeadQueue, Queue
 from support.virtual_time import on_virtual_time
-from thumbq.commands.holding import HOLD_S, holding
-from thumbq.commands.redrive import MOST_FAILURES, Redrive, redrive_all, redrive_some
+from thumbq.commands.dlq.leases import LEASE_S, leasing
+from thumbq.commands.dlq.redrive import MOST_FAILURES, Redrive, redrive_all, redrive_some
 from thumbq.core import deadletter, keys
 from thumbq.core.deadletter import Note
 from thumbq.core.failedmessage import FailedMessage
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from thumbq.commands.redrive import Redriven
+    from thumbq.commands.dlq.redrive import Redriven
 
 
 async def redrive(
     dead: DeadQueue, queue: Queue, *, rate: int | None = None, within_s: float = 10_000
 ) -> dict[str, Redriven]:
-    told: dict[str, Redriven] = {}
+    results: dict[str, Redriven] = {}
 
-    def report(letter: Redriven) -> None:
-        told[letter.letter_id] = letter
+    def report(result: Redriven) -> None:
+        results[result.dead_letter_id] = result
 
     backend = Backend(None, queue, "b", dead)  # type: ignore[arg-type]
     with anyio.move_on_after(within_s):
-        async with holding(dead) as holder:
-            await Redrive(backend, holder, rate=rate, report=report).all()
-    return told
+        async with leasing(dead) as leases:
+            await Redrive(backend, leases, rate=rate, report=report).all()
+    return results
 
 
 def test_everything_is_sent_once_and_then_removed() -> None:
     async def claim() -> None:
         dead = DeadQueue(500, request_s=0.01)
         queue = Queue(dead)
-        told = await redrive(dead, queue)
+        results = await redrive(dead, queue)
         assert sorted(queue.bodies) == sorted(f"uploads/{index}" for index in range(500))
         assert not dead.rows
-        assert {letter.error for letter in told.values()} == {None}
-        assert len({letter.message_id for letter in told.values()}) == 500
+        assert {result.error for result in results.values()} == {None}
+        assert len({result.message_id for result in results.values()}) == 500
 
     on_virtual_time(claim)
 
@@ -66,7 +66,7 @@ def test_a_redrive_waits_for_nothing_but_its_requests() -> None:
     on_virtual_time(claim)
 
 
-def test_no_letter_is_removed_before_it_was_sent() -> None:
+def test_no_dead_letter_is_removed_before_it_was_sent() -> None:
     async def claim() -> None:
         dead = DeadQueue(300, request_s=0.01)
         queue = Queue(dead)
@@ -84,8 +84,8 @@ def test_a_group_of_a_fifo_queue_is_redriven_in_order_and_groups_side_by_side(*,
 
     class Grouped(DeadQueue):
         async def receive(self, **options: Any) -> list[DeadLetter]:
-            letters = await super().receive(**options)
-            return [replace(letter, group="even" if int(letter.id[-1]) % 2 == 0 else "odd") for letter in letters]
+            received = await super().receive(**options)
+            return [replace(each, group="even" if int(each.id[-1]) % 2 == 0 else "odd") for each in received]
 
     class Uneven(Queue):
         """Takes longest over what is sent first."""
@@ -99,8 +99,8 @@ def test_a_group_of_a_fifo_queue_is_redriven_in_order_and_groups_side_by_side(*,
         dead = Grouped(8)
         queue = Uneven(dead)
         backend = Backend(None, queue, "b", dead, fifo=fifo)  # type: ignore[arg-type]
-        async with holding(dead) as holder:
-            await Redrive(backend, holder, rate=None, report=lambda _: None).all()
+        async with leasing(dead) as leases:
+            await Redrive(backend, leases, rate=None, report=lambda _: None).all()
         evens = [body for body in queue.bodies if int(body[-1]) % 2 == 0]
         assert sorted(groups) == ["even"] * 4 + ["odd"] * 4
         assert (evens == sorted(evens)) == fifo
@@ -109,7 +109,7 @@ def test_a_group_of_a_fifo_queue_is_redriven_in_order_and_groups_side_by_side(*,
     on_virtual_time(claim)
 
 
-def test_a_letter_of_a_fifo_queue_that_has_no_group_gets_one_of_its_own() -> None:
+def test_a_dead_letter_of_a_fifo_queue_that_has_no_group_gets_one_of_its_own() -> None:
     class Noting(Queue):
         async def send(self, body: str, *, group: str | None = None) -> str:
             assert group == f"letter-{body[-1]}"
@@ -119,8 +119,8 @@ def test_a_letter_of_a_fifo_queue_that_has_no_group_gets_one_of_its_own() -> Non
         dead = DeadQueue(2)
         queue = Noting(dead)
         backend = Backend(None, queue, "b", dead, fifo=True)  # type: ignore[arg-type]
-        async with holding(dead) as holder:
-            await Redrive(backend, holder, rate=None, report=lambda _: None).all()
+        async with leasing(dead) as leases:
+            await Redrive(backend, leases, rate=None, report=lambda _: None).all()
         assert not dead.rows
 
     on_virtual_time(claim)
@@ -134,11 +134,11 @@ def test_a_job_that_fails_again_at_once_is_told_and_does_not_come_round_for_ever
             return message_id
 
     async def claim() -> None:
-        told = await redrive(dead, Failing(dead))
-        assert len(told) == 400
-        again = [letter for letter in told.values() if letter.error is not None]
-        assert {letter.error for letter in again} == {"the job that was redriven has failed again"}
-        assert sorted(dead.rows) == sorted(letter.letter_id for letter in again)
+        results = await redrive(dead, Failing(dead))
+        assert len(results) == 400
+        again = [result for result in results.values() if result.error is not None]
+        assert {result.error for result in again} == {"the job that was redriven has failed again"}
+        assert sorted(dead.rows) == sorted(result.dead_letter_id for result in again)
         assert not dead.hidden(), "they are given back"
 
     dead = DeadQueue(200, request_s=0.01)
@@ -159,16 +159,16 @@ def test_ctrl_c_at_any_moment_removes_what_was_sent_and_gives_the_rest_back(with
     on_virtual_time(claim)
 
 
-def test_a_letter_whose_send_fails_stays_and_is_not_tried_again() -> None:
+def test_a_dead_letter_whose_send_fails_stays_and_is_not_tried_again() -> None:
     async def claim() -> None:
         dead = DeadQueue(100)
         queue = Queue(dead, lambda body: SendRefused("too long") if body == "uploads/7" else None)
-        told = await redrive(dead, queue)
+        results = await redrive(dead, queue)
         assert list(dead.rows) == ["letter-7"]
         assert not dead.hidden()
         assert queue.tried["uploads/7"] == 1
-        assert told["letter-7"].message_id is None
-        assert told["letter-7"].error == "too long"
+        assert results["letter-7"].message_id is None
+        assert results["letter-7"].error == "too long"
         assert len(queue.sent) == 99
 
     on_virtual_time(claim)
@@ -198,20 +198,20 @@ def test_when_too_many_fail_the_redrive_stops() -> None:
     on_virtual_time(claim)
 
 
-def test_a_letter_that_cannot_be_removed_is_told_and_sent_once_only() -> None:
+def test_a_dead_letter_that_cannot_be_removed_is_reported_and_sent_once_only() -> None:
     async def claim() -> None:
         dead = DeadQueue(20, request_s=0.01)
         dead.refuses_deletes = True
         queue = Queue(dead)
-        told = await redrive(dead, queue)
+        results = await redrive(dead, queue)
         assert len(queue.sent) == len(set(queue.bodies)) == 20
-        assert all("once more" in str(letter.error) and letter.message_id for letter in told.values())
+        assert all("once more" in str(result.error) and result.message_id for result in results.values())
 
     on_virtual_time(claim)
 
 
 @pytest.mark.parametrize("rate", [1, 7, 50, 500])
-def test_a_rate_is_kept_and_no_letter_outlives_its_hold(rate: int) -> None:
+def test_a_rate_is_kept_and_no_dead_letter_outlives_its_lease(rate: int) -> None:
     async def claim() -> None:
         dead = DeadQueue(60)
         queue = Queue(dead)
@@ -227,9 +227,9 @@ def test_a_rate_is_kept_and_no_letter_outlives_its_hold(rate: int) -> None:
 
 def test_what_is_held_for_a_moment_only_is_not_sent() -> None:
     async def claim() -> None:
-        dead = DeadQueue(10, request_s=HOLD_S - 10)  # the receive itself takes nearly all of the hold
+        dead = DeadQueue(10, request_s=LEASE_S - 10)  # the receive itself takes nearly all of the lease
         queue = Queue(dead)
-        await redrive(dead, queue, within_s=4 * HOLD_S)
+        await redrive(dead, queue, within_s=4 * LEASE_S)
         assert queue.sent == []
         assert len(dead.rows) == 10
 
@@ -283,19 +283,19 @@ async def test_a_body_that_was_cut_is_sent_whole(backend: Backend, settings: Set
     body = '{"key": "' + "猫" * 300_000
     body += "x" * ((1 << 20) - len(body.encode()))
     await bury_cut(backend, body, "m-1")
-    told: list[Redriven] = []
-    assert await redrive_all(settings, rate=None, report=told.append, moving=never) == 0
-    assert [letter.error for letter in told] == [None]
+    results: list[Redriven] = []
+    assert await redrive_all(settings, rate=None, report=results.append, moving=never) == 0
+    assert [result.error for result in results] == [None]
     assert await received(backend) == [body]
     assert (await backend.queue.counts()).dead == 0
 
 
 async def test_a_cut_body_whose_whole_is_gone_stays_and_says_why(backend: Backend, settings: Settings) -> None:
     await bury_cut(backend, "{" + "x" * ((1 << 20) - 1), "m-1", keep=False)
-    told: list[Redriven] = []
-    assert await redrive_all(settings, rate=None, report=told.append, moving=never) == 0
-    assert len(told) == 1
-    assert "failed-messages/m-1.json is not there" in str(told[0].error)
+    results: list[Redriven] = []
+    assert await redrive_all(settings, rate=None, report=results.append, moving=never) == 0
+    assert len(results) == 1
+    assert "failed-messages/m-1.json is not there" in str(results[0].error)
     assert await received(backend) == []
     assert (await backend.queue.counts()).dead == 1
 
@@ -308,24 +308,24 @@ async def test_some_are_redriven_by_their_id_or_that_of_the_message_that_was_bur
     for index in range(30):
         await dead.send(f"uploads/{index}", a_note(f"m-{index}"))
     [one] = await dead.receive(max_messages=1, wait_s=0, visibility_timeout_s=0)
-    told: list[Redriven] = []
-    missing = await redrive_some(settings, [one.id, "m-17", "m-99"], rate=None, report=told.append)
+    results: list[Redriven] = []
+    missing = await redrive_some(settings, [one.id, "m-17", "m-99"], rate=None, report=results.append)
     assert missing == {"m-99"}
     assert sorted(await received(backend)) == sorted([one.body, "uploads/17"])
-    assert len(told) == 2
+    assert len(results) == 2
     assert (await backend.queue.counts()).dead == 28
     assert len(await dead.receive(max_messages=10, wait_s=0, visibility_timeout_s=0)) == 10, "the others are given back"
 
 
-async def test_letters_that_another_reader_holds_are_counted(backend: Backend, settings: Settings) -> None:
+async def test_dead_letters_of_another_reader_are_counted(backend: Backend, settings: Settings) -> None:
     dead = backend.dead_letters
     assert dead is not None
     for index in range(25):
         await dead.send(f"uploads/{index}", a_note(f"m-{index}"))
     await dead.receive(max_messages=10, wait_s=0, visibility_timeout_s=600)
-    told: list[Redriven] = []
-    assert await redrive_all(settings, rate=None, report=told.append, moving=never) == 10
-    assert len(told) == 15
+    results: list[Redriven] = []
+    assert await redrive_all(settings, rate=None, report=results.append, moving=never) == 10
+    assert len(results) == 15
 
 
 @pytest.fixture
@@ -350,7 +350,7 @@ def moving_server(backend: Backend, settings: Settings, monkeypatch: pytest.Monk
     return offer
 
 
-async def test_a_server_that_moves_letters_itself_is_left_to_do_so(
+async def test_a_server_moves_dead_letters_itself_where_it_can(
     settings: Settings, moving_server: Callable[..., None], backend: Backend
 ) -> None:
     assert backend.dead_letters is not None
@@ -369,6 +369,6 @@ async def test_where_a_body_was_cut_no_server_moves_it(
     body = '{"key": "x"' + " " * ((1 << 20) - 12) + "}"
     await bury_cut(backend, body, "m-1")
     moving_server()
-    told: list[Redriven] = []
-    await redrive_all(settings, rate=50, report=told.append, moving=never)
+    results: list[Redriven] = []
+    await redrive_all(settings, rate=50, report=results.append, moving=never)
     assert await received(backend) == [body]

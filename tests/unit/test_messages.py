@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.aws.event_bodies import FORMS, JSON_FORMS, hostile, nested, no_jobs, record, s3_event, short_record, sns
-from thumbq.cli import letters
-from thumbq.commands import deadletters
+from thumbq.cli import deadletters
+from thumbq.commands.dlq.parsing import parse
 from thumbq.core import callback, message, objectmetadata, retry
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.retry import Bury, Delete, Release
@@ -210,7 +210,7 @@ def test_forms_are_those_that_the_end_to_end_tests_send() -> None:
 
 def test_a_dead_letter_of_several_jobs_is_listed_with_all_of_them() -> None:
     body = s3_event(*(record("b", key) for key in ("a.png", "b c.png", "d.png")))
-    letter = deadletters.read(DeadLetter("id", "receipt", body, None, 0.0, 1), "b")
-    assert letters.document(letter)["key"] == "a.png"
-    assert letters.document(letter)["further_keys"] == ["b c.png", "d.png"]
-    assert "b/a.png and 2 more" in letters.row(letter)
+    parsed = parse(DeadLetter("id", "receipt", body, None, 0.0, 1), "b")
+    assert deadletters.document(parsed)["key"] == "a.png"
+    assert deadletters.document(parsed)["further_keys"] == ["b c.png", "d.png"]
+    assert "b/a.png and 2 more" in deadletters.row(parsed)

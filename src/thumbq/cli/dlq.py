@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thumbq.cli import letters
+from thumbq.cli import deadletters
 from thumbq.cli.console import Command, config_option, load_settings, local_option, queue_option, run, say
 from thumbq.cli.redrive import redrive
-from thumbq.commands.holding import MOST
+from thumbq.cli.text import json_line
+from thumbq.commands.dlq.scan import MOST_REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thumbq.commands.deadletters import Letter
+    from thumbq.commands.dlq.parsing import ParsedDeadLetter
     from thumbq.errors import BackendError
 
 
@@ -35,27 +36,33 @@ def dlq() -> None:
 @queue_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines with everything, the body included.")
 @click.option(
-    "--limit", type=click.IntRange(1, MOST), default=MOST, metavar="N", help=f"Stop after N (default: {MOST:,})."
+    "--limit",
+    type=click.IntRange(1, MOST_REMEMBERED),
+    default=MOST_REMEMBERED,
+    metavar="N",
+    help=f"Stop after N (default: {MOST_REMEMBERED:,}).",
 )
 @config_option
-def list_letters(local: str | None, queue: str | None, limit: int, *, as_json: bool, config: str | None) -> None:
+def list_all(local: str | None, queue: str | None, limit: int, *, as_json: bool, config: str | None) -> None:
     """List dead letters: what failed and why, when it was sent, how often it was received.
 
-    SQS has no peek: a letter that was looked at is hidden from others for up to a minute, and given back at the end.
+    SQS has no peek: a dead letter that was looked at is hidden from others for up to a minute, and given back at the
+    end.
 
     \b
     Example:
       thumbq dlq list --local ./thumbq-data --limit 20
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     settings = load_settings(least="warning", only=queue, local=local, config=config)
-    from thumbq.commands.deadletters import show_all  # noqa: PLC0415 - botocore is slow to import
+    from thumbq.commands.dlq.show import show_all  # noqa: PLC0415 - botocore is slow to import
 
     headed, printed = as_json, True
 
-    def report(letter: Letter) -> bool:
+    def report(parsed: ParsedDeadLetter) -> bool:
         nonlocal headed, printed
-        headed = headed or say(letters.HEADING)
-        printed = headed and say(letters.line(letters.document(letter)) if as_json else letters.row(letter))
+        headed = headed or say(deadletters.HEADING)
+        text = json_line(deadletters.document(parsed)) if as_json else deadletters.row(parsed)
+        printed = headed and say(text)
         return printed
 
     listed = run(partial(show_all, settings, limit=limit, report=report))
@@ -63,7 +70,7 @@ def list_letters(local: str | None, queue: str | None, limit: int, *, as_json: b
         say(f"stopped after {listed.shown}; there may be more", err=True)
     elif not listed.shown and not listed.others:
         printed = say("no dead letters", err=as_json)
-    letters.say_others(listed.others)
+    deadletters.say_others(listed.others)
     sys.exit(0 if printed else 1)
 
 
@@ -76,27 +83,27 @@ def list_letters(local: str | None, queue: str | None, limit: int, *, as_json: b
 def show(ids: Sequence[str], local: str | None, queue: str | None, *, as_json: bool, config: str | None) -> None:
     """Show everything of dead letters, whole bodies included.
 
-    ID is that of the dead letter, or of the message that was buried (the first letter that bears it is shown). Exits
-    with 1 when an ID is not found.
+    ID is that of the dead letter, or of the message that was buried (the first dead letter that bears it is shown).
+    Exits with 1 when an ID is not found.
 
     \b
     Example:
       thumbq dlq show 0c1f6b1e-8f5c-4a52-9f0e-5b8f3d7f2f10
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     settings = load_settings(least="warning", only=queue, local=local, config=config)
-    from thumbq.commands.deadletters import show as show_some  # noqa: PLC0415 - botocore is slow to import
+    from thumbq.commands.dlq.show import show as show_some  # noqa: PLC0415 - botocore is slow to import
 
     failed = False
 
-    def report(letter: Letter, error: BackendError | None) -> None:
+    def report(parsed: ParsedDeadLetter, error: BackendError | None) -> None:
         nonlocal failed
-        printed = say(letters.line(letters.document(letter)) if as_json else letters.page(letter))
+        printed = say(json_line(deadletters.document(parsed)) if as_json else deadletters.page(parsed))
         if error is not None:
-            say(f"{letter.letter.id}: {error}", err=True)
+            say(f"{parsed.received.id}: {error}", err=True)
         failed = failed or error is not None or not printed
 
     missing = run(partial(show_some, settings, ids, report=report))
-    letters.say_missing(missing)
+    deadletters.say_missing(missing)
     sys.exit(1 if missing or failed else 0)
 
 
@@ -113,9 +120,9 @@ def purge(local: str | None, queue: str | None, *, yes: bool, config: str | None
       thumbq dlq purge --local ./thumbq-data
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     settings = load_settings(least="warning", only=queue, local=local, config=config)
-    from thumbq.commands import deadletters  # noqa: PLC0415 - botocore is slow to import
+    from thumbq.commands.dlq import purge as command  # noqa: PLC0415 - botocore is slow to import
 
-    number = run(partial(deadletters.count, settings))
+    number = run(partial(command.count, settings))
     if not number:
         say("no dead letters")
         return
@@ -124,7 +131,7 @@ def purge(local: str | None, queue: str | None, *, yes: bool, config: str | None
             raise click.UsageError(f"there are {number} dead letters; without a terminal to ask on, say --yes")
         if not click.confirm(f"Remove {number} dead letters for good?", err=True):
             sys.exit(1)
-    run(partial(deadletters.purge, settings))
+    run(partial(command.purge, settings))
     sys.exit(0 if say(f"removed {number} dead letters") else 1)
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from thumbq.cli import letters
 from thumbq.cli.console import (
     Bar,
     Command,
@@ -24,6 +23,7 @@ from thumbq.cli.console import (
     run,
     say,
 )
+from thumbq.cli.text import json_line, printable
 from thumbq.errors import SetupError, ThumbqError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def reconcile(
             bar.say(_go_on_with(progress), err=True)
             raise
     printed = say(found.summary(progress, apply=apply), err=as_json)
-    sys.exit(1 if found.failed or found.untold or not printed else 0)
+    sys.exit(1 if found.failed or found.unprinted or not printed else 0)
 
 
 def _go_on_with(progress: Progress) -> str:
@@ -135,13 +135,13 @@ class _Found:
         self._as_json = as_json
         self.number = 0
         self.failed = 0
-        self.untold = 0
+        self.unprinted = 0
 
     def report(self, missing: Missing) -> None:
         """Print one original, above the bar."""
         self.number += 1
         self.failed += missing.error is not None
-        self.untold += not self._bar.say(self._line(missing))
+        self.unprinted += not self._bar.say(self._line(missing))
 
     def _line(self, missing: Missing) -> str:
         stored_at = datetime.fromtimestamp(missing.modified_at, UTC)
@@ -154,9 +154,9 @@ class _Found:
                 "message_id": missing.message_id,
                 "error": missing.error,
             }
-            return letters.line({name: value for name, value in members.items() if value is not None})
+            return json_line({name: value for name, value in members.items() if value is not None})
         ending = missing.error or missing.message_id
-        key = letters.printable(missing.source.key)
+        key = printable(missing.source.key)
         return f"{stored_at:%Y-%m-%d %H:%M}\t{missing.size}\t{key}" + (f"\t{ending}" if ending else "")
 
     def summary(self, progress: Progress, *, apply: bool) -> str:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thumbq.cli import letters
+from thumbq.cli import deadletters
 from thumbq.cli.console import Bar, Command, config_option, load_settings, local_option, queue_option, run, say
-from thumbq.commands.holding import MAX_RATE
+from thumbq.commands.dlq.ratelimiter import MAX_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thumbq.commands.redrive import Redriven
+    from thumbq.commands.dlq.redrive import Redriven
     from thumbq.ports import MoveProgress
     from thumbq.settings import Settings
 
@@ -39,7 +39,7 @@ def redrive(
     """Send dead letters back to the queue, so that their jobs are done again.
 
     Each is sent first and removed after. With --all SQS moves them itself where it can, and goes on after Ctrl-C. Exits
-    with 1 when an ID is not found or a letter fails, which then stays.
+    with 1 when an ID is not found or a dead letter fails, which then stays.
 
     \b
     Examples:
@@ -54,31 +54,31 @@ def redrive(
         missing = set() if everything else done.some(settings, ids, rate)
         if everything:
             done.all(settings, rate)
-    letters.say_missing(missing)
-    letters.say_others(done.others)
+    deadletters.say_missing(missing)
+    deadletters.say_others(done.others)
     printed = say(f"redriven: {done.number}" if done.number or done.failed or ids else "no dead letters")
-    sys.exit(1 if missing or done.failed or done.untold or not printed else 0)
+    sys.exit(1 if missing or done.failed or done.unprinted or not printed else 0)
 
 
 class _Redrive:
-    """Runs a redrive and says what becomes of each letter; a bar on a terminal shows how it goes."""
+    """Runs a redrive and prints the result of each dead letter; on a terminal a bar shows its progress."""
 
     def __init__(self, bar: Bar) -> None:
         self._bar = bar
         self.number = 0
         self.failed = 0
-        self.untold = 0
+        self.unprinted = 0
         self.others = 0
 
     def some(self, settings: Settings, ids: Sequence[str], rate: int | None) -> set[str]:
-        """Redrive these, and return the IDs that were not found."""
-        from thumbq.commands.redrive import redrive_some  # noqa: PLC0415 - botocore is slow to import
+        """Redrive the dead letters with these IDs, and return the IDs that were not found."""
+        from thumbq.commands.dlq.redrive import redrive_some  # noqa: PLC0415 - botocore is slow to import
 
         return run(partial(redrive_some, settings, ids, rate=rate, report=self._report))
 
     def all(self, settings: Settings, rate: int | None) -> None:
-        """Redrive all."""
-        from thumbq.commands.redrive import redrive_all  # noqa: PLC0415 - botocore is slow to import
+        """Redrive all dead letters."""
+        from thumbq.commands.dlq.redrive import redrive_all  # noqa: PLC0415 - botocore is slow to import
 
         moving: MoveProgress | None = None
 
@@ -101,12 +101,12 @@ class _Redrive:
             self.failed += 1
             self._bar.say(f"the server ended the move: {move.failed}", err=True)
 
-    def _report(self, letter: Redriven) -> None:
-        if letter.message_id is not None:
+    def _report(self, result: Redriven) -> None:
+        if result.message_id is not None:
             self.number += 1
-        if letter.error is not None:
+        if result.error is not None:
             self.failed += 1
-            self._bar.say(f"{letter.letter_id}: {letter.error}", err=True)
-        elif not self._bar.say(f"{letter.letter_id}\t{letter.message_id}"):
-            self.untold += 1
+            self._bar.say(f"{result.dead_letter_id}: {result.error}", err=True)
+        elif not self._bar.say(f"{result.dead_letter_id}\t{result.message_id}"):
+            self.unprinted += 1
         self._bar.update(1)

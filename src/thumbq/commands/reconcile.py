@@ -1,4 +1,4 @@
-"""What `thumbq reconcile` does: find originals that have no manifest, and queue them again."""
+"""What `thumbq reconcile` does: originals without a manifest are found, and queued again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import anyio
 
 from thumbq.backends import open_backend
 from thumbq.commands.files import text_of
-from thumbq.commands.gaps import ManifestCursor
+from thumbq.commands.missingmanifests import ManifestCursor
 from thumbq.core import keys, message
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.errors import BackendError, Problem, SendRefused, SetupError
@@ -26,7 +26,7 @@ CONCURRENCY: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """An original without a manifest: its new message if it was queued again, or why it was not."""
+    """An original without a manifest; the id of its new message when it was queued again, or the error."""
 
     source: ObjectRef
     size: int
@@ -37,17 +37,17 @@ class Missing:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run has come: it can go on ``after`` this key."""
+    """The progress of a run: it can go on ``after`` this key."""
 
     after: str
     looked_at: int = 0
 
 
 def prefixes_of(settings: Settings, given: Sequence[str]) -> list[str]:
-    """Return the prefixes to look under, in order and none inside another.
+    """Return the prefixes to search, in order and none inside another.
 
-    Those that are given; without any, where uploads, direct ones and the routes' originals are. Raises SetupError for
-    one that is thumbq's own.
+    They are the given ones; without any, those of uploads, of presigned uploads and of the routes. Raises SetupError
+    for a prefix that thumbq itself writes to.
     """
     for prefix in given:
         if settings.catalog.is_output(prefix) or text_of(prefix) != prefix:
@@ -72,40 +72,41 @@ async def reconcile(
 ) -> None:
     """Report every original that was stored ``modified_before`` (POSIX seconds) and has no manifest.
 
-    With ``apply`` each is queued again first. Keys come in order, from ``progress.after`` on; ``progress`` is kept, so
-    that a run that was cancelled or ended by BackendError can be gone on with. ``moved_on`` gets how many more
-    originals were looked at.
+    With ``apply`` each is queued again first. Keys come in order, from ``progress.after`` on; ``progress`` is kept up
+    to date, so that a run can go on after it was cancelled or ended by BackendError. ``moved_on`` gets the number of
+    originals of each page.
     """
     async with open_backend(settings, existing=True) as backend:
         for prefix in prefixes:
             manifests = ManifestCursor(backend.store, backend.bucket, prefix)
             while page := await backend.store.list(backend.bucket, prefix=prefix, after=progress.after):
                 old = [entry for entry in page if entry.modified_at < modified_before and _is_original(entry, settings)]
-                suspects = [entry for entry in old if not await manifests.has(entry.key)]
-                for some in _batches(suspects):
-                    await _see_to(backend, some, apply=apply, report=report)
-                    progress.after = some[-1].key
+                candidates = [entry for entry in old if not await manifests.has(entry.key)]
+                for batch in _batches(candidates):
+                    await _report_missing(backend, batch, apply=apply, report=report)
+                    progress.after = batch[-1].key
                     await anyio.lowlevel.checkpoint()
                 progress.after = page[-1].key
                 progress.looked_at += len(page)
                 moved_on(len(page))
 
 
-def _batches(suspects: Sequence[ListedObject]) -> Iterable[Sequence[ListedObject]]:
-    return (suspects[start : start + CONCURRENCY] for start in range(0, len(suspects), CONCURRENCY))
+def _batches(candidates: Sequence[ListedObject]) -> Iterable[Sequence[ListedObject]]:
+    return (candidates[start : start + CONCURRENCY] for start in range(0, len(candidates), CONCURRENCY))
 
 
 def _is_original(entry: ListedObject, settings: Settings) -> bool:
-    """Whether this may be an image that a job is made of; an empty object named like a folder is a mark for one."""
+    """Whether this may be an original; an empty object whose key ends in ``/`` marks a folder."""
     return not settings.catalog.is_output(entry.key) and not (entry.size == 0 and entry.key.endswith("/"))
 
 
-async def _see_to(
-    backend: Backend, suspects: Sequence[ListedObject], *, apply: bool, report: Callable[[Missing], None]
+async def _report_missing(
+    backend: Backend, candidates: Sequence[ListedObject], *, apply: bool, report: Callable[[Missing], None]
 ) -> None:
-    """Ask for each original's manifest, queue those that have none, and report them in order.
+    """Read each original's manifest, queue those that have none, and report them in order.
 
-    A cancelled call ends what it began, so that everything that was queued is told. Raises BackendError then too.
+    A cancelled call ends its requests first, so that every queued original is reported. Raises BackendError after that
+    too.
     """
     found: dict[str, Missing | None] = {}
     failures: list[BackendError] = []
@@ -118,9 +119,9 @@ async def _see_to(
 
     with anyio.CancelScope(shield=True):
         async with anyio.create_task_group() as tasks:
-            for entry in suspects:
+            for entry in candidates:
                 tasks.start_soon(one, entry)
-    for entry in suspects:
+    for entry in candidates:
         if (missing := found.get(entry.key)) is not None:
             report(missing)
     if failures:

@@ -52,7 +52,7 @@ class LocalDeadLetters:
             lambda connection: deadlettertable.send(
                 connection,
                 self._rules.queue,
-                letter_id=str(uuid.uuid4()),
+                message_id=str(uuid.uuid4()),
                 body=body,
                 note=note,
                 group=group,

@@ -12,13 +12,20 @@ if TYPE_CHECKING:
 
 
 def send(
-    connection: sqlite3.Connection, queue: str, *, letter_id: str, body: str, note: str, group: str | None, now: float
+    connection: sqlite3.Connection,
+    queue: str,
+    *,
+    message_id: str,
+    body: str,
+    note: str,
+    group: str | None,
+    now: float,
 ) -> None:
     """Append a dead letter of a queue with its note."""
     connection.execute(
         "INSERT INTO dead_letters (queue, id, body, note, group_id, sent_at, buried_at, visible_at, receive_count)"
         " VALUES (:queue, :id, :body, :note, :group, :now, :now, :now, 0)",
-        {"queue": queue, "id": letter_id, "body": body, "note": note, "group": group, "now": now},
+        {"queue": queue, "id": message_id, "body": body, "note": note, "group": group, "now": now},
     )
 
 
@@ -48,9 +55,9 @@ def take(
         row = connection.execute(
             "SELECT id, body, note, sent_at, receive_count, group_id FROM dead_letters WHERE seq = ?", (seq,)
         ).fetchone()
-        letter_id, body, note, sent_at, receive_count, group = row
+        message_id, body, note, sent_at, receive_count, group = row
         moved = note is None
-        taken.append(DeadLetter(letter_id, receipt, body, note, sent_at, receive_count, moved=moved, group=group))
+        taken.append(DeadLetter(message_id, receipt, body, note, sent_at, receive_count, moved=moved, group=group))
     return taken
 
 

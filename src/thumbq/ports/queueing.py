@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 MAX_LEASE_S: Final = 43_200
-"""How long one receive can hold a message (Amazon SQS Developer Guide, "Visibility timeout")."""
+"""The longest lease on a message that one receive gives (Amazon SQS Developer Guide, "Visibility timeout")."""
 
 MAX_BATCH: Final = 10
-"""How many messages one request can be about (Amazon SQS Developer Guide, "Message quotas")."""
+"""The most entries of a batch, and the most messages of one receive (Amazon SQS Developer Guide, "Message quotas")."""
 
 FIFO_ENDING: Final = ".fifo"
 """How the name of a FIFO queue ends, and no other (Amazon SQS Developer Guide, "FIFO queue names")."""

@@ -16,11 +16,11 @@ _CHAR_BYTES: Final = 4  # a cut key may end up to so many bytes before the limit
 
 
 class ManifestCursor:
-    """Goes through the manifests of the originals under a prefix, beside somebody who goes through the originals.
+    """Goes through the manifests of the originals under a prefix, in step with a listing of the originals.
 
     ``manifests/{key}.json`` does not sort quite as ``key`` does: ``a-b.json`` comes before ``a.json``, but ``a`` before
-    ``a-b``. So a key that others begin with may be passed by, and keys that were shortened are: ``has`` may miss a
-    manifest, which is then to be asked for by its key. It never finds one that is not there.
+    ``a-b``. So ``has`` may miss the manifest of a key that other keys begin with, and misses those of shortened keys:
+    the caller then reads the manifest by its key. ``has`` never finds a manifest that is not there.
     """
 
     def __init__(self, store: ObjectStore, bucket: str, prefix: str) -> None:
@@ -32,7 +32,7 @@ class ManifestCursor:
         self._ended = False
 
     async def has(self, source_key: str) -> bool:
-        """Whether the manifest of an original is in the listing; to be asked in the order of the keys."""
+        """Whether the manifest of an original is in the listing. Calls must come in the order of the keys."""
         while not self._passed(source_key):
             await self._load(source_key)
         return bool(self._sources) and self._sources[0] == source_key
@@ -43,7 +43,7 @@ class ManifestCursor:
         return self._ended or bool(self._sources)
 
     async def _load(self, source_key: str) -> None:
-        # Manifests of smaller keys need not be listed: they are those of originals that are gone.
+        # Manifests of smaller keys are not listed: their originals are gone.
         after = max(self._after, MANIFESTS_PREFIX + source_key)
         page = await self._store.list(self._bucket, prefix=self._prefix, after=after)
         if not page:
@@ -56,9 +56,9 @@ class ManifestCursor:
 
 
 def _is_plain(entry: ListedObject) -> bool:
-    """Whether an object is the manifest of the original that its key spells out.
+    """Whether an object is the manifest of the original that its key names.
 
-    Of a key as long as keys can be, only the manifest itself can tell that it is not another's, shortened.
+    A key of the maximal length may be the shortened key of another manifest; only the manifest itself says which.
     """
     return (
         entry.key.endswith(_ENDING)

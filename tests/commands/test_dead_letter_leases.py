@@ -1,4 +1,4 @@
-"""Looking at dead letters on virtual time: what is hidden, for how long, and when a listing ends."""
+"""Leases on dead letters, on virtual time: how long each is hidden, and when a scan ends."""
 
 from __future__ import annotations
 
@@ -7,53 +7,54 @@ import pytest
 
 from support.doubles.dead_letter_queue import DeadQueue
 from support.virtual_time import on_virtual_time
-from thumbq.commands.deadletters import Look
-from thumbq.commands.holding import HOLD_S, ROUND, Holder, dead_letters_of, holding
+from thumbq.commands.dlq.leases import LEASE_S, ROUND, DeadLetterLeases, leasing
+from thumbq.commands.dlq.opening import dead_letters_of
+from thumbq.commands.dlq.scan import Scan
 from thumbq.errors import BackendUnavailable, SetupError
 from thumbq.ports import Backend
 
 
-async def look_at_all(holder: Holder) -> list[str]:
-    look, seen = Look(holder), []
-    while new := await look.next():
+async def scan_all(leases: DeadLetterLeases) -> list[str]:
+    scan, seen = Scan(leases), []
+    while new := await scan.next():
         seen += [letter.id for letter in new]
     return seen
 
 
-def test_a_listing_longer_than_a_minute_shows_each_letter_once_and_ends() -> None:
+def test_a_scan_longer_than_a_minute_returns_each_dead_letter_once_and_ends() -> None:
     async def claim() -> None:
         dead = DeadQueue(8_000, request_s=1)  # 80 a second: the first are visible again before the last were seen
-        async with holding(dead) as holder:
-            seen = await look_at_all(holder)
+        async with leasing(dead) as leases:
+            seen = await scan_all(leases)
             assert len(seen) == len(set(seen)) == 8_000
-            assert anyio.current_time() > HOLD_S
+            assert anyio.current_time() > LEASE_S
             dead.request_s = 0.01
-        await anyio.sleep(1)  # a hold is counted from before its request, which took so long
+        await anyio.sleep(1)  # a lease is counted from before its request, which took so long
         assert not dead.hidden()
 
     on_virtual_time(claim)
 
 
-def test_what_is_remembered_is_what_a_minute_brings() -> None:
+def test_the_receipts_of_one_minute_are_remembered_and_no_more() -> None:
     async def claim() -> None:
         dead = DeadQueue(6_000, request_s=1)
         most = 0
-        async with holding(dead) as holder:
-            look = Look(holder)
-            while await look.next():
-                most = max(most, len(holder._until))
-        assert most <= ROUND * (HOLD_S + 1)
+        async with leasing(dead) as leases:
+            scan = Scan(leases)
+            while await scan.next():
+                most = max(most, len(leases._until))
+        assert most <= ROUND * (LEASE_S + 1)
 
     on_virtual_time(claim)
 
 
-def test_a_hold_that_has_run_out_is_not_given_back_as_the_letter_may_be_somebody_elses() -> None:
+def test_a_lease_that_has_run_out_is_not_given_back_as_another_reader_may_have_one() -> None:
     async def claim() -> None:
         dead = DeadQueue(30)
-        async with holding(dead) as holder:
-            first = await holder.receive()
-            await anyio.sleep(HOLD_S + 1)
-            second = await holder.receive()
+        async with leasing(dead) as leases:
+            first = await leases.receive()
+            await anyio.sleep(LEASE_S + 1)
+            second = await leases.receive()
         assert len(first) == 10
         assert second
         assert dead.late == []
@@ -62,12 +63,12 @@ def test_a_hold_that_has_run_out_is_not_given_back_as_the_letter_may_be_somebody
     on_virtual_time(claim)
 
 
-def test_a_cancelled_look_ends_its_request_and_gives_back_what_that_brought() -> None:
+def test_a_cancelled_scan_ends_its_requests_and_gives_back_all_dead_letters() -> None:
     async def claim() -> None:
         dead = DeadQueue(25, request_s=1)
         with anyio.move_on_after(2.5) as scope:
-            async with holding(dead) as holder:
-                await look_at_all(holder)
+            async with leasing(dead) as leases:
+                await scan_all(leases)
         assert scope.cancelled_caught
         assert dead.receives == 1 + 2 + 4, "more at the same time while there are many"
         assert len(dead.given_back) == 25
@@ -76,13 +77,13 @@ def test_a_cancelled_look_ends_its_request_and_gives_back_what_that_brought() ->
     on_virtual_time(claim)
 
 
-def test_an_error_in_between_gives_back_too() -> None:
+def test_an_error_gives_back_all_dead_letters() -> None:
     async def claim() -> None:
         dead = DeadQueue(5)
 
         async def fail() -> None:
-            async with holding(dead) as holder:
-                await holder.receive()
+            async with leasing(dead) as leases:
+                await leases.receive()
                 raise BackendUnavailable("gone")
 
         with pytest.raises(BackendUnavailable, match="gone"):
@@ -92,20 +93,20 @@ def test_an_error_in_between_gives_back_too() -> None:
     on_virtual_time(claim)
 
 
-def test_giving_back_ends_though_the_server_hangs() -> None:
+def test_giving_back_ends_when_the_server_hangs() -> None:
     async def claim() -> None:
         dead = DeadQueue(5)
-        async with holding(dead) as holder:
-            await holder.receive()
+        async with leasing(dead) as leases:
+            await leases.receive()
             dead.request_s = 10_000
-        assert anyio.current_time() < HOLD_S
+        assert anyio.current_time() < LEASE_S
 
     on_virtual_time(claim)
 
 
-def test_a_letter_that_somebody_else_keeps_taking_does_not_keep_a_listing_from_its_end() -> None:
+def test_a_scan_ends_when_another_reader_keeps_receiving_the_same_dead_letters() -> None:
     class Insisting(DeadQueue):
-        """Hands out the same letters again and again, as a short visibility time-out of another reader does."""
+        """Hands out the same dead letters again and again, as a short visibility time-out of another reader does."""
 
         def hidden_again(self) -> None:
             for row in self.rows.values():
@@ -113,9 +114,9 @@ def test_a_letter_that_somebody_else_keeps_taking_does_not_keep_a_listing_from_i
 
     async def claim() -> None:
         dead = Insisting(5, request_s=1)
-        async with holding(dead) as holder:
-            look = Look(holder)
-            assert len(await look.next()) == 5
+        async with leasing(dead) as leases:
+            scan = Scan(leases)
+            assert len(await scan.next()) == 5
 
             async def insist() -> None:
                 while True:
@@ -124,14 +125,14 @@ def test_a_letter_that_somebody_else_keeps_taking_does_not_keep_a_listing_from_i
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(insist)
-                assert await look.next() == []
+                assert await scan.next() == []
                 tasks.cancel_scope.cancel()
-        assert HOLD_S < anyio.current_time() < 2 * HOLD_S
+        assert LEASE_S < anyio.current_time() < 2 * LEASE_S
 
     on_virtual_time(claim)
 
 
-def test_without_a_dead_letter_queue_the_fix_is_said() -> None:
+def test_without_a_dead_letter_queue_the_error_has_the_fix() -> None:
     backend = Backend(None, None, "b", None)  # type: ignore[arg-type]
     with pytest.raises(SetupError, match="thumbq setup"):
         dead_letters_of(backend, "jobs")

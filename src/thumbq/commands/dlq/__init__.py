@@ -1,0 +1,1 @@
+"""What `thumbq dlq` does: dead letters are listed, shown, sent back to the queue, and removed."""
