@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support import documents
+from support.documents import README
 from support.servers.emulators import aws_env
 from support.servers.scripted import Script, s3_error, says, sqs_error
 from thumbq.aws import provision
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from support.servers.scripted import Answer
     from thumbq.aws.session import Clients
 
-README = Path(__file__).resolve().parents[2] / "README.md"
 QUEUE = "arn:aws:sqs:ap-northeast-1:123456789012:q"
 OTHER = "arn:aws:sqs:ap-northeast-1:123456789012:other"
 NOT_THERE = "Unable to validate the following destination configurations"
@@ -252,7 +252,7 @@ async def test_a_right_that_is_missing_is_told_as_iam_calls_it(
 
 
 async def test_readmes_cors_rule_lets_a_page_post_its_form(ministack: Clients, made: str) -> None:
-    command = re.search(r"put-bucket-cors .* --cors-configuration '(.*)'`", README.read_text())
+    command = re.search(r"put-bucket-cors .* --cors-configuration '(.*)'`", documents.section(README, "Direct upload"))
     assert command is not None
     await ministack.s3.put_bucket_cors(Bucket=made, CORSConfiguration=json.loads(command[1]))
     (rule,) = (await ministack.s3.get_bucket_cors(Bucket=made))["CORSRules"]

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from support import documents
+from support.documents import README
 from support.pictures.images import photo_jpeg
 
 if TYPE_CHECKING:
@@ -167,10 +169,9 @@ def test_the_template_takes_the_names_of_an_articles_set_up(template: dict[str, 
 
 
 def test_readme_names_the_build_and_parameters_that_the_template_has(template: dict[str, Any]) -> None:
-    readme = (DEPLOY.parents[1] / "README.md").read_text()
-    section = readme.partition("\n## Lambda\n")[2].partition("\n## ")[0]
-    assert "\nbash deploy/lambda/build\n" in section
-    overrides = section.partition("--parameter-overrides")[2].partition("```")[0]
+    section = documents.section(README, "Lambda")
+    assert documents.example(README, "Lambda", "sh") == "bash deploy/lambda/build\n"
+    overrides = documents.example(README, "Lambda", "text").partition("--parameter-overrides")[2]
     named = set(re.findall(r"\b(\w+)=", overrides)) | set(re.findall(r"`(\w+)=(?:true|false)`", section))
     assert {"FunctionName", "RoleName", "QueueName", "BucketName", "MakeBucket", "MakeQueue", "Fifo"} <= named
     assert named <= template["Parameters"].keys()

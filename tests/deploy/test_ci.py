@@ -7,6 +7,9 @@ import re
 import subprocess
 from pathlib import Path
 
+from support import documents
+from support.documents import README
+
 ROOT = Path(__file__).parents[2]
 CI = ROOT / ".ci" / "run"
 
@@ -19,7 +22,7 @@ def test_the_ci_script_is_executable_and_valid_bash() -> None:
 def test_ci_ends_with_the_test_command_of_readme_and_may_not_skip_the_emulator() -> None:
     lines = CI.read_text().splitlines()
     assert lines[-1].endswith("pytest")
-    assert lines[-1] in (ROOT / "README.md").read_text().splitlines()
+    assert lines[-1] in documents.text(README).splitlines()
     assert "export REQUIRE_MINISTACK=1" in lines
 
 

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
+from support import documents
 from support.aws import rights
+from support.documents import README
 from thumbq import settings
 from thumbq.core import keys
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
 
 
 class Loader(yaml.SafeLoader):
@@ -106,7 +107,7 @@ def test_only_records_expire_and_none_before_what_it_tells_of(template: Any) -> 
 
 
 def test_readmes_command_gives_the_parameters_that_the_service_cannot_do_without(template: Any) -> None:
-    [command] = re.findall(r"```text\n(aws cloudformation deploy .*?)```", README, flags=re.DOTALL)
+    command = documents.example(README, "CloudFormation", "text")
     given = set(re.findall(r"\b([A-Z]\w+)=", command))
     asked_for = re.findall(r"needs (\w+)", json.dumps(template["Rules"]))
     assert given == set(asked_for)
@@ -115,7 +116,7 @@ def test_readmes_command_gives_the_parameters_that_the_service_cannot_do_without
 
 def test_readme_tells_what_each_right_of_the_policy_is_for() -> None:
     policy = json.loads((ROOT / "deploy" / "iam-policy.json").read_text())
-    section = README.partition("\n### Rights\n")[2].partition("\n### ")[0]
+    section = documents.section(README, "Rights")
     told = {
         action for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for action in re.findall(r"`(.+?)`", row)
     }

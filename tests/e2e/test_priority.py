@@ -6,12 +6,13 @@ import json
 import re
 import shlex
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
+from support import documents
+from support.documents import README
 from support.doubles.clocks import SystemClock
 from support.pictures import images
 from support.replicas.place import opened, queued
@@ -22,11 +23,11 @@ from thumbq.local import open_local_queues
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from support.replicas.place import Place
     from support.replicas.replica import Replica
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 LOW, HIGH, PROCESSES = 2000, 50, 2
 
 
@@ -70,8 +71,8 @@ async def test_with_2000_low_messages_waiting_50_high_ones_are_done_before_5_per
 @pytest.mark.skipif(shutil.which("curl") is None, reason="README uploads with curl, which is not here")
 async def test_the_upload_with_fields_in_readme_works_with_the_queues_in_readme(tmp_path: Path) -> None:
     config = tmp_path / "thumbq.toml"
-    config.write_text(README.partition("### Several queues")[2].partition("```toml\n")[2].partition("```")[0])
-    command = re.findall(r"`(curl .*)`", README.partition("### Fields of an upload")[2])[0]
+    config.write_text(documents.example(README, "Several queues", "toml"))
+    command = re.findall(r"`(curl .*)`", documents.section(README, "Fields of an upload"))[0]
     (tmp_path / "photo.jpg").write_bytes(images.small_jpeg())
     environment = {"THUMBQ_LOCAL": str(tmp_path / "data"), "THUMBQ_CONFIG": str(config)}
     async with opened(tmp_path, environment) as place:

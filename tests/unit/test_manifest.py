@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
+from support import documents
+from support.documents import README
 from support.pictures import images
 from support.schemas import manifest_schema
 from support.schemas.manifest_schema import faults
@@ -28,11 +28,6 @@ from thumbq.ports import Rendered, RenderedImage, Steps
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECTION = re.search(
-    r"^## The manifest\n(.*?)^## ",
-    (Path(__file__).parents[2] / "README.md").read_text(),
-    flags=re.MULTILINE | re.DOTALL,
-)
 ALL_STEPS = Steps(
     orientation=6, profile="embedded", flattened_on="#ffffff", frames_dropped=3, shrink_on_load="1/8 dc-only"
 )
@@ -188,13 +183,12 @@ def test_the_schema_has_something_against_what_is_no_manifest(
 
 
 def test_readme_shows_a_manifest_and_explains_every_member() -> None:
-    assert SECTION
-    (example,) = re.findall(r"```json\n(.*?)```", SECTION[1], flags=re.DOTALL)
+    example = documents.example(README, "The manifest", "json")
     shown = Manifest.decode(example.encode())
     assert shown is not None
     assert faults(example.encode()) == []
     assert shown.version == MANIFEST_VERSION
     records = (manifest_schema.SCHEMA, *manifest_schema.SCHEMA["$defs"].values())
     members = {name for record in records for name in record["properties"]}
-    explained = SECTION[1].replace(example, "")
+    explained = documents.section(README, "The manifest").replace(example, "")
     assert [name for name in sorted(members) if f"`{name}`" not in explained] == []

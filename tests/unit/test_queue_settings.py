@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from support import documents
+from support.documents import README
 from thumbq.errors import SetupError
 from thumbq.settings import QueueConfig, default_queue, load, only_queue
 
-README = Path(__file__).resolve().parents[2] / "README.md"
 AWS = 'bucket = "b"\n'
 HIGH, LOW = '[[queues]]\nname = "high"\nqueue = "jobs-high"\n', '[[queues]]\nname = "low"\nqueue = "jobs-low"\n'
 
@@ -111,8 +112,7 @@ def test_one_queue_of_several_can_be_meant(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_example_in_readme_is_one_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    section = README.read_text().partition("### Several queues")[2]
-    Path("thumbq.toml").write_text(section.partition("```toml\n")[2].partition("```")[0])
+    Path("thumbq.toml").write_text(documents.example(README, "Several queues", "toml"))
     monkeypatch.setenv("THUMBQ_BUCKET", "photos")
     high, low = load().queue_configs
     assert (high.name, high.queue, high.wait_time_s, high.default) == ("high", "photos-high", 20, False)
@@ -120,7 +120,7 @@ def test_the_example_in_readme_is_one_that_works(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_readme_says_of_the_cost_of_polling_is_the_sum() -> None:
-    section = README.read_text().partition("### Short or long polling")[2]
+    section = documents.section(README, "Short or long polling")
     for wait_s in (20, 1):
         requests = round(30 * 86_400 / wait_s, -4 if wait_s > 1 else -5)
         assert re.search(rf"\| {wait_s} s[^|]*\| {requests:,.0f} \| \${requests / 1e6 * 0.40:.2f} \|", section)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from support import documents
+from support.documents import README
 from thumbq.errors import SetupError
 from thumbq.settings import Settings, load, markdown_table, preset_table
-
-README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -193,11 +193,11 @@ def test_a_faulty_file_is_refused_with_the_place_of_the_fault(toml: str, said: s
 
 
 def test_readme_shows_every_setting_as_the_code_has_it() -> None:
-    assert markdown_table() in README.read_text(), "put the output of markdown_table() into README"
+    assert markdown_table() in documents.text(README), "put the output of markdown_table() into README"
 
 
 def test_readme_shows_every_option_of_a_preset_as_the_code_has_it() -> None:
-    assert preset_table() in README.read_text(), "put the output of preset_table() into README"
+    assert preset_table() in documents.text(README), "put the output of preset_table() into README"
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import anyio
 import pytest
 
+from support import documents
+from support.documents import README
 from support.servers.web import FORM_BYTES, FORM_EXPIRY_S, JPEG, answers, document, multipart, serve
 from thumbq.core import keys, message, objectmetadata
 from thumbq.core.formats import ImageFormat
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from support.servers.web import FaultyBackend, Served
 
-README: Final = Path(__file__).resolve().parents[2] / "README.md"
 PLAIN = {"content_type": "image/jpeg"}
 
 
@@ -408,8 +407,7 @@ async def test_a_backend_without_direct_uploads_says_so(behind: FaultyBackend) -
 
 
 async def test_readme_shows_what_is_asked_and_answered(served: Served) -> None:
-    section = README.read_text().partition("### Direct upload\n")[2].partition("\n## ")[0]
-    asked, shown = map(json.loads, re.findall(r"```json\n(.*?)```", section, flags=re.DOTALL))
+    asked, shown = map(json.loads, documents.examples(README, "Direct upload", "json"))
     status, answer = await ask(served, asked)
     assert status == 201
     assert answer["message"] == shown["message"]

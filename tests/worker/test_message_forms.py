@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import uuid
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support import documents
 from support.aws.event_bodies import FORMS, hostile, no_jobs, record, s3_event
+from support.documents import README
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import FakeRenderer, consuming, done, put, settled
 from support.servers.emulators import aws_env
@@ -25,10 +25,10 @@ from thumbq.local import open_local
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
     from thumbq.ports import Backend
 
-README = Path(__file__).parents[2] / "README.md"
 README_KEY = "photos/my cat (+1).png"
 LARGE = 100_000
 """One body larger than that is enough for an emulator."""
@@ -104,20 +104,16 @@ def own_with(presets: Sequence[str]) -> str:
     return json.dumps({"key": "no-preset.png", "presets": presets})
 
 
-def examples(section: str) -> list[str]:
-    return re.findall(r"```(?:json|text)\n(.*?)\n```\n", section, re.DOTALL)
-
-
 async def test_the_examples_in_readme_are_what_it_says_they_are(backend: Backend) -> None:
-    section = README.read_text().partition("\n## Messages\n")[2].partition("\n## ")[0]
-    jobs, _, no_job = section.partition("\n### What is no job\n")
-    assert (len(examples(jobs)), len(examples(no_job))) == (5, 1)
+    shown = [example.removesuffix("\n") for example in documents.examples(README, "Messages", "json", "text")]
+    no_job = documents.example(README, "What is no job", "json").removesuffix("\n")
+    assert (len(shown), shown[-1]) == (6, no_job)
     renderer = FakeRenderer()
     async with consuming(backend, renderer):
-        for number, example in enumerate(examples(jobs) + examples(no_job), 1):
+        for number, example in enumerate(shown, 1):
             await put(backend, README_KEY, str(number).encode())
             await backend.queue.send(example.replace("sample-bucket", backend.bucket))
             await settled(backend)
-            assert renderer.renders == min(number, len(examples(jobs))), example
+            assert renderer.renders == min(number, len(shown) - 1), example
     found = await done(backend, README_KEY)
     assert list(found.renditions) == ["thumbnail"]
