@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support import documents
-from support.documents import README
+from support.documents import PRESIGNED_UPLOADS
 from support.servers.emulators import aws_env
 from support.servers.scripted import Script, s3_error, says, sqs_error
 from thumbq.aws import provision
@@ -251,8 +251,10 @@ async def test_a_right_that_is_missing_is_told_as_iam_calls_it(
     assert f"{action} is denied" in caught.value.problems[0].what
 
 
-async def test_readmes_cors_rule_lets_a_page_post_its_form(ministack: Clients, made: str) -> None:
-    command = re.search(r"put-bucket-cors .* --cors-configuration '(.*)'`", documents.section(README, "Direct upload"))
+async def test_the_documented_cors_rule_lets_a_page_post_its_form(ministack: Clients, made: str) -> None:
+    command = re.search(
+        r"put-bucket-cors .* --cors-configuration '(.*)'", documents.example(PRESIGNED_UPLOADS, "Browsers", "text")
+    )
     assert command is not None
     await ministack.s3.put_bucket_cors(Bucket=made, CORSConfiguration=json.loads(command[1]))
     (rule,) = (await ministack.s3.get_bucket_cors(Bucket=made))["CORSRules"]

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from support import documents
-from support.documents import README
+from support.documents import LAMBDA
 from support.pictures.images import photo_jpeg
 
 if TYPE_CHECKING:
@@ -168,10 +168,14 @@ def test_the_template_takes_the_names_of_an_articles_set_up(template: dict[str, 
     assert "s3ReadWriteAccess" in json.dumps(policies)
 
 
-def test_readme_names_the_build_and_parameters_that_the_template_has(template: dict[str, Any]) -> None:
-    section = documents.section(README, "Lambda")
-    assert documents.example(README, "Lambda", "sh") == "bash deploy/lambda/build\n"
-    overrides = documents.example(README, "Lambda", "text").partition("--parameter-overrides")[2]
-    named = set(re.findall(r"\b(\w+)=", overrides)) | set(re.findall(r"`(\w+)=(?:true|false)`", section))
+def test_its_document_names_the_build_and_parameters_that_the_template_has(template: dict[str, Any]) -> None:
+    assert documents.example(LAMBDA, "Build", "sh") == "bash deploy/lambda/build\n"
+    deploying, sending = documents.examples(LAMBDA, "Deployment", "text")
+    overrides = deploying.partition("--parameter-overrides")[2]
+    named = set(re.findall(r"\b(\w+)=", overrides)) | set(re.findall(r"`(\w+)=(?:true|false)`", documents.text(LAMBDA)))
     assert {"FunctionName", "RoleName", "QueueName", "BucketName", "MakeBucket", "MakeQueue", "Fifo"} <= named
     assert named <= template["Parameters"].keys()
+    queue, bucket = (re.search(rf"{name}=(\S+)", overrides) for name in ("QueueName", "BucketName"))
+    assert queue is not None
+    assert bucket is not None
+    assert sending.startswith(f"THUMBQ_BUCKET={bucket[1]} THUMBQ_QUEUE={queue[1]} thumbq send ")

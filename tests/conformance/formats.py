@@ -58,7 +58,7 @@ def _every_way() -> Iterator[Claim]:
                 make=make,
                 recipe={"width": 60, "height": 60, "format": target},
                 rule="every format that is taken becomes every format that is made",
-                reason="README: formats in and out",
+                reason="docs/images.md: formats in and out",
                 checks=(checks.is_a(made), checks.is_sized(60, 40), checks.is_upright(), filmchecks.is_a_still()),
             )
 

@@ -46,7 +46,7 @@ def pod() -> Any:
 def test_every_file_of_the_folder_is_a_part_of_the_kustomization() -> None:
     kustomization = read("kustomization")
     named = [*kustomization["resources"], *kustomization["configMapGenerator"][0]["envs"], "kustomization.yaml"]
-    assert sorted(named) == sorted(path.name for path in FOLDER.iterdir())
+    assert sorted([*named, "README.md"]) == sorted(path.name for path in FOLDER.iterdir())
 
 
 def test_the_budget_for_disruptions_is_that_of_the_pods() -> None:

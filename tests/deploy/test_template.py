@@ -1,4 +1,4 @@
-"""What the CloudFormation template and the policy promise, read from the files and from README."""
+"""What the CloudFormation template and the policy promise, read from the files and from `deploy/README.md`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 
 from support import documents
 from support.aws import rights
-from support.documents import README
+from support.documents import DEPLOY
 from thumbq import settings
 from thumbq.core import keys
 
@@ -106,17 +106,17 @@ def test_only_records_expire_and_none_before_what_it_tells_of(template: Any) -> 
     assert queues[1] > queues[0]
 
 
-def test_readmes_command_gives_the_parameters_that_the_service_cannot_do_without(template: Any) -> None:
-    command = documents.example(README, "CloudFormation", "text")
+def test_the_documented_command_gives_the_parameters_that_the_service_cannot_do_without(template: Any) -> None:
+    command = documents.example(DEPLOY, "CloudFormation", "text")
     given = set(re.findall(r"\b([A-Z]\w+)=", command))
     asked_for = re.findall(r"needs (\w+)", json.dumps(template["Rules"]))
     assert given == set(asked_for)
     assert given <= template["Parameters"].keys()
 
 
-def test_readme_tells_what_each_right_of_the_policy_is_for() -> None:
+def test_the_document_tells_what_each_right_of_the_policy_is_for() -> None:
     policy = json.loads((ROOT / "deploy" / "iam-policy.json").read_text())
-    section = documents.section(README, "Rights")
+    section = documents.section(DEPLOY, "Rights")
     told = {
         action for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for action in re.findall(r"`(.+?)`", row)
     }

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import shutil
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ import anyio
 import pytest
 
 from support import documents
-from support.documents import README
+from support.documents import QUEUES, UPLOADS
 from support.doubles.clocks import SystemClock
 from support.pictures import images
 from support.replicas.place import opened, queued
@@ -68,17 +66,17 @@ async def test_with_2000_low_messages_waiting_50_high_ones_are_done_before_5_per
     assert queues[last_high - HIGH // 2 : last_high].count("low") <= HIGH // 4
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="README uploads with curl, which is not here")
-async def test_the_upload_with_fields_in_readme_works_with_the_queues_in_readme(tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the document uploads with curl, which is not here")
+async def test_the_documented_upload_with_fields_works_with_the_documented_queues(tmp_path: Path) -> None:
     config = tmp_path / "thumbq.toml"
-    config.write_text(documents.example(README, "Several queues", "toml"))
-    command = re.findall(r"`(curl .*)`", documents.section(README, "Fields of an upload"))[0]
+    config.write_text(documents.example(QUEUES, "Several queues", "toml"))
+    command = documents.example(UPLOADS, "Fields", "sh")
     (tmp_path / "photo.jpg").write_bytes(images.small_jpeg())
     environment = {"THUMBQ_LOCAL": str(tmp_path / "data"), "THUMBQ_CONFIG": str(config)}
     async with opened(tmp_path, environment) as place:
         replica = await place.replica(processes=1)
         answer = await anyio.run_process(
-            shlex.split(command.replace("http://127.0.0.1:8080", replica.url)), cwd=tmp_path
+            ["bash", "-euc", command.replace("http://127.0.0.1:8080", replica.url)], cwd=tmp_path
         )
         assert json.loads(answer.stdout)["success"]
         await until(lambda: done(replica, "high") == 1, within_s=10, what="a job of the queue high")

@@ -11,7 +11,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+_DOCS: Final = "src/thumbq/docs"
+
 README: Final = "README.md"
+UPLOADS: Final = f"{_DOCS}/uploads.md"
+PRESIGNED_UPLOADS: Final = f"{_DOCS}/presigned-uploads.md"
+MESSAGES: Final = f"{_DOCS}/messages.md"
+QUEUES: Final = f"{_DOCS}/queues.md"
+PRESETS: Final = f"{_DOCS}/presets.md"
+IMAGES: Final = f"{_DOCS}/images.md"
+MANIFEST: Final = f"{_DOCS}/manifest.md"
+COMMANDS: Final = f"{_DOCS}/commands.md"
+HTTP: Final = f"{_DOCS}/http.md"
+SETTINGS: Final = f"{_DOCS}/settings.md"
+OPERATIONS: Final = f"{_DOCS}/operations.md"
+BENCHMARK: Final = f"{_DOCS}/benchmark.md"
+DEPLOY: Final = "deploy/README.md"
+KUBERNETES: Final = "deploy/kubernetes/README.md"
+LAMBDA: Final = "deploy/lambda/README.md"
+ALL: Final = (
+    *(README, UPLOADS, PRESIGNED_UPLOADS, MESSAGES, QUEUES, PRESETS, IMAGES, MANIFEST, COMMANDS, HTTP, SETTINGS),
+    *(OPERATIONS, BENCHMARK, DEPLOY, KUBERNETES, LAMBDA),
+)
 
 _FENCE: Final = re.compile(r"```(\w*)$")
 _HEADING: Final = re.compile(r"(#{1,6}) (.+)$")
@@ -66,6 +87,11 @@ def example(document: str, heading: str, language: str) -> str:
     """Return the one code block of a section in a language."""
     [found] = examples(document, heading, language)
     return found
+
+
+def headings(document: str) -> list[str]:
+    """Return the headings of a document, in order."""
+    return [title for _, _, title in _headings(text(document).splitlines())]
 
 
 def _headings(lines: list[str]) -> Iterator[tuple[int, int, str]]:

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
 from support import documents
-from support.documents import README
+from support.documents import MANIFEST
 from support.pictures import images
 from support.schemas import manifest_schema
 from support.schemas.manifest_schema import faults
@@ -182,13 +182,13 @@ def test_the_schema_has_something_against_what_is_no_manifest(
     assert named in fault
 
 
-def test_readme_shows_a_manifest_and_explains_every_member() -> None:
-    example = documents.example(README, "The manifest", "json")
+def test_the_document_shows_a_manifest_and_explains_every_member() -> None:
+    example = documents.example(MANIFEST, "Example", "json")
     shown = Manifest.decode(example.encode())
     assert shown is not None
     assert faults(example.encode()) == []
     assert shown.version == MANIFEST_VERSION
     records = (manifest_schema.SCHEMA, *manifest_schema.SCHEMA["$defs"].values())
     members = {name for record in records for name in record["properties"]}
-    explained = documents.section(README, "The manifest").replace(example, "")
+    explained = documents.text(MANIFEST).replace(example, "")
     assert [name for name in sorted(members) if f"`{name}`" not in explained] == []

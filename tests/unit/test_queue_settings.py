@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support import documents
-from support.documents import README
+from support.documents import QUEUES
 from thumbq.errors import SetupError
 from thumbq.settings import QueueConfig, default_queue, load, only_queue
 
@@ -111,16 +111,16 @@ def test_one_queue_of_several_can_be_meant(monkeypatch: pytest.MonkeyPatch) -> N
         only_queue(load(), "low")
 
 
-def test_the_example_in_readme_is_one_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("thumbq.toml").write_text(documents.example(README, "Several queues", "toml"))
+def test_the_documented_example_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("thumbq.toml").write_text(documents.example(QUEUES, "Several queues", "toml"))
     monkeypatch.setenv("THUMBQ_BUCKET", "photos")
     high, low = load().queue_configs
     assert (high.name, high.queue, high.wait_time_s, high.default) == ("high", "photos-high", 20, False)
     assert (low.name, low.queue, low.wait_time_s, low.default) == ("low", "photos-low", 10, True)
 
 
-def test_what_readme_says_of_the_cost_of_polling_is_the_sum() -> None:
-    section = documents.section(README, "Short or long polling")
+def test_the_documented_cost_of_polling_is_the_sum() -> None:
+    section = documents.section(QUEUES, "Short and long polling")
     for wait_s in (20, 1):
         requests = round(30 * 86_400 / wait_s, -4 if wait_s > 1 else -5)
         assert re.search(rf"\| {wait_s} s[^|]*\| {requests:,.0f} \| \${requests / 1e6 * 0.40:.2f} \|", section)

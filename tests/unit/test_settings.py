@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support import documents
-from support.documents import README
+from support.documents import PRESETS, README, SETTINGS
 from thumbq.errors import SetupError
 from thumbq.settings import Settings, load, markdown_table, preset_table
 
@@ -192,12 +192,26 @@ def test_a_faulty_file_is_refused_with_the_place_of_the_fault(toml: str, said: s
     assert said in "\n".join(problems())
 
 
-def test_readme_shows_every_setting_as_the_code_has_it() -> None:
-    assert markdown_table() in documents.text(README), "put the output of markdown_table() into README"
+def test_the_document_has_every_setting_as_the_code_has_it() -> None:
+    assert markdown_table() in documents.text(SETTINGS), "put the output of markdown_table() into docs/settings.md"
 
 
-def test_readme_shows_every_option_of_a_preset_as_the_code_has_it() -> None:
-    assert preset_table() in documents.text(README), "put the output of preset_table() into README"
+def test_the_document_has_every_option_of_a_preset_as_the_code_has_it() -> None:
+    assert preset_table() in documents.text(PRESETS), "put the output of preset_table() into docs/presets.md"
+
+
+@pytest.mark.parametrize(("document", "heading"), [(README, "Configuration"), (PRESETS, "Routes")])
+def test_the_documented_settings_files_are_ones_that_work(
+    document: str, heading: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("thumbq.toml").write_text(documents.example(document, heading, "toml"))
+    monkeypatch.setenv("THUMBQ_BUCKET", "photos")
+    monkeypatch.setenv("THUMBQ_QUEUE", "jobs")
+    settings = load()
+    card = settings.presets["card"]
+    assert (card.width, card.format) == (640, "auto")
+    assert settings.routes[0].prefix == "uploads/"
+    assert list(settings.routes[0].presets) == ["thumbnail", "card"]
 
 
 @pytest.mark.parametrize(

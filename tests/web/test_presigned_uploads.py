@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from support import documents
-from support.documents import README
+from support.documents import PRESIGNED_UPLOADS
 from support.servers.web import FORM_BYTES, FORM_EXPIRY_S, JPEG, answers, document, multipart, serve
 from thumbq.core import keys, message, objectmetadata
 from thumbq.core.formats import ImageFormat
@@ -406,8 +406,8 @@ async def test_a_backend_without_direct_uploads_says_so(behind: FaultyBackend) -
             assert response.status == 404
 
 
-async def test_readme_shows_what_is_asked_and_answered(served: Served) -> None:
-    asked, shown = map(json.loads, documents.examples(README, "Direct upload", "json"))
+async def test_the_document_shows_what_is_asked_and_answered(served: Served) -> None:
+    asked, shown = map(json.loads, documents.examples(PRESIGNED_UPLOADS, "Request", "json"))
     status, answer = await ask(served, asked)
     assert status == 201
     assert answer["message"] == shown["message"]

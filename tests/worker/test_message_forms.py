@@ -12,7 +12,7 @@ import pytest
 
 from support import documents
 from support.aws.event_bodies import FORMS, hostile, no_jobs, record, s3_event
-from support.documents import README
+from support.documents import MESSAGES
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import FakeRenderer, consuming, done, put, settled
 from support.servers.emulators import aws_env
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from thumbq.ports import Backend
 
-README_KEY = "photos/my cat (+1).png"
+EXAMPLE_KEY = "photos/my cat (+1).png"
 LARGE = 100_000
 """One body larger than that is enough for an emulator."""
 
@@ -104,16 +104,16 @@ def own_with(presets: Sequence[str]) -> str:
     return json.dumps({"key": "no-preset.png", "presets": presets})
 
 
-async def test_the_examples_in_readme_are_what_it_says_they_are(backend: Backend) -> None:
-    shown = [example.removesuffix("\n") for example in documents.examples(README, "Messages", "json", "text")]
-    no_job = documents.example(README, "What is no job", "json").removesuffix("\n")
+async def test_the_documented_examples_are_what_the_document_says_they_are(backend: Backend) -> None:
+    shown = [example.removesuffix("\n") for example in documents.examples(MESSAGES, "Messages", "json", "text")]
+    no_job = documents.example(MESSAGES, "Ignored messages", "json").removesuffix("\n")
     assert (len(shown), shown[-1]) == (6, no_job)
     renderer = FakeRenderer()
     async with consuming(backend, renderer):
         for number, example in enumerate(shown, 1):
-            await put(backend, README_KEY, str(number).encode())
+            await put(backend, EXAMPLE_KEY, str(number).encode())
             await backend.queue.send(example.replace("sample-bucket", backend.bucket))
             await settled(backend)
             assert renderer.renders == min(number, len(shown) - 1), example
-    found = await done(backend, README_KEY)
+    found = await done(backend, EXAMPLE_KEY)
     assert list(found.renditions) == ["thumbnail"]

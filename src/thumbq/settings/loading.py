@@ -152,7 +152,7 @@ def _explain(entry: Any, given: _Given) -> Problem:
         return Problem(f"{given.file}: {where} is no setting{suggestion(path[-1], known)}", "correct or remove it")
     if len(path) == 1 and path[0] not in _TABLES:
         what = f"{given.blamed(path[0])} = {entry['input']!r}: {text}"
-        return Problem(what, "give a value of that kind (README has the table)")
+        return Problem(what, "give a value of that kind (`thumbq docs settings` has the table)")
     if path[0] == "presets" and path[2:] == ["name"]:
         where, text = f"presets.{path[1]}", _misnamed(path[1])
     return Problem(f"{given.file}: {where}: {text}", f"mend it in {given.file}")
@@ -166,7 +166,7 @@ def _misnamed(name: str) -> str:
 
 
 def markdown_table() -> str:
-    """Return the table of settings that README shows; a test holds the two together."""
+    """Return the table in ``docs/settings.md``; a test holds the two together."""
     rows = ["| variable | default | what it is |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         variable = f"{PREFIX}{name.upper()}"
@@ -178,7 +178,7 @@ def markdown_table() -> str:
 
 
 def preset_table() -> str:
-    """Return the table of a preset's options that README shows; a test holds the two together."""
+    """Return the table in ``docs/presets.md``; a test holds the two together."""
     rows = ["| option | default | what it is |", "|---|---|---|"]
     for name, field in Preset.model_fields.items():
         if name != "name":

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
         default=20,
         ge=0,
         le=20,
-        description="Long poll; SQS allows at most 20 s, and 0 is [short polling](#short-or-long-polling).",
+        description="Long poll; SQS allows at most 20 s, and 0 is [short polling](queues.md#short-and-long-polling).",
     )
     shutdown_deadline_s: int = Field(default=30, ge=3, description="From SIGTERM to the exit, at the most.")
     max_upload_bytes: int = Field(default=25 * MIB, ge=1, description="Largest file in an upload.")
@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         description="Upload requests at once; one more is answered 503. Each may hold one file in memory.",
     )
     upload_expiry_s: int = Field(
-        default=900, ge=1, le=604_800, description="How long a form of `POST /uploads` can be used; at most a week."
+        default=900, ge=1, le=604_800, description="How long a presigned upload can be used; at most a week."
     )
     max_source_bytes: int = Field(default=200 * MIB, ge=1, description="Largest original that a job fetches.")
     max_in_flight_bytes: int = Field(

@@ -1,13 +1,18 @@
-"""Every command of README is run here, in a copy of the repository with nothing installed."""
+"""README's commands, and those of the documents, in a copy of the repository with nothing installed.
+
+``tests/unit/test_documents.py`` says which test runs what stands in a document.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +20,7 @@ import aiohttp
 import anyio
 import pytest
 
+from support.documents import BENCHMARK, COMMANDS, README, ROOT, UPLOADS, example, examples
 from support.pictures import images
 from support.replicas.replica import until
 from support.servers.emulators import without_aws
@@ -22,13 +28,18 @@ from support.servers.emulators import without_aws
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-RUN, TEST, TRY, AWS, MEND, BENCH, LAMBDA = BLOCKS
+RUN, TEST = examples(README, "Start", "sh")
+UPLOAD, LOOK = examples(README, "Upload, look, fetch", "sh")
+AWS = example(README, "S3 and SQS on this machine", "sh")
+FILES = example(COMMANDS, "Files", "sh")
+DEAD_LETTERS = example(COMMANDS, "Dead letters", "sh")
+LOST_MESSAGES = example(COMMANDS, "Lost messages", "sh")
+BENCH = example(BENCHMARK, "Benchmark", "sh")
 
 pytestmark = pytest.mark.timeout(180)
-needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="README uploads with curl, which is not here")
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="the documents upload with curl, which is not here"
+)
 
 
 @pytest.fixture
@@ -65,13 +76,16 @@ def newcomer() -> dict[str, str]:
     return kept | {"PATH": path}
 
 
+_NUMBERS = count()
+
+
 class Shell:
-    """A shell that runs a block of README as it stands, but on another port than 8080."""
+    """A shell that runs a code block as it stands, but on another port than 8080."""
 
     def __init__(self, script: str, clone: Path, port: str, **variables: str) -> None:
         environment = newcomer() | {"THUMBQ_PORT": port} | variables
-        self._log = clone / f"shell-{port}.log"
-        with self._log.open("ab") as log:
+        self._log = clone / f"shell-{next(_NUMBERS)}.log"
+        with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 ["bash", "-euc", script.replace(":8080", f":{port}")],
                 cwd=clone,
@@ -129,26 +143,46 @@ async def done_job(output: str, port: str) -> None:
         await until(done, within_s=20, what="the job of the upload")
 
 
+def shape(document: object) -> object:
+    """Return a JSON document with the names of its members and without their values."""
+    match document:
+        case dict():
+            return {name: shape(value) for name, value in document.items()}
+        case list():
+            return [shape(value) for value in document]
+        case _:
+            return None
+
+
 @needs_curl
-async def test_the_first_command_serves_from_nothing_and_uploads_bad_days_and_the_benchmark_work_beside_it(
+async def test_the_first_command_serves_from_nothing_and_all_others_work_beside_it(
     clone: Path, port: str, shells: list[Shell]
 ) -> None:
     serving = Shell(RUN, clone, port)
     shells.append(serving)
     await serving.says("listening on http")
-    uploading = Shell(TRY, clone, port)
-    shells.append(uploading)
-    assert await uploading.ended() == 0
-    await done_job(uploading.output(), port)
-    mending = Shell(MEND, clone, port)
-    shells.append(mending)
-    assert await mending.ended() == 0, mending.output()
-    said = mending.output().splitlines()
-    assert said[-3:] == ["no dead letters", "no dead letters", "1 keys, 0 originals without a manifest"]
-    measuring = Shell(f"{BENCH.strip()} --quick --only jpeg-12mp", clone, port)
-    shells.append(measuring)
-    assert await measuring.ended() == 0, measuring.output()
-    assert "\njpeg-12mp " in measuring.output()
+    installed = f"{clone / '.venv' / 'bin'}{os.pathsep}{newcomer()['PATH']}"
+
+    async def ran(script: str) -> str:
+        shell = Shell(script, clone, port, PATH=installed)
+        shells.append(shell)
+        assert await shell.ended() == 0, shell.output()
+        return shell.output()
+
+    [printed] = re.findall(r"\{.*\}", await ran(UPLOAD))
+    answer = json.loads(printed)
+    job = answer["data"]["jobs"][0]["id"]
+    for document, heading in ((README, "Upload, look, fetch"), (UPLOADS, "Files")):
+        assert shape(json.loads(example(document, heading, "json"))) == shape(answer)
+    assert example(UPLOADS, "Files", "sh") == UPLOAD
+    await done_job(json.dumps(answer), port)
+    assert '"status": "done"' in await ran(LOOK.replace("7r3k…", job))
+    assert (clone / "thumbnail.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
+    await ran(FILES)
+    assert (clone / "renditions").is_dir()
+    assert (await ran(DEAD_LETTERS)).splitlines() == ["no dead letters"] * 2
+    assert (await ran(LOST_MESSAGES)).splitlines()[-1] == "2 keys, 0 originals without a manifest"
+    assert "\njpeg-12mp " in await ran(f"{BENCH.strip()} --quick --only jpeg-12mp")
 
 
 async def test_the_second_command_runs_the_tests_from_nothing(clone: Path, port: str, shells: list[Shell]) -> None:
@@ -178,11 +212,3 @@ async def test_the_section_on_s3_and_sqs_works_line_by_line(clone: Path, port: s
     await section.says(r'"url": ?"/jobs/[0-9a-z]{26}"')
     await done_job(section.output(), port)
     assert "made   bucket" in section.output()
-
-
-def test_readme_has_no_commands_but_the_ones_that_are_run_here() -> None:
-    prompts = re.findall(r"^(?:\$|>) .*", README, flags=re.MULTILINE)
-    assert prompts == []
-    assert len(BLOCKS) == 7
-    assert LAMBDA.strip() == "bash deploy/lambda/build", "tests/awslambda/test_build.py runs it"
-    assert all("\n" not in block.strip() for block in (RUN, TEST, BENCH)), "each of these is a single line"

@@ -1,0 +1,188 @@
+"""What the documents promise about themselves: links lead somewhere, a test runs each example, names exist."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from support import documents
+from support.documents import (
+    ALL,
+    BENCHMARK,
+    COMMANDS,
+    DEPLOY,
+    HTTP,
+    LAMBDA,
+    MANIFEST,
+    MESSAGES,
+    PRESETS,
+    PRESIGNED_UPLOADS,
+    QUEUES,
+    README,
+    ROOT,
+    UPLOADS,
+)
+from thumbq import docs
+
+COMMANDS_OF_README: Final = (
+    "tests/e2e/test_documents.py::test_the_first_command_serves_from_nothing_and_all_others_work_beside_it"
+)
+SETTINGS_FILES: Final = "tests/unit/test_settings.py::test_the_documented_settings_files_are_ones_that_work"
+MESSAGE_FORMS: Final = (
+    "tests/worker/test_message_forms.py::test_the_documented_examples_are_what_the_document_says_they_are"
+)
+LAMBDA_BUILD: Final = (
+    "tests/awslambda/test_build.py::test_its_document_names_the_build_and_parameters_that_the_template_has"
+)
+
+CHECKED_BY: Final = {
+    (README, "Start", "sh"): COMMANDS_OF_README,
+    (README, "Upload, look, fetch", "sh"): COMMANDS_OF_README,
+    (README, "Upload, look, fetch", "json"): COMMANDS_OF_README,
+    (README, "S3 and SQS on this machine", "sh"): (
+        "tests/e2e/test_documents.py::test_the_section_on_s3_and_sqs_works_line_by_line"
+    ),
+    (README, "Configuration", "toml"): SETTINGS_FILES,
+    (UPLOADS, "Files", "sh"): COMMANDS_OF_README,
+    (UPLOADS, "Files", "json"): COMMANDS_OF_README,
+    (UPLOADS, "Fields", "sh"): (
+        "tests/e2e/test_priority.py::test_the_documented_upload_with_fields_works_with_the_documented_queues"
+    ),
+    (PRESIGNED_UPLOADS, "Request", "json"): (
+        "tests/web/test_presigned_uploads.py::test_the_document_shows_what_is_asked_and_answered"
+    ),
+    (PRESIGNED_UPLOADS, "Browsers", "text"): (
+        "tests/aws/test_events.py::test_the_documented_cors_rule_lets_a_page_post_its_form"
+    ),
+    (MESSAGES, "Bare keys", "text"): MESSAGE_FORMS,
+    (MESSAGES, "JSON", "json"): MESSAGE_FORMS,
+    (MESSAGES, "S3 events", "json"): MESSAGE_FORMS,
+    (MESSAGES, "EventBridge", "json"): MESSAGE_FORMS,
+    (MESSAGES, "SNS", "json"): MESSAGE_FORMS,
+    (MESSAGES, "Ignored messages", "json"): MESSAGE_FORMS,
+    (QUEUES, "Several queues", "toml"): "tests/unit/test_queue_settings.py::test_the_documented_example_works",
+    (MANIFEST, "Example", "json"): (
+        "tests/unit/test_manifest.py::test_the_document_shows_a_manifest_and_explains_every_member"
+    ),
+    (PRESETS, "Routes", "toml"): SETTINGS_FILES,
+    (COMMANDS, "Files", "sh"): COMMANDS_OF_README,
+    (COMMANDS, "Dead letters", "sh"): COMMANDS_OF_README,
+    (COMMANDS, "Lost messages", "sh"): COMMANDS_OF_README,
+    (BENCHMARK, "Benchmark", "sh"): COMMANDS_OF_README,
+    (DEPLOY, "CloudFormation", "text"): (
+        "tests/deploy/test_template.py"
+        "::test_the_documented_command_gives_the_parameters_that_the_service_cannot_do_without"
+    ),
+    (LAMBDA, "Build", "sh"): LAMBDA_BUILD,
+    (LAMBDA, "Deployment", "text"): LAMBDA_BUILD,
+}
+"""The test that runs or reads the code blocks of a language under a heading."""
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def links(document: str) -> list[tuple[str, str]]:
+    """Return path from the root and anchor of each relative link."""
+    folder = (ROOT / document).parent
+    targets = re.findall(r"\]\(([^)\s]+)\)", documents.text(document))
+    return [
+        (str((folder / path).resolve().relative_to(ROOT)) if path else document, anchor)
+        for path, _, anchor in (target.partition("#") for target in targets if "://" not in target)
+    ]
+
+
+def test_all_documents_are_listed() -> None:
+    found = {
+        str(path.relative_to(ROOT))
+        for folder in ("src/thumbq/docs", "deploy")
+        for path in (ROOT / folder).rglob("*.md")
+    }
+    assert found | {README} == set(ALL)
+
+
+@pytest.mark.parametrize("document", [*ALL, "ARCHITECTURE.md", "CHANGELOG.md"])
+def test_every_link_leads_to_a_file_and_a_heading(document: str) -> None:
+    for path, anchor in links(document):
+        assert (ROOT / path).exists(), path
+        if anchor:
+            assert anchor in map(slug, documents.headings(path)), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("document", ALL)
+def test_a_heading_stands_once_in_a_document(document: str) -> None:
+    assert [slug for slug, count in Counter(map(slug, documents.headings(document))).items() if count > 1] == []
+
+
+def test_every_example_is_checked_by_a_test() -> None:
+    shown = {
+        (document, block.heading, block.language)
+        for document in ALL
+        for block in documents.code_blocks(documents.text(document))
+        if block.language
+    }
+    assert shown == CHECKED_BY.keys()
+    for test in set(CHECKED_BY.values()):
+        path, _, name = test.partition("::")
+        assert re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), test
+
+
+def test_a_block_without_a_language_is_the_diagram_of_readme() -> None:
+    plain = [
+        (document, block.heading)
+        for document in ALL
+        for block in documents.code_blocks(documents.text(document))
+        if not block.language
+    ]
+    assert plain == [(README, "Guarantees")]
+
+
+def test_no_command_stands_outside_of_the_blocks() -> None:
+    for document in ALL:
+        assert re.findall(r"^(?:\$|>) .*", documents.text(document), flags=re.MULTILINE) == []
+
+
+def test_readme_fits_on_a_few_screens() -> None:
+    assert len(documents.text(README).splitlines()) <= 200
+
+
+def test_the_map_of_readme_has_every_document() -> None:
+    assert set(ALL) - {README} <= {path for path, _ in links(README)}
+
+
+def test_the_topics_of_the_command_are_the_files() -> None:
+    folder = Path(docs.__file__).parent
+    assert sorted(docs.TOPICS) == sorted(path.stem for path in folder.glob("*.md"))
+
+
+@pytest.mark.parametrize("topic", docs.TOPICS)
+def test_a_topic_starts_with_its_title_and_a_line_about_it(topic: str) -> None:
+    title, gap, summary, end, *_ = docs.read(topic).splitlines()
+    assert title.startswith("# ")
+    assert (gap, end) == ("", "")
+    assert summary == docs.summary(topic)
+    assert len(summary) < 60
+
+
+@pytest.fixture(scope="module")
+def source() -> str:
+    """All of the code."""
+    return "\n".join(path.read_text() for path in (ROOT / "src" / "thumbq").rglob("*.py"))
+
+
+def test_the_code_has_the_problem_codes_that_the_document_names(source: str) -> None:
+    codes = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", documents.section(HTTP, "Problems")))
+    of_aiohttp = {"not-found", "method-not-allowed", "expectation-failed"}
+    assert [code for code in sorted(codes - of_aiohttp - {"code"}) if f'"{code}"' not in source] == []
+
+
+def test_the_code_writes_the_events_of_the_log_that_documents_name(source: str) -> None:
+    named = {name for document in ALL for name in re.findall(r"`((?:service|job)\.[a-z_]+)`", documents.text(document))}
+    assert named
+    assert [name for name in sorted(named) if f'"{name}"' not in source] == []
