@@ -1,0 +1,54 @@
+"""`thumbq docs`."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import sys
+from typing import Final
+
+import click
+
+from thumbq import docs as documents
+from thumbq.cli.console import Command, say
+from thumbq.cli.markdown import laid_out
+
+_WIDEST: Final = 100
+"""Columns; longer lines are hard to read."""
+
+
+@click.command(cls=Command)
+@click.argument("topic", required=False)
+@click.option("--plain", is_flag=True, help="Print the Markdown as it is, without a pager.")
+def docs(topic: str | None, *, plain: bool) -> None:
+    """Show the documentation of a TOPIC, or the list of topics.
+
+    On a terminal it is laid out and paged; else it is Markdown.
+
+    \b
+    Examples:
+      thumbq docs
+      thumbq docs settings
+      thumbq docs manifest --plain >manifest.md
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    if topic is None:
+        sys.exit(0 if say(_list_of_topics()) else 1)
+    if topic not in documents.TOPICS:
+        raise click.BadParameter(_unknown(topic))
+    markdown = documents.read(topic)
+    if plain or not sys.stdout.isatty():
+        sys.exit(0 if say(markdown.removesuffix("\n")) else 1)
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    click.echo_via_pager(laid_out(markdown, width=width))
+
+
+def _list_of_topics() -> str:
+    width = max(map(len, documents.TOPICS))
+    lines = [f"  {topic:{width}}  {documents.summary(topic)}" for topic in documents.TOPICS]
+    return "\n".join(["Topics, each shown by `thumbq docs TOPIC`:", "", *lines])
+
+
+def _unknown(topic: str) -> str:
+    near = difflib.get_close_matches(topic, documents.TOPICS, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    return f"no topic {topic!r}{hint} There are: {', '.join(documents.TOPICS)}."
