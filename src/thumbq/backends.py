@@ -40,7 +40,7 @@ async def open_backends(settings: Settings) -> AsyncIterator[tuple[Backend, ...]
 
     A local directory is made when it is missing. Raises SetupError with everything that is wrong.
     """
-    async with _opened(settings, settings.queue_configs, advise=_warn) as backends:
+    async with _opened(settings, settings.queue_configs, warn=_log_warning) as backends:
         yield backends
 
 
@@ -63,15 +63,13 @@ async def open_backend(settings: Settings, *, existing: bool = False) -> AsyncIt
 
 @asynccontextmanager
 async def _opened(
-    settings: Settings, configs: Sequence[QueueConfig], *, advise: Callable[[Problem], None] | None = None
+    settings: Settings, configs: Sequence[QueueConfig], *, warn: Callable[[Problem], None] | None = None
 ) -> AsyncIterator[tuple[Backend, ...]]:
     queues = [config.queue for config in configs if config.queue is not None]
     if settings.local is not None:
         from thumbq.local import open_local_queues  # noqa: PLC0415 - each start loads only the backend that it uses
 
-        async with open_local_queues(
-            settings.local, clock=SystemClock(), queues=queues or [""], advise=advise
-        ) as backends:
+        async with open_local_queues(settings.local, clock=SystemClock(), queues=queues or [""], warn=warn) as backends:
             yield backends
     elif settings.bucket is not None and queues:
         from thumbq.aws import open_aws_queues  # noqa: PLC0415 - botocore takes a third of a second to import
@@ -87,5 +85,5 @@ async def _opened(
         raise NoBackend
 
 
-def _warn(problem: Problem) -> None:
-    log.warning("service.advice", problem=problem.what, fix=problem.fix)
+def _log_warning(problem: Problem) -> None:
+    log.warning("service.warning", problem=problem.what, fix=problem.fix)

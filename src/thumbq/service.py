@@ -129,7 +129,7 @@ class Service:
         ]
         for problem in dict.fromkeys((*advice, weights_advice(settings), self._memory_problem(), pool.unconfined())):
             if problem is not None:
-                log.warning("service.advice", problem=problem.what, fix=problem.fix)
+                log.warning("service.warning", problem=problem.what, fix=problem.fix)
         resources = make_job_resources(backend=self._backend, renderer=pool, settings=settings, clock=self._clock)
         return Consumers(
             {

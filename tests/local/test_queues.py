@@ -101,14 +101,14 @@ async def test_the_one_queue_without_a_name_is_none_of_those_with_names(director
 
 async def test_messages_of_queues_that_are_not_opened_are_told_with_what_to_do(directory: Path) -> None:
     told: list[Problem] = []
-    async with open_local_queues(directory, clock=SystemClock(), queues=("", "old"), advise=told.append) as (one, old):
+    async with open_local_queues(directory, clock=SystemClock(), queues=("", "old"), warn=told.append) as (one, old):
         await one.queue.send("a")
         for _ in range(2):
             await old.queue.send("b")
         await take(old.queue, number=1)
-    async with open_local_queues(directory, clock=SystemClock(), queues=("", "old"), advise=told.append):
+    async with open_local_queues(directory, clock=SystemClock(), queues=("", "old"), warn=told.append):
         assert not told
-    async with open_local_queues(directory, clock=SystemClock(), queues=("new",), advise=told.append):
+    async with open_local_queues(directory, clock=SystemClock(), queues=("new",), warn=told.append):
         unnamed, named = sorted(told, key=str, reverse=True)
     assert unnamed.what.startswith("the queue without a name")
     assert "without [[queues]]" in unnamed.fix

@@ -184,7 +184,7 @@ async def test_without_libseccomp_a_service_starts_and_warns_once(
 ) -> None:
     with running(tmp_path / "replica", no_libseccomp | {"THUMBQ_PROCESSES": "2"}) as replica:
         await replica.ready("listening on")
-        [advice] = replica.events("service.advice")
+        [advice] = replica.events("service.warning")
         assert "without a sandbox: " in advice["problem"]
         assert "libseccomp.so.2: file too short" in advice["problem"]
         assert "install libseccomp" in advice["fix"]

@@ -38,7 +38,7 @@ async def keep_open(settings: Settings, opened: Callable[[Workshop], None]) -> N
         memory = memory_problem(settings.processes, settings.render_memory_bytes, settings.max_in_flight_bytes)
         for problem in (memory, pool.unconfined()):
             if problem is not None:
-                log.warning("service.advice", problem=problem.what, fix=problem.fix)
+                log.warning("service.warning", problem=problem.what, fix=problem.fix)
         log.info("function.ready", processes=settings.processes)
         opened(Workshop(settings, clients, pool))
         await anyio.sleep_forever()

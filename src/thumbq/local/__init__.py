@@ -33,7 +33,7 @@ BUCKET: Final = "local"
 
 
 def is_local(directory: Path) -> bool:
-    """Whether a backend has lived in this directory before."""
+    """Whether the directory has a backend's database."""
     return (directory / DATABASE_NAME).exists()
 
 
@@ -51,14 +51,14 @@ async def open_local_queues(
     clock: Clock,
     queues: Sequence[str],
     max_receive_count: int = 10,
-    advise: Callable[[Problem], None] | None = None,
+    warn: Callable[[Problem], None] | None = None,
 ) -> AsyncIterator[tuple[Backend, ...]]:
-    """Open the backend that lives in a directory, making it if it is missing; several processes may share it.
+    """Open the backend of a directory, and make it if it is missing; several processes may share it.
 
-    There is a Backend for each of the ``queues``, by their names; they share everything but messages and dead letters.
+    Returns a Backend for each name in ``queues``; they share everything but messages and dead letters.
     A queue whose name ends in ``.fifo`` is a FIFO queue. A message that was received ``max_receive_count`` times
-    becomes a dead letter of its queue instead of being received again. ``advise`` is told of messages that wait in
-    queues that are not opened. Raises SetupError when the directory cannot be used; nothing in it is changed then.
+    becomes a dead letter of its queue instead of being received again. ``warn`` gets a Problem for each queue that has
+    messages and is not opened. Raises SetupError when the directory cannot be used; nothing in it is changed then.
     """
     async with open_database(directory) as database:
         blobs = Blobs(directory)
@@ -73,25 +73,25 @@ async def open_local_queues(
             raise SetupError(
                 [Problem(what, "see that all of it belongs to this user and the disk has room")]
             ) from error
-        if advise is not None:
-            for problem in _left_alone(waiting, queues, directory):
-                advise(problem)
-        forms = LocalPresignedUploads(secret, clock)
+        if warn is not None:
+            for problem in _unopened(waiting, queues, directory):
+                warn(problem)
+        presigned = LocalPresignedUploads(secret, clock)
         yield tuple(
             Backend(
                 store,
                 LocalQueue(database, clock, rules, directory=directory),
                 BUCKET,
                 LocalDeadLetters(database, clock, rules),
-                presigned_uploads=forms,
-                presigned_verifier=forms,
+                presigned_uploads=presigned,
+                presigned_verifier=presigned,
                 fifo=rules.fifo,
             )
             for rules in (messagetable.QueueRules(name, max_receive_count) for name in queues)
         )
 
 
-def _left_alone(waiting: Mapping[str, int], queues: Sequence[str], directory: Path) -> Iterator[Problem]:
+def _unopened(waiting: Mapping[str, int], queues: Sequence[str], directory: Path) -> Iterator[Problem]:
     for name, number in waiting.items():
         if name in queues:
             continue
