@@ -9,7 +9,6 @@ import structlog
 
 from thumbq.errors import Problem, SetupError
 from thumbq.process import SystemClock
-from thumbq.settings import default_queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -57,7 +56,7 @@ async def open_backend(settings: Settings, *, existing: bool = False) -> AsyncIt
         if not is_local(settings.local):
             what = f"there is nothing of thumbq in the directory {settings.local}"
             raise SetupError([Problem(what, "name the directory that thumbq serve --local keeps things in")])
-    async with _opened(settings, [default_queue(settings)]) as backends:
+    async with _opened(settings, [settings.default_queue]) as backends:
         yield backends[0]
 
 

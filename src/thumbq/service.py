@@ -16,7 +16,6 @@ from thumbq.intake.uploads import make_intake
 from thumbq.pool.memory import memory_problem
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
-from thumbq.settings import for_queue
 from thumbq.web.app import create_app
 from thumbq.web.server import HttpServer
 from thumbq.web.services import UploadLimits, WebServices
@@ -136,7 +135,7 @@ class Service:
                 config.name: make_consumer(
                     backend=backend,
                     resources=resources,
-                    settings=for_queue(settings, config),
+                    settings=settings.for_queue(config),
                     attributes=attributes[config.name],
                     clock=self._clock,
                     random=self._random,

@@ -19,8 +19,7 @@ from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest, SourceRecord
 from thumbq.errors import BackendUnavailable, SetupError
 from thumbq.local.store import LocalStore
-from thumbq.settings import Settings
-from thumbq.settings.tables import QueueTable
+from thumbq.settings import QueueTable, Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

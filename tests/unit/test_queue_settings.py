@@ -11,7 +11,7 @@ import pytest
 from support import documents
 from support.documents import QUEUES
 from thumbq.errors import SetupError
-from thumbq.settings import QueueConfig, default_queue, load, only_queue
+from thumbq.settings import QueueConfig, load, only_queue
 
 AWS = 'bucket = "b"\n'
 HIGH, LOW = '[[queues]]\nname = "high"\nqueue = "jobs-high"\n', '[[queues]]\nname = "low"\nqueue = "jobs-low"\n'
@@ -45,7 +45,7 @@ def test_tables_are_queues_in_their_order_and_the_first_is_the_default() -> None
 def test_a_table_can_be_the_default_one_and_all_can_have_weights() -> None:
     Path("thumbq.toml").write_text(f"{AWS}{HIGH}weight = 9\n{LOW}weight = 1\ndefault = true\n")
     settings = load()
-    assert default_queue(settings).name == "low"
+    assert settings.default_queue.name == "low"
     assert settings.queue_weights == {"high": 9, "low": 1}
 
 

@@ -36,6 +36,13 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(monke
     assert (settings.port, settings.wait_time_s, settings.host) == (3, 2, "a")
 
 
+def test_a_file_may_have_the_names_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("thumbq.toml").write_text("PORT = 1\nMax_Scans = 7\n")
+    assert (load().port, load().max_scans) == (1, 7)
+    monkeypatch.setenv("THUMBQ_PORT", "2")
+    assert load().port == 2
+
+
 def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBQ_PORTT", "1")
     monkeypatch.setenv("THUMBQ_VISIBILITY_TIMEOUT_S", "50000")

@@ -24,7 +24,7 @@ from thumbq.local import open_local_queues
 from thumbq.pool.member import Member
 from thumbq.pool.turns import Turns
 from thumbq.ports import Rendered, RenderedImage, VisibilityChange
-from thumbq.settings import QueueTable, Settings, for_queue
+from thumbq.settings import QueueTable, Settings
 from thumbq.worker import make_consumer, make_job_resources
 from thumbq.worker.backlogs import Backlogs
 from thumbq.worker.consumers import Consumers
@@ -108,7 +108,7 @@ async def consuming(
             queue.name: make_consumer(
                 backend=backend,
                 resources=resources,
-                settings=for_queue(settings, queue),
+                settings=settings.for_queue(queue),
                 attributes=await backend.queue.attributes(),
                 clock=clock,
                 random=random.Random(1),

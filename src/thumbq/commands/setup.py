@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thumbq.errors import Problem, SetupError
-from thumbq.settings import default_queue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,7 @@ async def setup(settings: Settings, *, events: bool = False) -> Sequence[Step]:
     from thumbq.aws.events import check_queue, wire_events  # noqa: PLC0415 - only this command needs them
     from thumbq.aws.provision import provision  # noqa: PLC0415 - the same
 
-    default = default_queue(settings).queue or ""
+    default = settings.default_queue.queue or ""
     if events:
         check_queue(default)
     steps = await provision(bucket=settings.bucket, queues=queues, visibility_timeout_s=settings.visibility_timeout_s)

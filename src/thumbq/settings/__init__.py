@@ -4,17 +4,14 @@ Scalars come from ``THUMBQ_*`` variables or from ``thumbq.toml`` (the variable w
 file. Endpoints, region, profile and credentials are not here: they are botocore's own variables.
 """
 
-from thumbq.settings.loading import load, markdown_table, preset_table
+from thumbq.settings.loading import load, markdown_table, only_queue, preset_table
 from thumbq.settings.model import Settings
-from thumbq.settings.queues import QueueConfig, default_queue, for_queue, only_queue
-from thumbq.settings.tables import QueueTable
+from thumbq.settings.queues import QueueConfig, QueueTable
 
 __all__ = [
     "QueueConfig",
     "QueueTable",
     "Settings",
-    "default_queue",
-    "for_queue",
     "load",
     "markdown_table",
     "only_queue",

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import EnvSettingsSource
 
 from thumbq.core.catalog import Route
 from thumbq.core.preset import PRESET_NAME, Preset
 from thumbq.errors import Problem, SetupError
 from thumbq.settings.faults import suggestion
 from thumbq.settings.model import PREFIX, Settings
-from thumbq.settings.tables import QueueTable
+from thumbq.settings.queues import QueueTable
 
 DEFAULT_FILE: Final = Path("thumbq.toml")
 
@@ -85,15 +84,27 @@ def load(**overrides: Any) -> Settings:
     return Settings(**given.values())
 
 
-def _variables() -> dict[str, Any]:
-    source = EnvSettingsSource(Settings)
-    # pydantic knows names in lower case only, and so would take thumbq_port for THUMBQ_PORT.
-    source.env_vars = {
-        name.lower(): value
+def only_queue(settings: Settings, name: str | None) -> Settings:
+    """Return settings with no other queue than the one of this name in `[[queues]]`; None leaves all there are.
+
+    Raises SetupError when there is none of this name.
+    """
+    if name is None:
+        return settings
+    for table in settings.queues:
+        if table.name == name:
+            return settings.model_copy(update={"queues": (table,)})
+    names = ", ".join(table.name for table in settings.queues)
+    fix = f"name one of {names}" if names else "leave it out: without [[queues]] in thumbq.toml there is just one"
+    raise SetupError([Problem(f"there is no queue named {name}", fix)])
+
+
+def _variables() -> dict[str, str]:
+    return {
+        name.removeprefix(PREFIX).lower(): value
         for name, value in os.environ.items()
         if value and name in _VARIABLES and not _is_service_link(name, value)
     }
-    return source()
 
 
 def _unknown_variables() -> list[Problem]:
@@ -113,7 +124,9 @@ def _is_service_link(name: str, value: str) -> bool:
 
 def _read(file: Path, *, must_exist: bool) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_bytes().decode())
+        table = tomllib.loads(file.read_bytes().decode())
+        # The table of settings has them in capitals, and files may too.
+        return {name.lower() if name.lower() in Settings.model_fields else name: table[name] for name in table}
     except FileNotFoundError:
         if not must_exist:
             return {}

@@ -7,15 +7,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from thumbq.core.catalog import Catalog, Route
 from thumbq.core.preset import BUILT_IN, Preset
 from thumbq.ports import MAX_LEASE_S
 from thumbq.settings.faults import Disagreement, Fault, fault, suggestion
-from thumbq.settings.queues import QueueConfig, configs_of, queue_faults
-from thumbq.settings.tables import QueueTable
+from thumbq.settings.queues import QueueConfig, QueueTable, long_poll_faults, queue_configs, table_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,10 +35,10 @@ def _usable_cpus() -> int:
 Seconds = Annotated[int, Field(ge=1)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings, as they were given. ``load`` gathers them, and reports everything that is wrong at once."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     config: Path | None = Field(default=None, description="Settings file; `thumbq.toml` here when there is one.")
     local: Path | None = Field(default=None, description="Directory of the embedded backend.")
@@ -115,7 +113,6 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level to log.")
     presets: dict[str, Preset] = Field(
         default={preset.name: preset for preset in BUILT_IN},
-        validate_default=True,
         description="`[presets.NAME]` tables.",
     )
     routes: tuple[Route, ...] = Field(
@@ -125,18 +122,6 @@ class Settings(BaseSettings):
     queues: tuple[QueueTable, ...] = Field(
         default=(), description="`[[queues]]` tables, instead of `THUMBQ_QUEUE`: several queues with priorities."
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic calls it with these names
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take only what is passed: ``load`` asks the sources itself, to know which one is to blame."""
-        return (init_settings,)
 
     @field_validator("local", mode="before")
     @classmethod
@@ -159,7 +144,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        faults = [*self._backend_faults(), *queue_faults(self), *self._preset_faults(), *self._route_faults()]
+        faults = [*self._backend_faults(), *self._queue_faults(), *self._preset_faults(), *self._route_faults()]
         if faults:
             raise Disagreement(faults)
         return self
@@ -188,6 +173,17 @@ class Settings(BaseSettings):
                 what=f"decoding may take {self.decode_bytes // MIB} MiB, more than three quarters of the"
                 f" {self.render_memory_bytes // MIB} MiB of a render process; the rest is for Python and the libraries",
                 fix="lower THUMBQ_MAX_DECODE_BYTES, or raise THUMBQ_RENDER_MEMORY_BYTES",
+            )
+
+    def _queue_faults(self) -> Iterator[Fault]:
+        if self.queue and self.queues:
+            what = "THUMBQ_QUEUE and [[queues]] exclude each other"
+            fix = "unset THUMBQ_QUEUE and give it a table, or remove the tables"
+            yield fault("queue", "queues", what=what, fix=fix)
+        yield from table_faults(self.queues, on_sqs=bool(self.bucket))
+        if self.bucket:
+            yield from long_poll_faults(
+                self.queues, wait_time_s=self.wait_time_s, shutdown_deadline_s=self.shutdown_deadline_s
             )
 
     def _preset_faults(self) -> Iterator[Fault]:
@@ -219,7 +215,12 @@ class Settings(BaseSettings):
     @property
     def queue_configs(self) -> tuple[QueueConfig, ...]:
         """The queues to work on, the most urgent first: `[[queues]]`, or the one that there is."""
-        return configs_of(self)
+        return queue_configs(self.queues, queue=self.queue, wait_time_s=self.wait_time_s)
+
+    @property
+    def default_queue(self) -> QueueConfig:
+        """The queue that takes what comes without a priority."""
+        return next(config for config in self.queue_configs if config.default)
 
     @property
     def queue_weights(self) -> dict[str, int | None]:
@@ -235,6 +236,10 @@ class Settings(BaseSettings):
     def beat_interval_s(self) -> float:
         """How long after a receive or a beat the next beat is due."""
         return self.heartbeat_s or self.visibility_timeout_s / 3
+
+    def for_queue(self, config: QueueConfig) -> Self:
+        """Return the settings as they are for the work on one queue."""
+        return self.model_copy(update={"wait_time_s": config.wait_time_s})
 
 
 def _keys(preset: Preset) -> set[str]:

@@ -1,22 +1,45 @@
-"""The queues that a replica works on, however few there are, and how their settings must agree."""
+"""The queues that a replica works on, however few there are, and how their tables must agree."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from thumbq.errors import Problem, SetupError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
 from thumbq.settings.faults import Fault, fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thumbq.settings.model import Settings
-    from thumbq.settings.tables import QueueTable
+QUEUE_NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 STOP_RESERVE_S: Final = 2
 """What a long poll has to leave of the shutdown's deadline."""
+
+
+class QueueTable(BaseModel):
+    """One of several queues that a replica works on; without weights, those that are listed first come first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, StringConstraints(pattern=QUEUE_NAME)] = Field(description="What `priority` calls it.")
+    queue: str | None = Field(default=None, description="SQS queue, by name or URL. A local directory needs none.")
+    weight: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="Its share of the renders while others wait too. All queues have one or none has: then the order"
+        " decides.",
+    )
+    wait_time_s: int | None = Field(
+        default=None, ge=0, le=20, description="Long poll of this queue; by default `THUMBQ_WAIT_TIME_S`."
+    )
+    default: bool = Field(
+        default=False, description="Takes what comes without a `priority`; by default the first one does."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +57,11 @@ class QueueConfig:
     default: bool
 
 
-def configs_of(settings: Settings) -> tuple[QueueConfig, ...]:
-    """Return the queues to work on, the most urgent first: `[[queues]]`, or the one that there is."""
-    wait_time_s = settings.wait_time_s
-    if not settings.queues:
-        return (QueueConfig("", settings.queue, None, wait_time_s, default=True),)
-    default = next((table for table in settings.queues if table.default), settings.queues[0])
+def queue_configs(tables: Sequence[QueueTable], *, queue: str | None, wait_time_s: int) -> tuple[QueueConfig, ...]:
+    """Return the queues of the tables, the most urgent first; without any table, the one that ``queue`` names."""
+    if not tables:
+        return (QueueConfig("", queue, None, wait_time_s, default=True),)
+    default = next((table for table in tables if table.default), tables[0])
     return tuple(
         QueueConfig(
             name=table.name,
@@ -48,59 +70,16 @@ def configs_of(settings: Settings) -> tuple[QueueConfig, ...]:
             wait_time_s=wait_time_s if table.wait_time_s is None else table.wait_time_s,
             default=table is default,
         )
-        for table in settings.queues
+        for table in tables
     )
 
 
-def default_queue(settings: Settings) -> QueueConfig:
-    """Return the queue that takes what comes without a priority."""
-    return next(config for config in configs_of(settings) if config.default)
-
-
-def only_queue(settings: Settings, name: str | None) -> Settings:
-    """Return settings with no other queue than the one of this name in `[[queues]]`; None leaves all there are.
-
-    Raises SetupError when there is none of this name.
-    """
-    if name is None:
-        return settings
-    for table in settings.queues:
-        if table.name == name:
-            return settings.model_copy(update={"queues": (table,)})
-    names = ", ".join(table.name for table in settings.queues)
-    fix = f"name one of {names}" if names else "leave it out: without [[queues]] in thumbq.toml there is just one"
-    raise SetupError([Problem(f"there is no queue named {name}", fix)])
-
-
-def for_queue(settings: Settings, config: QueueConfig) -> Settings:
-    """Return the settings as they are for the work on one queue."""
-    return settings.model_copy(update={"wait_time_s": config.wait_time_s})
-
-
-def queue_faults(settings: Settings) -> Iterator[Fault]:
-    """Yield what is wrong between `[[queues]]` and the other settings."""
-    tables = settings.queues
-    if settings.queue and tables:
-        what = "THUMBQ_QUEUE and [[queues]] exclude each other"
-        yield fault("queue", "queues", what=what, fix="unset THUMBQ_QUEUE and give it a table, or remove the tables")
-    if settings.bucket:
-        for table in tables:
-            if not table.queue:
-                what = f"the queue {table.name} does not say which of SQS it is"
-                yield fault("queues", "bucket", what=what, fix=f'put queue = "…" into the table of {table.name}')
-    yield from _doubled(tables)
-    if sum(table.default for table in tables) > 1:
-        names = ", ".join(table.name for table in tables if table.default)
-        yield fault("queues", what=f"several queues are the default one: {names}", fix="leave default to one of them")
-    without = [table.name for table in tables if table.weight is None]
-    if without and len(without) < len(tables):
-        what = f"some queues have a weight, and these have none: {', '.join(without)}"
-        yield fault("queues", what=what, fix="give each a weight, or none: then the order decides")
-    if settings.bucket:
-        yield from _long_polls(settings)
-
-
-def _doubled(tables: Sequence[QueueTable]) -> Iterator[Fault]:
+def table_faults(tables: Sequence[QueueTable], *, on_sqs: bool) -> Iterator[Fault]:
+    """Yield what is wrong in the tables together; ``on_sqs`` each has to name a queue of SQS."""
+    for table in tables:
+        if on_sqs and not table.queue:
+            what = f"the queue {table.name} does not say which of SQS it is"
+            yield fault("queues", "bucket", what=what, fix=f'put queue = "…" into the table of {table.name}')
     for name, times in Counter(table.name for table in tables).items():
         if times > 1:
             yield fault("queues", what=f"{times} queues have the name {name}", fix="give each a name of its own")
@@ -111,16 +90,24 @@ def _doubled(tables: Sequence[QueueTable]) -> Iterator[Fault]:
         if len(names) > 1:
             what = f"{', '.join(names)} are one and the same queue, {queue}"
             yield fault("queues", what=what, fix="remove all but one of them")
+    if sum(table.default for table in tables) > 1:
+        listed = ", ".join(table.name for table in tables if table.default)
+        yield fault("queues", what=f"several queues are the default one: {listed}", fix="leave default to one of them")
+    without = [table.name for table in tables if table.weight is None]
+    if without and len(without) < len(tables):
+        what = f"some queues have a weight, and these have none: {', '.join(without)}"
+        yield fault("queues", what=what, fix="give each a weight, or none: then the order decides")
 
 
-def _long_polls(settings: Settings) -> Iterator[Fault]:
-    most_s = settings.shutdown_deadline_s - STOP_RESERVE_S
+def long_poll_faults(tables: Sequence[QueueTable], *, wait_time_s: int, shutdown_deadline_s: int) -> Iterator[Fault]:
+    """Yield which long polls of SQS, which end in their own time, are too long for a shutdown."""
+    most_s = shutdown_deadline_s - STOP_RESERVE_S
     raised = "or raise THUMBQ_SHUTDOWN_DEADLINE_S to 2 s more than it"
-    ends = f"does not end within a shutdown of {settings.shutdown_deadline_s} s"
+    ends = f"does not end within a shutdown of {shutdown_deadline_s} s"
     fields = ("bucket", "shutdown_deadline_s")
-    own = [table for table in settings.queues if table.wait_time_s is not None]
-    if settings.wait_time_s > most_s and (not settings.queues or len(own) < len(settings.queues)):
-        what = f"a long poll of {settings.wait_time_s} s {ends}"
+    own = [table for table in tables if table.wait_time_s is not None]
+    if wait_time_s > most_s and (not tables or len(own) < len(tables)):
+        what = f"a long poll of {wait_time_s} s {ends}"
         yield fault(*fields, "wait_time_s", what=what, fix=f"lower THUMBQ_WAIT_TIME_S, {raised}")
     for table in own:
         if (table.wait_time_s or 0) > most_s:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from thumbq.backends import open_backend
 from thumbq.errors import Problem, SetupError
-from thumbq.settings import default_queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 async def open_dead_letters(settings: Settings) -> AsyncIterator[tuple[Backend, DeadLetters]]:
     """Open the default queue's backend and its dead letters. Raises SetupError, also when the queue has none."""
     async with open_backend(settings, existing=True) as backend:
-        yield backend, dead_letters_of(backend, str(default_queue(settings).queue))
+        yield backend, dead_letters_of(backend, str(settings.default_queue.queue))
 
 
 def dead_letters_of(backend: Backend, queue: str) -> DeadLetters:
