@@ -11,7 +11,7 @@
     │   ├── ObjectExists        a put-if-absent found an object
     │   ├── ObjectTooLarge      the object is larger than the caller takes
     │   └── SendRefused         the queue said no: the message is certainly not in it
-    ├── UploadRefused           a file that intake does not take (code, HTTP status)
+    ├── UploadRefused           an upload that is not accepted (code)
     ├── JobFailed               permanent: another attempt would end the same way (code)
     │   ├── MalformedMessage    the body is no job
     │   ├── BucketNotAllowed    the message names a bucket that thumbq does not serve
@@ -91,11 +91,10 @@ class SendRefused(BackendError):
 
 
 class UploadRefused(ThumbqError):
-    """A file that is not accepted; ``code`` is stable, ``status`` the HTTP status that says it best."""
+    """An upload that is not accepted. ``code`` is stable and machine-readable, ``text`` says what to do about it."""
 
-    def __init__(self, status: int, code: str, text: str) -> None:
+    def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
-        self.status = status
         self.code = code
         self.text = text
 

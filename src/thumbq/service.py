@@ -12,7 +12,7 @@ import structlog
 from thumbq.backends import open_backends
 from thumbq.errors import Problem, SetupError
 from thumbq.intake.presigned import make_presigned_intake
-from thumbq.intake.uploads import make_intake
+from thumbq.intake.uploads import make_upload_intake
 from thumbq.pool.memory import memory_problem
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
@@ -155,8 +155,10 @@ class Service:
         return create_app(
             WebServices(
                 backend=self._backend,
-                intake=make_intake(
-                    self._backend, settings, {config.name: backend for config, backend in self._queues if config.name}
+                intake=make_upload_intake(
+                    self._backend,
+                    settings.catalog.presets,
+                    {config.name: backend for config, backend in self._queues if config.name},
                 ),
                 health=self,
                 limits=UploadLimits(
@@ -165,7 +167,12 @@ class Service:
                     max_concurrent=settings.max_uploads,
                 ),
                 catalog=settings.catalog,
-                direct=make_presigned_intake(self._backend, settings),
+                presigned=make_presigned_intake(
+                    self._backend,
+                    max_source_bytes=settings.max_source_bytes,
+                    max_upload_bytes=settings.max_upload_bytes,
+                    expiry_s=settings.upload_expiry_s,
+                ),
             )
         )
 

@@ -57,7 +57,7 @@ class Told:
 
     def work(self, *, dead_letters: bool = True) -> QueueWork:
         return QueueWork(
-            backend=Backend(cast("Any", self), cast("Any", self), "b", None),
+            backend=Backend(cast("Any", self), cast("Any", self), "b", None, cast("Any", None)),
             attributes=FACTS,
             jobs=cast("MessageHandler", self),
             burial=cast("Burial", self) if dead_letters else None,

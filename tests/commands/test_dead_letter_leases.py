@@ -133,6 +133,6 @@ def test_a_scan_ends_when_another_reader_keeps_receiving_the_same_dead_letters()
 
 
 def test_without_a_dead_letter_queue_the_error_has_the_fix() -> None:
-    backend = Backend(None, None, "b", None)  # type: ignore[arg-type]
+    backend = Backend(None, None, "b", None, None)  # type: ignore[arg-type]
     with pytest.raises(SetupError, match="thumbq setup"):
         dead_letters_of(backend, "jobs")

@@ -37,7 +37,7 @@ async def redrive(
     def report(result: Redriven) -> None:
         results[result.dead_letter_id] = result
 
-    backend = Backend(None, queue, "b", dead)  # type: ignore[arg-type]
+    backend = Backend(None, queue, "b", dead, None)  # type: ignore[arg-type]
     with anyio.move_on_after(within_s):
         async with leasing(dead) as leases:
             await Redrive(backend, leases, rate=rate, report=report).all()
@@ -98,7 +98,7 @@ def test_a_group_of_a_fifo_queue_is_redriven_in_order_and_groups_side_by_side(*,
     async def claim() -> None:
         dead = Grouped(8)
         queue = Uneven(dead)
-        backend = Backend(None, queue, "b", dead, fifo=fifo)  # type: ignore[arg-type]
+        backend = Backend(None, queue, "b", dead, None, fifo=fifo)  # type: ignore[arg-type]
         async with leasing(dead) as leases:
             await Redrive(backend, leases, rate=None, report=lambda _: None).all()
         evens = [body for body in queue.bodies if int(body[-1]) % 2 == 0]
@@ -118,7 +118,7 @@ def test_a_dead_letter_of_a_fifo_queue_that_has_no_group_gets_one_of_its_own() -
     async def claim() -> None:
         dead = DeadQueue(2)
         queue = Noting(dead)
-        backend = Backend(None, queue, "b", dead, fifo=True)  # type: ignore[arg-type]
+        backend = Backend(None, queue, "b", dead, None, fifo=True)  # type: ignore[arg-type]
         async with leasing(dead) as leases:
             await Redrive(backend, leases, rate=None, report=lambda _: None).all()
         assert not dead.rows

@@ -34,7 +34,6 @@ def code(fields: Mapping[str, str], *, secret: bytes = SECRET, now: float = 0.0)
     """Return the code with which a form is refused; the text names what to do about it."""
     with pytest.raises(UploadRefused) as refusal:
         verify(fields, secret=secret, now=now)
-    assert refusal.value.status in {400, 403}
     assert refusal.value.text.endswith(".")
     return refusal.value.code
 
@@ -66,7 +65,7 @@ def test_a_field_that_is_missing_is_named(name: str) -> None:
     del fields[name]
     with pytest.raises(UploadRefused, match=f'(?i)no field "{name}"') as refusal:
         verify(fields, secret=SECRET, now=0)
-    assert (refusal.value.status, refusal.value.code) == (400, "form-incomplete")
+    assert refusal.value.code == "form-incomplete"
 
 
 def test_no_field_can_be_added() -> None:
@@ -90,7 +89,6 @@ def test_a_form_is_refused_from_the_moment_it_expires() -> None:
 
 
 async def presigned(backend: Backend, *, expires_s: int = 60) -> PresignedPost:
-    assert backend.presigned_uploads is not None
     return await backend.presigned_uploads.presign(
         FORM.ref, content_type=FORM.content_type, max_bytes=FORM.max_bytes, expires_s=expires_s, metadata=FORM.metadata
     )

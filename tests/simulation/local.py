@@ -28,6 +28,7 @@ from thumbq.local.database import Database
 from thumbq.local.deadletters import LocalDeadLetters
 from thumbq.local.jobqueue import LocalQueue
 from thumbq.local.messagetable import QueueRules
+from thumbq.local.presigned import LocalPresignedUploads
 from thumbq.local.store import LocalStore
 from thumbq.ports import Backend, QueueAttributes
 
@@ -219,6 +220,7 @@ class LocalServices:
             queue=LocalQueue(database, replica.clock, rules, directory=self.directory),
             bucket=BUCKET,
             dead_letters=LocalDeadLetters(database, replica.clock, rules),
+            presigned_uploads=LocalPresignedUploads(b"", replica.clock),
         )
 
     def ended(self, replica: Replica, *, killed: bool) -> None:

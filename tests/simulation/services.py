@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
 from simulation.model import S3Model, SqsModel, dead_letter, received
 from simulation.network import Network
+from thumbq.local.presigned import LocalPresignedUploads
 from thumbq.ports import Backend, DeadLetter, EntryResult, QueueAttributes, QueueCounts, ReceivedMessage
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class ModelServices:
             queue=_Queue(replica, self),
             bucket=BUCKET,
             dead_letters=None if dead is None else _DeadLetters(replica, dead),
+            presigned_uploads=LocalPresignedUploads(b"", replica.clock),
         )
 
     def ended(self, replica: Replica, *, killed: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from thumbq.core import keys
@@ -264,9 +264,9 @@ class WatchedDeadLetters:
 def watched(replica: Replica, backend: Backend) -> Backend:
     """Return a backend that the referee watches."""
     dead = backend.dead_letters
-    return Backend(
+    return replace(
+        backend,
         store=WatchedStore(replica, backend.store),
         queue=WatchedQueue(replica, backend.queue),
-        bucket=backend.bucket,
         dead_letters=None if dead is None else WatchedDeadLetters(replica, dead),
     )

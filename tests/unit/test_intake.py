@@ -91,15 +91,11 @@ async def test_a_key_of_the_callers_own_is_overwritten_and_has_no_id(behind: Fau
     assert await queued(behind) == [JobRequest(accepted.source)] * 2
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"), [(b"", 400, "empty-file"), (b"%PDF-1.7", 415, "unsupported-format")]
-)
-async def test_what_is_no_image_never_reaches_the_store(
-    behind: FaultyBackend, body: bytes, status: int, code: str
-) -> None:
+@pytest.mark.parametrize(("body", "code"), [(b"", "empty-file"), (b"%PDF-1.7", "unsupported-format")])
+async def test_what_is_no_image_never_reaches_the_store(behind: FaultyBackend, body: bytes, code: str) -> None:
     with pytest.raises(UploadRefused) as refused:
         await behind.intake.accept(body, filename="a.jpg")
-    assert (refused.value.status, refused.value.code) == (status, code)
+    assert refused.value.code == code
     assert behind.store.calls == behind.queue.calls == []
 
 

@@ -395,15 +395,13 @@ async def test_without_a_host_no_address_can_be_told(served: Served) -> None:
     assert (answers(answer), document(answer)["code"]) == ([400], "bad-host")
 
 
-async def test_a_backend_without_direct_uploads_says_so(behind: FaultyBackend) -> None:
-    backend = replace(behind.backend, presigned_uploads=None, presigned_verifier=None)
-    async with serve(replace(behind, backend=backend, direct=None), UploadLimits()) as served:
-        for path in ("/uploads", "/inbox"):
-            async with served.http.post(path, data=b"{}") as response:
-                problem = await response.json(content_type=None)
-                assert (response.status, problem["code"]) == (404, "no-direct-uploads")
-        async with served.http.get(f"/jobs/{'0' * 26}") as response:
-            assert response.status == 404
+async def test_a_store_that_takes_the_form_itself_leaves_no_inbox_here(behind: FaultyBackend) -> None:
+    backend = replace(behind.backend, presigned_verifier=None)
+    async with serve(replace(behind, backend=backend), UploadLimits()) as served:
+        async with served.http.post("/inbox", data=b"{}") as response:
+            problem = await response.json(content_type=None)
+            assert (response.status, problem["code"]) == (404, "no-direct-uploads")
+        assert (await ask(served, PLAIN))[0] == 201
 
 
 async def test_the_document_shows_what_is_asked_and_answered(served: Served) -> None:

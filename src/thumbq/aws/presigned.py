@@ -21,9 +21,9 @@ _GLOBAL_HOST: Final = "s3.amazonaws.com/"
 
 
 class S3PresignedUploads:
-    """Signs forms with the credentials of a client that signs with version 4.
+    """Signs uploads with the credentials of a client that uses signature version 4.
 
-    Where these are temporary, a form ends with them if that is earlier.
+    A form that temporary credentials have signed expires with them, if that is earlier.
     """
 
     def __init__(self, client: S3Client) -> None:
@@ -38,7 +38,7 @@ class S3PresignedUploads:
         expires_s: int,
         metadata: Mapping[str, str],
     ) -> PresignedPost:
-        """Return a form for one object; see PresignedUploads.presign. No request is made but for credentials."""
+        """Return a form for one object; see PresignedUploads.presign. Makes no request but for credentials."""
         fields = {"Content-Type": content_type} | {_METADATA + name: value for name, value in metadata.items()}
         conditions: list[Any] = [["content-length-range", 1, max_bytes]]
         conditions += [{name: value} for name, value in fields.items()]
@@ -51,7 +51,7 @@ class S3PresignedUploads:
     def _regional(self, url: str) -> str:
         """Return a form's URL in the bucket's region.
 
-        botocore names S3's global endpoint. Until a new bucket's name is known there, it redirects, and a form that is
-        posted from a page does not survive that.
+        botocore names S3's global endpoint. It redirects until it knows the name of a new bucket, and a form that a
+        page posts does not survive a redirect.
         """
         return url.replace(_GLOBAL_HOST, f"{urlsplit(self._client.meta.endpoint_url).netloc}/", 1)

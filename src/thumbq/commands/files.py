@@ -36,11 +36,11 @@ def read(file: Path, *, max_bytes: int) -> bytes:
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise UploadRefused(400, "not-a-file", "this is not a regular file")
+            raise UploadRefused("not-a-file", "this is not a regular file")
         if status.st_size > max_bytes:
             text = f"the file has {status.st_size} bytes, more than the {max_bytes} that are taken"
-            raise UploadRefused(413, "too-large", text)
+            raise UploadRefused("too-large", text)
         with file.open("rb") as opened:
             return opened.read(status.st_size)
     except OSError as error:
-        raise UploadRefused(400, "unreadable", error.strerror or str(error)) from error
+        raise UploadRefused("unreadable", error.strerror or str(error)) from error

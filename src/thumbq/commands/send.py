@@ -14,7 +14,7 @@ from thumbq.commands import files
 from thumbq.commands.files import text_of
 from thumbq.core import keys
 from thumbq.errors import Problem, SetupError, ThumbqError, UploadRefused
-from thumbq.intake.uploads import make_intake
+from thumbq.intake.uploads import make_upload_intake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ async def send(
         files.check_distinct((file, prefix + text_of(file.name)) for file in paths)
     limiter = anyio.CapacityLimiter(SEND_CONCURRENCY)
     async with open_backend(settings) as backend:
-        intake = make_intake(backend, settings)
+        intake = make_upload_intake(backend, settings.catalog.presets)
         try:
             intake.check(asked)
         except UploadRefused as error:
@@ -74,7 +74,7 @@ async def _send_file(intake: UploadIntake, file: Path, *, prefix: str, asked: Up
     key = None if prefix == keys.UPLOADS_PREFIX else prefix + name
     try:
         body = await to_thread.run_sync(partial(files.read, file, max_bytes=max_bytes))
-        accepted = await intake.accept(body, filename=name, key=key, asked=asked)
+        accepted = await intake.accept(body, filename=name, key=key, options=asked)
     except ThumbqError as error:
         return Sent(text_of(file), error=str(error))
     return Sent(text_of(file), accepted.source.key, accepted.message_id)

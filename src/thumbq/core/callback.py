@@ -1,4 +1,4 @@
-"""Callback addresses: which ones a job may carry."""
+"""The check of callback URLs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 MAX_CALLBACK_CHARS: Final = 2048
 
-# Every character that a URL may have: RFC 3986, appendix A. urlsplit() alone drops tabs and newlines without a word.
+# Every character that a URL may have: RFC 3986, appendix A. urlsplit() alone drops tabs and newlines silently.
 _URL: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")
 
 
 def checked(url: str) -> str:
-    """Return a callback's URL. Raises ValueError with what is wrong with it."""
+    """Return the URL as it is. Raises ValueError with the reason when a job may not have it as its callback."""
     if len(url) > MAX_CALLBACK_CHARS:
         raise ValueError(f"a callback URL has at most {MAX_CALLBACK_CHARS:,} characters, this one has {len(url):,}")
     if not _URL.fullmatch(url):

@@ -12,7 +12,7 @@ MAX_KEY_BYTES: Final = 1024
 
 UPLOADS_PREFIX: Final = "uploads/"
 INBOX_PREFIX: Final = "inbox/"
-"""Where clients store originals themselves, with a form that thumbq signed."""
+"""Originals of presigned uploads."""
 
 MANIFESTS_PREFIX: Final = "manifests/"
 ATTEMPTS_PREFIX: Final = "attempts/"
@@ -51,12 +51,12 @@ def upload_key(upload_id: str) -> str:
 
 
 def inbox_key(upload_id: str) -> str:
-    """Return the key of the original that a client stores itself under this id."""
+    """Return the key of the original of a presigned upload."""
     return INBOX_PREFIX + upload_id
 
 
 def presigned_key(upload_id: str) -> str:
-    """Return the key of the record that a form was signed for this id."""
+    """Return the key of the record of a presigned upload."""
     return f"{PRESIGNED_PREFIX}{upload_id}.json"
 
 

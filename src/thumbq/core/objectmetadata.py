@@ -1,6 +1,6 @@
-"""What an original's metadata asks for: presets and a callback, where the message itself names none.
+"""Presets and a callback in an original's metadata, for messages that name none.
 
-An S3 event names an object and nothing else; who stores the object says here what to make of it.
+An S3 event names an object and nothing else; the sender of the object puts its options here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_METADATA_BYTES: Final = 2048
 
 
 def encode(*, presets: Sequence[str] | None, callback_url: str | None) -> dict[str, str]:
-    """Return the metadata that asks for these. Raises ValueError when S3 would not take that much."""
+    """Return the metadata for these options. Raises ValueError when S3 would not take that much."""
     metadata = {PRESETS: ",".join(presets)} if presets else {}
     if callback_url:
         metadata[CALLBACK] = callback_url
@@ -30,11 +30,11 @@ def encode(*, presets: Sequence[str] | None, callback_url: str | None) -> dict[s
 
 
 def presets(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Return the names of the presets that are asked for, each once; None when none is."""
+    """Return the names of the presets, each once; None when there is none."""
     names = (name.strip() for name in metadata.get(PRESETS, "").split(","))
     return tuple(dict.fromkeys(name for name in names if name)) or None
 
 
 def callback_url(metadata: Mapping[str, str]) -> str | None:
-    """Return the callback's URL as it stands there, unchecked."""
+    """Return the callback's URL unchecked."""
     return metadata.get(CALLBACK, "").strip() or None

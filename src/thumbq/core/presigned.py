@@ -1,4 +1,4 @@
-"""The record of a form that was signed for a direct upload: what is known before the original is there."""
+"""The record of a presigned upload: what is known of a job before its original is there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from thumbq.core.record import StoredRecord
 
 
 class PresignedRecord(StoredRecord):
-    """One form. ``presets`` are those that it names; None when it leaves them to the routes."""
+    """One presigned upload. ``presets`` is None when they are left to the routes."""
 
     OMITS_NONE: ClassVar[bool] = True
 
@@ -24,5 +24,5 @@ class PresignedRecord(StoredRecord):
 
     @property
     def expires(self) -> str:
-        """When the form ends, as RFC 3339 writes it, in UTC."""
+        """The time of expiry in UTC, as RFC 3339 writes it."""
         return datetime.fromtimestamp(self.expires_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

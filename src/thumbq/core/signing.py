@@ -1,8 +1,8 @@
-"""Forms that let a client store one original: thumbq's own counterpart of an S3 POST policy.
+"""Signatures that let a client store one original: thumbq's own counterpart of an S3 POST policy.
 
-The field ``policy`` is Base64 of a JSON object with all that is fixed, the time of expiry included, and ``signature``
-the HMAC-SHA256 of that field. The other fields are S3's and must say what the policy says, so that a client posts the
-same form to either.
+The field ``policy`` is Base64 of a JSON object with all that is signed, the time of expiry included, and ``signature``
+the HMAC-SHA256 of that field. The other fields are S3's and must equal the policy, so that a client posts the same
+form to either.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SIGNATURE: Final = "signature"
 
 @dataclass(frozen=True, slots=True)
 class SignedUpload:
-    """What a form is good for: one object, of this media type, with 1 to ``max_bytes`` bytes, and this metadata."""
+    """What a signature allows: one object, of this media type, with 1 to ``max_bytes`` bytes, and this metadata."""
 
     ref: ObjectRef
     content_type: str
@@ -35,22 +35,22 @@ class SignedUpload:
     metadata: Mapping[str, str]
 
 
-def sign(form: SignedUpload, *, expires_at: float, secret: bytes) -> dict[str, str]:
-    """Return the fields of a form that ``verify`` takes until ``expires_at`` (POSIX seconds)."""
+def sign(upload: SignedUpload, *, expires_at: float, secret: bytes) -> dict[str, str]:
+    """Return the fields of a form that ``verify`` accepts until ``expires_at`` (POSIX seconds)."""
     policy = {
-        "bucket": form.ref.bucket,
-        "key": form.ref.key,
-        "content_type": form.content_type,
-        "max_bytes": form.max_bytes,
-        "metadata": dict(form.metadata),
+        "bucket": upload.ref.bucket,
+        "key": upload.ref.key,
+        "content_type": upload.content_type,
+        "max_bytes": upload.max_bytes,
+        "metadata": dict(upload.metadata),
         "expires_at": expires_at,
     }
     text = base64.b64encode(json.dumps(policy).encode()).decode()
-    return {**_fixed(form), _POLICY: text, _SIGNATURE: _signature(text, secret)}
+    return {**_signed_fields(upload), _POLICY: text, _SIGNATURE: _signature(text, secret)}
 
 
 def verify(fields: Mapping[str, str], *, secret: bytes, now: float) -> SignedUpload:
-    """Return what was signed; names of fields may be in any case, and those that start with ``x-ignore-`` do not count.
+    """Return the upload that was signed. Field names may be in any case; those with ``x-ignore-`` in front are ignored.
 
     Raises UploadRefused with the code ``form-incomplete``, ``form-not-signed`` (another secret, or changed since) or
     ``form-expired``.
@@ -65,26 +65,26 @@ def verify(fields: Mapping[str, str], *, secret: bytes, now: float) -> SignedUpl
         raise _not_signed("the signature does not belong to the policy")
     signed: dict[str, Any] = json.loads(base64.b64decode(policy))
     if now >= signed["expires_at"]:
-        raise UploadRefused(403, "form-expired", "The form has expired: ask for a new one.")
+        raise UploadRefused("form-expired", "The form has expired: ask for a new one.")
     ref = ObjectRef(signed["bucket"], signed["key"])
-    form = SignedUpload(ref, signed["content_type"], signed["max_bytes"], signed["metadata"])
-    _check_same(given, {name.lower(): value for name, value in _fixed(form).items()})
-    return form
+    upload = SignedUpload(ref, signed["content_type"], signed["max_bytes"], signed["metadata"])
+    _check_same(given, {name.lower(): value for name, value in _signed_fields(upload).items()})
+    return upload
 
 
-def _fixed(form: SignedUpload) -> dict[str, str]:
-    metadata = {_METADATA + name: value for name, value in form.metadata.items()}
-    return {"key": form.ref.key, "Content-Type": form.content_type, **metadata}
+def _signed_fields(upload: SignedUpload) -> dict[str, str]:
+    metadata = {_METADATA + name: value for name, value in upload.metadata.items()}
+    return {"key": upload.ref.key, "Content-Type": upload.content_type, **metadata}
 
 
-def _check_same(given: Mapping[str, str], fixed: Mapping[str, str]) -> None:
-    for name, value in fixed.items():
+def _check_same(given: Mapping[str, str], signed: Mapping[str, str]) -> None:
+    for name, value in signed.items():
         if name not in given:
             raise _incomplete(name)
         if given[name] != value:
             raise _not_signed(f'the field "{name}" is not what was signed')
     for name in given:
-        if name not in fixed and not name.startswith("x-ignore-"):
+        if name not in signed and not name.startswith("x-ignore-"):
             raise _not_signed(f'the field "{name}" was not signed')
 
 
@@ -94,10 +94,8 @@ def _signature(policy: str, secret: bytes) -> str:
 
 def _incomplete(name: str) -> UploadRefused:
     text = f'The form has no field "{name}": post all the fields that came with it, before the file.'
-    return UploadRefused(400, "form-incomplete", text)
+    return UploadRefused("form-incomplete", text)
 
 
 def _not_signed(what: str) -> UploadRefused:
-    return UploadRefused(
-        403, "form-not-signed", f"The form is not one of thumbq: {what}. Post its fields as they came."
-    )
+    return UploadRefused("form-not-signed", f"The form is not one of thumbq: {what}. Post its fields as they came.")

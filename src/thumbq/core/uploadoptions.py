@@ -1,4 +1,4 @@
-"""What a sender asks for beside the file: which queue, which presets, and whom to call back."""
+"""Options that a sender gives with a file: the queue, the presets, and the callback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_FILENAME_BYTES: Final = 1500
 
 @dataclass(frozen=True, slots=True)
 class UploadOptions:
-    """All of it may be left out: None and () are the default queue and the presets of the routes.
+    """All may be left out: None and () are the default queue and the presets of the routes.
 
     ``priority`` is a queue's name in the settings. ``group`` is the message group on a FIFO queue, by default the
     original's key; ``tenant`` is the same on a standard one, which makes it a fair queue and orders nothing (Amazon SQS
@@ -35,42 +35,42 @@ class UploadOptions:
 NO_OPTIONS: Final = UploadOptions()
 
 
-def check(asked: UploadOptions, *, fifo: bool, presets: Collection[str]) -> None:
-    """Raise UploadRefused for what a queue (``fifo`` or standard) and the ``presets`` that there are cannot give."""
-    if asked.group is not None and not fifo:
+def check(options: UploadOptions, *, fifo: bool, presets: Collection[str]) -> None:
+    """Raise UploadRefused for options that a queue (``fifo`` or standard) does not take or that name other presets."""
+    if options.group is not None and not fifo:
         text = "A group needs a FIFO queue, and this one is a standard queue: leave it out, or name a tenant."
-        raise UploadRefused(400, "group-not-taken", text)
-    if asked.tenant is not None and fifo:
+        raise UploadRefused("group-not-taken", text)
+    if options.tenant is not None and fifo:
         text = "A tenant needs a standard queue, and this one is a FIFO queue: leave it out, or name a group."
-        raise UploadRefused(400, "tenant-not-taken", text)
-    for name in asked.presets:
+        raise UploadRefused("tenant-not-taken", text)
+    for name in options.presets:
         if name not in presets:
             text = f"There is no preset {name!r}; there are: {', '.join(presets)}."
-            raise UploadRefused(400, "unknown-preset", text)
-    if asked.callback_url is not None:
+            raise UploadRefused("unknown-preset", text)
+    if options.callback_url is not None:
         try:
-            callback.checked(asked.callback_url)
+            callback.checked(options.callback_url)
         except ValueError as error:
-            raise UploadRefused(400, "invalid-callback-url", f"This callback is not taken: {error}.") from error
-    _metadata(asked)
+            raise UploadRefused("invalid-callback-url", f"This callback is not taken: {error}.") from error
+    _metadata(options)
 
 
-def metadata(asked: UploadOptions, filename: str | None) -> dict[str, str]:
-    """Return an original's metadata: who queues it again without a word finds there what was asked for."""
-    found = _metadata(asked)
+def metadata(options: UploadOptions, filename: str | None) -> dict[str, str]:
+    """Return an original's metadata: a job that names no options is done with those that stand there."""
+    found = _metadata(options)
     room = min(_MAX_FILENAME_BYTES, _MAX_METADATA_BYTES - _size(found) - len(filenames.FILENAME))
     return found | filenames.encode(filename, max_bytes=max(0, room))
 
 
-def group_of(asked: UploadOptions, source_key: str, *, fifo: bool) -> str | None:
+def group_of(options: UploadOptions, source_key: str, *, fifo: bool) -> str | None:
     """Return the message group that the job is sent with."""
-    text = asked.group or asked.tenant or (source_key if fifo else None)
+    text = options.group or options.tenant or (source_key if fifo else None)
     return None if text is None else message.group_id(text)
 
 
-def _metadata(asked: UploadOptions) -> dict[str, str]:
+def _metadata(options: UploadOptions) -> dict[str, str]:
     try:
-        found = objectmetadata.encode(presets=asked.presets, callback_url=asked.callback_url)
+        found = objectmetadata.encode(presets=options.presets, callback_url=options.callback_url)
     except ValueError as error:
         raise _too_much() from error
     if _size(found) > _MAX_METADATA_BYTES:
@@ -80,7 +80,7 @@ def _metadata(asked: UploadOptions) -> dict[str, str]:
 
 def _too_much() -> UploadRefused:
     text = f"Presets and callback URL may take {_MAX_METADATA_BYTES:,} bytes together: leave some out."
-    return UploadRefused(400, "too-much-metadata", text)
+    return UploadRefused("too-much-metadata", text)
 
 
 def _size(found: dict[str, str]) -> int:

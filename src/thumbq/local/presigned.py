@@ -1,4 +1,4 @@
-"""Direct uploads of the local backend: forms that thumbq signs, and takes at an address of its own."""
+"""Presigned uploads of the local backend: thumbq signs them, and takes them at an address of its own."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class LocalPresignedUploads:
         metadata: Mapping[str, str],
     ) -> PresignedPost:
         """Return a form for one object; see PresignedUploads.presign."""
-        form = signing.SignedUpload(ref, content_type, max_bytes, metadata)
-        fields = signing.sign(form, expires_at=self._clock.wall() + expires_s, secret=self._secret)
+        upload = signing.SignedUpload(ref, content_type, max_bytes, metadata)
+        fields = signing.sign(upload, expires_at=self._clock.wall() + expires_s, secret=self._secret)
         return PresignedPost(INBOX_PATH, fields)
 
     def verify(self, fields: Mapping[str, str]) -> signing.SignedUpload:
-        """Return what a form allows; see PresignedUploadVerifier.verify."""
+        """Return the upload that was signed; see PresignedUploadVerifier.verify."""
         return signing.verify(fields, secret=self._secret, now=self._clock.wall())

@@ -1,4 +1,4 @@
-"""The secret that forms for direct uploads are signed with: one file that all processes on a directory share."""
+"""The secret that signs presigned uploads: one file that all processes on a directory share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _BYTES: Final = 32  # as many as SHA-256 gives (RFC 2104, section 3)
 
 
 def shared_secret(directory: Path) -> bytes:
-    """Return the secret of a directory; on first use it is made, durably, readable by this user only.
+    """Return the secret of a directory; on first use this makes it, durably, and readable by this user only.
 
-    Whoever calls this must hold the database's lock for writing, so that one process makes it. Raises SetupError.
+    The caller must hold the database's lock for writing, so that one process makes it. Raises SetupError.
     """
     path = directory / FILE_NAME
     try:
@@ -32,7 +32,7 @@ def shared_secret(directory: Path) -> bytes:
         ) from error
     if len(secret) != _BYTES:
         what = f"{path} is damaged: it has {len(secret)} bytes instead of {_BYTES}"
-        raise SetupError([Problem(what, "remove it; forms for direct uploads that were signed before end with it")])
+        raise SetupError([Problem(what, "remove it; presigned uploads that were signed before end with it")])
     return secret
 
 

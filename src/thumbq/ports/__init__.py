@@ -62,10 +62,9 @@ class Backend:
     bucket: str
     dead_letters: DeadLetters | None
     """None when the queue has no dead-letter queue."""
-    presigned_uploads: PresignedUploads | None = None
-    """None where clients cannot store anything themselves."""
+    presigned_uploads: PresignedUploads
     presigned_verifier: PresignedUploadVerifier | None = None
-    """None where such forms go to the store itself, as to S3."""
+    """None when clients post presigned uploads to the store itself, as to S3."""
     fifo: bool = False
     """Whether the queue is a FIFO queue: then each message needs a group."""
 

@@ -1,4 +1,4 @@
-"""The ports to uploads that clients store themselves, with a form that was signed before."""
+"""The ports to presigned uploads: clients store originals themselves, with fields that were signed before."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PresignedPost:
 
 
 class PresignedUploads(Protocol):
-    """Signs forms with which clients store originals themselves."""
+    """Signs uploads that clients store themselves."""
 
     async def presign(
         self,
@@ -35,7 +35,7 @@ class PresignedUploads(Protocol):
         expires_s: int,
         metadata: Mapping[str, str],
     ) -> PresignedPost:
-        """Return a form for this very object: its media type, 1 to ``max_bytes`` bytes, and ``metadata`` are fixed.
+        """Return a form for exactly this object, media type and ``metadata``, and for 1 to ``max_bytes`` bytes.
 
         ``metadata`` is ASCII, names in lower case. The form is refused after ``expires_s`` seconds.
         """
@@ -43,11 +43,12 @@ class PresignedUploads(Protocol):
 
 
 class PresignedUploadVerifier(Protocol):
-    """Checks forms of PresignedUploads that are posted to thumbq itself, where the store has no address of its own."""
+    """Checks presigned uploads that are posted to thumbq itself, for a store without an address of its own."""
 
     def verify(self, fields: Mapping[str, str]) -> SignedUpload:
-        """Return what a form allows, from all its fields but the file.
+        """Return the upload that was signed, from all fields of the form but the file.
 
-        Raises UploadRefused, as ``core.signing.verify`` says, when it is not whole, not signed here, or has expired.
+        Raises UploadRefused with the codes of ``core.signing.verify`` for fields that are incomplete, not signed here,
+        or expired.
         """
         ...

@@ -1,4 +1,4 @@
-"""Which uploads are taken: how many at once, how long one may wait for bytes, and none when the service stops."""
+"""Admission of uploads: how many run at once, how long one may wait for bytes, and none when the service stops."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.web.problems import HttpProblem, ProblemRaised
+from thumbq.web.problems import ProblemRaised, problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _RETRY_AFTER_S: Final = 1
-_BUSY: Final = HttpProblem(
-    503, "busy", "Too many uploads are running at once. Try again in a moment.", retry_after_s=_RETRY_AFTER_S
+_BUSY: Final = problem_of(
+    "busy", "Too many uploads are running at once. Try again in a moment.", retry_after_s=_RETRY_AFTER_S
 )
-_STOPPING: Final = HttpProblem(
-    503, "stopping", "The service is stopping. Send the upload again in a moment.", retry_after_s=_RETRY_AFTER_S
+_STOPPING: Final = problem_of(
+    "stopping", "The service is stopping. Send the upload again in a moment.", retry_after_s=_RETRY_AFTER_S
 )
 
 
@@ -53,7 +53,7 @@ class Uploads:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Be one of the uploads that run. Raises ProblemRaised when there are too many, or none are taken."""
+        """Hold the place of one running upload. Raises ProblemRaised when all are taken, or the service stops."""
         if self._stopping:
             raise ProblemRaised(_STOPPING)
         try:

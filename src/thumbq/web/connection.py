@@ -21,7 +21,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from thumbq.web import problems
-from thumbq.web.problems import HttpProblem
+from thumbq.web.problems import HttpProblem, problem_of
 
 if TYPE_CHECKING:
     from aiohttp import StreamReader
@@ -168,5 +168,5 @@ class Connection(RequestHandler):
 
 def _explain(error: BaseException | None, reason: str) -> HttpProblem:
     if isinstance(error, ContentEncodingError):
-        return HttpProblem(415, "content-encoding", "Send the body as it is, or compressed with gzip or deflate.")
-    return HttpProblem(400, "bad-request", f"The request is no HTTP that can be read: {reason}")
+        return problem_of("content-encoding", "Send the body as it is, or compressed with gzip or deflate.")
+    return problem_of("bad-request", f"The request is no HTTP that can be read: {reason}")

@@ -1,4 +1,4 @@
-"""What the store has of a job: the same for every replica."""
+"""The state of a job, read from the store: the same for every replica."""
 
 from __future__ import annotations
 
@@ -21,50 +21,52 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What was found of a job. ``direct``: its original, under ``key``, is stored by the client, who may replace it.
+    """Everything that the store has of a job. ``key`` is its original's; a client may replace a ``replaceable`` one.
 
-    ``form`` is there only as long as nothing else is.
+    ``presigned`` is there only as long as nothing else is.
     """
 
     key: str
-    direct: bool
+    replaceable: bool
     manifest: Manifest | None = None
     original: ObjectInfo | None = None
-    form: PresignedRecord | None = None
+    presigned: PresignedRecord | None = None
     expired: bool = False
 
     @property
     def status(self) -> str:
-        """The job's state as it is told."""
-        if self.form is not None:
+        """The job's status in answers."""
+        if self.presigned is not None:
             return "expired" if self.expired else "awaiting-upload"
         return "queued" if self.manifest is None else self.manifest.status
 
     @property
-    def wanted(self) -> Sequence[str] | None:
-        """The presets that were asked for with the upload; None when it leaves them to the routes."""
-        if self.form is not None:
-            return self.form.presets
+    def presets(self) -> Sequence[str] | None:
+        """The presets that the upload names; None when it leaves them to the routes."""
+        if self.presigned is not None:
+            return self.presigned.presets
         return None if self.original is None else objectmetadata.presets(self.original.metadata)
 
 
-async def find(services: WebServices, job_id: str, *, original_too: bool) -> JobState | None:
-    """Look for a job; None when there is none. With a manifest, the original is asked for only if ``original_too``.
+async def find_job(services: WebServices, job_id: str, *, with_original: bool) -> JobState | None:
+    """Return the state of a job; None when there is none. With a manifest, ``original`` is read only if asked for.
 
-    Uploads come first: they cost no request more for the direct ones that there may be.
+    Keys of whole uploads come first: their jobs cost no request more for the presigned uploads that there may be.
     """
     store, bucket = services.backend.store, services.backend.bucket
-    for key, direct in ((keys.upload_key(job_id), False), (keys.inbox_key(job_id), True)):
+    for key, replaceable in ((keys.upload_key(job_id), False), (keys.inbox_key(job_id), True)):
         source = ObjectRef(bucket, key)
         manifest = await read_manifest(store, source)
-        original = await _info(store, source) if original_too or manifest is None else None
-        if direct and manifest and original and manifest.source.etag not in (None, original.etag):
+        original = await _info(store, source) if with_original or manifest is None else None
+        if replaceable and manifest and original and manifest.source.etag not in (None, original.etag):
             manifest = None  # it is about an original that was replaced since
         if manifest is not None or original is not None:
-            return JobState(key, direct, manifest, original)
-    if services.direct is None or (form := await services.direct.find(job_id)) is None:
+            return JobState(key, replaceable, manifest, original)
+    presigned = await services.presigned.find(job_id)
+    if presigned is None:
         return None
-    return JobState(keys.inbox_key(job_id), direct=True, form=form, expired=services.direct.has_expired(form))
+    expired = services.presigned.has_expired(presigned)
+    return JobState(keys.inbox_key(job_id), replaceable=True, presigned=presigned, expired=expired)
 
 
 async def _info(store: ObjectStore, source: ObjectRef) -> ObjectInfo | None:

@@ -1,4 +1,4 @@
-"""``POST /uploads``: a form with which a client stores an original itself."""
+"""``POST /uploads``: signs an upload that a client then stores itself."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from thumbq.core import callback, keys
 from thumbq.core.formats import MEDIA_TYPES
 from thumbq.core.uploadoptions import UploadOptions
+from thumbq.errors import UploadRefused
+from thumbq.web.bodies import reading
 from thumbq.web.jobs import job_url, renditions_to_come
-from thumbq.web.parts import BROKEN_BODY
-from thumbq.web.problems import HttpProblem, ProblemRaised
-from thumbq.web.services import SERVICES, UPLOADS
+from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from thumbq.intake.presigned import Offer
+    from thumbq.intake.presigned import PresignedUpload
     from thumbq.web.services import WebServices
 
 MAX_BODY_BYTES: Final = 16 << 10
@@ -30,111 +30,101 @@ _EXAMPLE: Final = '{"content_type": "image/jpeg"}'
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
-def _taken_media_type(text: str) -> str:
+def _known_media_type(text: str) -> str:
     if text.lower() not in MEDIA_TYPES:
         raise ValueError(f"it must be one of {', '.join(sorted(MEDIA_TYPES))}")
     return text.lower()
 
 
-class _Wish(BaseModel):
+class _PresignRequest(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
-    content_type: Annotated[str, AfterValidator(_taken_media_type)]
+    content_type: Annotated[str, AfterValidator(_known_media_type)]
     filename: str | None = None
     presets: list[str] | None = Field(default=None, min_length=1)
     callback_url: Annotated[str, AfterValidator(callback.checked)] | None = None
 
 
 async def presign_upload(request: web.Request) -> web.Response:
-    """Answer a form, and where the job that its use will bring is to be looked for."""
+    """Answer the address and the fields of a presigned upload, and the address of its future job."""
     services = request.app[SERVICES]
-    if services.direct is None:
-        text = "This service has no direct uploads: send the file to /upload."
-        raise ProblemRaised(HttpProblem(404, "no-direct-uploads", text))
     origin = _origin(request)
-    wish = _wish(await _body(request, services), services.catalog.presets)
-    offer = await services.direct.offer(
-        content_type=wish.content_type,
-        filename=wish.filename,
-        asked=UploadOptions(presets=tuple(dict.fromkeys(wish.presets or ())), callback_url=wish.callback_url),
+    wanted = _parse(await _read(request), services.catalog.presets)
+    presigned = await services.presigned.presign(
+        content_type=wanted.content_type,
+        filename=wanted.filename,
+        options=UploadOptions(presets=tuple(dict.fromkeys(wanted.presets or ())), callback_url=wanted.callback_url),
         within_s=services.backend_timeout_s,
     )
     return web.json_response(
         {
             "success": True,
             "message": "Post the fields, then the file, to the address of the upload",
-            "data": _members(offer, services, origin),
+            "data": _members(presigned, services, origin),
         },
         status=201,
-        headers={hdrs.LOCATION: job_url(offer.id), hdrs.CACHE_CONTROL: "no-store"},
+        headers={hdrs.LOCATION: job_url(presigned.id), hdrs.CACHE_CONTROL: "no-store"},
     )
 
 
-def _members(offer: Offer, services: WebServices, origin: str) -> dict[str, Any]:
-    url = offer.form.url
+def _members(presigned: PresignedUpload, services: WebServices, origin: str) -> dict[str, Any]:
+    url = presigned.post.url
     return {
-        "id": offer.id,
+        "id": presigned.id,
         "status": "awaiting-upload",
-        "url": job_url(offer.id),
+        "url": job_url(presigned.id),
         "upload": {
             "method": "POST",
             "url": origin + url if url.startswith("/") else url,
-            "fields": dict(offer.form.fields),
+            "fields": dict(presigned.post.fields),
         },
-        "max_bytes": offer.record.max_bytes,
-        "expires_at": offer.record.expires,
-        "renditions": renditions_to_come(services, keys.inbox_key(offer.id), offer.record.presets),
+        "max_bytes": presigned.record.max_bytes,
+        "expires_at": presigned.record.expires,
+        "renditions": renditions_to_come(services, keys.inbox_key(presigned.id), presigned.record.presets),
     }
 
 
 def _origin(request: web.Request) -> str:
     host = request.headers.get(hdrs.HOST, "")
     if not _HOST.fullmatch(host):
-        raise ProblemRaised(HttpProblem(400, "bad-host", "The request needs a header Host with a name and a port."))
+        raise UploadRefused("bad-host", "The request needs a header Host with a name and a port.")
     return f"{request.scheme}://{host}"
 
 
-async def _body(request: web.Request, services: WebServices) -> bytes:
+async def _read(request: web.Request) -> bytes:
     body = b""
-    stall_s = services.limits.stall_timeout_s
-    try:
-        while len(body) <= MAX_BODY_BYTES:
-            with request.app[UPLOADS].waiting(at_most_s=stall_s):
-                chunk = await request.content.read(MAX_BODY_BYTES + 1 - len(body))
-            if not chunk:
-                return body
-            body += chunk
-    except TimeoutError:
-        text = f"No byte of the request came for {stall_s:g} seconds."
-        raise ProblemRaised(HttpProblem(408, "upload-stalled", text)) from None
-    except BROKEN_BODY:
-        raise ProblemRaised(HttpProblem(400, "incomplete-body", "The body ends early or is damaged.")) from None
-    raise ProblemRaised(HttpProblem(413, "too-large", f"The request is larger than {MAX_BODY_BYTES} bytes."))
+    while len(body) <= MAX_BODY_BYTES:
+        with reading(request, what="request", if_broken="The body ends early or is damaged."):
+            chunk = await request.content.read(MAX_BODY_BYTES + 1 - len(body))
+        if not chunk:
+            return body
+        body += chunk
+    raise UploadRefused("too-large", f"The request is larger than {MAX_BODY_BYTES} bytes.")
 
 
-def _wish(body: bytes, presets: Container[str]) -> _Wish:
+def _parse(body: bytes, presets: Container[str]) -> _PresignRequest:
     try:
         document = json.loads(body, object_pairs_hook=_once_each)
     except _Repeated as error:
         raise _wrong_member(error.args[0], "it stands there twice") from error
     except (ValueError, RecursionError) as error:
         text = f"The body is no JSON ({error}). Send an object, for example: {_EXAMPLE}"
-        raise ProblemRaised(HttpProblem(400, "invalid-json", text)) from error
+        raise UploadRefused("invalid-json", text) from error
     if not isinstance(document, dict):
-        text = f"The body must be a JSON object, for example: {_EXAMPLE}"
-        raise ProblemRaised(HttpProblem(400, "invalid-json", text))
+        raise UploadRefused("invalid-json", f"The body must be a JSON object, for example: {_EXAMPLE}")
+    members = _PresignRequest.model_fields
     for name in document:
-        if name not in _Wish.model_fields:
-            raise _wrong_member(name, f"there is no such member; there are {', '.join(_Wish.model_fields)}")
+        if name not in members:
+            raise _wrong_member(name, f"there is no such member; there are {', '.join(members)}")
     try:
-        wish = _Wish.model_validate(document)
+        wanted = _PresignRequest.model_validate(document)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         raise _wrong_member(str(fault["loc"][0]), _reason(fault)) from error
-    for name in wish.presets or ():
+    for name in wanted.presets or ():
         if name not in presets:
             raise _wrong_member("presets", f"there is no preset {name!r}")
-    return wish
+    return wanted
 
 
 class _Repeated(Exception):
@@ -156,5 +146,5 @@ def _reason(fault: Any) -> str:
     return str(fault["ctx"]["error"] if fault["type"] == "value_error" else fault["msg"])
 
 
-def _wrong_member(name: str, reason: str) -> ProblemRaised:
-    return ProblemRaised(HttpProblem(400, "invalid-member", f'The member "{name[:100]}" is wrong: {reason}.'))
+def _wrong_member(name: str, reason: str) -> UploadRefused:
+    return UploadRefused("invalid-member", f'The member "{name[:100]}" is wrong: {reason}.')

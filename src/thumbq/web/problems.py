@@ -1,6 +1,7 @@
 """Every error that leaves over HTTP is made here: RFC 9457 problems, with ``success`` and ``message`` besides.
 
-``type`` is ``urn:thumbq:problem:{code}``; the code is stable, and stands as a member of its own too.
+``type`` is ``urn:thumbq:problem:{code}``; the code is stable, and stands as a member of its own too. Everywhere else
+an error has a code only: ``STATUSES`` gives each code its HTTP status.
 """
 
 from __future__ import annotations
@@ -23,6 +24,47 @@ if TYPE_CHECKING:
 CONTENT_TYPE: Final = "application/problem+json"
 BACKEND_RETRY_AFTER_S: Final = 5
 
+STATUSES: Final[Mapping[str, int]] = {
+    "bad-host": 400,
+    "bad-request": 400,
+    "empty-file": 400,
+    "field-after-file": 400,
+    "field-too-large": 400,
+    "form-incomplete": 400,
+    "group-not-taken": 400,
+    "incomplete-body": 400,
+    "invalid-callback-url": 400,
+    "invalid-field": 400,
+    "invalid-json": 400,
+    "invalid-member": 400,
+    "nested-form": 400,
+    "no-file": 400,
+    "not-multipart": 400,
+    "repeated-field": 400,
+    "tenant-not-taken": 400,
+    "too-much-metadata": 400,
+    "unknown-preset": 400,
+    "unknown-priority": 400,
+    "form-expired": 403,
+    "form-not-signed": 403,
+    "no-direct-uploads": 404,
+    "upload-stalled": 408,
+    "too-large": 413,
+    "too-many-fields": 413,
+    "too-many-files": 413,
+    "content-encoding": 415,
+    "transfer-encoding": 415,
+    "unsupported-format": 415,
+    "internal-error": 500,
+    "backend-refused": 503,
+    "backend-unavailable": 503,
+    "busy": 503,
+    "not-alive": 503,
+    "not-ready": 503,
+    "stopping": 503,
+}
+"""The status of each code, but for those of ``not_found`` and of aiohttp itself. A code that is missing is a bug."""
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -44,6 +86,16 @@ class HttpProblem:
             "detail": self.detail,
             "code": self.code,
         }
+
+
+def problem_of(code: str, detail: str, *, retry_after_s: int | None = None) -> HttpProblem:
+    """Return the problem of a code that STATUSES has."""
+    return HttpProblem(STATUSES[code], code, detail, retry_after_s)
+
+
+def not_found(code: str, detail: str, *, retry_after_s: int | None = None) -> HttpProblem:
+    """Return the problem of a job or a rendition that is not there, whatever the code means elsewhere."""
+    return HttpProblem(HTTPStatus.NOT_FOUND, code, detail, retry_after_s)
 
 
 class ProblemRaised(ThumbqError):
@@ -69,34 +121,36 @@ def response(
     return answer
 
 
-INTERNAL_ERROR: Final = HttpProblem(500, "internal-error", "Something went wrong here; the log says what.")
+INTERNAL_ERROR: Final = problem_of("internal-error", "Something went wrong here; the log says what.")
 
-EXPLAINED: Final = (UploadRefused, BackendUnavailable, SendRefused, AccessDenied)
+EXPLAINED: Final = (ProblemRaised, UploadRefused, BackendUnavailable, SendRefused, AccessDenied)
 """The errors that have a meaning for the client."""
 
 
-def explain(error: UploadRefused | BackendUnavailable | SendRefused | AccessDenied) -> HttpProblem:
-    """Return what a client is told of an error.
+def explain(error: ProblemRaised | UploadRefused | BackendUnavailable | SendRefused | AccessDenied) -> HttpProblem:
+    """Return the problem of an error.
 
-    What the store or the queue said is logged here and not told: it may name hosts and accounts.
+    The text of the store or the queue goes to the log and not to the client: it may name hosts and accounts.
     """
+    if isinstance(error, ProblemRaised):
+        return error.problem
     if isinstance(error, UploadRefused):
-        return HttpProblem(error.status, error.code, error.text)
+        return problem_of(error.code, error.text)
     if isinstance(error, BackendUnavailable):
-        code, detail = "backend-unavailable", "The store or the queue cannot be reached now. Try again in a moment."
+        text = "The store or the queue cannot be reached now. Try again in a moment."
+        problem = problem_of("backend-unavailable", text, retry_after_s=BACKEND_RETRY_AFTER_S)
     else:
-        code, detail = "backend-refused", "The store or the queue refused the request. Try again later."
-    log.warning("request.backend_failed", code=code, error=str(error))
-    return HttpProblem(503, code, detail, retry_after_s=BACKEND_RETRY_AFTER_S)
+        text = "The store or the queue refused the request. Try again later."
+        problem = problem_of("backend-refused", text, retry_after_s=BACKEND_RETRY_AFTER_S)
+    log.warning("request.backend_failed", code=problem.code, error=str(error))
+    return problem
 
 
 @web.middleware
 async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a handler raises into a problem."""
+    """Turn every error of a handler into a problem."""
     try:
         return await handler(request)
-    except ProblemRaised as raised:
-        return response(raised.problem)
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
@@ -116,7 +170,7 @@ _DETAILS: Final = {
 
 
 def from_aiohttp(error: web.HTTPException) -> web.Response:
-    """Return an error of aiohttp's own as a problem."""
+    """Return an error of aiohttp's own as a problem; its code is the name of its status."""
     status = HTTPStatus(error.status)
     code = status.phrase.lower().replace(" ", "-")
     allow: dict[str, str] = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}

@@ -1,4 +1,4 @@
-"""What the handlers need, given to the application once by the composition root."""
+"""What the handlers need; the composition root gives it to the application once."""
 
 from __future__ import annotations
 
@@ -51,9 +51,8 @@ class WebServices:
     health: Health
     limits: UploadLimits
     catalog: Catalog
+    presigned: PresignedIntake
     backend_timeout_s: float = 20.0
-    direct: PresignedIntake | None = None
-    """None where clients cannot store anything themselves."""
 
 
 SERVICES: Final = web.AppKey("services", WebServices)
@@ -61,7 +60,7 @@ UPLOADS: Final = web.AppKey("uploads", Uploads)
 
 
 def in_time(handler: Handler) -> Handler:
-    """Bound a handler that only reads from the store: then it raises BackendUnavailable."""
+    """Bound a handler that only reads from the store; past the bound it raises BackendUnavailable."""
 
     @functools.wraps(handler)
     async def bounded(request: web.Request) -> web.StreamResponse:

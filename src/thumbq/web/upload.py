@@ -1,4 +1,4 @@
-"""``POST /upload``: the files of a form become originals and jobs, as the fields before them say.
+"""``POST /upload``: the files of a form become originals and jobs, with the options that the fields before them give.
 
 The answer is 201 when all files are stored and queued, 207 when some are (``success`` is then false, and every
 entry of ``data.jobs`` has its ``status`` or its ``problem``), and the first problem, with its status, when none is.
@@ -11,19 +11,38 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import hdrs, web
 
+from thumbq.core.uploadoptions import NO_OPTIONS
 from thumbq.errors import UploadRefused
-from thumbq.web import problems
+from thumbq.web import fields, problems
+from thumbq.web.fields import Fields
+from thumbq.web.formreader import FILE, MAX_FIELDS, FormReader, FormTexts, check_encoding
 from thumbq.web.jobs import job_url, renditions_to_come
-from thumbq.web.parts import EXAMPLE, FIELD, FileParts, request_too_large
 from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES, UPLOADS
 
 if TYPE_CHECKING:
+    from aiohttp import BodyPartReader
+
     from thumbq.intake.uploads import Accepted
     from thumbq.web.services import WebServices
 
+_EXAMPLE: Final = "curl -F file=@photo.jpg URL"
+_TEXTS: Final = FormTexts(
+    not_multipart=f"Send multipart/form-data with a part named {FILE}, for example: {_EXAMPLE}",
+    incomplete="The form ends before its closing boundary or is damaged; what was cut off is not stored.",
+    nested=f"A form inside the form is not taken: {_EXAMPLE}",
+)
+_MIB: Final = 1 << 20
 _NAMES_SHOWN: Final = 5
 _NAME_CHARS_SHOWN: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A complete part named ``file``: its content, or the problem for which there is none."""
+
+    filename: str | None
+    content: bytes | HttpProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,61 +52,106 @@ class _Refused:
 
 
 async def upload(request: web.Request) -> web.Response:
-    """Take the files of a form in, and answer what became of each."""
+    """Take the files of a form, and answer what became of each."""
     services = request.app[SERVICES]
-    if request.content_type != "multipart/form-data":
-        text = f"Send multipart/form-data with a part named {FIELD}, for example: {EXAMPLE}"
-        raise ProblemRaised(HttpProblem(400, "not-multipart", text))
-    if (request.content_length or 0) > services.limits.max_request_bytes:
-        raise request_too_large(services.limits)
-    uploads = request.app[UPLOADS]
-    with uploads.slot():
-        files = _Files(FileParts(request, services.limits, uploads, check=services.intake.check), services)
-        entries = await files.take_all()
+    reader = FormReader(request, _TEXTS, max_bytes=services.limits.max_request_bytes)
+    with request.app[UPLOADS].slot():
+        form = _UploadForm(reader, services)
+        entries = await form.take_files()
     if not entries:
-        raise ProblemRaised(HttpProblem(400, "no-file", _no_file_text(files.other_fields)))
+        raise UploadRefused("no-file", _no_file_text(form.other_names))
     return _answer(entries, services)
 
 
-class _Files:
-    """Takes the files of one request in, in their order. No more than one is in memory at any time."""
+class _UploadForm:
+    """Takes the files of one form in their order. At most one is in memory at any time."""
 
-    def __init__(self, parts: FileParts, services: WebServices) -> None:
-        self._parts = parts
+    def __init__(self, reader: FormReader, services: WebServices) -> None:
+        self.other_names: list[str] = []
+        self._reader = reader
         self._services = services
+        self._fields = Fields()
+        self._options = NO_OPTIONS
+        self._files = 0
+        self._part: BodyPartReader | None = None
+        self._filename: str | None = None  # of the file that is being read
         self._outage: HttpProblem | None = None
 
-    @property
-    def other_fields(self) -> list[str]:
-        return self._parts.fields
-
-    async def take_all(self) -> list[Accepted | _Refused]:
-        entries = []
-        while (entry := await self._take_next()) is not None:
-            entries.append(entry)
+    async def take_files(self) -> list[Accepted | _Refused]:
+        """Return what became of each file. A form that cannot be read on ends with an entry for its problem."""
+        entries: list[Accepted | _Refused] = []
+        try:
+            self._part = await self._reader.next()
+            while self._part is not None:
+                if self._reader.name(self._part) == FILE:
+                    entries.append(await self._accept(await self._read_file(self._part)))
+                else:
+                    await self._read_field(self._part)
+        except (UploadRefused, ProblemRaised) as error:
+            entries.append(_Refused(self._filename, problems.explain(error)))
         return entries
 
-    async def _take_next(self) -> Accepted | _Refused | None:
-        part = await self._parts.next()
-        if part is None:
-            return None
-        if isinstance(part.content, HttpProblem):
-            return _Refused(part.filename, part.content)
+    async def _read_field(self, part: BodyPartReader) -> None:
+        name = self._reader.name(part)
+        if len(self.other_names) == MAX_FIELDS:
+            raise UploadRefused("too-many-fields", f"The form has more than {MAX_FIELDS} other fields.")
+        self.other_names.append(name)
+        if name not in fields.NAMES:
+            await self._reader.skip(part)
+        elif self._files:
+            raise UploadRefused("field-after-file", f"Send the field {name} before the files that it is for.")
+        else:
+            self._fields.add(name, await self._read(part, max_bytes=fields.MAX_FIELD_BYTES))
+        self._part = await self._reader.next()
+
+    async def _read_file(self, part: BodyPartReader) -> _File:
+        if not self._files:  # all fields that count are known
+            self._options = self._fields.options()
+            self._services.intake.check(self._options)
+        max_files = self._services.limits.max_files
+        self._files += 1
+        if self._files > max_files:
+            raise UploadRefused("too-many-files", f"One request takes {max_files} files; send the rest apart.")
+        self._filename = self._reader.filename(part)
+        content = await self._content(part)
+        self._part = await self._reader.next()
+        filename, self._filename = self._filename, None
+        return _File(filename, content)
+
+    async def _content(self, part: BodyPartReader) -> bytes | HttpProblem:
+        try:
+            check_encoding(part)
+        except UploadRefused as refusal:
+            await self._reader.skip(part)
+            return problems.explain(refusal)
+        limit = self._services.limits.max_file_bytes
+        content = await self._read(part, max_bytes=limit)
+        if content is None:
+            return problems.problem_of("too-large", f"The file is larger than {limit / _MIB:g} MiB ({limit} bytes).")
+        return content
+
+    async def _read(self, part: BodyPartReader, *, max_bytes: int) -> bytes | None:
+        """Read a part to its end, so that the form can go on; None when it has more than ``max_bytes``."""
+        content = await self._reader.read(part, max_bytes=max_bytes)
+        if content is None:
+            await self._reader.skip(part)
+        return content
+
+    async def _accept(self, file: _File) -> Accepted | _Refused:
+        if isinstance(file.content, HttpProblem):
+            return _Refused(file.filename, file.content)
         if self._outage is not None:
             # While the store or the queue fails, one file's wait for it is enough: the others share its problem.
-            return _Refused(part.filename, self._outage)
+            return _Refused(file.filename, self._outage)
         try:
             return await self._services.intake.accept(
-                part.content,
-                filename=part.filename,
-                asked=self._parts.asked,
-                within_s=self._services.backend_timeout_s,
+                file.content, filename=file.filename, options=self._options, within_s=self._services.backend_timeout_s
             )
         except problems.EXPLAINED as error:
             problem = problems.explain(error)
             if not isinstance(error, UploadRefused):
                 self._outage = problem
-            return _Refused(part.filename, problem)
+            return _Refused(file.filename, problem)
 
 
 def _answer(entries: list[Accepted | _Refused], services: WebServices) -> web.Response:
@@ -123,9 +187,9 @@ def _entry_members(entry: Accepted | _Refused, services: WebServices) -> dict[st
     }
 
 
-def _no_file_text(fields: list[str]) -> str:
-    if not fields:
-        return f"The form is empty; it needs a part named {FIELD}, for example: {EXAMPLE}"
-    names = ", ".join(name[:_NAME_CHARS_SHOWN] or "(no name)" for name in fields[:_NAMES_SHOWN])
-    more = " and more" if len(fields) > _NAMES_SHOWN else ""
-    return f"The form has no part named {FIELD}; it has: {names}{more}. For example: {EXAMPLE}"
+def _no_file_text(other_names: list[str]) -> str:
+    if not other_names:
+        return f"The form is empty; it needs a part named {FILE}, for example: {_EXAMPLE}"
+    names = ", ".join(name[:_NAME_CHARS_SHOWN] or "(no name)" for name in other_names[:_NAMES_SHOWN])
+    more = " and more" if len(other_names) > _NAMES_SHOWN else ""
+    return f"The form has no part named {FILE}; it has: {names}{more}. For example: {_EXAMPLE}"

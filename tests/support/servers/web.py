@@ -107,7 +107,7 @@ class FaultyBackend:
     store: Faults
     queue: Faults
     intake: UploadIntake
-    direct: PresignedIntake | None
+    presigned: PresignedIntake
     clock: WallClock
 
     async def waiting(self) -> int:
@@ -210,16 +210,14 @@ async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
             presigned_verifier=real.presigned_verifier,
         )
         intake = UploadIntake(backend=backend, clock=clock, random=random.Random(1))
-        assert real.presigned_uploads is not None
-        direct = PresignedIntake(
+        presigned = PresignedIntake(
             backend=backend,
-            signer=real.presigned_uploads,
             clock=clock,
             random=random.Random(2),
             max_bytes=FORM_BYTES,
             expiry_s=FORM_EXPIRY_S,
         )
-        yield FaultyBackend(real, backend, store, queue, intake, direct, clock)
+        yield FaultyBackend(real, backend, store, queue, intake, presigned, clock)
 
 
 @asynccontextmanager
@@ -235,7 +233,7 @@ async def serve(
             limits=limits,
             catalog=Catalog({preset.name: preset for preset in BUILT_IN}),
             backend_timeout_s=backend_timeout_s,
-            direct=behind.direct,
+            presigned=behind.presigned,
         )
     )
     server = HttpServer(app, shutdown_timeout_s=1)

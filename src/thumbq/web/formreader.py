@@ -1,0 +1,114 @@
+"""Reading a multipart form part by part, whatever the client sends: for ``POST /upload`` and ``POST /inbox``."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import BodyPartReader, MultipartReader, hdrs
+from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
+
+from thumbq.errors import UploadRefused
+from thumbq.web.bodies import reading, unbroken
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from aiohttp import web
+
+FILE: Final = "file"
+"""The name of a part that is a file."""
+
+MAX_FIELDS: Final = 100
+"""How many other parts a form may have."""
+
+_CHUNK_BYTES: Final = 1 << 16
+
+# A client's bad header is no warning for the operator, and each new text of one would be remembered for good.
+warnings.filterwarnings("ignore", category=BadContentDispositionHeader)
+warnings.filterwarnings("ignore", category=BadContentDispositionParam)
+
+
+@dataclass(frozen=True, slots=True)
+class FormTexts:
+    """What the client of one route is told about its form."""
+
+    not_multipart: str
+    incomplete: str
+    nested: str
+
+
+class FormReader:
+    """Reads the parts of one form in their order.
+
+    A part is complete only when ``next`` has read the boundary behind it: aiohttp gives no other sign of one that was
+    cut off. A form of more than ``max_bytes`` is refused, before it is read if it says its length.
+
+    Every method raises UploadRefused for a form that cannot be read on, and ProblemRaised when the service stops.
+    """
+
+    def __init__(self, request: web.Request, texts: FormTexts, *, max_bytes: float = math.inf) -> None:
+        if request.content_type != "multipart/form-data":
+            raise UploadRefused("not-multipart", texts.not_multipart)
+        self._request = request
+        self._texts = texts
+        self._max_bytes = max_bytes
+        self._reader: MultipartReader | None = None
+        self._check_size(request.content_length or 0)
+
+    async def next(self) -> BodyPartReader | None:
+        """Read the boundary behind the part before and the head of the next part; None behind the last part."""
+        with self._waiting():
+            if self._reader is None:
+                self._reader = await self._request.multipart()
+            part = await self._reader.next()
+        if isinstance(part, MultipartReader):
+            raise UploadRefused("nested-form", self._texts.nested)
+        return part
+
+    def name(self, part: BodyPartReader) -> str:
+        """Return the name of a part; "" when it has none."""
+        with unbroken(self._texts.incomplete):
+            return part.name or ""
+
+    def filename(self, part: BodyPartReader) -> str | None:
+        """Return the file name of a part."""
+        with unbroken(self._texts.incomplete):
+            return part.filename
+
+    async def read(self, part: BodyPartReader, *, max_bytes: int) -> bytes | None:
+        """Return the content of a part; None as soon as it has more than ``max_bytes``: the rest stays unread."""
+        # BytesIO hands its buffer over without a copy: a file is in memory once.
+        content = BytesIO()
+        while not part.at_eof():
+            content.write(await self._chunk(part))
+            if content.tell() > max_bytes:
+                return None
+        return content.getvalue()
+
+    async def skip(self, part: BodyPartReader) -> None:
+        """Read a part to its end and drop it."""
+        while not part.at_eof():
+            await self._chunk(part)
+
+    async def _chunk(self, part: BodyPartReader) -> bytes:
+        with self._waiting():
+            chunk = await part.read_chunk(_CHUNK_BYTES)
+        self._check_size(self._request.content.total_bytes)
+        return chunk
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise UploadRefused("too-large", f"The request is larger than {self._max_bytes} bytes.")
+
+    def _waiting(self) -> AbstractContextManager[None]:
+        return reading(self._request, what="upload", if_broken=self._texts.incomplete)
+
+
+def check_encoding(part: BodyPartReader) -> None:
+    """Raise UploadRefused for a file in a Content-Transfer-Encoding that changes its bytes."""
+    if part.headers.get(hdrs.CONTENT_TRANSFER_ENCODING, "binary").lower() not in {"binary", "8bit", "7bit"}:
+        raise UploadRefused("transfer-encoding", "Send the file as it is, without a Content-Transfer-Encoding.")
