@@ -75,7 +75,7 @@ def test_an_unknown_topic_is_refused_with_the_nearest_one_and_the_list() -> None
     result = CliRunner().invoke(main, ["docs", "setings"])
     assert result.exit_code == 2
     assert "no topic 'setings'; did you mean settings?" in result.stderr
-    assert f"There are: {', '.join(docs.TOPICS)}." in result.stderr
+    assert f"\nTopics: {', '.join(docs.TOPICS)}\n" in result.stderr
     far = CliRunner().invoke(main, ["docs", "kangaroo"])
     assert (far.exit_code, "did you mean" in far.stderr) == (2, False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import sys
 from typing import Final
@@ -12,6 +11,7 @@ import click
 from thumbq import docs as documents
 from thumbq.cli.console import Command, say
 from thumbq.cli.markdown import laid_out
+from thumbq.core.quoting import suggestion
 
 _WIDEST: Final = 100
 """Columns; longer lines are hard to read."""
@@ -49,6 +49,4 @@ def _list_of_topics() -> str:
 
 
 def _unknown(topic: str) -> str:
-    near = difflib.get_close_matches(topic, documents.TOPICS, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else "."
-    return f"no topic {topic!r}{hint} There are: {', '.join(documents.TOPICS)}."
+    return f"no topic {topic!r}{suggestion(topic, documents.TOPICS)}\nTopics: {', '.join(documents.TOPICS)}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thumbq.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,3 @@ class Disagreement(ValueError):
 def fault(*fields: str, what: str, fix: str) -> Fault:
     """Say what is wrong between these fields, and what to do about it."""
     return Fault(frozenset(fields), Problem(what, fix))
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that names the nearest known name, if one is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""

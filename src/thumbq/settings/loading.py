@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from thumbq.core.catalog import Route
 from thumbq.core.preset import PRESET_NAME, Preset
+from thumbq.core.quoting import suggestion
 from thumbq.errors import Problem, SetupError
-from thumbq.settings.faults import suggestion
 from thumbq.settings.model import PREFIX, Settings
 from thumbq.settings.queues import QueueTable
 

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from thumbq.core.catalog import Catalog, Route
 from thumbq.core.preset import BUILT_IN, Preset
+from thumbq.core.quoting import suggestion
 from thumbq.ports import MAX_LEASE_S
-from thumbq.settings.faults import Disagreement, Fault, fault, suggestion
+from thumbq.settings.faults import Disagreement, Fault, fault
 from thumbq.settings.queues import QueueConfig, QueueTable, long_poll_faults, queue_configs, table_faults
 
 if TYPE_CHECKING:
