@@ -36,10 +36,10 @@ async def open_aws(*, bucket: str, queue: str, connections: int = 50, wait_time_
 async def open_aws_queues(
     *, bucket: str, queues: Sequence[str], connections: int = 50, wait_time_s: int = 20
 ) -> AsyncIterator[tuple[Backend, ...]]:
-    """Open a bucket and queues (names or URLs), and check them all; each queue is in a Backend of its own.
+    """Open a bucket and queues (names or URLs), and check them; returns a Backend for each queue.
 
-    ``connections`` is the most that each client opens, ``wait_time_s`` the longest wait of a receive in seconds.
-    Raises SetupError with everything that is wrong and its fixes.
+    ``connections`` is the limit of each client, ``wait_time_s`` the longest wait of a receive in seconds.
+    Raises SetupError with every problem and its fix.
     """
     async with open_clients(connections=connections, wait_time_s=wait_time_s) as clients:
         addresses = await checked(clients, bucket=bucket, queues=queues)

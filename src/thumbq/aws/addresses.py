@@ -1,4 +1,4 @@
-"""Where a queue and its dead-letter queue are, and what of them was read once, at the start."""
+"""The addresses of a queue and its dead-letter queue, with the attributes that are read once, at the start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterAddress:
-    """A dead-letter queue, the most bytes that one of its messages can have, and how long it keeps them.
+    """A dead-letter queue, its limit on the bytes of a message, and how long it keeps messages.
 
     ``retention_s`` is None when the server does not say: some emulators keep messages for ever.
     """
@@ -31,7 +31,7 @@ class DeadLetterAddress:
 
 @dataclass(frozen=True, slots=True)
 class QueueAddress:
-    """A queue that was found, and where its dead letters go."""
+    """A queue and its dead-letter queue, if it has one."""
 
     url: str
     arn: str
@@ -59,11 +59,11 @@ def is_fifo(name: str) -> bool:
 
 
 def dead_letter_name(queue: str) -> str:
-    """Return what `thumbq setup` calls a queue's dead-letter queue; that of a FIFO queue has to be FIFO too."""
+    """Return the name that `thumbq setup` gives a dead-letter queue; that of a FIFO queue has to be FIFO too."""
     return f"{queue.removesuffix(FIFO_ENDING)}-dlq{FIFO_ENDING}" if is_fifo(queue) else f"{queue}-dlq"
 
 
 def retention_s(attributes: Mapping[str, str]) -> int | None:
-    """Read among a queue's attributes how many seconds it keeps messages."""
+    """Return from a queue's attributes how many seconds it keeps messages."""
     value = attributes.get("MessageRetentionPeriod")
     return None if value is None else int(value)

@@ -1,4 +1,4 @@
-"""Batches of SQS: one request for up to ten messages of a queue, a result for each."""
+"""Batches of SQS: one request about up to ten messages of a queue, with a result for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ANSWER_S: Final = 5
 
 
 async def extend(sqs: SQSClient, url: str, changes: Sequence[VisibilityChange]) -> list[EntryResult]:
-    """Change how long messages stay hidden, within five seconds. More than 12 hours are not even sent."""
+    """Change how long messages stay hidden, within five seconds. More than 12 hours are CAPPED without a request."""
     entries = [
         {"ReceiptHandle": change.receipt, "VisibilityTimeout": change.timeout_s}
         for change in changes

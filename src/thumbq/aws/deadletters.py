@@ -41,11 +41,11 @@ class SqsDeadLetters:
 
     @property
     def max_bytes(self) -> int:
-        """How many bytes the queue takes in one message, as it said at the start."""
+        """The limit of the dead-letter queue on the bytes of a message, as read at the start."""
         return self._dead.max_bytes
 
     async def send(self, body: str, note: str, *, group: str | None = None) -> None:
-        """Send a message with its note, as they are; each call is one letter, on a FIFO queue too."""
+        """Send a message with its note, as they are; each call is one dead letter, on a FIFO queue too."""
         message.check_sendable(body)
         more: dict[str, Any] = {} if group is None else {"MessageGroupId": group}
         if is_fifo(self._dead.name):
@@ -59,7 +59,7 @@ class SqsDeadLetters:
             )
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:
-        """Receive once, without a retry: a request whose answer is lost hides what it brought."""
+        """Receive once, without a retry: a request whose answer is lost hides its dead letters."""
         with translated(f"receive from {self._dead.name}", within_s=wait_s + _POLL_SLACK_S):
             answer = await self._polling.receive_message(
                 QueueUrl=self._dead.url,
@@ -105,11 +105,11 @@ class SqsDeadLetters:
             if not_offered(error):
                 return None
             raise
-        # SQS lists the handle of a task only while it runs; one that has ended is known by being younger than ``last``.
+        # SQS lists the handle of a task only while it runs; a task that has ended is found as one younger than ``last``.
         return f"{last}:{answer['TaskHandle']}"
 
     async def move_progress(self, handle: str) -> MoveProgress:
-        """Look the task up among the last ten of this dead-letter queue."""
+        """Find the task among the last ten of this dead-letter queue."""
         last, _, task_handle = handle.partition(":")
         candidates = [
             task

@@ -1,7 +1,7 @@
-"""`thumbq setup --events`: S3 tells the queue of every original that a client stores under ``inbox/``.
+"""`thumbq setup --events`: S3 sends the queue an event for every original that a client stores under ``inbox/``.
 
-Two things make that up: a statement in the queue's policy that lets S3 send, and a notification of the bucket. What
-others have put beside them stays. What is there already costs two requests and is not written again.
+This takes a statement in the queue's policy that lets S3 send, and a notification of the bucket. Statements and
+notifications of others stay. When both exist already, nothing is written, and setup costs two requests.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError
 
 from thumbq.aws import overlap
 from thumbq.aws.addresses import is_fifo
-from thumbq.aws.errors import FOREIGN, text_of
-from thumbq.aws.explain import making_problem, queue_problem
+from thumbq.aws.errorkinds import FOREIGN, text_of
+from thumbq.aws.lookup import look_up
+from thumbq.aws.problems import explained, setup_problem
 from thumbq.aws.provision import Step
 from thumbq.aws.session import open_clients
 from thumbq.core.keys import INBOX_PREFIX
@@ -29,12 +30,12 @@ NOTIFICATION_ID: Final = "thumbq-inbox"
 STATEMENT_ID: Final = "thumbq-s3-events"
 EVENTS: Final = "s3:ObjectCreated:*"
 _SETTLING_S: Final = 60
-"""How long SQS may need until a changed policy holds everywhere (API Reference, SetQueueAttributes)."""
+"""The longest time until a changed policy is in force (API Reference, SetQueueAttributes)."""
 _PAUSE_S: Final = 2
 
 
 def check_queue(queue: str) -> None:
-    """Raise SetupError for a queue that S3 can send no events to."""
+    """Raise SetupError for a FIFO queue: S3 sends no events to those."""
     if is_fifo(queue):
         what = f"queue {queue} is a FIFO queue, and S3 sends no events to those"
         fix = "make a standard queue the default one, or go through EventBridge: bucket → rule → queue with a group id"
@@ -44,12 +45,13 @@ def check_queue(queue: str) -> None:
 async def wire_events(*, bucket: str, queue: str) -> list[Step]:
     """Let the bucket's events of originals under ``inbox/`` come to the queue; both must be there.
 
-    Returns every step. Raises SetupError for a FIFO queue, before anything is changed; for another notification that
-    S3 would refuse ours beside; and for what could not be read or made.
+    Returns every step. Raises SetupError for a FIFO queue, before anything is changed; for a notification of others
+    that overlaps ours; and for everything that could not be read or made.
     """
     check_queue(queue)
     async with open_clients(connections=2, wait_time_s=0) as clients:
-        url, arn, policy = await _look(clients.control, queue)
+        url, attributes = await look_up(clients.control, f"queue {queue}", ["QueueArn", "Policy"], QueueName=queue)
+        arn, policy = attributes["QueueArn"], json.loads(attributes.get("Policy") or "{}")
         configuration = await _notifications(clients.s3, bucket)
         what = f"events of {INBOX_PREFIX} in bucket {bucket} to queue {queue}"
         if note := overlap.checked(configuration, arn, NOTIFICATION_ID):
@@ -65,7 +67,7 @@ async def wire_events(*, bucket: str, queue: str) -> list[Step]:
 
 
 def with_statement(policy: dict[str, Any], *, bucket: str, queue_arn: str) -> dict[str, Any] | None:
-    """Return a queue's policy with our statement in it; None when it is there.
+    """Return a queue's policy with our statement in it; None when the statement is there already.
 
     Buckets that were wired before stay in it. The account is the queue's: bucket and queue belong together.
     """
@@ -82,18 +84,18 @@ def with_statement(policy: dict[str, Any], *, bucket: str, queue_arn: str) -> di
         "Action": "sqs:SendMessage",
         "Resource": queue_arn,
         "Condition": {
-            "ArnEquals": {"aws:SourceArn": _plain(dict.fromkeys([*buckets, bucket_arn]))},
-            "StringEquals": {"aws:SourceAccount": _plain(dict.fromkeys([*accounts, account]))},
+            "ArnEquals": {"aws:SourceArn": _one_or_list(dict.fromkeys([*buckets, bucket_arn]))},
+            "StringEquals": {"aws:SourceAccount": _one_or_list(dict.fromkeys([*accounts, account]))},
         },
     }
-    if _settled(ours) == _settled(wanted):
+    if _normalised(ours) == _normalised(wanted):
         return None
     others = [statement for statement in statements if statement is not ours]
     return {"Version": "2012-10-17", **policy, "Statement": [*others, wanted]}
 
 
 def with_notification(configuration: dict[str, Any], *, queue_arn: str) -> dict[str, Any] | None:
-    """Return a bucket's notifications with ours among them; None when it is there."""
+    """Return a bucket's notifications with ours among them; None when ours is there already."""
     to_queues = configuration.get("QueueConfigurations", [])
     wanted = {
         "Id": NOTIFICATION_ID,
@@ -108,33 +110,15 @@ def with_notification(configuration: dict[str, Any], *, queue_arn: str) -> dict[
     return configuration | {"QueueConfigurations": [*others, wanted]}
 
 
-async def _look(sqs: SQSClient, queue: str) -> tuple[str, str, dict[str, Any]]:
-    action = "sqs:GetQueueUrl"
-    try:
-        url = (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]
-        action = "sqs:GetQueueAttributes"
-        answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn", "Policy"])
-    except FOREIGN as error:
-        raise SetupError([queue_problem(error, f"queue {queue}", action, sqs.meta.endpoint_url)]) from error
-    attributes = answer["Attributes"]
-    return url, attributes["QueueArn"], json.loads(attributes.get("Policy") or "{}")
-
-
 async def _notifications(s3: S3Client, bucket: str) -> dict[str, Any]:
-    try:
+    with explained(s3, f"notifications of bucket {bucket}", "s3:GetBucketNotification"):
         answer: Any = await s3.get_bucket_notification_configuration(Bucket=bucket)
-    except FOREIGN as error:
-        what, action = f"notifications of bucket {bucket}", "s3:GetBucketNotification"
-        raise SetupError([making_problem(error, what, action, s3.meta.endpoint_url)]) from error
     return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
 
 
 async def _set_policy(sqs: SQSClient, queue: str, url: str, policy: dict[str, Any]) -> None:
-    try:
+    with explained(sqs, f"policy of queue {queue}", "sqs:SetQueueAttributes"):
         await sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
-    except FOREIGN as error:
-        what, action = f"policy of queue {queue}", "sqs:SetQueueAttributes"
-        raise SetupError([making_problem(error, what, action, sqs.meta.endpoint_url)]) from error
 
 
 async def _set_notifications(
@@ -162,23 +146,23 @@ def _refusal(error: BaseException, what: str, endpoint: str) -> Problem:
     if _not_delivered(error):
         fix = "see that both are in one region and account, and that the queue's key, if it has one, may be used by S3"
         return Problem(f"S3 cannot send to the queue, so there are no {what}: {text_of(error)}", fix)
-    return making_problem(error, what, "s3:PutBucketNotification", endpoint)
+    return setup_problem(error, what, "s3:PutBucketNotification", endpoint)
 
 
 def _listed(value: Any) -> list[Any]:
-    """Return what a policy has one or several of as a list."""
+    """Return a value of a policy, which may be one or a list, as a list."""
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
 
 
-def _plain(values: Any) -> Any:
+def _one_or_list(values: Any) -> Any:
     one, *others = values
     return [one, *others] if others else one
 
 
-def _settled(statement: Any) -> Any:
-    """Return a part of a policy in one way of writing it: one as a list of it, actions in lower case."""
+def _normalised(statement: Any) -> Any:
+    """Return a part of a policy in a normal form: each value as a list, actions in lower case."""
     if isinstance(statement, dict):
-        return {name: _settled(value) for name, value in statement.items()}
+        return {name: _normalised(value) for name, value in statement.items()}
     return sorted(text.lower() if str(text).lower().startswith("sqs:") else text for text in _listed(statement))

@@ -33,7 +33,7 @@ _BACKLOG: Final[list[Any]] = [
 
 
 class SqsQueue:
-    """An SQS queue, standard or FIFO. ``polling`` is for receives only, so that nothing waits behind a long poll."""
+    """An SQS queue, standard or FIFO. ``polling`` is for receives only, so that no request waits behind a long poll."""
 
     def __init__(self, control: SQSClient, polling: SQSClient, address: QueueAddress) -> None:
         self._control = control
@@ -60,7 +60,7 @@ class SqsQueue:
         return answer["MessageId"]
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
-        """Receive once, without a retry: a request whose answer is lost hides what it brought."""
+        """Receive once, without a retry: a request whose answer is lost hides its messages."""
         if self._stopping:
             return []
         with translated(f"receive from {self._address.name}", within_s=wait_s + _POLL_SLACK_S):
@@ -83,7 +83,7 @@ class SqsQueue:
         self._stopping = True
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
-        """Change how long messages stay hidden, within five seconds. More than 12 hours are not even sent."""
+        """Change how long messages stay hidden, within five seconds; see batches.extend."""
         return await batches.extend(self._control, self._url, changes)
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
@@ -91,7 +91,7 @@ class SqsQueue:
         return await batches.delete(self._control, self._url, receipts)
 
     async def attributes(self) -> QueueAttributes:
-        """Ask for the queue's settings; the dead-letter queue's retention is as it was at the start."""
+        """Return the queue's settings; the dead-letter queue's retention is that of the start."""
         attributes = await self._attributes(self._url, ["VisibilityTimeout", "MessageRetentionPeriod", "RedrivePolicy"])
         policy = json.loads(attributes.get("RedrivePolicy") or "{}")
         return QueueAttributes(
@@ -104,7 +104,7 @@ class SqsQueue:
         )
 
     async def counts(self) -> QueueCounts:
-        """Ask for the approximate numbers of messages; all that are on the dead-letter queue count as dead."""
+        """Return the approximate numbers of messages; all messages of the dead-letter queue count as dead."""
         own = await self._attributes(self._url, _BACKLOG)
         dead = await self._attributes(self._address.dead.url, _BACKLOG) if self._address.dead else {}
         visible, in_flight, delayed = (int(own[name]) for name in _BACKLOG)

@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 
 from thumbq.aws.addresses import dead_letter_name, is_fifo
 from thumbq.aws.check import QUEUE_URL
-from thumbq.aws.errors import FOREIGN, Kind, codes, kind_of
-from thumbq.aws.explain import bucket_problem, making_problem, queue_problem
+from thumbq.aws.errorkinds import FOREIGN, Kind, codes, kind_of
+from thumbq.aws.lookup import look_up
+from thumbq.aws.problems import bucket_problem, explained, setup_problem
 from thumbq.aws.session import open_clients
 from thumbq.errors import Problem, SetupError
 
@@ -33,9 +34,9 @@ _FIFO: Final = {
     "FifoThroughputLimit": "perMessageGroupId",
 }
 _WAIT_S: Final = 20
-_LOOKS: Final = 10
+_FINDS_S: Final = 10
 _NOT_KNOWN: Final = {"NotImplemented", "MethodNotAllowed"}
-"""What S3-compatible servers say to requests that they do not have."""
+"""Answers of S3-compatible servers to requests that they do not offer."""
 
 _BLOCKED: Final[PublicAccessBlockConfigurationTypeDef] = {
     "BlockPublicAcls": True,
@@ -47,7 +48,7 @@ _BLOCKED: Final[PublicAccessBlockConfigurationTypeDef] = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that setup sees to: made now, or there already. ``note`` says what was left as it is."""
+    """One thing that setup has made, or found; ``note`` says why something was left as it is."""
 
     what: str
     made: bool
@@ -63,19 +64,19 @@ async def provision(
 ) -> list[Step]:
     """Make bucket, public-access block, and each queue with its dead-letter queue ``{queue}-dlq`` and redrive policy.
 
-    A name that ends in ``.fifo`` makes a FIFO queue, and so are its dead letters: ``{name}-dlq.fifo``. What is there
-    stays as it is. Returns every step; raises SetupError with what could not be made, and fixes.
+    A name that ends in ``.fifo`` makes a FIFO queue, with a FIFO dead-letter queue ``{name}-dlq.fifo``. Whatever exists
+    stays as it is. Returns every step. Raises SetupError with a problem and a fix for everything that failed.
     """
     for queue in queues:
         _check_name(queue)
     steps: list[Step] = []
     problems: list[Problem] = []
     async with open_clients(connections=4, wait_time_s=0) as clients:
-        with _gathered(problems):
+        with _collected(problems):
             steps.append(await _bucket(clients.s3, bucket))
             steps.append(await _public_access_block(clients.s3, bucket))
         for queue in queues:
-            with _gathered(problems):
+            with _collected(problems):
                 steps += await _queues(clients.control, queue, max_receive_count, visibility_timeout_s)
     if problems:
         raise SetupError(list(dict.fromkeys(problems)))
@@ -89,7 +90,7 @@ def _check_name(queue: str) -> None:
 
 
 @contextmanager
-def _gathered(problems: list[Problem]) -> Iterator[None]:
+def _collected(problems: list[Problem]) -> Iterator[None]:
     try:
         yield
     except SetupError as error:
@@ -115,7 +116,7 @@ async def _bucket(s3: S3Client, bucket: str) -> Step:
         if isinstance(error, ClientError) and "BucketAlreadyExists" in codes(error):
             taken = Problem(f"the name of bucket {bucket} is taken by another account", "choose another THUMBQ_BUCKET")
             raise SetupError([taken]) from error
-        raise SetupError([making_problem(error, what, "s3:CreateBucket", endpoint)]) from error
+        raise SetupError([setup_problem(error, what, "s3:CreateBucket", endpoint)]) from error
     return Step(what, made=True)
 
 
@@ -134,7 +135,7 @@ async def _public_access_block(s3: S3Client, bucket: str) -> Step:
             await s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=_BLOCKED)
             return Step(what, made=True)
     except FOREIGN as error:
-        raise SetupError([making_problem(error, what, action, s3.meta.endpoint_url)]) from error
+        raise SetupError([setup_problem(error, what, action, s3.meta.endpoint_url)]) from error
     whole = all(answer["PublicAccessBlockConfiguration"].get(name) for name in _BLOCKED)
     return Step(what, made=False, note="" if whole else "left alone, though it does not block everything")
 
@@ -149,13 +150,13 @@ class _Queue:
 async def _queues(sqs: SQSClient, queue: str, max_receive_count: int, visibility_timeout_s: int) -> list[Step]:
     fifo = _FIFO if is_fifo(queue) else {}
     dead_name, redrive = dead_letter_name(queue), f"redrive policy of queue {queue}"
-    there = await _look(sqs, queue)
+    there = await _find(sqs, queue)
     target = there.policy.get("deadLetterTargetArn", "").rpartition(":")[2] if there else ""
     if there and target not in ("", dead_name):
         note = f"left alone: dead letters go to {target}"
         return [Step(f"queue {queue}", made=False), Step(redrive, made=False, note=note)]
 
-    dead_there = await _look(sqs, dead_name)
+    dead_there = await _find(sqs, dead_name)
     dead = dead_there or await _create(sqs, dead_name, {"MessageRetentionPeriod": str(_DEAD_RETENTION_S)} | fifo)
     steps = [Step(f"dead-letter queue {dead_name}", made=dead_there is None)]
     policy = json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": max_receive_count})
@@ -170,7 +171,7 @@ async def _queues(sqs: SQSClient, queue: str, max_receive_count: int, visibility
         return [*steps, Step(f"queue {queue}", made=True), Step(redrive, made=True)]
     steps.append(Step(f"queue {queue}", made=False))
     if not there.policy:
-        with _explained(sqs, redrive, "sqs:SetQueueAttributes"):
+        with explained(sqs, redrive, "sqs:SetQueueAttributes"):
             await sqs.set_queue_attributes(QueueUrl=there.url, Attributes={"RedrivePolicy": policy})
         return [*steps, Step(redrive, made=True)]
     kept = int(there.policy["maxReceiveCount"])
@@ -178,35 +179,23 @@ async def _queues(sqs: SQSClient, queue: str, max_receive_count: int, visibility
     return [*steps, Step(redrive, made=False, note=note)]
 
 
-async def _look(sqs: SQSClient, name: str) -> _Queue | None:
-    action = "sqs:GetQueueUrl"
+async def _find(sqs: SQSClient, name: str) -> _Queue | None:
     try:
-        url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
-        action = "sqs:GetQueueAttributes"
-        answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn", "RedrivePolicy"])
-    except FOREIGN as error:
-        if kind_of(error) is Kind.NO_QUEUE:
+        url, attributes = await look_up(sqs, f"queue {name}", ["QueueArn", "RedrivePolicy"], QueueName=name)
+    except SetupError as error:
+        if error.__cause__ is not None and kind_of(error.__cause__) is Kind.NO_QUEUE:
             return None
-        raise SetupError([queue_problem(error, f"queue {name}", action, sqs.meta.endpoint_url)]) from error
-    attributes = answer["Attributes"]
+        raise
     return _Queue(url, attributes["QueueArn"], json.loads(attributes.get("RedrivePolicy") or "{}"))
 
 
 async def _create(sqs: SQSClient, name: str, attributes: dict[Any, str]) -> _Queue:
-    with _explained(sqs, f"queue {name}", "sqs:CreateQueue"):
+    with explained(sqs, f"queue {name}", "sqs:CreateQueue"):
         await sqs.create_queue(QueueName=name, Attributes=attributes)
-    # SQS needs a moment until a new queue is there for everybody.
-    for _ in range(_LOOKS):
-        if made := await _look(sqs, name):
+    # A new queue takes a moment to appear.
+    for _ in range(_FINDS_S):
+        if made := await _find(sqs, name):
             return made
         await anyio.sleep(1)
-    what = f"queue {name} was made but is not there after {_LOOKS} s"
+    what = f"queue {name} was made but is not there after {_FINDS_S} s"
     raise SetupError([Problem(what, "run `thumbq setup` again in a moment")])
-
-
-@contextmanager
-def _explained(sqs: SQSClient, subject: str, action: str) -> Iterator[None]:
-    try:
-        yield
-    except FOREIGN as error:
-        raise SetupError([making_problem(error, subject, action, sqs.meta.endpoint_url)]) from error

@@ -1,4 +1,4 @@
-"""Clients of S3 and SQS, made as botocore's own variables say."""
+"""Clients of S3 and SQS, configured by botocore's own variables."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ class Clients:
 async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[Clients]:
     """Open the clients with up to ``connections`` connections each; polls wait up to ``wait_time_s`` seconds.
 
-    Making the clients reads everything that their requests need; no request reads a file later, which would hold
-    up the event loop. Raises SetupError when profile, region, credentials or endpoints cannot be used.
+    All files that requests need are read here; no request reads a file later, which would block the event loop.
+    Raises SetupError when profile, region, credentials or endpoints cannot be used.
     """
     session = AioSession()
     region = await _checked_region(session)
     # At an endpoint that is not Amazon's own, botocore puts the bucket's name into the path.
-    # By itself it would sign forms for direct uploads with version 2, which newer regions do not take.
+    # By itself it would sign presigned uploads with version 2, which newer regions do not take.
     storage = _config(connections, read_s=_S3_READ_S).merge(AioConfig(signature_version="s3v4"))
     control = _config(connections, read_s=_CONTROL_READ_S)
-    # A receive that is sent twice hides messages that nobody gets to see.
+    # A receive that is sent twice hides the messages of the first answer.
     polling = _config(connections, read_s=wait_time_s + _POLL_SLACK_S, attempts=1)
     problems: list[Problem] = []
     async with AsyncExitStack() as stack:
-        with _noting("S3", problems):
+        with _collected("S3", problems):
             s3 = await stack.enter_async_context(session.create_client("s3", region_name=region, config=storage))
-        with _noting("SQS", problems):
+        with _collected("SQS", problems):
             sqs = [
                 await stack.enter_async_context(session.create_client("sqs", region_name=region, config=config))
                 for config in (control, polling)
@@ -93,7 +93,7 @@ async def _checked_region(session: AioSession) -> str:
 
 
 @contextmanager
-def _noting(service: str, problems: list[Problem]) -> Iterator[None]:
+def _collected(service: str, problems: list[Problem]) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
@@ -111,6 +111,6 @@ def _config(connections: int, *, read_s: int, attempts: int = _ATTEMPTS) -> AioC
 
 
 def _in_pieces(request: Any, **_: Any) -> None:
-    """Have aiohttp write a large body in pieces; it warns that whole ones hold up the event loop."""
+    """Have aiohttp write a large body in pieces; it warns that whole ones block the event loop."""
     if isinstance(request.body, bytes) and len(request.body) > _PIECES_ABOVE:
         request.body = io.BytesIO(request.body)

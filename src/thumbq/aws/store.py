@@ -26,7 +26,7 @@ _CHUNK: Final = 1 << 18
 _TRANSFER_S: Final = 120
 _ANSWER_S: Final = 30
 _CONDITIONAL_TRIES: Final = 4
-_PUT_MARK: Final = "thumbq-put"  # names the put that made an object, in its metadata
+_PUT_MARK: Final = "thumbq-put"  # the metadata that identifies the put of an object
 
 
 class S3Store:
@@ -68,8 +68,8 @@ class S3Store:
     async def _etag_of(self, ref: ObjectRef, mark: str) -> str | None:
         """Return the ETag of the object if it is the one that was put with ``mark``.
 
-        botocore sends a request again after a lost answer, and so does aiohttp, which tells nobody: the object
-        that is in the way may be ours.
+        botocore sends a request again after a lost answer, and so does aiohttp, silently: the object in the way may be
+        ours.
         """
         with suppress(ObjectMissing):
             answer = await self._head(ref)
@@ -107,7 +107,7 @@ class S3Store:
         raise ObjectTooLarge(f"get {ref}: {size} bytes or more, at most {max_bytes} are taken", size)
 
     async def head(self, ref: ObjectRef) -> ObjectInfo:
-        """Return what S3 knows of an object."""
+        """Return size, ETag, type and metadata of an object."""
         return _info(await self._head(ref))
 
     async def _head(self, ref: ObjectRef) -> HeadObjectOutputTypeDef:

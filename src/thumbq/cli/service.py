@@ -42,7 +42,7 @@ def _announce(address: str) -> None:
 
 
 @click.command(cls=Command)
-@click.option("--events", is_flag=True, help="Have S3 tell the queue of direct uploads (POST /uploads).")
+@click.option("--events", is_flag=True, help="Have S3 tell the queue of presigned uploads (POST /uploads).")
 @config_option
 def setup(config: str | None, *, events: bool) -> None:
     """Make the bucket, the queue, its dead-letter queue, redrive policy and public-access block on AWS.

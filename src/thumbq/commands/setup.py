@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 async def setup(settings: Settings, *, events: bool = False) -> Sequence[Step]:
-    """Make the bucket and the queues that the settings name, as far as they are not there.
+    """Make the bucket and the queues that the settings name, where they are missing.
 
-    With ``events`` the bucket tells the default queue of direct uploads.
+    With ``events`` the bucket sends its events of presigned uploads to the default queue.
     """
     queues = [config.queue for config in settings.queue_configs if config.queue is not None]
     if settings.bucket is None or not queues:

@@ -1,13 +1,22 @@
-"""What is wrong with a bucket or a queue at the start, in words, each with its fix."""
+"""Problems with buckets and queues at the start and in `thumbq setup`, each with its fix."""
 
 from __future__ import annotations
 
-from thumbq.aws.errors import Kind, kind_of, text_of
-from thumbq.errors import Problem
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from thumbq.aws.errorkinds import FOREIGN, Kind, kind_of, text_of
+from thumbq.errors import Problem, SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from types_aiobotocore_s3.client import S3Client
+    from types_aiobotocore_sqs.client import SQSClient
 
 
 def bucket_problem(error: BaseException, bucket: str, endpoint: str) -> Problem:
-    """Say what an answer about a bucket means, and what to do."""
+    """Return the problem that an error about a bucket means, with its fix."""
     match kind_of(error):
         case Kind.NO_OBJECT | Kind.NO_BUCKET:
             return Problem(f"there is no bucket {bucket}", "run `thumbq setup`, or correct THUMBQ_BUCKET")
@@ -22,7 +31,7 @@ def bucket_problem(error: BaseException, bucket: str, endpoint: str) -> Problem:
 
 
 def queue_problem(error: BaseException, queue: str, action: str, endpoint: str) -> Problem:
-    """Say what an answer about a queue means, and what to do; ``action`` is what IAM calls the request."""
+    """Return the problem that an error about a queue means, with its fix; ``action`` is IAM's name of the request."""
     match kind_of(error):
         case Kind.NO_QUEUE:
             return Problem(
@@ -53,8 +62,17 @@ def _other_problem(error: BaseException, kind: Kind, subject: str, service: str,
     )
 
 
-def making_problem(error: BaseException, subject: str, action: str, endpoint: str) -> Problem:
-    """Say why something was not made; ``action`` is what IAM calls the request."""
+def setup_problem(error: BaseException, subject: str, action: str, endpoint: str) -> Problem:
+    """Return the reason why setup could not make something; ``action`` is IAM's name of the request."""
     if kind_of(error) is Kind.DENIED:
         return Problem(f"no permission to make {subject}: {action} is denied", f"allow {action} on it")
     return _other_problem(error, kind_of(error), subject, "S3" if action.startswith("s3:") else "SQS", endpoint)
+
+
+@contextmanager
+def explained(client: S3Client | SQSClient, subject: str, action: str) -> Iterator[None]:
+    """Raise SetupError with the reason and its fix when a request of `thumbq setup` fails."""
+    try:
+        yield
+    except FOREIGN as error:
+        raise SetupError([setup_problem(error, subject, action, client.meta.endpoint_url)]) from error

@@ -1,0 +1,133 @@
+"""What an error of botocore or aiohttp means, whatever it is called."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any, Final
+
+import aiohttp
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own, not an OSError
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    ParamValidationError,
+)
+from botocore.parsers import ResponseParserError
+
+FOREIGN: Final = (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError)
+"""The exceptions that a call of aiobotocore raises for a reason outside this program."""
+
+
+class Kind(Enum):
+    """The meaning of an error."""
+
+    UNREACHABLE = auto()
+    """No answer: no connection, a time-out, an answer cut short."""
+    BUSY = auto()
+    """Throttled, a fault of the server, or a conflict with another request: the same request may do later."""
+    CREDENTIALS = auto()
+    DENIED = auto()
+    NO_OBJECT = auto()
+    NO_BUCKET = auto()
+    NO_QUEUE = auto()
+    EXISTS = auto()
+    INVALID = auto()
+    """The request itself is wrong; it would fail every time."""
+
+
+_CODES: Final = {
+    Kind.BUSY: {
+        "BandwidthLimitExceeded",
+        "ConditionalRequestConflict",
+        "InternalError",
+        "InternalFailure",
+        "KmsThrottled",
+        "OperationAborted",
+        "OverLimit",
+        "PriorRequestNotComplete",
+        "PurgeQueueInProgress",
+        "QueueDeletedRecently",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    },
+    Kind.CREDENTIALS: {
+        "400",  # S3 to a HEAD, whose answer has no body to say "ExpiredToken"
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSecurity",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "UnrecognizedClientException",
+    },
+    Kind.NO_QUEUE: {"NonExistentQueue", "QueueDoesNotExist"},
+    Kind.NO_BUCKET: {"NoSuchBucket"},
+    Kind.NO_OBJECT: {"NoSuchKey", "NotFound", "404"},
+    Kind.EXISTS: {"PreconditionFailed", "412"},
+    Kind.DENIED: {"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "KmsAccessDenied", "403"},
+}
+
+
+def kind_of(error: BaseException) -> Kind:
+    """Return the meaning of an error of ``FOREIGN``."""
+    if isinstance(error, ClientError):
+        return _kind_of_answer(error)
+    if isinstance(error, ParamValidationError):
+        return Kind.INVALID
+    if isinstance(error, NoCredentialsError | CredentialRetrievalError):
+        return Kind.CREDENTIALS
+    if isinstance(error, HTTPClientError | ConnectionError | aiohttp.ClientError | OSError):
+        return Kind.UNREACHABLE
+    return Kind.BUSY
+
+
+def _kind_of_answer(error: ClientError) -> Kind:
+    found = codes(error)
+    for kind, known in _CODES.items():
+        if found & known:
+            return kind
+    status = status_of(error)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in (
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.CONFLICT,
+    ):
+        return Kind.BUSY
+    return Kind.DENIED if status == HTTPStatus.FORBIDDEN else Kind.INVALID
+
+
+def codes(error: ClientError) -> set[str]:
+    """Return the names that an answer gives its error, without the prefixes of namespaces."""
+    detail: Any = error.response.get("Error", {})
+    names = (type(error).__name__, detail.get("Code", ""), detail.get("QueryErrorCode", ""))
+    return {name.rpartition("#")[2].rpartition(".")[2] for name in names}
+
+
+def status_of(error: ClientError) -> int:
+    """Return the HTTP status of an answer, 0 where there is none."""
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
+def text_of(error: BaseException) -> str:
+    """Return an error's text, or the name of its class where it has none (as a time-out)."""
+    return str(error) or type(error).__name__
