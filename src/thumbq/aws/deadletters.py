@@ -105,7 +105,7 @@ class SqsDeadLetters:
             if not_offered(error):
                 return None
             raise
-        # SQS lists the handle of a task only while it runs; a task that has ended is found as one younger than ``last``.
+        # SQS lists the handle of a task only while it runs; a task that has ended is known as younger than ``last``.
         return f"{last}:{answer['TaskHandle']}"
 
     async def move_progress(self, handle: str) -> MoveProgress:
