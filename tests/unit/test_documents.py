@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import click
 import pytest
 
 from support import documents
@@ -27,6 +28,12 @@ from support.documents import (
     UPLOADS,
 )
 from thumbq import docs
+from thumbq.cli import main
+from thumbq.settings import Settings
+from thumbq.settings.model import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COMMANDS_OF_README: Final = (
     "tests/e2e/test_documents.py::test_the_first_command_serves_from_nothing_and_all_others_work_beside_it"
@@ -168,6 +175,32 @@ def test_a_topic_starts_with_its_title_and_a_line_about_it(topic: str) -> None:
     assert (gap, end) == ("", "")
     assert summary == docs.summary(topic)
     assert len(summary) < 60
+
+
+@pytest.mark.parametrize("document", ALL)
+def test_variables_and_commands_that_a_document_names_exist(document: str) -> None:
+    text = documents.text(document)
+    variables = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}CONFIG"}
+    assert set(re.findall(rf"\b{PREFIX}\w+", text)) <= variables
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    for line in re.findall(r"`thumbq ([^`]+)`", prose):
+        assert _is_a_command(line.split()), f"thumbq {line}"
+
+
+def _is_a_command(words: Sequence[str]) -> bool:
+    """Tell whether words name commands and an option of the last one; arguments and placeholders are passed over."""
+    command: click.Command = main
+    for word in words:
+        if isinstance(command, click.Group) and word.islower() and not word.startswith("-"):
+            if word not in command.commands:
+                return False
+            command = command.commands[word]
+        elif word.startswith("-") and word not in {
+            "--help",
+            *(name for given in command.params for name in given.opts),
+        }:
+            return False
+    return True
 
 
 @pytest.fixture(scope="module")
