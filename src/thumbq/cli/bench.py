@@ -64,28 +64,28 @@ def render(
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     if files and (only or everything):
         raise click.UsageError("--only and --all choose what is generated: leave them out, or the files")
-    settings = load_settings(least="warning", config=config)
+    settings = load_settings(default_level="warning", config=config)
     from thumbq.commands import bench as command  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
     presets = _presets(settings, names)
     cases = [case.quick() if quick else case for case in _cases(only, everything=everything)]
     runs = runs or (_QUICK_RUNS if quick else _RUNS)
-    outcomes: list[Measured | NotMeasured] = []
+    results: list[Measured | NotMeasured] = []
     printed = as_json or say(_HEADER)
 
-    def report(outcome: Measured | NotMeasured) -> None:
+    def report(result: Measured | NotMeasured) -> None:
         nonlocal printed
-        outcomes.append(outcome)
+        results.append(result)
         if not as_json:
-            printed = _say_row(outcome) and printed
+            printed = _say_row(result) and printed
 
     work = partial(command.bench_files, settings, files) if files else partial(command.bench_cases, settings, cases)
     anyio.run(partial(work, presets=presets, runs=runs, report=report))
     if as_json:
-        printed = say(json.dumps(command.document(outcomes, runs=runs, quick=quick), indent=2))
-    elif any(isinstance(outcome, Measured) for outcome in outcomes):
+        printed = say(json.dumps(command.document(results, runs=runs, quick=quick), indent=2))
+    elif any(isinstance(result, Measured) for result in results):
         printed = say(_footer(generated=not files)) and printed
-    sys.exit(0 if printed and all(isinstance(outcome, Measured) for outcome in outcomes) else 1)
+    sys.exit(0 if printed and all(isinstance(result, Measured) for result in results) else 1)
 
 
 def _presets(settings: Settings, names: Sequence[str]) -> list[Preset]:
@@ -114,16 +114,16 @@ _COLUMNS: Final = (
 _HEADER: Final = "class".ljust(_NAME_WIDTH) + "".join(name.rjust(width) for name, width in _COLUMNS)
 
 
-def _say_row(outcome: Measured | NotMeasured) -> bool:
-    if not isinstance(outcome, Measured):
-        return say(f"{outcome.name}: {outcome.code}: {outcome.text}", err=True)
-    megapixels = outcome.rendered.width * outcome.rendered.height / 1_000_000
-    cells = [str(outcome.bytes), f"{megapixels:.2f}", _number(outcome.best_ms(THUMBQ), 1)]
+def _say_row(result: Measured | NotMeasured) -> bool:
+    if not isinstance(result, Measured):
+        return say(f"{result.name}: {result.code}: {result.text}", err=True)
+    megapixels = result.rendered.width * result.rendered.height / 1_000_000
+    cells = [str(result.bytes), f"{megapixels:.2f}", _number(result.best_ms(THUMBQ), 1)]
     for reference in REFERENCES:
-        cells += [_number(outcome.best_ms(reference), 1), _number(outcome.ratio(reference), 2)]
-    cells.append("-" if outcome.memory is None else f"+{outcome.memory.above_idle_bytes / MIB:.1f}")
+        cells += [_number(result.best_ms(reference), 1), _number(result.ratio(reference), 2)]
+    cells.append("-" if result.memory is None else f"+{result.memory.above_idle_bytes / MIB:.1f}")
     aligned = (cell.rjust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=True))
-    return say(outcome.name.ljust(_NAME_WIDTH) + "".join(aligned))
+    return say(result.name.ljust(_NAME_WIDTH) + "".join(aligned))
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -1,4 +1,4 @@
-"""What all commands share: their options, lines that may not be printable, exit codes, and Ctrl-C."""
+"""Shared by all commands: options, output that may fail, exit codes, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INTERRUPTED: Final = 130
-"""The exit code after Ctrl-C, as shells have it."""
+"""The exit code after Ctrl-C, as in shells."""
 
 CLEAR_LINE: Final = "\r\033[K"  # ECMA-48: to the first column, erase to the end; the bar is drawn anew below
 
@@ -33,7 +33,7 @@ queue_option = click.option("--queue", metavar="NAME", help="Queue, by its name 
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM ended the command, in order."""
+    """Ctrl-C or SIGTERM has ended the command, in an orderly way."""
 
 
 class Bar:
@@ -41,7 +41,7 @@ class Bar:
 
     def __init__(self, label: str) -> None:
         self._shown = sys.stderr.isatty()
-        # An endless iterable is click's word for a length that nobody knows.
+        # An endless iterable is how click is told of an unknown length.
         self._bar = click.progressbar(count(), label=label, show_pos=True, file=sys.stderr, hidden=not self._shown)
 
     def __enter__(self) -> Self:
@@ -52,7 +52,7 @@ class Bar:
         self._bar.render_finish()
 
     def update(self, steps: int) -> None:
-        """Count on."""
+        """Advance the count by so many steps."""
         self._bar.update(steps)
 
     def say(self, text: str, *, err: bool = False) -> bool:
@@ -63,7 +63,7 @@ class Bar:
 
 
 class Command(click.Command):
-    """Turns thumbq's own errors into exit codes: 2 for a start that cannot go on, with every problem and its fix."""
+    """Turns thumbq's own errors into exit codes: 2 for a SetupError, with every problem and its fix; 1 for others."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -79,11 +79,11 @@ class Command(click.Command):
             say("interrupted", err=True)
             ctx.exit(INTERRUPTED)
         finally:
-            _settle()
+            _flush()
 
 
 def say(text: str, *, err: bool = False) -> bool:
-    """Print a line. Returns False when that cannot be: the reader is gone, the disk is full, a character is unknown."""
+    """Print a line. Returns False when that fails: the reader is gone, the disk is full, a character has no code."""
     try:
         click.echo(text, err=err)
     except (OSError, UnicodeEncodeError):
@@ -91,8 +91,8 @@ def say(text: str, *, err: bool = False) -> bool:
     return True
 
 
-def _settle() -> None:
-    """Leave nothing that the interpreter would fail to write at its exit (Python's `signal`, "Note on SIGPIPE")."""
+def _flush() -> None:
+    """Flush the output: the interpreter would fail on it at its exit (Python's `signal`, "Note on SIGPIPE")."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -101,25 +101,25 @@ def _settle() -> None:
                 os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def load_settings(*, least: str | None = None, only: str | None = None, **overrides: Any) -> Settings:
-    """Read the settings and set up logs: from ``least`` on, unless the settings name a level.
+def load_settings(*, default_level: str | None = None, only: str | None = None, **overrides: Any) -> Settings:
+    """Read the settings and set up logs: from ``default_level`` on, unless the settings name a level.
 
-    ``only`` is the name of the one queue that is meant, if there are several.
+    With ``only``, the name of a queue, the settings have this queue only.
     """
     from thumbq.settings import load, only_queue  # noqa: PLC0415 - --help needs no settings
     from thumbq.telemetry import logs  # noqa: PLC0415 - the same
 
     settings = only_queue(load(**overrides), only)
-    if least is None or "log_level" in settings.model_fields_set:
-        least = settings.log_level
-    logs.configure(least)
+    if default_level is None or "log_level" in settings.model_fields_set:
+        default_level = settings.log_level
+    logs.configure(default_level)
     return settings
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run a command's work; Ctrl-C and SIGTERM cancel it, so that it can give back what it holds.
+    """Run a command's work; Ctrl-C and SIGTERM cancel it, so that it can give back its leases.
 
-    Raises Interrupted then. A second signal, a second or more after the first, ends the process at once.
+    Raises Interrupted after that. A second signal, a second or more after the first, ends the process at once.
     """
     from thumbq.process import Stop  # noqa: PLC0415 - --help needs no signals
 

@@ -24,17 +24,17 @@ MANY_FILES: Final = 10
 """From so many files on, `thumbq send` shows a progress bar on a terminal."""
 
 
-class _Said(click.ParamType[str]):
-    """A text that says something: an empty one is an unset shell variable."""
+class _NonEmpty(click.ParamType[str]):
+    """A text that is not empty: an empty one is an unset shell variable."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Take any text but the empty one."""
+        """Return the text. An empty one is a usage error."""
         return str(value) or self.fail("it is empty: leave it out, or name one", param, ctx)
 
 
-_SAID: Final = _Said()
+_NON_EMPTY: Final = _NonEmpty()
 
 
 @click.command(cls=Command)
@@ -43,9 +43,9 @@ _SAID: Final = _Said()
 @click.option(
     "--prefix", default="uploads/", show_default=True, help="Key prefix; other prefixes keep the file's name."
 )
-@click.option("--priority", type=_SAID, metavar="NAME", help="Queue, by its name in [[queues]].")
-@click.option("--group", type=_SAID, help="Message group on a FIFO queue (default: each file's key).")
-@click.option("--tenant", type=_SAID, help="Whose job it is, on a standard queue: SQS then shares it out fairly.")
+@click.option("--priority", type=_NON_EMPTY, metavar="NAME", help="Queue, by its name in [[queues]].")
+@click.option("--group", type=_NON_EMPTY, help="Message group on a FIFO queue (default: each file's key).")
+@click.option("--tenant", type=_NON_EMPTY, help="Whose job it is, on a standard queue: SQS then shares it out fairly.")
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help="Preset to make (default: the routes').")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @config_option
@@ -68,7 +68,7 @@ def send(
       thumbq send --local ./thumbq-data photo.jpg holiday/*.heic
       thumbq send --prefix pngfiles/ --preset jpgfiles ./sampleImage.png
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(least="warning", only=priority, local=local, config=config)
+    settings = load_settings(default_level="warning", only=priority, local=local, config=config)
     from thumbq.commands.send import send as send_files  # noqa: PLC0415 - botocore and aiohttp are slow to import
     from thumbq.core.uploadoptions import UploadOptions  # noqa: PLC0415 - --help needs none of it
 
@@ -111,7 +111,7 @@ def render(files: Sequence[Path], out: str, names: Sequence[str], config: str | 
     Example:
       thumbq render photo.jpg -o out --preset thumbnail
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(least="warning", config=config)
+    settings = load_settings(default_level="warning", config=config)
     from thumbq.commands.render import render as render_files  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
     if not out:

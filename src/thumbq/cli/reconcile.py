@@ -77,7 +77,7 @@ def reconcile(
       thumbq reconcile --older-than 1d
       thumbq reconcile --older-than 1d --apply
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(least="warning", only=queue, local=local, config=config)
+    settings = load_settings(default_level="warning", only=queue, local=local, config=config)
     from thumbq.commands import reconcile as command  # noqa: PLC0415 - botocore is slow to import
 
     progress = command.Progress(after)
@@ -106,7 +106,7 @@ def reconcile(
 
 
 def _go_on_with(progress: Progress) -> str:
-    """Return the command that goes on where this one has ended."""
+    """Return the command that continues this one."""
     given = sys.argv[1:]
     if "--after" in given:
         at = given.index("--after")
@@ -117,7 +117,7 @@ def _go_on_with(progress: Progress) -> str:
 
 
 def _word(text: str) -> str:
-    """Return a word as a shell reads it, without anything that a terminal would obey."""
+    """Return a word quoted for a shell, with its control characters escaped."""
     if text.isprintable():
         return shlex.quote(text)
     safe = "".join(
@@ -128,7 +128,7 @@ def _word(text: str) -> str:
 
 
 class _Found:
-    """Prints what is found."""
+    """Prints and counts the originals that are found."""
 
     def __init__(self, bar: Bar, *, as_json: bool) -> None:
         self._bar = bar

@@ -54,7 +54,7 @@ def setup(config: str | None, *, events: bool) -> None:
       THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq setup
       THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq setup --events
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(least="warning", config=config)
+    settings = load_settings(default_level="warning", config=config)
     from thumbq.commands.setup import setup as make  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
     steps = anyio.run(partial(make, settings, events=events))

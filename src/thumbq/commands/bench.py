@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from thumbq.settings import Settings
 
 _ROOM_BYTES: Final = 4 << 30
-"""What a child may take that draws pictures, or renders them as thumbq does not."""
+"""The memory limit of a render process that generates inputs, or renders them in other ways than thumbq."""
 
 _PATIENCE_S: Final = 3_600
 _TIMING: Final = TypeAdapter(Timing)
@@ -45,13 +45,13 @@ async def bench_cases(
     runs: int,
     report: Callable[[Measured | NotMeasured], None],
 ) -> None:
-    """Generate inputs and measure what their renders take; ``report`` gets each when it is done.
+    """Generate inputs and measure their renders; ``report`` gets each result at once.
 
-    ``presets`` are made of cases that have none of their own.
+    ``presets`` are for cases that have none of their own.
     """
     for case in cases:
-        made_of_it = case.presets or presets
-        report(await _outcome(settings, case.name, None, partial(_generate, case), presets=made_of_it, runs=runs))
+        generate = partial(_generate, case)
+        report(await _measure(settings, case.name, None, generate, presets=case.presets or presets, runs=runs))
 
 
 async def bench_files(
@@ -62,15 +62,15 @@ async def bench_files(
     runs: int,
     report: Callable[[Measured | NotMeasured], None],
 ) -> None:
-    """Measure what renders of files take; ``report`` gets each when it is done, also one that cannot be rendered."""
+    """Measure the renders of files; ``report`` gets each result at once, also of a file that cannot be rendered."""
     for path in paths:
         read = partial(to_thread.run_sync, partial(files.read, path, max_bytes=settings.max_source_bytes))
-        report(await _outcome(settings, text_of(path.name), text_of(path), read, presets=presets, runs=runs))
+        report(await _measure(settings, text_of(path.name), text_of(path), read, presets=presets, runs=runs))
 
 
-def document(outcomes: Sequence[Measured | NotMeasured], *, runs: int, quick: bool) -> dict[str, Any]:
-    """Return all that was measured, and on what, for JSON."""
-    libraries = next((outcome.timing.libraries for outcome in outcomes if isinstance(outcome, Measured)), {})
+def document(results: Sequence[Measured | NotMeasured], *, runs: int, quick: bool) -> dict[str, Any]:
+    """Return all results, the versions and the machine, for JSON."""
+    libraries = next((result.timing.libraries for result in results if isinstance(result, Measured)), {})
     return {
         "versions": {"thumbq": version("thumbq"), "python": platform.python_version(), **libraries},
         "machine": {"cpu": _cpu_model(), "platform": platform.platform()},
@@ -78,11 +78,11 @@ def document(outcomes: Sequence[Measured | NotMeasured], *, runs: int, quick: bo
         "quick": quick,
         "legend": dict(LEGEND),
         "not_generated": dict(NOT_GENERATED),
-        "results": [outcome.document() for outcome in outcomes],
+        "results": [result.document() for result in results],
     }
 
 
-async def _outcome(
+async def _measure(
     settings: Settings,
     name: str,
     file: str | None,
@@ -93,7 +93,7 @@ async def _outcome(
 ) -> Measured | NotMeasured:
     try:
         body = await body_of()
-        # First as it is done for real: what is refused, or kills its child, is not rendered in any other way.
+        # First as in service: an input that is refused, or kills its render process, is not rendered in any other way.
         rendered, memory = await _one_job(settings, body, presets)
         timing = await _timing(settings, body, presets, runs)
     except (JobFailed, RenderKilled, UploadRefused) as refusal:
@@ -102,14 +102,14 @@ async def _outcome(
 
 
 async def _generate(case: Case) -> bytes:
-    # Nothing foreign is decoded here, and Pillow may load what it writes files with.
+    # No foreign input is decoded here, and Pillow may load its encoders.
     async with _pool(InChild("thumbq.bench.samples", "make", case=case), sandbox="off") as pool:
         made = await _rendered(pool, b"", [THUMBNAIL])
     return made.images[0].body
 
 
 async def _one_job(settings: Settings, body: bytes, presets: Sequence[Preset]) -> tuple[Rendered, Memory | None]:
-    """Render in a fresh child, as a worker's first job; what it takes is the kernel's word."""
+    """Render in a fresh render process, as a worker's first job; its memory is what the kernel reports."""
     async with render_pool(settings.model_copy(update={"processes": 1})) as pool:
         (pid,) = pool.children()
         idle_bytes = resident_bytes(pid)

@@ -1,4 +1,4 @@
-"""Files as the commands take them from the user."""
+"""The files that users give to commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def text_of(name: str | Path) -> str:
-    """Return a file's name as keys and JSON can hold it: with a mark for every byte that is not UTF-8."""
+    """Return a file's name as valid text for keys and JSON, with U+FFFD for every byte that is not UTF-8."""
     return os.fsencode(name).decode(errors="replace")
 
 
@@ -32,7 +32,7 @@ def check_distinct(targets: Iterable[tuple[Path, str]]) -> None:
 
 
 def read(file: Path, *, max_bytes: int) -> bytes:
-    """Return a file's bytes, as many as it has now. Raises UploadRefused, also for what has no end: devices, pipes."""
+    """Return a file's bytes, as many as it has now. Raises UploadRefused, also for endless files: devices, pipes."""
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):

@@ -38,8 +38,8 @@ async def render(
 ) -> None:
     """Render files as a worker would, into ``out``; ``report`` gets each file's manifest.
 
-    Without ``presets`` the routes of the settings say which to make of a file, by its name. Raises SetupError, before
-    anything is rendered, when ``out`` cannot be written to, and for files that would get the same rendition.
+    Without ``presets`` the routes of the settings choose them, by a file's name. Raises SetupError, before anything is
+    rendered, when ``out`` cannot be written to, and for files whose renditions would have the same name.
     """
     chosen = {file: presets or settings.catalog.presets_for(text_of(file.name)) for file in paths}
     files.check_distinct(
@@ -90,7 +90,7 @@ async def _render_file(pool: Renderer, file: Path, out: Path, *, presets: Sequen
 
 
 class _NotWritten(Exception):
-    """A rendition is made and cannot be stored."""
+    """A rendition cannot be written."""
 
 
 async def _write_renditions(

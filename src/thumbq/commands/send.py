@@ -29,7 +29,7 @@ SEND_CONCURRENCY: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of one file of `thumbq send`; ``error`` is None when it is stored and queued."""
+    """The result for one file of `thumbq send`; ``error`` is None when it is stored and queued."""
 
     file: str
     key: str | None = None
@@ -43,8 +43,7 @@ async def send(
     """Store each file as an original under ``prefix`` and queue its job, several at a time.
 
     Under ``uploads/`` a file gets an id as its key, under any other prefix it keeps its name. Raises SetupError, before
-    anything is sent, for a prefix that cannot be, for what cannot be ``asked`` for, and for files that would get the
-    same key.
+    anything is sent, for an invalid prefix, for invalid options (``asked``), and for files that would get the same key.
     """
     if settings.catalog.is_output(prefix):
         raise SetupError([Problem(f"{prefix} is where thumbq writes", "send to another --prefix")])
