@@ -31,6 +31,7 @@ from thumbq import docs
 from thumbq.cli import main
 from thumbq.settings import Settings
 from thumbq.settings.model import PREFIX
+from thumbq.web.problems import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,10 +210,20 @@ def source() -> str:
     return "\n".join(path.read_text() for path in (ROOT / "src" / "thumbq").rglob("*.py"))
 
 
-def test_the_code_has_the_problem_codes_that_the_document_names(source: str) -> None:
-    codes = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", documents.section(HTTP, "Problems")))
-    of_aiohttp = {"not-found", "method-not-allowed", "expectation-failed"}
-    assert [code for code in sorted(codes - of_aiohttp - {"code"}) if f'"{code}"' not in source] == []
+def test_the_document_has_the_routes_of_the_service(source: str) -> None:
+    shown = set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", documents.section(HTTP, "Routes"), re.MULTILINE))
+    assert shown == {f"{method.upper()} {path}" for method, path in re.findall(r'web\.(get|post)\("([^"]+)"', source)}
+
+
+def test_the_document_has_each_problem_code_beside_its_status(source: str) -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", documents.section(HTTP, "Problems"), re.MULTILINE)
+    codes = {(int(status), code) for status, text in rows for code in re.findall(r"`([a-z-]+)`", text)}
+    codes |= {(400, code) for code in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", documents.section(UPLOADS, "Fields"))}
+    assert {(status, code) for code, status in STATUSES.items()} <= codes
+    of_aiohttp = {404: "not-found", 405: "method-not-allowed", 417: "expectation-failed"}
+    others = codes - {(status, code) for code, status in STATUSES.items()} - of_aiohttp.items()
+    assert {status for status, _ in others} == {404}
+    assert [code for _, code in sorted(others) if f'"{code}"' not in source] == []
 
 
 def test_the_code_writes_the_events_of_the_log_that_documents_name(source: str) -> None:
