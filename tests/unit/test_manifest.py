@@ -16,7 +16,6 @@ from support.documents import MANIFEST
 from support.pictures import images
 from support.schemas import manifest_schema
 from support.schemas.manifest_schema import faults
-from thumbq.core import manifest
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import MANIFEST_VERSION, Manifest, SourceRecord, StepsRecord
 from thumbq.core.preset import THUMBNAIL
@@ -124,8 +123,8 @@ def test_a_member_that_this_program_does_not_know_is_passed_over() -> None:
 
 
 def test_the_schema_is_that_of_the_model() -> None:
-    assert manifest.json_schema() == manifest_schema.TEXT, (
-        "write thumbq.core.manifest.json_schema() into src/thumbq/core/manifest.schema.json; "
+    assert manifest_schema.of_the_model() == manifest_schema.TEXT, (
+        "write of_the_model() into src/thumbq/core/manifest.schema.json; "
         "if a member was removed or means something else, raise MANIFEST_VERSION"
     )
     Draft202012Validator.check_schema(manifest_schema.SCHEMA)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from support import documents
+from support import documents, tables
 from support.documents import PRESETS, README, SETTINGS
 from thumbq.errors import SetupError
-from thumbq.settings import Settings, load, markdown_table, preset_table
+from thumbq.settings import Settings, load
 
 
 @pytest.fixture(autouse=True)
@@ -200,11 +200,11 @@ def test_a_faulty_file_is_refused_with_the_place_of_the_fault(toml: str, said: s
 
 
 def test_the_document_has_every_setting_as_the_code_has_it() -> None:
-    assert markdown_table() in documents.text(SETTINGS), "put the output of markdown_table() into docs/settings.md"
+    assert tables.of_settings() in documents.text(SETTINGS), tables.of_settings()
 
 
 def test_the_document_has_every_option_of_a_preset_as_the_code_has_it() -> None:
-    assert preset_table() in documents.text(PRESETS), "put the output of preset_table() into docs/presets.md"
+    assert tables.of_preset() in documents.text(PRESETS), tables.of_preset()
 
 
 @pytest.mark.parametrize(("document", "heading"), [(README, "Configuration"), (PRESETS, "Routes")])

@@ -1,13 +1,12 @@
 """The manifest: the JSON record of a job's outcome, one object beside each original.
 
-``manifest.schema.json``, beside this module, is what ``json_schema`` returns.
+``manifest.schema.json``, beside this module, is its JSON Schema.
 """
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from typing import Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -129,19 +128,3 @@ class Manifest(StoredRecord):
         return {
             name: record for name, record in self.renditions.items() if fingerprints.get(name) == record.fingerprint
         }
-
-
-def json_schema() -> str:
-    """Return the JSON Schema of a stored manifest, as ``manifest.schema.json`` has it."""
-    schema = Manifest.model_json_schema()
-    for record in (schema, *schema["$defs"].values()):
-        members: dict[str, dict[str, Any]] = record["properties"]
-        record["required"] = [name for name, member in members.items() if member.get("default", ...) is not None]
-        record["properties"] = {name: _stored(member) for name, member in members.items()}
-    return json.dumps(schema, indent=2) + "\n"
-
-
-def _stored(member: dict[str, Any]) -> dict[str, Any]:
-    """Return a member's schema as it is when it is there: null is left out, and so is no default."""
-    kind: dict[str, Any] = member.get("anyOf", [{}])[0]
-    return {name: value for name, value in member.items() if name not in {"anyOf", "default", "title"}} | kind

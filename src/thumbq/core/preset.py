@@ -18,8 +18,6 @@ RENDER_VERSION: Final = 2
 
 PRESET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
-OutputFormat = Literal["jpeg", "png", "webp", "avif"]
-
 EXTENSIONS: Final[dict[str, str]] = {
     "image/jpeg": "jpg",
     "image/png": "png",

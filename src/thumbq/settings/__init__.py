@@ -4,7 +4,7 @@ Scalars come from ``THUMBQ_*`` variables or from ``thumbq.toml`` (the variable w
 file. Endpoints, region, profile and credentials are not here: they are botocore's own variables.
 """
 
-from thumbq.settings.loading import load, markdown_table, only_queue, preset_table
+from thumbq.settings.loading import load, only_queue
 from thumbq.settings.model import Settings
 from thumbq.settings.queues import QueueConfig, QueueTable
 
@@ -13,7 +13,5 @@ __all__ = [
     "QueueTable",
     "Settings",
     "load",
-    "markdown_table",
     "only_queue",
-    "preset_table",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
@@ -176,25 +175,3 @@ def _misnamed(name: str) -> str:
     if PRESET_NAME.fullmatch(name):
         return "the table has its name in its heading: leave name out"
     return f"{name!r} is no preset name: use lower-case letters, digits, - and _, at most 63"
-
-
-def markdown_table() -> str:
-    """Return the table in ``docs/settings.md``; a test holds the two together."""
-    rows = ["| variable | default | what it is |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        variable = f"{PREFIX}{name.upper()}"
-        label = f"`{variable}`" if variable in _VARIABLES else "in `thumbq.toml`"
-        plain = field.default is None or field.default_factory is not None or variable in _FILE_ONLY
-        default = "" if plain else f"`{field.default}`"
-        rows.append(f"| {label} | {default} | {field.description} |")
-    return "\n".join(rows)
-
-
-def preset_table() -> str:
-    """Return the table in ``docs/presets.md``; a test holds the two together."""
-    rows = ["| option | default | what it is |", "|---|---|---|"]
-    for name, field in Preset.model_fields.items():
-        if name != "name":
-            default = "" if field.default is None else f"`{json.dumps(field.default)}`"
-            rows.append(f"| `{name}` | {default} | {field.description} |")
-    return "\n".join(rows)
