@@ -23,7 +23,7 @@
     └── RenderUnavailable       no render at the moment, for no fault of the image: no child, a host that stood still
 
 Foreign errors are turned into these in one place per adapter: ``aws/errors.py``, ``local/errors.py``
-and ``pool/child.py``.
+and ``pool/entrypoint.py``.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thumbq.imaging import Limits
-from thumbq.pool import RenderPool
+from thumbq.pool import PoolConfig, Recycling, RenderPool
 
 if TYPE_CHECKING:
     from thumbq.settings import Settings
@@ -24,13 +24,13 @@ def render_limits(settings: Settings) -> Limits:
 
 def render_pool(settings: Settings) -> RenderPool:
     """Return the pool that the settings describe, not yet started."""
-    return RenderPool(
+    config = PoolConfig(
         processes=settings.processes,
         memory_limit_bytes=settings.render_memory_bytes,
         timeout_s=settings.render_timeout_s,
         limits=render_limits(settings),
-        recycle_jobs=settings.render_max_jobs,
-        recycle_growth_bytes=settings.render_max_growth_bytes,
+        recycling=Recycling(settings.render_max_jobs, settings.render_max_growth_bytes),
         sandbox=settings.sandbox,
         queues=settings.queue_weights,
     )
+    return RenderPool(config)

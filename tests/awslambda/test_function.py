@@ -49,7 +49,7 @@ async def test_of_ten_messages_only_the_one_that_failed_for_a_time_comes_again(
         await source.delete(ten.event, answer)
         # The next time S3 is well, and a child has died while the environment stood still.
         proxy.throttled = lambda _: False
-        (child,) = pools[0].children()
+        (child,) = pools[0].pids()
         os.kill(child, signal.SIGKILL)
         again = await source.event(ten.failed)
         assert [record["attributes"]["ApproximateReceiveCount"] for record in again["Records"]] == ["2"]
@@ -93,7 +93,7 @@ async def test_before_the_time_limit_renders_are_killed_and_what_is_unfinished_c
         os.environ["THUMBQ_BUCKET"] = source.bucket
         done = await source.job("photos/1.jpg", b"ok")
         assert await call(await source.event(done)) == {"batchItemFailures": []}
-        (child,) = pools[0].children()
+        (child,) = pools[0].pids()
         hangs = await source.job("photos/2.jpg", b"hold")
         waits = await source.job("photos/3.jpg", b"hold")
         last = await source.job("photos/4.jpg", b"hold")

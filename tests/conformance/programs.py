@@ -17,7 +17,7 @@ from thumbq.core.formats import sniff
 from thumbq.core.preset import EXTENSIONS, Preset
 from thumbq.errors import RenderKilled, RenderRefused
 from thumbq.imaging import MIB, Limits
-from thumbq.pool import RenderPool
+from thumbq.pool import PoolConfig, RenderPool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +98,9 @@ class Thumbq:
 
     async def _new_pool(self) -> RenderPool:
         """Make it where its event loop runs."""
-        return RenderPool(processes=1, memory_limit_bytes=512 * MIB, timeout_s=_TIMEOUT_S, limits=self._limits)
+        return RenderPool(
+            PoolConfig(processes=1, memory_limit_bytes=512 * MIB, timeout_s=_TIMEOUT_S, limits=self._limits)
+        )
 
     async def _render(self, original: bytes, recipes: list[Preset]) -> Rendered:
         with self._pool.source() as source:

@@ -15,7 +15,7 @@ from support.processes.marked_pool import children_of, parent, whole
 from support.replicas.replica import until
 from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 from thumbq.imaging import Limits
-from thumbq.pool import RenderPool
+from thumbq.pool import PoolConfig, Recycling, RenderPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,10 +43,10 @@ _KILLS: Final = {"render-crashed", "decode-timeout"}
 
 async def run(inputs: Iterable[Input]) -> Tally:
     """Send inputs through a pool of one child, so that each one's peak is known."""
-    pool = RenderPool(
-        processes=1, memory_limit_bytes=MEMORY_LIMIT, timeout_s=TIMEOUT_S, limits=LIMITS, recycle_jobs=400
+    config = PoolConfig(
+        processes=1, memory_limit_bytes=MEMORY_LIMIT, timeout_s=TIMEOUT_S, limits=LIMITS, recycling=Recycling(jobs=400)
     )
-    async with pool, anyio.create_task_group() as tasks:
+    async with RenderPool(config) as pool, anyio.create_task_group() as tasks:
         gauntlet = Gauntlet(pool)
         tasks.start_soon(gauntlet.stalls.run)
         tasks.start_soon(gauntlet.peaks.run)
@@ -156,7 +156,7 @@ class Gauntlet:
 
 
 def _only_child(pool: RenderPool, server: int) -> bool:
-    return len(pool.children()) == 1 and children_of(server) == set(pool.children())
+    return len(pool.pids()) == 1 and children_of(server) == set(pool.pids())
 
 
 def _named(each: Input) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from fuzz import anatomy, health
 from support.pictures import images
 from support.pictures.bombs import bombs
-from support.processes.marked_pool import MIB, render, whole
+from support.processes.marked_pool import MIB, ONE_PROCESS, render, whole
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderKilled, RenderRefused
@@ -38,14 +39,14 @@ async def refusal(pool: RenderPool, data: bytes) -> RenderRefused:
 @pytest.mark.parametrize("name", bombs())
 async def test_a_bomb_is_refused_before_it_costs_anything(name: str) -> None:
     data, code = bombs()[name]
-    async with RenderPool(processes=1, memory_limit_bytes=512 * MIB, timeout_s=20) as pool:
-        (child,) = pool.children()
+    async with RenderPool(ONE_PROCESS) as pool:
+        (child,) = pool.pids()
         await render(pool, images.small_jpeg())
         health.reset_peak(child)
         before_s = health.cpu_s(child)
         refused = await refusal(pool, data)
         assert refused.code == code
-        assert pool.children() == (child,)
+        assert pool.pids() == (child,)
         assert health.cpu_s(child) - before_s < 0.05
         peak = health.peak_bytes(child)
         assert peak is not None
@@ -54,10 +55,10 @@ async def test_a_bomb_is_refused_before_it_costs_anything(name: str) -> None:
 
 async def test_what_needs_too_much_memory_after_all_ends_at_the_wall() -> None:
     data = images.encoded(Image.new("L", (12_000, 12_000)), "PNG", compress_level=1)
-    async with RenderPool(processes=1, memory_limit_bytes=WALL, timeout_s=20, limits=BLIND) as pool:
+    async with RenderPool(replace(ONE_PROCESS, memory_limit_bytes=WALL, limits=BLIND)) as pool:
         peaks: list[int] = []
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_watch, pool.children()[0], peaks)
+            tasks.start_soon(_watch, pool.pids()[0], peaks)
             refused = await refusal(pool, data)
             tasks.cancel_scope.cancel()
         assert refused.code == "out-of-memory"
@@ -72,7 +73,7 @@ async def _watch(child: int, peaks: list[int]) -> None:
 
 
 async def test_what_takes_too_long_after_all_ends_at_the_deadline() -> None:
-    async with RenderPool(processes=1, memory_limit_bytes=512 * MIB, timeout_s=0.5, limits=BLIND) as pool:
+    async with RenderPool(replace(ONE_PROCESS, timeout_s=0.5, limits=BLIND)) as pool:
         begun = time.monotonic()
         with pytest.raises(RenderKilled) as killed:
             await render(pool, _with_scans(500), Preset(name="same", fit="none", format="png"))

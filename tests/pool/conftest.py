@@ -1,4 +1,4 @@
-"""The two ways to run a child, for the tests that are run over both."""
+"""The two ways to run a render process, for the tests that run over both."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ import pytest
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test once as usual, and once as where there are no semaphores."""
     if request.param == "pipe":
-        monkeypatch.setattr("thumbq.pool.childprocess.semaphores_exist", lambda: False)
+        monkeypatch.setattr("thumbq.pool.processhandle.semaphores_exist", lambda: False)
     return str(request.param)

@@ -1,8 +1,8 @@
 """A program with a pool, for tests of how it starts and ends. Arguments: marks of renders to start, one each.
 
-Prints a line whenever it is run as a main module, the children's process ids once they are there; the
+Prints a line whenever it is run as a main module, the process ids of the render processes once they are there; the
 renders print nothing. With the mark ``restart`` the fork server is killed first, and the pool must bring up another;
-with ``no-python`` there is no interpreter for the children.
+with ``no-python`` there is no interpreter for the processes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from support.processes.marked_render import render
 from support.replicas.replica import alive, until
 from thumbq.core.preset import THUMBNAIL
 from thumbq.errors import SetupError
-from thumbq.pool import RenderPool
+from thumbq.pool import PoolConfig, RenderPool
 
 print("main module", flush=True)  # noqa: T201 -- what it prints is what the test reads
 
@@ -30,13 +30,13 @@ async def main(marks: list[str]) -> None:
     if "no-python" in marks:
         multiprocessing.set_executable("/nonexistent/python")
     async with (
-        RenderPool(processes=2, memory_limit_bytes=512 << 20, timeout_s=30, render=render) as pool,
+        RenderPool(PoolConfig(processes=2, memory_limit_bytes=512 << 20, timeout_s=30), render=render) as pool,
         anyio.create_task_group() as tasks,
     ):
         if "restart" in marks:
             marks.remove("restart")
             await _kill_fork_server(pool)
-        print(json.dumps(pool.children()), flush=True)  # noqa: T201 -- the same
+        print(json.dumps(pool.pids()), flush=True)  # noqa: T201 -- the same
         for mark in marks:
             tasks.start_soon(_render, pool, mark)
 
@@ -49,11 +49,11 @@ async def _render(pool: RenderPool, mark: str) -> None:
 
 
 async def _kill_fork_server(pool: RenderPool) -> None:
-    before = pool.children()
+    before = pool.pids()
     server = _parent(before[0])
     os.kill(server, signal.SIGKILL)
     await until(lambda: not alive(server), within_s=5, what="the end of the fork server")
-    await until(lambda: len(set(pool.children()) - set(before)) == len(before), within_s=5, what="new children")
+    await until(lambda: len(set(pool.pids()) - set(before)) == len(before), within_s=5, what="new processes")
 
 
 def _parent(pid: int) -> int:

@@ -29,7 +29,7 @@ async def test_20_bad_renders_among_500_good_ones_cost_themselves_only() -> None
     random.shuffle(marks)  # the plugin for random order seeds it
     good, bad = 0, list[tuple[bytes, type, str]]()
     async with marked_pool(processes=3, timeout_s=1, memory_limit_bytes=160 * MIB) as pool:
-        server = parent(pool.children()[0])
+        server = parent(pool.pids()[0])
 
         async def one(mark: bytes) -> None:
             nonlocal good
@@ -38,7 +38,7 @@ async def test_20_bad_renders_among_500_good_ones_cost_themselves_only() -> None
                 good += 1
             except (RenderKilled, RenderRefused) as error:
                 bad.append((mark, type(error), error.code))
-            assert len(pool.children()) <= 3
+            assert len(pool.pids()) <= 3
 
         with anyio.fail_after(25):
             async with anyio.create_task_group() as tasks:
@@ -47,8 +47,8 @@ async def test_20_bad_renders_among_500_good_ones_cost_themselves_only() -> None
         assert good == 500
         assert sorted(mark for mark, _, _ in bad) == sorted(mark for mark in marks if mark != b"ok")
         assert all(BAD[mark] == (kind, code) for mark, kind, code in bad)
-        children = set(await whole(pool, 3))
-        await until(lambda: children_of(server) == children, within_s=1, what="the end of all others")
+        processes = set(await whole(pool, 3))
+        await until(lambda: children_of(server) == processes, within_s=1, what="the end of all others")
     assert children_of(server) == set()
 
 
@@ -56,7 +56,7 @@ async def test_20_bad_renders_among_500_good_ones_cost_themselves_only() -> None
 async def test_after_each_kind_of_kill_the_pool_has_its_size_again(mark: bytes) -> None:
     timeout_s = 0.3 if BAD[mark][1] == "decode-timeout" else 20
     async with marked_pool(processes=2, timeout_s=timeout_s, memory_limit_bytes=160 * MIB) as pool:
-        before = set(pool.children())
+        before = set(pool.pids())
         with pytest.raises(ThumbqError) as raised:
             await render(pool, mark)
         assert (type(raised.value), getattr(raised.value, "code", None)) == BAD[mark]

@@ -1,4 +1,4 @@
-"""What the end of a child costs: its own job, and nobody else's."""
+"""What the end of a process costs: its own job, and nobody else's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.processes.marked_pool import (
     Begun,
     gone,
     marked_pool,
-    no_child_starts,
+    no_process_starts,
     parent,
     pid_of_render,
     render,
@@ -28,7 +28,7 @@ from support.processes.marked_pool import (
 )
 from support.replicas.replica import alive, until
 from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
-from thumbq.pool.childprocess import ChildProcess
+from thumbq.pool.processhandle import ProcessHandle
 
 
 @pytest.mark.usefixtures("way")
@@ -41,9 +41,9 @@ from thumbq.pool.childprocess import ChildProcess
         ("raise", "oneanother"),
     ],
 )
-async def test_a_crash_costs_its_own_job_only_and_the_child_is_replaced(mark: str, says: str) -> None:
+async def test_a_crash_costs_its_own_job_only_and_the_process_is_replaced(mark: str, says: str) -> None:
     async with marked_pool(processes=2) as pool:
-        before = pool.children()
+        before = pool.pids()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pid_of_render, pool)
             with pytest.raises(RenderKilled) as killed:
@@ -56,9 +56,9 @@ async def test_a_crash_costs_its_own_job_only_and_the_child_is_replaced(mark: st
 
 
 @pytest.mark.usefixtures("way")
-async def test_nobody_else_is_there_to_read_the_exit_code_of_a_child() -> None:
+async def test_nobody_else_is_there_to_read_the_exit_code_of_a_process() -> None:
     async with marked_pool() as pool:
-        assert {process.pid for process in multiprocessing.active_children()}.isdisjoint(pool.children())
+        assert {process.pid for process in multiprocessing.active_children()}.isdisjoint(pool.pids())
 
 
 async def test_a_cpu_limit_counts_as_a_time_out() -> None:
@@ -73,7 +73,7 @@ async def test_a_cpu_limit_counts_as_a_time_out() -> None:
 @pytest.mark.parametrize(("mark", "used"), [(b"hold", "of which 0.0 s on a CPU"), (b"spin", "s on a CPU")])
 async def test_a_render_that_takes_too_long_is_killed_and_replaced(mark: bytes, used: str) -> None:
     async with marked_pool(timeout_s=0.3) as pool:
-        (before,) = pool.children()
+        (before,) = pool.pids()
         with anyio.fail_after(2), pytest.raises(RenderKilled) as killed:
             await render(pool, mark)
         assert killed.value.code == "decode-timeout"
@@ -84,9 +84,9 @@ async def test_a_render_that_takes_too_long_is_killed_and_replaced(mark: bytes, 
 
 
 @pytest.mark.usefixtures("way")
-async def test_a_stopped_child_is_killed_at_its_deadline() -> None:
+async def test_a_stopped_process_is_killed_at_its_deadline() -> None:
     async with marked_pool(timeout_s=0.3) as pool:
-        os.kill(pool.children()[0], signal.SIGSTOP)
+        os.kill(pool.pids()[0], signal.SIGSTOP)
         with anyio.fail_after(2), pytest.raises(RenderKilled):
             await render(pool, b"ok")
         await pid_of_render(pool)
@@ -109,20 +109,20 @@ async def test_a_time_out_that_is_noticed_late_is_the_hosts_and_not_the_images()
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("mark", [b"hold", b"spin"])
-async def test_cancelling_a_render_kills_its_child_at_once_and_no_other(mark: bytes) -> None:
+async def test_cancelling_a_render_kills_its_process_at_once_and_no_other(mark: bytes) -> None:
     async with marked_pool(processes=2) as pool:
-        before, begun = pool.children(), Begun()
+        before, begun = pool.pids(), Begun()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: render(pool, mark, begun=begun))
             await begun.reaches(1)
             tasks.cancel_scope.cancel()
-        await until(lambda: sum(map(alive, before)) == 1, within_s=1, what="the end of one child")
+        await until(lambda: sum(map(alive, before)) == 1, within_s=1, what="the end of one process")
         assert len(set(await whole(pool, 2)) & set(before)) == 1
 
 
-async def test_cancelling_the_task_of_a_render_kills_its_child() -> None:
+async def test_cancelling_the_task_of_a_render_kills_its_process() -> None:
     async with marked_pool(processes=2) as pool:
-        before, begun = set(pool.children()), Begun()
+        before, begun = set(pool.pids()), Begun()
         task = asyncio.create_task(render(pool, b"hold", begun=begun))
         await begun.reaches(1)
         task.cancel()
@@ -131,9 +131,9 @@ async def test_cancelling_the_task_of_a_render_kills_its_child() -> None:
         assert len(before & set(await whole(pool, 2))) == 1
 
 
-async def test_cancelling_a_render_that_waits_for_a_child_kills_nothing() -> None:
+async def test_cancelling_a_render_that_waits_for_a_process_kills_nothing() -> None:
     async with marked_pool(processes=2) as pool:
-        before, begun = pool.children(), Begun()
+        before, begun = pool.pids(), Begun()
         async with anyio.create_task_group() as tasks:
             for _ in before:
                 tasks.start_soon(lambda: render(pool, b"hold", begun=begun))
@@ -141,20 +141,20 @@ async def test_cancelling_a_render_that_waits_for_a_child_kills_nothing() -> Non
             with anyio.move_on_after(0.05):
                 await render(pool, b"ok", begun=begun)
             assert begun.count == 2
-            assert pool.children() == before
+            assert pool.pids() == before
             tasks.cancel_scope.cancel()
         assert await pid_of_render(pool)
 
 
 @pytest.mark.parametrize("ends", ["raises", "is cancelled"])
-async def test_who_leaves_without_a_render_leaves_the_child_untouched(ends: str) -> None:
+async def test_who_leaves_without_a_render_leaves_the_process_untouched(ends: str) -> None:
     async def begin() -> None:
         if ends == "raises":
             raise OSError("as asked")
         await anyio.sleep_forever()
 
     async with marked_pool() as pool:
-        before = pool.children()
+        before = pool.pids()
         if ends == "raises":
             with pytest.raises(OSError, match="as asked"):
                 await render(pool, b"hold", begun=begin)
@@ -166,7 +166,7 @@ async def test_who_leaves_without_a_render_leaves_the_child_untouched(ends: str)
 
 async def test_a_render_cancelled_before_it_begins_costs_nothing() -> None:
     async with marked_pool() as pool:
-        before = pool.children()
+        before = pool.pids()
         with anyio.CancelScope() as scope:
             scope.cancel()
             await render(pool, b"ok")
@@ -192,47 +192,47 @@ async def test_cancelling_at_any_tick_leaves_the_pool_whole() -> None:
         await whole(pool, 2)
 
 
-async def test_a_killed_render_says_so_while_its_child_is_still_being_replaced() -> None:
+async def test_a_killed_render_says_so_while_its_process_is_still_being_replaced() -> None:
     async with marked_pool(timeout_s=0.3) as pool:
-        (before,) = pool.children()
+        (before,) = pool.pids()
         with stopped(parent(before)):
             with anyio.fail_after(1), pytest.raises(RenderKilled):
                 await render(pool, b"hold")
-            assert pool.children() == ()
+            assert pool.pids() == ()
         assert await pid_of_render(pool) != before
 
 
-async def test_a_render_waits_for_a_child_that_is_being_replaced_and_does_not_fail() -> None:
+async def test_a_render_waits_for_a_process_that_is_being_replaced_and_does_not_fail() -> None:
     async with marked_pool() as pool:
         with pytest.raises(RenderKilled):
             await render(pool, b"raise")
-        assert pool.children() == ()
-        assert await pid_of_render(pool) in pool.children()
+        assert pool.pids() == ()
+        assert await pid_of_render(pool) in pool.pids()
 
 
 @pytest.mark.usefixtures("way")
 async def test_a_render_that_eats_memory_is_refused_and_the_next_one_runs() -> None:
     async with marked_pool(memory_limit_bytes=160 * MIB) as pool:
-        (before,) = pool.children()
+        (before,) = pool.pids()
         with pytest.raises(RenderRefused) as refusal:
             await render(pool, b"eat")
         assert refusal.value.code == "out-of-memory"
         assert await pid_of_render(pool) != before
 
 
-async def test_children_killed_while_idle_are_replaced_before_anybody_asks() -> None:
+async def test_processes_killed_while_idle_are_replaced_before_anybody_asks() -> None:
     async with marked_pool(processes=2) as pool:
-        before = set(pool.children())
+        before = set(pool.pids())
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-        await until(lambda: before.isdisjoint(pool.children()), within_s=2, what="new children")
+        await until(lambda: before.isdisjoint(pool.pids()), within_s=2, what="new processes")
         await whole(pool, 2)
 
 
-async def test_a_child_killed_in_the_moment_in_which_it_is_handed_out_costs_no_job() -> None:
+async def test_a_process_killed_in_the_moment_in_which_it_is_handed_out_costs_no_job() -> None:
     async with marked_pool(processes=2) as pool:
         for _ in range(20):
-            for pid in pool.children():
+            for pid in pool.pids():
                 # One that was killed in the last round may not have been missed yet.
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -240,9 +240,9 @@ async def test_a_child_killed_in_the_moment_in_which_it_is_handed_out_costs_no_j
             assert await pid_of_render(pool)
 
 
-async def test_a_child_that_dies_before_it_gets_the_job_costs_another_wait_and_not_the_job() -> None:
+async def test_a_process_that_dies_before_it_gets_the_job_costs_another_wait_and_not_the_job() -> None:
     async with marked_pool() as pool:
-        (first,) = pool.children()
+        (first,) = pool.pids()
 
         async def end() -> None:
             os.kill(first, signal.SIGKILL)
@@ -252,11 +252,11 @@ async def test_a_child_that_dies_before_it_gets_the_job_costs_another_wait_and_n
         assert int(image.body) != first
 
 
-async def test_without_any_child_that_starts_a_render_fails_and_says_why_and_the_next_one_tries_again() -> None:
+async def test_without_any_process_that_starts_a_render_fails_and_says_why_and_the_next_one_tries_again() -> None:
     async with marked_pool() as pool:
-        with no_child_starts():
-            os.kill(pool.children()[0], signal.SIGKILL)
-            await until(lambda: not pool.children(), within_s=2, what="the end of the child")
+        with no_process_starts():
+            os.kill(pool.pids()[0], signal.SIGKILL)
+            await until(lambda: not pool.pids(), within_s=2, what="the end of the process")
             for _ in range(2):
                 begun = Begun()
                 with pytest.raises(RenderUnavailable, match="no process to render in: no memory, as asked"):
@@ -265,35 +265,35 @@ async def test_without_any_child_that_starts_a_render_fails_and_says_why_and_the
         assert await pid_of_render(pool) in await whole(pool, 1)
 
 
-async def test_while_one_child_cannot_be_started_the_other_one_serves_everybody() -> None:
+async def test_while_one_process_cannot_be_started_the_other_one_serves_everybody() -> None:
     async with marked_pool(processes=2) as pool:
-        one, other = pool.children()
-        with no_child_starts():
+        one, other = pool.pids()
+        with no_process_starts():
             os.kill(one, signal.SIGKILL)
-            await until(lambda: len(pool.children()) == 1, within_s=2, what="the end of a child")
+            await until(lambda: len(pool.pids()) == 1, within_s=2, what="the end of a process")
             async with anyio.create_task_group() as tasks:
                 for _ in range(4):
                     tasks.start_soon(pid_of_render, pool)
-            assert pool.children() == (other,)
+            assert pool.pids() == (other,)
         await pid_of_render(pool)
         await whole(pool, 2)
 
 
-async def test_children_ignore_the_signals_that_are_meant_for_the_service() -> None:
+async def test_processes_ignore_the_signals_that_are_meant_for_the_service() -> None:
     async with marked_pool(processes=2) as pool:
-        before = pool.children()
+        before = pool.pids()
         for pid in before:
             os.kill(pid, signal.SIGINT)
             os.kill(pid, signal.SIGTERM)
         assert {await pid_of_render(pool) for _ in range(4)} <= set(before)
-        assert pool.children() == before
+        assert pool.pids() == before
 
 
 @pytest.mark.usefixtures("way")
 async def test_no_descriptor_and_no_process_is_left_behind_on_any_path() -> None:
     async def every_path() -> list[int]:
         async with marked_pool(processes=2, timeout_s=0.2, memory_limit_bytes=160 * MIB) as pool:
-            seen = [*pool.children()]
+            seen = [*pool.pids()]
             for mark in (b"ok", b"refuse x", b"raise", b"signal SIGSEGV", b"eat", b"hold"):
                 with anyio.move_on_after(5):
                     try:
@@ -318,69 +318,69 @@ def open_files() -> int:
 
 
 @pytest.mark.parametrize("halted", [False, True])
-async def test_leaving_the_pool_is_quick_whatever_the_children_do(*, halted: bool) -> None:
+async def test_leaving_the_pool_is_quick_whatever_the_processes_do(*, halted: bool) -> None:
     with anyio.fail_after(2):
         async with marked_pool(processes=2) as pool, anyio.create_task_group() as tasks:
-            children, begun = pool.children(), Begun()
+            processes, begun = pool.pids(), Begun()
             tasks.start_soon(lambda: render(pool, b"spin", begun=begun))
             await begun.reaches(1)
             if halted:
-                for pid in children:
+                for pid in processes:
                     os.kill(pid, signal.SIGSTOP)
             tasks.cancel_scope.cancel()
-    assert not any(alive(pid) for pid in children)
+    assert not any(alive(pid) for pid in processes)
 
 
 async def test_an_error_of_those_who_use_the_pool_leaves_it_as_it_is() -> None:
-    children: list[int] = []
+    processes: list[int] = []
 
     async def use() -> None:
         async with marked_pool() as pool:
-            children.extend(pool.children())
+            processes.extend(pool.pids())
             raise ValueError("theirs")
 
     with pytest.raises(ValueError, match="theirs"):
         await use()
-    assert not alive(children[0])
+    assert not alive(processes[0])
 
 
 @pytest.mark.parametrize("scoped", [False, True])
 async def test_cancelling_those_who_use_the_pool_closes_it_and_goes_on_outwards(*, scoped: bool) -> None:
-    children: list[int] = []
+    processes: list[int] = []
 
     async def use() -> None:
         async with marked_pool() as pool:
-            children.extend(pool.children())
+            processes.extend(pool.pids())
             await anyio.sleep_forever()
 
     if scoped:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(use)
-            await until(lambda: children, within_s=5, what="a pool")
+            await until(lambda: processes, within_s=5, what="a pool")
             tasks.cancel_scope.cancel()
     else:
         task = asyncio.create_task(use())
-        await until(lambda: children, within_s=5, what="a pool")
+        await until(lambda: processes, within_s=5, what="a pool")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert not alive(children[0])
+    assert not alive(processes[0])
 
 
 async def test_a_bug_in_the_pool_itself_ends_those_who_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(_: ChildProcess) -> None:
+    def start(_: ProcessHandle) -> None:
         raise ZeroDivisionError
 
-    children: list[int] = []
+    processes: list[int] = []
 
     async def use() -> None:
         async with marked_pool(processes=2) as pool:
-            children.extend(pool.children())
-            monkeypatch.setattr(ChildProcess, "start", start)
-            os.kill(children[0], signal.SIGKILL)
+            processes.extend(pool.pids())
+            monkeypatch.setattr(ProcessHandle, "start", start)
+            os.kill(processes[0], signal.SIGKILL)
             await anyio.sleep_forever()
 
     with anyio.fail_after(5), pytest.raises(ExceptionGroup) as group:
         await use()
     assert [type(error) for error in group.value.exceptions] == [ZeroDivisionError]
-    await gone(*children)
+    await gone(*processes)

@@ -1,4 +1,4 @@
-"""How a program's children start and end, seen from outside."""
+"""How a program's processes start and end, seen from outside."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def program(directory: Path, *marks: str) -> Iterator[tuple[Replica, IO[bytes]]]
             kill(pid)
 
 
-def children(output: IO[bytes]) -> list[int]:
+def processes(output: IO[bytes]) -> list[int]:
     """Read the program's first lines."""
     assert output.readline() == b"main module\n"
     pids: list[int] = json.loads(output.readline())
@@ -64,7 +64,7 @@ async def started(directory: Path) -> None:
 @pytest.mark.parametrize("mark", ["hold", "spin", "stop"])
 async def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path, mark: str) -> None:
     with program(tmp_path, "announce " + mark) as (tree, output):
-        renderers = children(output)
+        renderers = processes(output)
         await started(tmp_path)
         family = tree.children()
         assert set(renderers) < set(family)
@@ -76,11 +76,11 @@ async def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path, mark: st
 
 
 @pytest.mark.parametrize("marks", [[], ["restart"]])
-async def test_children_and_fork_server_know_nothing_of_the_parents_environment(
+async def test_processes_and_fork_server_know_nothing_of_the_parents_environment(
     tmp_path: Path, marks: list[str]
 ) -> None:
     with program(tmp_path, *marks, "announce hold") as (tree, output):
-        renderers = children(output)
+        renderers = processes(output)
         await started(tmp_path)
         for pid in tree.children():
             if pid not in renderers and not is_fork_server(pid) and marks:
@@ -99,27 +99,27 @@ def is_fork_server(pid: int) -> bool:
     return b"multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def test_a_program_with_a_pool_ends_without_a_word_and_its_main_module_runs_once(tmp_path: Path) -> None:
+def test_a_program_with_a_pool_ends_silently_and_its_main_module_runs_once(tmp_path: Path) -> None:
     with program(tmp_path, "ok", "ok", "ok") as (tree, output):
-        children(output)
-        rest, said = tree.process.communicate(timeout=10)
-        assert (tree.process.returncode, rest, said) == (0, b"", b"")
+        processes(output)
+        rest, errors = tree.process.communicate(timeout=10)
+        assert (tree.process.returncode, rest, errors) == (0, b"", b"")
 
 
-def test_a_pool_that_cannot_start_its_children_says_so(tmp_path: Path) -> None:
+def test_a_pool_that_cannot_start_its_processes_says_so(tmp_path: Path) -> None:
     with program(tmp_path, "no-python") as (tree, _):
         printed, _ = tree.process.communicate(timeout=10)
         assert tree.process.returncode == 2
         assert b"a render process cannot be started: FileNotFoundError" in printed
 
 
-async def test_ctrl_c_ends_the_program_and_its_children_without_a_word_from_them(tmp_path: Path) -> None:
+async def test_ctrl_c_ends_the_program_and_its_processes_silently(tmp_path: Path) -> None:
     with program(tmp_path, "announce hold") as (tree, output):
-        children(output)
+        processes(output)
         await started(tmp_path)
         family = tree.children()
         for pid in [*family, tree.process.pid]:
             os.kill(pid, signal.SIGINT)
-        _, said = tree.process.communicate(timeout=10)
-        assert (tree.process.returncode, said) == (130, b"")
+        _, errors = tree.process.communicate(timeout=10)
+        assert (tree.process.returncode, errors) == (130, b"")
         await until(lambda: not any(alive(pid) for pid in family), within_s=2, what=f"the end of {family}")

@@ -81,7 +81,7 @@ def test_the_real_machine_can_be_asked() -> None:
         (200, OR_MORE.removeprefix("or ")),
     ],
 )
-def test_more_children_than_fit_are_a_problem_with_a_fix(tmp_path: Path, limit_mib: int, fix: str | None) -> None:
+def test_more_processes_than_fit_are_a_problem_with_a_fix(tmp_path: Path, limit_mib: int, fix: str | None) -> None:
     root = machine(tmp_path, "0::/", sys__fs__cgroup__memory_dot_max=str(limit_mib * MIB))
     processes = 2 if fix is None else 4
     problem = memory_problem(processes, 512 * MIB, 300 * MIB, root=root)
@@ -95,5 +95,5 @@ def test_more_children_than_fit_are_a_problem_with_a_fix(tmp_path: Path, limit_m
         )
 
 
-def test_without_a_limit_any_number_of_children_is_fine(tmp_path: Path) -> None:
+def test_without_a_limit_any_number_of_processes_is_fine(tmp_path: Path) -> None:
     assert memory_problem(100, 1 << 40, 0, root=machine(tmp_path, "0::/")) is None

@@ -1,4 +1,4 @@
-"""The child behind two pipes; what it has in common with an executor's is told by the tests that take ``way``."""
+"""The process behind two pipes; the tests that take ``way`` hold it to the same as one in an executor."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def test_what_a_call_raises_comes_back_as_its_text(error: Exception) -> None:
         pytest.param(b"\0\0\1\0half", id="half an answer, then the end"),
     ],
 )
-def test_an_answer_that_makes_no_sense_counts_as_the_end_of_the_child(raw: bytes) -> None:
+def test_an_answer_that_makes_no_sense_counts_as_the_end_of_the_process(raw: bytes) -> None:
     with pipes() as executor, pytest.raises(BrokenProcessPool):
         executor.submit(_Writes(raw)).result(5)
 
 
-def test_a_program_that_leaves_a_child_behind_ends_nevertheless() -> None:
+def test_a_program_that_leaves_a_process_behind_ends_nevertheless() -> None:
     done = subprocess.run([sys.executable, "-c", _LEFT_OPEN], capture_output=True, timeout=10, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"b'\\x00'\n", b"")
 

@@ -1,26 +1,26 @@
-"""Renders of several queues that want the same child."""
+"""Renders of several queues that want the same render process."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import anyio
 import pytest
 
 from support.processes import marked_render
+from support.processes.marked_pool import ONE_PROCESS
 from support.replicas.replica import until
 from thumbq.core.preset import THUMBNAIL
 from thumbq.pool import RenderPool
 
 
 def pool_of(queues: dict[str, int | None]) -> RenderPool:
-    return RenderPool(
-        processes=1, memory_limit_bytes=512 << 20, timeout_s=20, queues=queues, render=marked_render.render
-    )
+    return RenderPool(replace(ONE_PROCESS, queues=queues), render=marked_render.render)
 
 
 class Queueing:
-    """Renders that wait for the one child, in the order in which they came, while another one has it."""
+    """Renders that wait for the one process, in the order in which they came, while another one has it."""
 
     def __init__(self, pool: RenderPool) -> None:
         self._pool = pool
@@ -37,9 +37,9 @@ class Queueing:
                 await process.render(source, [THUMBNAIL])
 
     async def order(self, *queues: str, cancelled: int | None = None) -> list[str]:
-        """Return the order in which these get the child; the one in the place ``cancelled`` gives up before."""
+        """Return the order in which these get the process; the one in the place ``cancelled`` gives up before."""
         first = asyncio.ensure_future(self.render("first", held=True))
-        await until(lambda: self.begun, within_s=5, what="a render that has the child")
+        await until(lambda: self.begun, within_s=5, what="a render that has the process")
         waiting = []
         for queue in queues:
             waiting.append(asyncio.ensure_future(self.render(queue)))
@@ -53,7 +53,7 @@ class Queueing:
         return self.begun[1:]
 
 
-async def test_a_child_that_is_free_again_goes_to_the_queue_that_comes_first() -> None:
+async def test_a_process_that_is_free_again_goes_to_the_queue_that_comes_first() -> None:
     async with pool_of({"high": None, "low": None}) as pool:
         order = await Queueing(pool).order("low", "low", "high", "low", "high")
     assert order == ["high", "high", "low", "low", "low"]

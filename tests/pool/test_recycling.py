@@ -1,4 +1,4 @@
-"""Worn children give way to fresh ones, and no render waits for it."""
+"""Recycling: a fresh process takes the place of one that is due, and no render waits for it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from structlog.testing import capture_logs
 from support.processes import marked_render
 from support.processes.marked_pool import (
     MIB,
+    ONE_PROCESS,
     Begun,
     children_of,
     gone,
     marked_pool,
-    no_child_starts,
+    no_process_starts,
     parent,
     pid_of_render,
     render,
@@ -28,79 +29,81 @@ from support.processes.marked_pool import (
 from support.replicas.replica import until
 from thumbq.errors import RenderRefused
 from thumbq.pool import RenderPool
-from thumbq.pool.childprocess import ChildProcess
+from thumbq.pool.processhandle import ProcessHandle
 
 
 async def replaced(pool: RenderPool, *pids: int) -> None:
-    await until(lambda: not set(pids) & set(pool.children()), within_s=5, what=f"successors of {pids}")
+    await until(lambda: not set(pids) & set(pool.pids()), within_s=5, what=f"successors of {pids}")
     await gone(*pids)
 
 
-async def test_a_child_that_has_done_its_jobs_gives_way_to_another_one() -> None:
+async def test_a_process_that_has_done_its_jobs_gives_way_to_another_one() -> None:
     async with marked_pool(recycle_jobs=3) as pool:
-        (first,) = pool.children()
+        (first,) = pool.pids()
         assert [await pid_of_render(pool) for _ in range(2)] == [first, first]
-        assert pool.children() == (first,)
+        assert pool.pids() == (first,)
         await pid_of_render(pool)
         await replaced(pool, first)
         assert await pid_of_render(pool) in await whole(pool, 1)
 
 
 @pytest.mark.parametrize("mark", [b"leak 40", b"leak 40 refuse"])
-async def test_a_child_whose_memory_has_grown_gives_way_to_another_one(mark: bytes) -> None:
+async def test_a_process_whose_memory_has_grown_gives_way_to_another_one(mark: bytes) -> None:
     async with marked_pool(recycle_growth_bytes=60 * MIB) as pool:
-        (first,) = pool.children()
+        (first,) = pool.pids()
         await render(pool, b"leak 100")  # what the first job leaves behind is no growth
         for _ in range(2):
-            assert pool.children() == (first,)
+            assert pool.pids() == (first,)
             with suppress(RenderRefused):
                 await render(pool, mark)
         await replaced(pool, first)
         await whole(pool, 1)
 
 
-async def test_unless_told_otherwise_a_child_may_grow_by_64_mib() -> None:
+async def test_unless_told_otherwise_a_process_may_grow_by_64_mib() -> None:
     """200 mixed jobs leave less than 30 MiB; an image at the limit of admission takes 356 MiB on top of the growth."""
-    async with RenderPool(processes=1, memory_limit_bytes=512 * MIB, timeout_s=20, render=marked_render.render) as pool:
-        (first,) = pool.children()
+    async with RenderPool(ONE_PROCESS, render=marked_render.render) as pool:
+        (first,) = pool.pids()
         for mark in (b"ok", b"leak 40"):
             await render(pool, mark)
-        assert pool.children() == (first,)
+        assert pool.pids() == (first,)
         await render(pool, b"leak 40")
         await replaced(pool, first)
 
 
-async def test_a_worn_child_works_on_while_its_successor_starts() -> None:
+async def test_a_process_that_is_due_works_on_while_its_successor_starts() -> None:
     async with marked_pool(recycle_jobs=1) as pool:
-        (first,) = pool.children()
+        (first,) = pool.pids()
         with stopped(parent(first)):
             for _ in range(10):
                 assert await pid_of_render(pool) == first
-                assert pool.children() == (first,)
+                assert pool.pids() == (first,)
         await replaced(pool, first)
 
 
 async def test_a_successor_waits_for_the_end_of_the_job_that_runs() -> None:
     async with marked_pool(recycle_jobs=1) as pool, anyio.create_task_group() as tasks:
-        (first,), begun = pool.children(), Begun()
+        (first,), begun = pool.pids(), Begun()
         server = parent(first)
         with stopped(server):
             await pid_of_render(pool)
             os.kill(first, signal.SIGSTOP)
             tasks.start_soon(lambda: render(pool, b"ok", begun=begun))
             await begun.reaches(1)
-        await until(lambda: any(child.leaving for child in pool._crew._members), within_s=5, what="a successor")
-        assert pool.children() == (first,)
+        await until(
+            lambda: any(one.leaving for one in pool._supervisor._processes), within_s=5, what="a successor"
+        )
+        assert pool.pids() == (first,)
         assert len(children_of(server)) == 2
         os.kill(first, signal.SIGCONT)
         assert await pid_of_render(pool) != first
         await gone(first)
 
 
-async def test_children_are_recycled_one_at_a_time_however_many_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, lock, now, most = ChildProcess.start, threading.Lock(), 0, 0
+async def test_processes_are_recycled_one_at_a_time_however_many_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, lock, now, most = ProcessHandle.start, threading.Lock(), 0, 0
 
-    def counted(process: ChildProcess) -> None:
+    def counted(process: ProcessHandle) -> None:
         nonlocal now, most
         with lock:
             now += 1
@@ -110,8 +113,8 @@ async def test_children_are_recycled_one_at_a_time_however_many_are_due(monkeypa
             now -= 1
 
     async with marked_pool(processes=3, recycle_jobs=1) as pool:
-        monkeypatch.setattr(ChildProcess, "start", counted)
-        first = pool.children()
+        monkeypatch.setattr(ProcessHandle, "start", counted)
+        first = pool.pids()
         pids: set[int] = set()
 
         async def some() -> None:
@@ -126,9 +129,9 @@ async def test_children_are_recycled_one_at_a_time_however_many_are_due(monkeypa
         await whole(pool, 3)
 
 
-async def test_a_worn_child_that_dies_is_replaced_by_one_and_not_by_two() -> None:
+async def test_a_process_that_is_due_that_dies_is_replaced_by_one_and_not_by_two() -> None:
     async with marked_pool(recycle_jobs=1) as pool:
-        (first,) = pool.children()
+        (first,) = pool.pids()
         server = parent(first)
         with stopped(server):
             await pid_of_render(pool)
@@ -137,40 +140,40 @@ async def test_a_worn_child_that_dies_is_replaced_by_one_and_not_by_two() -> Non
         assert children_of(server) == set(await whole(pool, 1))
 
 
-async def test_a_worn_child_goes_on_when_no_other_one_can_be_started() -> None:
+async def test_a_process_that_is_due_goes_on_when_no_other_one_can_be_started() -> None:
     async with marked_pool(recycle_jobs=1) as pool:
-        (first,) = pool.children()
-        with no_child_starts():
+        (first,) = pool.pids()
+        with no_process_starts():
             async with anyio.create_task_group() as tasks:
                 for _ in range(20):
                     tasks.start_soon(pid_of_render, pool)
-            await until(lambda: pool._crew._worn is None, within_s=5, what="the end of the attempts to start")
-            assert pool.children() == (first,)
+            await until(lambda: pool._supervisor._outgoing is None, within_s=5, what="the end of the attempts to start")
+            assert pool.pids() == (first,)
         await pid_of_render(pool)
         await replaced(pool, first)
 
 
 @pytest.mark.parametrize("after_s", [0, 0.001, 0.005, 0.01, 0.02, 0.04, 0.08])
-async def test_leaving_the_pool_while_a_child_is_being_replaced_leaves_no_process(after_s: float) -> None:
+async def test_leaving_the_pool_while_a_process_is_being_replaced_leaves_no_process(after_s: float) -> None:
     with anyio.fail_after(5):
         async with marked_pool(recycle_jobs=1) as pool:
-            server = parent(pool.children()[0])
+            server = parent(pool.pids()[0])
             await pid_of_render(pool)
             await anyio.sleep(after_s)
     assert children_of(server) == set()
 
 
 async def test_leaving_the_pool_ends_a_start_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    spawn = ChildProcess._spawn
+    spawn = ProcessHandle._spawn
 
-    def hang(process: ChildProcess) -> object:
+    def hang(process: ProcessHandle) -> object:
         checked = spawn(process)
         os.kill(process.pid, signal.SIGSTOP)
         return checked
 
     async with marked_pool(recycle_jobs=1) as pool:
-        server = parent(pool.children()[0])
-        monkeypatch.setattr(ChildProcess, "_spawn", hang)
+        server = parent(pool.pids()[0])
+        monkeypatch.setattr(ProcessHandle, "_spawn", hang)
         await pid_of_render(pool)
         await until(lambda: len(children_of(server)) == 2, within_s=5, what="a successor")
         leaving = anyio.current_time()
@@ -180,9 +183,9 @@ async def test_leaving_the_pool_ends_a_start_that_hangs(monkeypatch: pytest.Monk
 
 async def test_a_successor_that_is_ready_when_the_pool_is_left_replaces_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go, ready = threading.Event(), threading.Event(), threading.Event()
-    start = ChildProcess.start
+    start = ProcessHandle.start
 
-    def start_when_told(process: ChildProcess) -> None:
+    def start_when_told(process: ProcessHandle) -> None:
         begun.set()
         go.wait(5)
         start(process)
@@ -190,8 +193,8 @@ async def test_a_successor_that_is_ready_when_the_pool_is_left_replaces_nobody(m
 
     with capture_logs() as logs:
         async with marked_pool() as pool:
-            (killed,) = pool.children()
-            monkeypatch.setattr(ChildProcess, "start", start_when_told)
+            (killed,) = pool.pids()
+            monkeypatch.setattr(ProcessHandle, "start", start_when_told)
             os.kill(killed, signal.SIGKILL)
             await until(begun.is_set, within_s=5, what="a start")
             go.set()

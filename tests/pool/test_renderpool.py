@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from support.pictures import images
-from support.processes.marked_pool import marked_pool, render
+from support.processes.marked_pool import ONE_PROCESS, marked_pool, render
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
 from thumbq.imaging import READ_WHOLE_BYTES
@@ -15,7 +15,7 @@ from thumbq.pool import RenderPool
 @pytest.mark.usefixtures("way")
 async def test_a_photo_becomes_its_renditions_in_the_order_asked_for() -> None:
     small, large = THUMBNAIL, Preset(name="large", width=400, format="png")
-    async with RenderPool(processes=1, memory_limit_bytes=512 << 20, timeout_s=20) as pool:
+    async with RenderPool(ONE_PROCESS) as pool:
         rendered = await render(pool, images.photo_jpeg(4000, 3000, 6), small, large)
         assert (rendered.format, rendered.width, rendered.height) == ("JPEG", 4000, 3000)
         assert [(image.preset, image.width, image.height) for image in rendered.images] == [
@@ -31,7 +31,7 @@ async def test_a_photo_becomes_its_renditions_in_the_order_asked_for() -> None:
 
 
 async def test_a_source_without_bytes_is_refused_like_any_other_that_is_no_image() -> None:
-    async with RenderPool(processes=1, memory_limit_bytes=512 << 20, timeout_s=20) as pool:
+    async with RenderPool(ONE_PROCESS) as pool:
         with pytest.raises(RenderRefused) as refusal:
             await render(pool, b"")
     assert refusal.value.code == "unsupported-format"
@@ -40,7 +40,7 @@ async def test_a_source_without_bytes_is_refused_like_any_other_that_is_no_image
 async def test_an_original_that_is_too_large_to_be_copied_renders_too() -> None:
     bitmap = images.encoded(Image.new("RGB", (2400, 2400), "teal"), "BMP")
     assert len(bitmap) > READ_WHOLE_BYTES
-    async with RenderPool(processes=1, memory_limit_bytes=512 << 20, timeout_s=20) as pool:
+    async with RenderPool(ONE_PROCESS) as pool:
         rendered = await render(pool, bitmap)
     assert (rendered.format, rendered.width, rendered.height) == ("BMP", 2400, 2400)
 
@@ -56,12 +56,12 @@ async def test_a_source_may_be_written_in_many_pieces() -> None:
         assert refusal.value.code == "in-pieces"
 
 
-async def test_a_refusal_keeps_the_child() -> None:
+async def test_a_refusal_keeps_the_process() -> None:
     async with marked_pool(processes=2) as pool:
-        before = pool.children()
+        before = pool.pids()
         with pytest.raises(RenderRefused):
             await render(pool, b"refuse corrupt")
-        assert pool.children() == before
+        assert pool.pids() == before
 
 
 async def test_waiting_renders_are_served_in_their_order() -> None:

@@ -1,4 +1,4 @@
-"""What the parent makes of a child's answers when hostile code has written them."""
+"""What the parent makes of a process's answers when hostile code has written them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import anyio
 import pytest
 
 from support.processes import hostile_render
-from support.processes.marked_pool import MIB, gone, render, whole
+from support.processes.marked_pool import MIB, ONE_PROCESS, gone, render, whole
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import Problem, RenderKilled
 from thumbq.imaging import Refusal
 from thumbq.pool import RenderPool
-from thumbq.pool.replies import Done, Failed, ReplyQueue, decode, encode
+from thumbq.pool.executor import ReplyQueue
+from thumbq.pool.replies import Done, Failed, decode, encode
 from thumbq.ports import Rendered, RenderedImage, Steps
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def received(replies: ReplyQueue, item: object) -> _ResultItem:
 
 
 @pytest.mark.parametrize("result", [b"{}", None, Problem("no sandbox", "install it")])
-def test_what_a_child_sends_when_all_is_well_gets_through(replies: ReplyQueue, result: object) -> None:
+def test_what_a_process_sends_when_all_is_well_gets_through(replies: ReplyQueue, result: object) -> None:
     assert received(replies, _ResultItem(7, result=result)).result == result
 
 
@@ -124,12 +125,10 @@ def test_an_answer_that_begins_too_long_is_not_waited_for(replies: ReplyQueue) -
 
 
 @pytest.mark.usefixtures("way")
-async def test_a_pickle_that_runs_code_costs_the_child_its_life_and_the_parent_nothing(tmp_path: Path) -> None:
+async def test_a_pickle_that_runs_code_costs_the_process_its_life_and_the_parent_nothing(tmp_path: Path) -> None:
     target = tmp_path / "made-by-a-pickle"
-    async with RenderPool(
-        processes=1, memory_limit_bytes=512 * MIB, timeout_s=20, render=hostile_render.render
-    ) as pool:
-        (before,) = pool.children()
+    async with RenderPool(ONE_PROCESS, render=hostile_render.render) as pool:
+        (before,) = pool.pids()
         await render(pool, f"answer evil next {target}".encode())
         with pytest.raises(RenderKilled) as killed:
             await render(pool, b"seen")
@@ -140,10 +139,8 @@ async def test_a_pickle_that_runs_code_costs_the_child_its_life_and_the_parent_n
 
 
 @pytest.mark.usefixtures("way")
-async def test_a_child_cannot_end_its_parent_by_leaving() -> None:
-    async with RenderPool(
-        processes=1, memory_limit_bytes=512 * MIB, timeout_s=20, render=hostile_render.render
-    ) as pool:
+async def test_a_process_cannot_end_its_parent_by_leaving() -> None:
+    async with RenderPool(ONE_PROCESS, render=hostile_render.render) as pool:
         with pytest.raises(RenderKilled):
             await render(pool, b"answer leave")
         await whole(pool, 1)
@@ -152,9 +149,7 @@ async def test_a_child_cannot_end_its_parent_by_leaving() -> None:
 @pytest.mark.usefixtures("way")
 async def test_half_an_answer_holds_up_neither_the_deadline_nor_the_end_of_the_pool() -> None:
     with anyio.fail_after(5):
-        async with RenderPool(
-            processes=1, memory_limit_bytes=512 * MIB, timeout_s=0.3, render=hostile_render.render
-        ) as pool:
+        async with RenderPool(replace(ONE_PROCESS, timeout_s=0.3), render=hostile_render.render) as pool:
             with pytest.raises(RenderKilled, match="longer than"):
                 await render(pool, b"answer half")
             begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the kernel lets a child do, asked from inside: render, and next to nothing else."""
+"""What the kernel lets a process do, asked from inside: render, and next to nothing else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import replace
 from multiprocessing import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,12 @@ import pytest
 
 from support.pictures import images
 from support.processes import hostile_render
-from support.processes.marked_pool import MIB, render, whole
+from support.processes.marked_pool import ONE_PROCESS, render, whole
 from support.replicas.replica import running, until
 from thumbq.core.preset import Preset
 from thumbq.errors import RenderKilled, RenderRefused
 from thumbq.pool import RenderPool, cpulimit
-from thumbq.pool.cleanstart import clean_start
+from thumbq.pool.executor import clean_environment
 from thumbq.pool.procfs import cpu_s
 
 if TYPE_CHECKING:
@@ -47,20 +48,14 @@ MAY = {
 
 
 def hostile_pool(*, timeout_s: float = 20) -> RenderPool:
-    return RenderPool(
-        processes=1,
-        memory_limit_bytes=512 * MIB,
-        timeout_s=timeout_s,
-        sandbox="required",
-        render=hostile_render.render,
-    )
+    return RenderPool(replace(ONE_PROCESS, timeout_s=timeout_s, sandbox="required"), render=hostile_render.render)
 
 
 async def told(pool: RenderPool, mark: str) -> Any:
     return json.loads((await render(pool, mark.encode())).images[0].body)
 
 
-async def test_hostile_code_in_a_child_reaches_nothing() -> None:
+async def test_hostile_code_in_a_process_reaches_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         async with hostile_pool() as pool:
             found = await told(pool, f"attempt {server.getsockname()[1]}")
@@ -69,7 +64,7 @@ async def test_hostile_code_in_a_child_reaches_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", hostile_render.FATAL)
-async def test_a_child_that_starts_a_program_or_reaches_into_another_process_dies_of_it(name: str) -> None:
+async def test_a_process_that_starts_a_program_or_reaches_into_another_process_dies_of_it(name: str) -> None:
     async with hostile_pool() as pool:
         with pytest.raises(RenderKilled, match="SIGSYS: it tried what no render does") as killed:
             await told(pool, f"fatal {name}")
@@ -77,7 +72,7 @@ async def test_a_child_that_starts_a_program_or_reaches_into_another_process_die
         await whole(pool, 1)
 
 
-async def test_a_child_holds_its_pipes_and_its_jobs_two_files_and_nothing_else() -> None:
+async def test_a_process_holds_its_pipes_and_its_jobs_two_files_and_nothing_else() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         async with hostile_pool() as pool:
             held = await told(pool, "holdings")
@@ -91,7 +86,7 @@ def test_what_our_starter_left_open_for_us_is_not_passed_on() -> None:
     os.set_inheritable(ours[0], True)  # noqa: FBT003 - it takes no keyword
     script = f"import os; os.write({answer[1]}, bytes(map(int, os.listdir('/dev/fd'))))"
     try:
-        with clean_start():
+        with clean_environment():
             arguments = [sys.executable, "-S", "-c", script]
             pid = util.spawnv_passfds(os.fsencode(sys.executable), arguments, [theirs[0], answer[1]])
         assert os.waitpid(pid, 0)[1] == 0
@@ -103,11 +98,11 @@ def test_what_our_starter_left_open_for_us_is_not_passed_on() -> None:
             os.close(fd)
 
 
-async def test_the_fork_server_is_not_shut_in_and_its_children_are() -> None:
+async def test_the_fork_server_is_not_shut_in_and_its_processes_are() -> None:
     async with hostile_pool() as pool:
         assert pool.unconfined() is None
-        (child,) = pool.children()
-        inside = status(child)
+        (process,) = pool.pids()
+        inside = status(process)
         assert (inside["Seccomp"], inside["NoNewPrivs"]) == ("2", "1")
         assert status(int(inside["PPid"]))["Seccomp"] == status(os.getpid())["Seccomp"]
 
@@ -155,18 +150,18 @@ async def test_in_the_sandbox_the_limit_of_cpu_time_kills(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("mark", ["answer and burn", "answer and burn deaf"])
-async def test_a_child_that_works_without_a_job_is_replaced(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_works_without_a_job_is_replaced(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel ends it; one that takes no signals gets no other job."""
     monkeypatch.setattr(cpulimit, "MARGIN_S", 0)
     async with hostile_pool() as pool:
-        (burning,) = pool.children()
+        (burning,) = pool.pids()
         await told(pool, mark)
         used_s = cpu_s(burning) or 0
         if mark == "answer and burn":
-            await until(lambda: pool.children() != (burning,), within_s=10, what="the end of the child")
+            await until(lambda: pool.pids() != (burning,), within_s=10, what="the end of the process")
         else:
             await until(lambda: (cpu_s(burning) or 0) > used_s + 0.1, within_s=10, what="work")
-            assert pool.children() == (burning,)
+            assert pool.pids() == (burning,)
             await told(pool, "holdings")
         assert await whole(pool, 1) != (burning,)
 

@@ -53,8 +53,8 @@ async def test_bad_renders_cost_the_good_ones_no_attempt_and_are_buried_with_the
     async with marked_pool(processes=2, timeout_s=1, memory_limit_bytes=256 << 20) as pool:
         async with consuming(backend, pool, concurrency=14, processes=2):
             await settled(backend, dead=len(BAD), within_s=100)
-        assert len(pool.children()) == 2
-        assert all(map(alive, pool.children()))
+        assert len(pool.pids()) == 2
+        assert all(map(alive, pool.pids()))
     good = [await outcome(backend, key) for key in marks if "good" in key]
     assert {(found.status, found.receive_count) for found in good} == {("done", 1)}
     bad = [await outcome(backend, key) for key in marks if "bad" in key]

@@ -21,8 +21,8 @@ from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable
 from thumbq.jobs.bytebudget import ByteBudget
 from thumbq.local import open_local_queues
-from thumbq.pool.member import Member
-from thumbq.pool.turns import Turns
+from thumbq.pool.idleprocesses import IdleProcesses
+from thumbq.pool.pooledprocess import PooledProcess
 from thumbq.ports import Rendered, RenderedImage, VisibilityChange
 from thumbq.settings import QueueTable, Settings
 from thumbq.worker import make_consumer, make_job_resources
@@ -45,8 +45,8 @@ class OneChild:
     """A renderer with the pool's own turns and one child, which does a job when it is told to."""
 
     def __init__(self, queues: Mapping[str, int | None]) -> None:
-        self._turns = Turns(queues)
-        self._turns.put(Member(cast("Any", None)))
+        self._idle = IdleProcesses(queues)
+        self._idle.put(PooledProcess(cast("Any", None)))
         self._go_on = anyio.Semaphore(0)
         self.waiting = Counter[str]()
         self.begun: list[str] = []
@@ -58,14 +58,14 @@ class OneChild:
     async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
         self.waiting[queue] += 1
         try:
-            child = await self._turns.take(queue)
+            child = await self._idle.take(queue)
         finally:
             self.waiting[queue] -= 1
         try:
             self.begun.append(queue)
             yield self
         finally:
-            self._turns.put(child)
+            self._idle.put(child)
 
     async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
         """Be the child."""

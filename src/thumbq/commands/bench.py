@@ -17,7 +17,7 @@ from thumbq.commands import files
 from thumbq.commands.files import text_of
 from thumbq.core.preset import THUMBNAIL
 from thumbq.errors import JobFailed, RenderKilled, UploadRefused
-from thumbq.pool import RenderPool
+from thumbq.pool import PoolConfig, RenderPool
 from thumbq.pool.procfs import forget_peak, peak_resident_bytes, resident_bytes
 from thumbq.rendering import render_limits, render_pool
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from thumbq.bench.cases import Case
     from thumbq.core.preset import Preset
-    from thumbq.pool.sandbox import Mode
+    from thumbq.pool import SandboxMode
     from thumbq.ports import Rendered
     from thumbq.settings import Settings
 
@@ -111,7 +111,7 @@ async def _generate(case: Case) -> bytes:
 async def _one_job(settings: Settings, body: bytes, presets: Sequence[Preset]) -> tuple[Rendered, Memory | None]:
     """Render in a fresh render process, as a worker's first job; its memory is what the kernel reports."""
     async with render_pool(settings.model_copy(update={"processes": 1})) as pool:
-        (pid,) = pool.children()
+        (pid,) = pool.pids()
         idle_bytes = resident_bytes(pid)
         forget_peak(pid)
         rendered = await _rendered(pool, body, presets)
@@ -126,10 +126,9 @@ async def _timing(settings: Settings, body: bytes, presets: Sequence[Preset], ru
     return _TIMING.validate_json(timed.images[0].body)
 
 
-def _pool(render: InChild, *, sandbox: Mode) -> RenderPool:
-    return RenderPool(
-        processes=1, memory_limit_bytes=_ROOM_BYTES, timeout_s=_PATIENCE_S, sandbox=sandbox, render=render
-    )
+def _pool(render: InChild, *, sandbox: SandboxMode) -> RenderPool:
+    config = PoolConfig(processes=1, memory_limit_bytes=_ROOM_BYTES, timeout_s=_PATIENCE_S, sandbox=sandbox)
+    return RenderPool(config, render=render)
 
 
 async def _rendered(pool: RenderPool, body: bytes, presets: Sequence[Preset]) -> Rendered:

@@ -1,7 +1,8 @@
-"""The Renderer: child processes that make renditions and can be killed one by one."""
+"""The Renderer: processes that make renditions, and that can be killed one by one."""
 
 from __future__ import annotations
 
+from thumbq.pool.config import PoolConfig, Recycling, SandboxMode
 from thumbq.pool.renderpool import RenderPool
 
-__all__ = ["RenderPool"]
+__all__ = ["PoolConfig", "Recycling", "RenderPool", "SandboxMode"]

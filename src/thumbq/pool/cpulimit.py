@@ -1,4 +1,4 @@
-"""The limit of a child's CPU time, set by the parent: a child that is shut in cannot change its own limits."""
+"""The limit of a render process's CPU time, set by the parent: in the sandbox a process cannot change its limits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 from math import ceil
 
 MARGIN_S = 2
-"""Limits are whole seconds since the child's start, and an honest child may be a little late."""
+"""Limits are whole seconds since the start of the process, and an honest process may be a little late."""
 
 
 def allow(pid: int, used_s: float | None, more_s: float) -> bool:
-    """Let a child that has used so much CPU time have about so much more, else the kernel ends it by SIGXCPU.
+    """Let a process that has used so much CPU time have about so much more; then the kernel ends it by SIGXCPU.
 
-    Returns whether that worked: it does not outside Linux, without ``used_s``, or where this process may not do it.
+    Returns whether that worked: not outside Linux, not without ``used_s``, and not where this process lacks the right.
     """
     if used_s is None or sys.platform != "linux":
         return False
@@ -26,5 +26,5 @@ def allow(pid: int, used_s: float | None, more_s: float) -> bool:
 
 
 def within(hard: int, value: int) -> int:
-    """Return a limit, or the hard limit if that is less."""
+    """Return ``value``, or the hard limit if that is less."""
     return value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -1,4 +1,4 @@
-"""Whether the children, at their limits, fit into the memory that this process's container may use."""
+"""Whether the render processes, at their limits, fit into the memory that this process's container may use."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 MIB: Final = 1 << 20
 
 _NO_LIMIT: Final = 1 << 60
-"""Version 1 of cgroups says "none" with a number just below 2^63."""
+"""Version 1 of cgroups writes "no limit" as a number just below 2^63."""
 
 _LEAST_LIMIT: Final = 128 * MIB
-"""The setting takes no less."""
+"""The least value of the setting."""
 
 _V2: Final = ("sys/fs/cgroup", "sys/fs/cgroup/unified")
 _V1: Final = "sys/fs/cgroup/memory"
@@ -26,7 +26,7 @@ _V1: Final = "sys/fs/cgroup/memory"
 def container_memory_bytes(root: Path = Path("/")) -> int | None:
     """Return the least memory limit of our control group and those above it; None where nothing is limited.
 
-    ``root`` is where ``/proc`` and ``/sys`` lie. AWS Lambda says in a variable what a function has.
+    ``root`` is where ``/proc`` and ``/sys`` lie. On AWS Lambda a variable gives the function's memory.
     """
     of_function = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
     return min([*_limits(root), *([int(of_function) * MIB] if of_function.isdecimal() else [])], default=None)
@@ -35,7 +35,7 @@ def container_memory_bytes(root: Path = Path("/")) -> int | None:
 def memory_problem(
     processes: int, memory_limit_bytes: int, other_bytes: int, *, root: Path = Path("/")
 ) -> Problem | None:
-    """Return what is wrong when so many children at their limit, and all else, are more than the container may use."""
+    """Return a Problem if so many processes at their limit, and all else, need more than the container may use."""
     available = container_memory_bytes(root)
     needed = processes * memory_limit_bytes + other_bytes
     if available is None or needed <= available:
@@ -72,7 +72,7 @@ def _up(mount: Path, path: str, name: str) -> Iterator[int]:
     """Read a limit in a group and in all above it.
 
     In a container the mount often begins at our own group, while the path is as the host sees it, or leads out of the
-    namespace (``/../..``): what is not there says nothing.
+    namespace (``/../..``): groups that are missing are skipped.
     """
     group = PurePosixPath("/") if ".." in PurePosixPath(path).parts else PurePosixPath(path)
     for above in (group, *group.parents):

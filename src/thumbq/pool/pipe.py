@@ -1,16 +1,16 @@
-"""A child behind two pipes, where there can be no executor: AWS Lambda has no /dev/shm, and so no semaphores.
+"""A process behind two pipes, where there can be no executor: AWS Lambda has no /dev/shm, and so no semaphores.
 
-Jobs go to the child as pickles. What comes back is JSON of a bounded length, and is checked: see replies.py.
+Calls go to the process as pickles. Answers are JSON of a bounded length, and are checked: see replies.py.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -29,7 +29,7 @@ T = TypeVar("T", bound=bytes | Problem | None)
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a call in the child gave; ``error`` is the text of what it raised."""
+    """The result of a call in the process; ``error`` is the text of what it raised."""
 
     reply: str | None = None
     problem: Problem | None = None
@@ -50,10 +50,10 @@ def semaphores_exist() -> bool:
 
 
 class PipeExecutor:
-    """One process that does one call after the other: as much of a ProcessPoolExecutor as ChildProcess needs.
+    """One process that does one call after the other: as much of a ProcessPoolExecutor as ProcessHandle needs.
 
-    The process starts at once. A thread waits for its answers, so that no write to a child that is stopped holds up
-    anybody else.
+    The process starts at once. A thread writes the calls and waits for the answers, so that a process that is stopped
+    holds up nobody else.
     """
 
     def __init__(
@@ -67,20 +67,21 @@ class PipeExecutor:
                 target=serve, args=(calls_to, answers_to, initializer, initargs)
             )
             self._process.start()
-        # At a program's end multiprocessing waits for children that nobody has shut down; this one then ends by itself.
-        self._hang_up = Finalize(None, self._calls.close, exitpriority=0)
+        # At a program's end multiprocessing waits for processes that are not shut down; this one then ends by itself.
+        atexit.register(self._calls.close)
 
     def submit(self, function: Callable[..., T], /, *arguments: Any) -> Future[T]:
-        """Have the child call a function; the future raises BrokenProcessPool when the child is gone or talks nonsense.
+        """Call a function in the process; the future raises BrokenProcessPool when it has ended or answers nonsense.
 
         Raises RuntimeError after ``shutdown``.
         """
         return self._thread.submit(self._ask, function, arguments)
 
     def shutdown(self) -> None:
-        """Wait for the end of the process, which must have been killed, and free all."""
+        """Wait for the end of the process, which must have been killed, and free everything."""
         self._thread.shutdown()
-        self._hang_up()
+        atexit.unregister(self._calls.close)
+        self._calls.close()
         self._answers.close()
         self._process.join()
 
@@ -98,7 +99,7 @@ class PipeExecutor:
 def serve(
     calls: Connection, answers: Connection, initializer: Callable[..., object], initargs: tuple[Any, ...]
 ) -> None:
-    """Do calls in the child until the parent hangs up."""
+    """Do calls in the process until the parent hangs up."""
     initializer(*initargs)
     while True:
         try:

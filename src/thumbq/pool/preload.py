@@ -1,4 +1,4 @@
-"""What the fork server imports once, so that every child starts with its decoders loaded."""
+"""What the fork server imports once, so that every render process starts with its decoders loaded."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from contextlib import suppress
 
 from thumbq.core import preset
 from thumbq.imaging import rehearsal, render
-from thumbq.pool import child
 
-__all__ = ["child", "preset", "rehearsal", "render"]
+__all__ = ["preset", "rehearsal", "render"]
 
-# Pillow loads some of itself with the first image. A child could not: no file opens in its sandbox.
-# What does not work is said by the child that tries it.
+# Pillow loads some of itself with the first image, and in the sandbox it could not: no file opens there.
+# A failure is reported by the process that tries it again.
 with suppress(RuntimeError):
     rehearsal.rehearse()

@@ -1,4 +1,4 @@
-"""What the kernel says of a child: its memory and its CPU time. None where there is no /proc, or no such process."""
+"""Memory and CPU time of a process, from /proc. None where there is no /proc, or no such process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Return how much memory a process has resident."""
+    """Return the resident memory of a process."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE_BYTES
     except OSError:
@@ -22,7 +22,7 @@ def resident_bytes(pid: int) -> int | None:
 
 
 def peak_resident_bytes(pid: int) -> int | None:
-    """Return how much memory a process had resident at its most, since its start or since ``forget_peak``."""
+    """Return the peak of a process's resident memory, since its start or since ``forget_peak``."""
     try:
         found = _PEAK.search(Path(f"/proc/{pid}/status").read_bytes())
     except OSError:
@@ -31,13 +31,13 @@ def peak_resident_bytes(pid: int) -> int | None:
 
 
 def forget_peak(pid: int) -> None:
-    """Let ``peak_resident_bytes`` count from now on; where the kernel does not do that, from the start as before."""
+    """Let ``peak_resident_bytes`` count from now on; where the kernel cannot, it counts from the start as before."""
     with suppress(OSError):
         Path(f"/proc/{pid}/clear_refs").write_bytes(b"5")
 
 
 def cpu_s(pid: int) -> float | None:
-    """Return how many seconds of CPU time a process has used since its start."""
+    """Return the seconds of CPU time that a process has used since its start."""
     try:
         # The second field is the program's name, which may hold spaces and parentheses.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

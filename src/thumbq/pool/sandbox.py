@@ -1,14 +1,14 @@
-"""The child's sandbox: once its decoders are loaded, it can work on what it holds, and ask the kernel for little else.
+"""The sandbox of a render process: with its decoders loaded, it works on what it holds and asks the kernel for little.
 
 The kernel enforces it by a seccomp filter, which libseccomp makes (what systemd and container engines use for theirs):
-a list of the system calls that a render needs, with no_new_privs. The child can open no file, make no socket, start no
-process, signal and trace nobody, map no new code, and change none of its limits. What it holds is its pipes from and to
-the parent, and each job's two memory files. All memory that it can get counts for RLIMIT_DATA, but for the files' own
-and for a stack: shared memory, stacks that grow, and mremap, which would make one of those larger, are refused.
+a list of the system calls that a render needs, with no_new_privs. The process can open no file, make no socket, start
+no process, signal and trace nobody, map no new code, and change none of its limits. It holds its pipes from and to the
+parent, and each job's two memory files. All memory that it can get counts for RLIMIT_DATA, but for the files' own and
+for a stack: shared memory, stacks that grow, and mremap, which would make one of those larger, are refused.
 
 All else is answered with EPERM, which a library that only probes survives. To start a program, or to reach into another
-process, is no probe: it ends the child with SIGSYS. System calls younger than Linux 5.1 do not exist for the child
-(ENOSYS); C libraries then fall back to older ones, which the filter knows.
+process, is no probe: it ends the process with SIGSYS. System calls younger than Linux 5.1 do not exist (ENOSYS); C
+libraries then fall back to older ones, which the filter knows.
 
 What remains: ``newfstatat`` without a path is how C libraries ask for an open file's size, and a filter cannot see
 whether there is a path. Hostile code can still ask whether a file exists, and how large it is.
@@ -21,15 +21,12 @@ import errno
 import mmap
 import os
 import sys
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from thumbq.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-Mode = Literal["auto", "required", "off"]
-"""Whether a child is shut in: where it is possible, or it does not start, or not."""
 
 LIBRARY: Final = "libseccomp.so.2"
 _MACHINES: Final = {"x86_64", "aarch64"}
@@ -90,11 +87,11 @@ class _Condition(ctypes.Structure):
 
 
 class _Refused(Exception):
-    """libseccomp, or the kernel behind it, does not do what it was asked for."""
+    """libseccomp, or the kernel behind it, refuses a request."""
 
 
 def confine() -> Problem | None:
-    """Enter the sandbox, for good. Where there is none, say why; the process then goes on as it was."""
+    """Enter the sandbox for good. Return why there is none, if there is none; the process then goes on as it was."""
     machine = os.uname().machine
     if sys.platform != "linux" or machine not in _MACHINES or sys.maxsize < 1 << 32:
         return _problem(f"there is none for {sys.platform} on {machine}", "run on Linux, on x86-64 or arm64")
@@ -120,7 +117,7 @@ def _load_filter(library: ctypes.CDLL) -> None:
         raise _Refused("seccomp_init fails")
     rules = ctypes.c_void_p(made)
     try:
-        # no_new_privs needs no word: libseccomp sets it unless told otherwise.
+        # libseccomp sets no_new_privs by default.
         for attribute, value in (
             (_ON_OTHER_ARCHITECTURE, _KILL_PROCESS),
             (_ALL_THREADS, 1),
@@ -154,7 +151,7 @@ def _rules() -> Iterator[tuple[int, str | int, tuple[_Condition, ...]]]:
 
 
 def _conditions() -> Iterator[tuple[str, *tuple[_Condition, ...]]]:
-    """Yield a system call with conditions that must all be true. It may come several times: one of these will do."""
+    """Yield system calls with conditions that must all be true. A call may come several times: one match is enough."""
     itself = os.getpid()
     without_code = _masked(2, mmap.PROT_EXEC, 0)
     ours = mmap.MAP_ANONYMOUS | mmap.MAP_PRIVATE

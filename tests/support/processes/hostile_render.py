@@ -1,6 +1,6 @@
 """A render function for tests of the sandbox: it does what code would do that has taken over a decoder.
 
-Children import it by name, so it lies where Python finds it; everything that it needs is loaded before the sandbox.
+Render processes import it by name, so it lies where Python finds it; all that it needs is loaded before the sandbox.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.imaging import Limits, Refusal
 from thumbq.imaging.render import render as real_render
-from thumbq.pool import child
+from thumbq.pool import entrypoint
 from thumbq.ports import Rendered, RenderedImage
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _burn() -> None:
 def _answer(words: list[str]) -> None:
     match words:
         case ["evil", "next", path]:
-            vars(child)["encode"] = lambda _: Evil(path)
+            vars(entrypoint)["encode"] = lambda _: Evil(path)
         case ["and", "burn", *how]:
             if how == ["deaf"]:
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGXCPU})

@@ -14,8 +14,8 @@ from support.processes import marked_render
 from support.replicas.replica import alive, until
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import Problem, SetupError
-from thumbq.pool import RenderPool
-from thumbq.pool.childprocess import ChildProcess
+from thumbq.pool import PoolConfig, Recycling, RenderPool
+from thumbq.pool.processhandle import ProcessHandle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from thumbq.ports import Rendered
 
 MIB = 1 << 20
+
+ONE_PROCESS = PoolConfig(processes=1, memory_limit_bytes=512 * MIB, timeout_s=20)
 
 
 def marked_pool(
@@ -33,14 +35,13 @@ def marked_pool(
     recycle_jobs: int = 1000,
     recycle_growth_bytes: int = 256 * MIB,
 ) -> RenderPool:
-    return RenderPool(
+    config = PoolConfig(
         processes=processes,
         memory_limit_bytes=memory_limit_bytes,
         timeout_s=timeout_s,
-        recycle_jobs=recycle_jobs,
-        recycle_growth_bytes=recycle_growth_bytes,
-        render=marked_render.render,
+        recycling=Recycling(recycle_jobs, recycle_growth_bytes),
     )
+    return RenderPool(config, render=marked_render.render)
 
 
 async def render(
@@ -72,13 +73,13 @@ class Begun:
 
 
 async def whole(pool: RenderPool, size: int) -> Sequence[int]:
-    """Wait until the pool has as many children as it should have, all alive, and return them."""
+    """Wait until the pool has as many processes as it should have, all alive, and return them."""
 
     def complete() -> bool:
-        return len(pool.children()) == size and all(alive(pid) for pid in pool.children())
+        return len(pool.pids()) == size and all(alive(pid) for pid in pool.pids())
 
-    await until(complete, within_s=5, what=lambda: f"{size} children, not {pool.children()}")
-    return pool.children()
+    await until(complete, within_s=5, what=lambda: f"{size} processes, not {pool.pids()}")
+    return pool.pids()
 
 
 async def gone(*pids: int) -> None:
@@ -87,7 +88,7 @@ async def gone(*pids: int) -> None:
 
 
 def parent(pid: int) -> int:
-    """Return the process that started another one; of the pool's children it is the fork server."""
+    """Return the process that started another one; of the pool's processes it is the fork server."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
@@ -97,7 +98,7 @@ def children_of(pid: int) -> set[int]:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """Stop a process for a while. While the fork server is stopped no start of a child gets anywhere."""
+    """Stop a process for a while. While the fork server is stopped no start of a render process gets anywhere."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -106,10 +107,10 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 @contextmanager
-def no_child_starts() -> Iterator[None]:
-    def start(_: ChildProcess) -> None:
+def no_process_starts() -> Iterator[None]:
+    def start(_: ProcessHandle) -> None:
         raise SetupError([Problem("no memory, as asked", "none")])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ChildProcess, "start", start)
+        patch.setattr(ProcessHandle, "start", start)
         yield

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 STARTED = b"started\n"
 STARTED_IN = "PYTHON_STARTED_IN"
-"""Names the file that ``announce`` writes to. Of the environment only such names reach a child."""
+"""Names the file that ``announce`` writes to. Of the environment only such names reach a render process."""
 
 _announcements = os.open(os.environ[STARTED_IN], os.O_WRONLY | os.O_APPEND) if STARTED_IN in os.environ else -1
 _leaked: list[bytearray] = []
 
 
 class UnpicklableError(Exception):
-    """Breaks an executor when it comes back from a child as an exception."""
+    """Breaks an executor when it comes back from a render process as an exception."""
 
     def __init__(self, one: str, another: str) -> None:
         super().__init__(one + another)

@@ -1,4 +1,4 @@
-"""Memory files: how image bytes get from one process to another without being pickled."""
+"""Memory files: image bytes go from one process to another without being pickled."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Spool:
+class MemoryFile:
     """A file in memory, open in this process under the descriptor ``fd``.
 
-    It counts against the memory of the process's container, and is no file in /dev/shm, where Docker gives 64 MB.
+    It counts against the memory of the process's container. It is not in /dev/shm, where Docker gives 64 MB.
     """
 
     def __init__(self, fd: int) -> None:
@@ -28,7 +28,7 @@ class Spool:
 
     @contextmanager
     def read_only(self) -> Iterator[int]:
-        """Open it once more, and give the descriptor: who has only this one can read it, and not change it."""
+        """Open it once more for reading only, and give the descriptor."""
         try:
             fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # a system without /proc
@@ -39,7 +39,7 @@ class Spool:
             os.close(fd)
 
     def size(self) -> int:
-        """Return how many bytes are in it."""
+        """Return the number of bytes in it."""
         return os.fstat(self.fd).st_size
 
     def read(self, offset: int, size: int) -> bytes:
@@ -48,7 +48,7 @@ class Spool:
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> int:
-    """Write all of ``data`` to a file and return how many bytes that was."""
+    """Write all of ``data`` to a file, and return the number of bytes."""
     rest = memoryview(data).cast("B")
     size = len(rest)
     while rest:
@@ -57,23 +57,23 @@ def write_all(fd: int, data: bytes | bytearray | memoryview) -> int:
 
 
 @contextmanager
-def open_spool() -> Iterator[Spool]:
-    """Open an empty memory file (an unnamed temporary file where the system has none, or does not let us have one).
+def open_memory_file() -> Iterator[MemoryFile]:
+    """Open an empty memory file; where the system has none, or refuses it, an unnamed temporary file.
 
-    Leaving this frees its bytes, also when a process that was given it still holds or maps it.
+    Leaving this frees its bytes, also while another process holds or maps it.
     """
-    fd = _memory_file()
+    fd = _memfd()
     if fd is None:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
     try:
-        yield Spool(fd)
+        yield MemoryFile(fd)
     finally:
         _empty(fd)
         os.close(fd)
 
 
-def _memory_file() -> int | None:
+def _memfd() -> int | None:
     if not hasattr(os, "memfd_create"):
         return None
     try:
@@ -85,6 +85,6 @@ def _memory_file() -> int | None:
 
 
 def _empty(fd: int) -> None:
-    with suppress(OSError, AttributeError):  # no memory file, or a system that has none
+    with suppress(OSError, AttributeError):  # a temporary file, or a system without seals
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
     os.ftruncate(fd, 0)

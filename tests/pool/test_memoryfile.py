@@ -10,13 +10,13 @@ import sys
 import pytest
 
 from support.processes.marked_pool import marked_pool, pid_of_render
-from thumbq.pool.spool import open_spool
+from thumbq.pool.memoryfile import open_memory_file
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory files are Linux's")
 
 
 def test_who_may_only_read_a_file_reads_all_and_cannot_change_it() -> None:
-    with open_spool() as spool:
+    with open_memory_file() as spool:
         spool.write(b"original")
         with spool.read_only() as fd:
             with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as mapped:
@@ -30,7 +30,7 @@ def test_who_may_only_read_a_file_reads_all_and_cannot_change_it() -> None:
 
 
 def test_a_file_that_somebody_still_holds_is_empty_and_stays_so() -> None:
-    with open_spool() as spool:
+    with open_memory_file() as spool:
         spool.write(bytes(10_000))
         held = os.dup(spool.fd)
     try:
@@ -50,8 +50,8 @@ async def test_where_memory_files_are_forbidden_a_temporary_file_does(
 
     monkeypatch.setattr(os, "memfd_create", forbidden)
     async with marked_pool() as pool:
-        assert await pid_of_render(pool) in pool.children()
-    with open_spool() as spool:
+        assert await pid_of_render(pool) in pool.pids()
+    with open_memory_file() as spool:
         spool.write(bytes(10_000))
         held = os.dup(spool.fd)
     assert os.fstat(held).st_size == 0

@@ -1,4 +1,4 @@
-"""What runs in a child: its first steps, and one job after the other. What goes wrong comes back as a value."""
+"""What runs in a render process: its first steps, and one job after the other. Failures come back as values."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import ceil
-from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thumbq.imaging import READ_WHOLE_BYTES, Limits, Refusal
-from thumbq.pool import heap, sandbox
+from thumbq.pool import malloc, sandbox
 from thumbq.pool.cpulimit import within
+from thumbq.pool.executor import leave_resource_tracker
+from thumbq.pool.memoryfile import write_all
 from thumbq.pool.replies import Done, Failed, Reply, encode
-from thumbq.pool.spool import write_all
 from thumbq.ports import Rendered
 
 if TYPE_CHECKING:
     from thumbq.core.preset import Preset
     from thumbq.errors import Problem
+    from thumbq.pool.config import SandboxMode
 
-Render = Callable[[bytes | mmap.mmap, "Sequence[Preset]"], Rendered | Refusal]
-"""A function that a child can import and that makes renditions."""
+RenderFunction = Callable[[bytes | mmap.mmap, "Sequence[Preset]"], Rendered | Refusal]
+"""A function that makes renditions, and that a render process can import."""
 
 _MAX_TEXT = 1_000
 _STDOUT, _STDERR = 1, 2
@@ -42,47 +43,47 @@ _channel: socket.socket | None = None
 
 
 def render_image(original: bytes | mmap.mmap, presets: Sequence[Preset], *, limits: Limits) -> Rendered | Refusal:
-    """Render with the real decoders, which are loaded here in the child and never in the parent."""
+    """Render with the real decoders, which are loaded here and never in the parent."""
     from thumbq.imaging.render import render  # noqa: PLC0415 -- the parent imports this module, but not Pillow
 
     return render(original, presets, limits)
 
 
 def prepare(channel: socket.socket, memory_limit_bytes: int) -> None:
-    """Take a child's first steps: outlive the signals meant for the parent, but not the parent; accept limits."""
+    """Set up a render process: ignore the signals meant for the parent, end with the parent, and accept limits."""
     global _channel  # noqa: PLW0603 -- an initializer has no other way to hand something to later jobs
     _channel = channel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _end_with_parent()
-    _fall_silent()
+    _discard_output()
     _limit(resource.RLIMIT_CORE, 0)
-    # RLIMIT_AS would count the arenas of threads too. This one gives a MemoryError, and the child stays usable.
+    # RLIMIT_AS would count the arenas of threads too. This one gives a MemoryError, and the process stays usable.
     _limit(resource.RLIMIT_DATA, memory_limit_bytes)
     if sys.platform == "linux":
         # What RLIMIT_DATA leaves out: page tables, of which 1 TiB of addresses can have 2 GiB, and the first stack.
         _limit(resource.RLIMIT_AS, memory_limit_bytes + _ADDRESSES_BYTES)
         _limit(resource.RLIMIT_STACK, _STACK_BYTES)
-    # Memory files count for nobody's RLIMIT_DATA. What an honest child writes was in its memory before.
+    # Memory files count for nobody's RLIMIT_DATA. What an honest process writes was in its memory before.
     _limit(resource.RLIMIT_FSIZE, memory_limit_bytes)
 
 
-def check(_: Render, mode: sandbox.Mode) -> Problem | None:
-    """Show that a child can work, and shut it in for good; where there is no sandbox, say why.
+def check(_: RenderFunction, mode: SandboxMode) -> Problem | None:
+    """Enter the sandbox for good, and render a first image. Return why there is no sandbox, if there is none.
 
     It takes the render function so that its module is loaded before. Raises RuntimeError when images do not render.
     """
-    # Here if not in the fork server: before Python 3.13 that one does not know where this program finds its modules.
+    # Loaded here if not in the fork server, which before Python 3.13 does not know where this program's modules lie.
     from thumbq.pool.preload import rehearsal  # noqa: PLC0415 -- as in render_image
 
-    _leave_resource_tracker()
+    leave_resource_tracker()
     missing = None if mode == "off" else sandbox.confine()
     rehearsal.rehearse_one()
     return missing
 
 
-def _fall_silent() -> None:
-    """Let what decoders print go nowhere: a hostile TIFF has hundreds of lines, and they would lie between our logs.
+def _discard_output() -> None:
+    """Discard what decoders print: a hostile TIFF makes hundreds of lines, which would stand between our logs.
 
     Our logs are on standard output, where hostile code must not write any of its own.
     """
@@ -92,23 +93,15 @@ def _fall_silent() -> None:
     os.close(nowhere)
 
 
-def _leave_resource_tracker() -> None:
-    """Close the pipe to a process that removes any semaphore or shared memory that it is told of, whoever's it is."""
-    tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001 -- it has no method for that
-    if tracker._fd is not None:  # noqa: SLF001 -- the same
-        os.close(tracker._fd)  # noqa: SLF001 -- the same
-        tracker._fd = None  # noqa: SLF001 -- the same
-
-
-def run(render: Render, presets: Sequence[Preset], cpu_s: float | None) -> bytes:
+def run(render: RenderFunction, presets: Sequence[Preset], cpu_s: float | None) -> bytes:
     """Do one job, and return the encoded reply. The source and the output file come over the channel, in this order.
 
-    The kernel ends the child when the job takes more than about ``cpu_s`` seconds of CPU time; None where the parent
-    sees to that.
+    The kernel ends the process when the job takes more than about ``cpu_s`` seconds of CPU time; None where the parent
+    has set that limit.
     """
     assert _channel is not None
     if cpu_s is not None:
-        with suppress(ValueError):  # shut in
+        with suppress(ValueError):  # in the sandbox
             hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
             resource.setrlimit(resource.RLIMIT_CPU, (within(hard, ceil(time.process_time() + cpu_s)), hard))
     _, (source, output), _, _ = socket.recv_fds(_channel, 1, 2)
@@ -117,10 +110,10 @@ def run(render: Render, presets: Sequence[Preset], cpu_s: float | None) -> bytes
     finally:
         os.close(source)
         os.close(output)
-        heap.give_back()
+        malloc.trim()
 
 
-def _reply(render: Render, source: int, output: int, presets: Sequence[Preset]) -> Reply:
+def _reply(render: RenderFunction, source: int, output: int, presets: Sequence[Preset]) -> Reply:
     try:
         rendered = _render(render, source, presets)
         if isinstance(rendered, Refusal):
@@ -131,11 +124,11 @@ def _reply(render: Render, source: int, output: int, presets: Sequence[Preset]) 
         return Done(replace(rendered, images=bare), tuple(len(image.body) for image in rendered.images))
     except MemoryError:
         return Refusal("out-of-memory", "rendering the image takes more memory than a render may have")
-    except Exception as error:  # noqa: BLE001 -- it says more than what the executor would make of it
+    except Exception as error:  # noqa: BLE001 -- its text says more than a broken executor would
         return Failed(f"{type(error).__name__}: {error}"[:_MAX_TEXT])
 
 
-def _render(render: Render, source: int, presets: Sequence[Preset]) -> Rendered | Refusal:
+def _render(render: RenderFunction, source: int, presets: Sequence[Preset]) -> Rendered | Refusal:
     size = os.fstat(source).st_size
     if size <= READ_WHOLE_BYTES:  # mapping that much, page by page, costs more
         return render(os.pread(source, size, 0), presets)
@@ -149,10 +142,10 @@ def _limit(kind: int, value: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Be killed as soon as the parent is gone, whatever way it went and whatever this process is doing.
+    """Be killed as soon as the parent has ended, however it ended and whatever this process is doing.
 
     The parent holds the other end of a pipe. On Linux the kernel itself sends SIGKILL when that end closes: also
-    to a child that is stopped, or deep in a decoder that lets no other Python thread run.
+    to a process that is stopped, or deep in a decoder that lets no other Python thread run.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None

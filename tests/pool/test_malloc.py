@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 
 from support.pictures import images
 from support.pictures.profiles import cmyk_profile
-from support.processes.marked_pool import render
+from support.processes.marked_pool import ONE_PROCESS, render
 from thumbq.imaging.colour import to_srgb
 from thumbq.pool import RenderPool
 from thumbq.pool.procfs import resident_bytes
@@ -42,8 +42,8 @@ async def test_what_a_large_image_took_is_given_back_before_the_next_one() -> No
     async def after(pool: RenderPool, originals: Sequence[bytes]) -> int:
         for original in originals:
             await render(pool, original)
-        return resident_bytes(pool.children()[0]) or 0
+        return resident_bytes(pool.pids()[0]) or 0
 
-    async with RenderPool(processes=1, memory_limit_bytes=512 * MIB, timeout_s=20) as pool:
+    async with RenderPool(ONE_PROCESS) as pool:
         before = await after(pool, [photo])
         assert await after(pool, [large, photo]) < before + 32 * MIB

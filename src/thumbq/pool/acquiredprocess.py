@@ -1,0 +1,132 @@
+"""One render in a process that a job holds, and what its end says about the image and about the process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
+from thumbq.pool.memoryfile import MemoryFile, open_memory_file
+from thumbq.pool.replies import Done, Failed, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from thumbq.core.preset import Preset
+    from thumbq.pool.pooledprocess import PooledProcess
+    from thumbq.pool.supervisor import Supervisor
+    from thumbq.ports import Rendered, RenderSource
+
+_LATE_S: Final = 1.0
+"""A time-out that is noticed so much too late is not the image's fault: the whole host stood still."""
+
+
+class AcquiredProcess:
+    """A RenderProcess: the one that the pool has handed out, or the one that has taken its place."""
+
+    def __init__(self, supervisor: Supervisor, process: PooledProcess, *, queue: str, timeout_s: float) -> None:
+        self._supervisor = supervisor
+        self._process = process
+        self._queue = queue
+        self._timeout_s = timeout_s
+
+    def release(self) -> None:
+        """Give the process back, if it is alive."""
+        self._supervisor.release(self._process)
+
+    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
+        """Render what was written to ``source``; see ports.RenderProcess.
+
+        A render that was killed raises at once; its process is replaced behind it. RenderUnavailable says nothing about
+        the image: it was not tried, or the host stood still.
+        """
+        if not isinstance(source, MemoryFile):
+            raise TypeError("this source was not opened by this pool")
+        with open_memory_file() as output:
+            running = await self._submit(source, output, presets)
+            return _with_bodies(await self._finish(running, presets, output), output)
+
+    async def _submit(self, source: MemoryFile, output: MemoryFile, presets: Sequence[Preset]) -> Future[bytes]:
+        """Hand over the job. A process that dies before it has the job costs another wait."""
+        while True:
+            try:
+                return self._process.handle.submit(source, output, presets, self._timeout_s)
+            except BrokenProcessPool:
+                self._supervisor.discard(self._process, "died-idle")
+                self._process = await self._supervisor.acquire(self._queue)
+
+    async def _finish(self, running: Future[bytes], presets: Sequence[Preset], output: MemoryFile) -> Done:
+        """Wait for the reply, and decide whether the process can go on."""
+        discard, process = self._supervisor.discard, self._process
+        try:
+            due_at = anyio.current_time() + self._timeout_s
+            with anyio.move_on_after(self._timeout_s):
+                await _ended(running)
+            late_s = anyio.current_time() - due_at
+            cpu_after_s = process.handle.cpu_s()
+            process.handle.note_idle(cpu_after_s)
+            used = _cpu_text(process.handle.cpu_before_s, cpu_after_s)
+            reply = decode(running.result(), presets, output.size()) if running.done() else None
+        except BrokenProcessPool:
+            discard(process, "render-crashed")
+            await process.gone.wait()
+            raise _crashed(process.exit_code) from None
+        except BaseException:
+            discard(process, "cancelled")
+            raise
+        if reply is None:
+            discard(process, "decode-timeout")
+            if late_s > _LATE_S:
+                raise RenderUnavailable(f"the render was cut short: this host stood still for {late_s:.0f} s or more")
+            raise RenderKilled("decode-timeout", f"the render took longer than {self._timeout_s:g} s{used}")
+        if isinstance(reply, Failed):
+            discard(process, "render-failed")
+            raise RenderKilled("render-crashed", f"the render failed: {reply.text}")
+        process.count_job()
+        if isinstance(reply, Done):
+            return reply
+        if reply.code == "out-of-memory":
+            discard(process, reply.code)  # what is left of its memory is in pieces
+        raise RenderRefused(reply.code, reply.text)
+
+
+async def _ended(running: Future[bytes]) -> None:
+    """Wait for an executor's future, but never cancel it: an executor that breaks trips over a cancelled one."""
+    loop, done = asyncio.get_running_loop(), anyio.Event()
+    running.add_done_callback(lambda _: loop.call_soon_threadsafe(done.set))
+    await done.wait()
+
+
+def _with_bodies(done: Done, output: MemoryFile) -> Rendered:
+    """Return the renditions with their bodies, which lie in ``output``."""
+    offsets = accumulate(done.sizes, initial=0)
+    images = tuple(
+        replace(image, body=output.read(offset, size))
+        for image, offset, size in zip(done.rendered.images, offsets, done.sizes, strict=False)
+    )
+    return replace(done.rendered, images=images)
+
+
+def _cpu_text(before_s: float | None, after_s: float | None) -> str:
+    """Return the CPU time of a render: it distinguishes a long computation from a wait on a busy or sleeping host."""
+    return "" if before_s is None or after_s is None else f", of which {after_s - before_s:.1f} s on a CPU"
+
+
+def _crashed(exit_code: int) -> RenderKilled:
+    if exit_code >= 0:
+        return RenderKilled("render-crashed", f"the render's process ended with exit code {exit_code}")
+    if -exit_code == signal.SIGXCPU:
+        return RenderKilled("decode-timeout", "the render took more CPU time than it may have")
+    by = signal.Signals(-exit_code).name
+    if -exit_code == signal.SIGSYS:
+        by += ": it tried what no render does, as an attack would"
+    if -exit_code == signal.SIGKILL:
+        by += ", perhaps by the kernel because memory ran out"
+    return RenderKilled("render-crashed", f"the render's process was killed by {by}")

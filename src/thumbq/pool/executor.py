@@ -1,0 +1,176 @@
+"""All that the pool uses of multiprocessing and concurrent.futures without a promise of theirs, each with its reason.
+
+Read this file with each new version of Python.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import multiprocessing.process
+import os
+import pickle
+import re
+import signal
+import sys
+import threading
+from concurrent.futures.process import _ResultItem
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker, util
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.queues import SimpleQueue
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from thumbq.pool import malloc
+from thumbq.pool.replies import MAX_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+_KEPT: Final = re.compile(r"PATH|LANG|LC_\w+|TMPDIR|PYTHON\w*|VIRTUAL_ENV|LD_LIBRARY_PATH|MALLOC_\w+")
+
+_GLOBALS: Final = {
+    ("concurrent.futures.process", "_ResultItem"),
+    ("concurrent.futures.process", "_rebuild_exc"),
+    ("thumbq.errors", "Problem"),
+}
+
+_start_lock = threading.Lock()
+
+
+class RecordingContext(ForkServerContext):
+    """Remembers the one process that an executor starts and its replies, which no public attribute gives."""
+
+    started: ForkServerProcess | None = None
+    replies: ReplyQueue | None = None
+
+    def Process(self, *args: Any, **kwargs: Any) -> ForkServerProcess:  # type: ignore[override]  # noqa: N802 -- it stands in for the class that multiprocessing keeps under this name
+        """Make the process that the executor asks for."""
+        self.started = ForkServerProcess(*args, **kwargs)
+        return self.started
+
+    def SimpleQueue(self) -> ReplyQueue:  # noqa: N802 -- the same
+        """Make the executor's result queue."""
+        self.replies = ReplyQueue(ctx=self)
+        return self.replies
+
+
+class ReplyQueue(SimpleQueue[Any]):
+    """An executor's result queue that unpickles no more than an honest render process sends (see replies.py)."""
+
+    _reader: Connection
+    _writer: Connection
+    _poll: Callable[[], bool]
+
+    def __init__(self, *, ctx: Any) -> None:
+        super().__init__(ctx=ctx)
+        self._plain = self._reader
+        self._reader = _CheckingReader(os.dup(self._plain.fileno()), writable=False)
+        self._poll = self._reader.poll
+
+    def __getstate__(self) -> Any:
+        state: Any = super().__getstate__()
+        return self._plain, *state[1:]
+
+    def hang_up(self) -> None:
+        """Close the ends that the process has too: who waits for the rest of a message then sees the process's end."""
+        self._plain.close()
+        self._writer.close()
+
+
+class _CheckingReader(Connection):
+    def recv(self) -> _ResultItem:
+        item: Any = _Unpickler(io.BytesIO(self.recv_bytes(MAX_BYTES))).load()
+        sane = (
+            type(item) is _ResultItem
+            and type(item.work_id) is int
+            and item.exit_pid is None
+            and isinstance(item.exception, Exception | None)
+        )
+        if not sane:
+            raise pickle.UnpicklingError("a render process sent something other than a result")
+        return cast("_ResultItem", item)
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _GLOBALS:
+            return super().find_class(module, name)
+        found = getattr(builtins, name, None) if module == "builtins" else None
+        if isinstance(found, type) and issubclass(found, Exception):
+            return found
+        raise pickle.UnpicklingError(f"a render process sent {module}.{name}")
+
+
+def disown(process: ForkServerProcess) -> None:
+    """Keep multiprocessing from reading the exit code of a process, which can be read only once.
+
+    It reads those of all processes that it knows with each new start, perhaps while another thread does, and one of the
+    two would get 255.
+    """
+    multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]  # noqa: SLF001 - nothing public does that
+
+
+def leave_resource_tracker() -> None:
+    """Close the pipe to the process that removes any semaphore or shared memory that it is told of, whoever's it is.
+
+    For render processes: hostile code must not hold it.
+    """
+    tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001 -- it has no method for that
+    if tracker._fd is not None:  # noqa: SLF001 -- the same
+        os.close(tracker._fd)  # noqa: SLF001 -- the same
+        tracker._fd = None  # noqa: SLF001 -- the same
+
+
+def kept_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the few variables that a render process needs: no credentials, no settings."""
+    return malloc.ENVIRONMENT | {name: value for name, value in environment.items() if _KEPT.fullmatch(name)}
+
+
+@contextmanager
+def clean_environment() -> Iterator[None]:
+    """While this is open, processes that multiprocessing starts get neither our environment nor our main module.
+
+    The fork server and the resource tracker are started by ``multiprocessing.util.spawnv_passfds`` when the first
+    process needs them and again after they died; it has no parameter for the environment, and a change of os.environ
+    would be seen by every thread. The processes would run this program's main module again, which loads the whole
+    service: they get an empty one. One thread at a time.
+    """
+    with _start_lock:
+        main, spawn = sys.modules["__main__"], util.spawnv_passfds
+        sys.modules["__main__"] = ModuleType("__main__")
+        util.spawnv_passfds = _spawn
+        try:
+            yield
+        finally:
+            util.spawnv_passfds = spawn
+            sys.modules["__main__"] = main
+
+
+def _spawn(path: bytes | str, args: Sequence[Any], passfds: Sequence[int]) -> int:
+    """Stand in for ``multiprocessing.util.spawnv_passfds``, with a clean environment.
+
+    SIGINT and SIGTERM are blocked from the first moment, since a terminal and systemd send them to everybody: the fork
+    server must outlive the drain, because without it the end of a render process is not seen.
+    """
+    passed = {int(fd) for fd in passfds}
+    actions = [
+        *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() - passed),
+        *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(passed)),
+    ]
+    return os.posix_spawn(
+        path, list(args), kept_environment(os.environ), file_actions=actions, setsigmask=[signal.SIGINT, signal.SIGTERM]
+    )
+
+
+def _inheritable() -> set[int]:
+    """Return the descriptors that our own parent left open for us, which render processes must not have."""
+    found = set()
+    with suppress(OSError):  # a system without /proc
+        for name in os.listdir("/dev/fd"):  # noqa: PTH208 -- names, not paths
+            with suppress(OSError):  # the descriptor that lists them is closed again
+                if os.get_inheritable(int(name)):
+                    found.add(int(name))
+    return found - {0, 1, 2}
