@@ -18,9 +18,9 @@
     │   ├── UnknownPreset       the message names a preset that the settings do not have
     │   ├── SourceMissing       the original is gone
     │   └── RenderRefused       the image is not rendered: unsupported, corrupt, too large …
-    ├── RenderKilled            the render's child died or ran out of time; says nothing sure about the image
+    ├── RenderKilled            the render process died or ran out of time; says nothing sure about the image
     ├── SourceReplaced          the original is another one by now: what was rendered of the old one is not stored
-    └── RenderUnavailable       no render at the moment, for no fault of the image: no child, a host that stood still
+    └── RenderUnavailable       no render at the moment, for no fault of the image: no process, a host that stood still
 
 Foreign errors are turned into these in one place per adapter: ``aws/errors.py``, ``local/errors.py``
 and ``pool/entrypoint.py``.
@@ -142,7 +142,7 @@ class RenderRefused(JobFailed):
 
 
 class RenderKilled(ThumbqError):
-    """The child that rendered was killed: by a crash, the memory or CPU limit, or the deadline.
+    """The render process was killed: by a crash, the memory or CPU limit, or the deadline.
 
     ``code`` is ``render-crashed`` or ``decode-timeout``.
     """

@@ -16,23 +16,23 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory files ar
 
 
 def test_who_may_only_read_a_file_reads_all_and_cannot_change_it() -> None:
-    with open_memory_file() as spool:
-        spool.write(b"original")
-        with spool.read_only() as fd:
+    with open_memory_file() as file:
+        file.write(b"original")
+        with file.read_only() as fd:
             with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as mapped:
                 assert bytes(mapped) == b"original"
             with pytest.raises(OSError, match="Bad file descriptor"):
                 os.write(fd, b"x")
             with pytest.raises(PermissionError):
                 mmap.mmap(fd, 0, access=mmap.ACCESS_WRITE)
-        spool.write(b" and more")
-        assert spool.read(0, 100) == b"original and more"
+        file.write(b" and more")
+        assert file.read(0, 100) == b"original and more"
 
 
 def test_a_file_that_somebody_still_holds_is_empty_and_stays_so() -> None:
-    with open_memory_file() as spool:
-        spool.write(bytes(10_000))
-        held = os.dup(spool.fd)
+    with open_memory_file() as file:
+        file.write(bytes(10_000))
+        held = os.dup(file.fd)
     try:
         assert os.fstat(held).st_size == 0
         with pytest.raises(PermissionError):
@@ -51,8 +51,8 @@ async def test_where_memory_files_are_forbidden_a_temporary_file_does(
     monkeypatch.setattr(os, "memfd_create", forbidden)
     async with marked_pool() as pool:
         assert await pid_of_render(pool) in pool.pids()
-    with open_memory_file() as spool:
-        spool.write(bytes(10_000))
-        held = os.dup(spool.fd)
+    with open_memory_file() as file:
+        file.write(bytes(10_000))
+        held = os.dup(file.fd)
     assert os.fstat(held).st_size == 0
     os.close(held)

@@ -90,9 +90,7 @@ async def test_a_successor_waits_for_the_end_of_the_job_that_runs() -> None:
             os.kill(first, signal.SIGSTOP)
             tasks.start_soon(lambda: render(pool, b"ok", begun=begun))
             await begun.reaches(1)
-        await until(
-            lambda: any(one.leaving for one in pool._supervisor._processes), within_s=5, what="a successor"
-        )
+        await until(lambda: any(one.leaving for one in pool._supervisor._processes), within_s=5, what="a successor")
         assert pool.pids() == (first,)
         assert len(children_of(server)) == 2
         os.kill(first, signal.SIGCONT)

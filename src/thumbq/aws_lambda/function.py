@@ -37,7 +37,7 @@ class Function:
     """A callable for Lambda. The event loop, the clients and the pool are made by the first call and kept.
 
     The loop runs during calls only, and between two of them an environment may stand still for hours: a connection that
-    was closed or a child that died meanwhile is replaced when it is needed.
+    was closed or a render process that died meanwhile is replaced when it is needed.
     """
 
     def __init__(self) -> None:

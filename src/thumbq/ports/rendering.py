@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from thumbq.core.preset import Preset
 
 
-# A child answers with these, and its answer is held to them: they end up in manifests and pages.
+# Replies of render processes are checked against these: they end up in manifests and pages.
 Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 Base64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z+/=]{1,36}$")]
 FormatName = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,8}$")]
