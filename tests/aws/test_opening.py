@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.backends import open_aws
 from support.servers.emulators import REGION
 from support.servers.scripted import Script, s3_error, says, sqs_error
-from thumbq.aws import open_aws, provision
+from thumbq.aws import provision
 from thumbq.aws.session import open_clients
 from thumbq.errors import SetupError
 from thumbq.ports import QueueAttributes

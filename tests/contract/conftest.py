@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from support.backends import open_local
 from support.doubles.clocks import SystemClock
 from support.servers.emulators import aws_env
 from thumbq.aws import assembled
 from thumbq.aws.check import checked
 from thumbq.aws.session import Clients, open_clients
-from thumbq.local import open_local, open_local_queues
+from thumbq.local import open_local_queues
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.backends import open_local
 from support.doubles.clocks import SystemClock
-from thumbq.local import open_local
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from support.backends import open_local
 from support.doubles.clocks import SystemClock
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable, ObjectExists
-from thumbq.local import open_local, schema
+from thumbq.local import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

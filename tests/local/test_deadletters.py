@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.backends import open_local
 from support.doubles.clocks import SetClock
 from thumbq.errors import BackendError
-from thumbq.local import open_local, schema
+from thumbq.local import schema
 from thumbq.ports import EntryResult, VisibilityChange
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.backends import open_local
 from support.doubles.clocks import SystemClock
 from thumbq.core.job import ObjectRef
 from thumbq.errors import SetupError
-from thumbq.local import open_local, open_local_queues, schema
+from thumbq.local import open_local_queues, schema
 from thumbq.ports import EntryResult, ListedObject, ObjectInfo, QueueCounts, VisibilityChange
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.backends import open_local
 from support.doubles.clocks import SystemClock
 from thumbq.core.job import ObjectRef
 from thumbq.errors import SetupError
-from thumbq.local import open_local, schema
+from thumbq.local import schema
 
 if TYPE_CHECKING:
     from thumbq.ports import Backend

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.backends import open_local
 from support.doubles.clocks import SetClock, SystemClock
 from thumbq.core.job import ObjectRef
 from thumbq.core.signing import SignedUpload, sign, verify
 from thumbq.errors import SetupError, UploadRefused
-from thumbq.local import open_local, signingsecret
+from thumbq.local import signingsecret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio import to_thread
 
+from support.backends import open_local
 from support.doubles.clocks import SystemClock
 from thumbq.core.job import ObjectRef
-from thumbq.local import open_local, open_local_queues
+from thumbq.local import open_local_queues
 from thumbq.ports import QueueCounts
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from support.backends import open_local
 from support.doubles.clocks import SetClock
-from thumbq.local import open_local
 from thumbq.ports import EntryResult, VisibilityChange
 
 if TYPE_CHECKING:

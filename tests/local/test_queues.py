@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from support.backends import open_local
 from support.doubles.clocks import SetClock, SystemClock
 from thumbq.core.job import ObjectRef
-from thumbq.local import messagetable, open_local, open_local_queues, schema
+from thumbq.local import messagetable, open_local_queues, schema
 from thumbq.ports import QueueCounts, VisibilityChange
 
 if TYPE_CHECKING:

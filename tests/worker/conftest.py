@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.backends import open_local
 from support.doubles.clocks import SystemClock
 from support.virtual_time import VirtualTimeLoop
-from thumbq.local import open_local
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping

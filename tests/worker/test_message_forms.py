@@ -12,16 +12,15 @@ import pytest
 
 from support import documents
 from support.aws.event_bodies import FORMS, hostile, no_jobs, record, s3_event
+from support.backends import open_aws, open_local
 from support.documents import MESSAGES
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import FakeRenderer, consuming, done, put, settled
 from support.servers.emulators import aws_env
-from thumbq.aws import open_aws
 from thumbq.aws.provision import provision
 from thumbq.core import keys
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
-from thumbq.local import open_local
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

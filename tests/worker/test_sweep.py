@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.backends import open_local
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
 from support.replicas.replica import until
@@ -15,7 +16,6 @@ from thumbq.core.deadletter import Note
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.errors import AccessDenied, BackendError
-from thumbq.local import open_local
 from thumbq.ports import DeadLetter, EntryResult, VisibilityChange
 
 if TYPE_CHECKING:

@@ -20,16 +20,7 @@ if TYPE_CHECKING:
     from thumbq.aws.addresses import QueueAddress
     from thumbq.aws.session import Clients
 
-__all__ = ["Step", "open_aws", "open_aws_queues", "provision"]
-
-
-@asynccontextmanager
-async def open_aws(*, bucket: str, queue: str, connections: int = 50, wait_time_s: int = 20) -> AsyncIterator[Backend]:
-    """Open a bucket and one queue; see ``open_aws_queues``."""
-    async with open_aws_queues(
-        bucket=bucket, queues=[queue], connections=connections, wait_time_s=wait_time_s
-    ) as opened:
-        yield opened[0]
+__all__ = ["Step", "open_aws_queues", "provision"]
 
 
 @asynccontextmanager

@@ -38,13 +38,6 @@ def is_local(directory: Path) -> bool:
 
 
 @asynccontextmanager
-async def open_local(directory: Path, *, clock: Clock, max_receive_count: int = 10) -> AsyncIterator[Backend]:
-    """Open the backend of a directory that has one queue; see ``open_local_queues``."""
-    async with open_local_queues(directory, clock=clock, queues=("",), max_receive_count=max_receive_count) as opened:
-        yield opened[0]
-
-
-@asynccontextmanager
 async def open_local_queues(
     directory: Path,
     *,

@@ -15,11 +15,11 @@ import aiohttp
 import anyio
 from aiohttp import web
 
+from support.backends import open_local
 from thumbq.core.catalog import Catalog
 from thumbq.core.preset import BUILT_IN
 from thumbq.intake.presigned import PresignedIntake
 from thumbq.intake.uploads import UploadIntake
-from thumbq.local import open_local
 from thumbq.ports import Backend
 from thumbq.web.app import UploadLimits, WebServices, create_app
 from thumbq.web.server import HttpServer
