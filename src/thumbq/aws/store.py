@@ -107,7 +107,7 @@ class S3Store:
         raise ObjectTooLarge(f"get {ref}: {size} bytes or more, at most {max_bytes} are taken", size)
 
     async def head(self, ref: ObjectRef) -> ObjectInfo:
-        """Return size, ETag, type and metadata of an object."""
+        """Return an object's attributes."""
         return _info(await self._head(ref))
 
     async def _head(self, ref: ObjectRef) -> HeadObjectOutputTypeDef:

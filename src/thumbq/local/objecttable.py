@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An object: the name of the file with its bytes, and its size, ETag and metadata."""
+    """An object: the name of the file with its bytes, and its attributes."""
 
     blob: str
     info: ObjectInfo

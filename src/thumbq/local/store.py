@@ -97,7 +97,7 @@ class LocalStore:
             return entry.info
 
     async def head(self, ref: ObjectRef) -> ObjectInfo:
-        """Return size, ETag, type and metadata of an object; see ObjectStore.head."""
+        """Return an object's attributes; see ObjectStore.head."""
         return (await self._find(ref)).info
 
     async def delete(self, ref: ObjectRef) -> None:

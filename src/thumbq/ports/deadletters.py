@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter as one look at it showed it; looking is receiving, so ``receipt`` holds it for a while."""
+    """A dead letter as one receive returned it and hid it from others; ``receipt`` is the handle of this receive."""
 
     id: str
     receipt: str
@@ -21,17 +21,17 @@ class DeadLetter:
     note: str | None
     """The attribute ``thumbq`` (JSON, see core.deadletter); None when thumbq did not bury it."""
     sent_at: float
-    """POSIX seconds of when it was first sent: by its sender if the queue moved it, by thumbq if thumbq buried it."""
+    """POSIX seconds of its first send: its sender's if the queue moved it, thumbq's if thumbq buried it."""
     receive_count: int
     moved: bool = False
-    """Whether the queue that these are the dead letters of has moved it here by itself."""
+    """Whether its queue moved it here by itself, after the last receive."""
     group: str | None = None
-    """The message group that it was sent with."""
+    """The message group that it was sent to."""
 
 
 @dataclass(frozen=True, slots=True)
 class MoveProgress:
-    """How far a move of all dead letters has come; ``failed`` says why it has ended early."""
+    """The progress of a move of all dead letters; ``failed`` is the reason when it has ended early."""
 
     moved: int
     ended: bool
@@ -43,15 +43,15 @@ class DeadLetters(Protocol):
 
     @property
     def max_bytes(self) -> int:
-        """How many bytes a message may have, attributes with their names and types included."""
+        """The most bytes of a message, attributes with their names and types included."""
         ...
 
     async def send(self, body: str, note: str, *, group: str | None = None) -> None:
-        """Put a copy of a message of this ``group`` here with ``note`` (JSON) as its attribute ``thumbq``."""
+        """Send a copy of a message of this ``group`` here, with ``note`` (JSON) as its attribute ``thumbq``."""
         ...
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:
-        """Look at up to ``max_messages`` (1 to 10); others do not see them for ``visibility_timeout_s``."""
+        """Receive up to ``max_messages`` (1 to 10); others do not see them for ``visibility_timeout_s``."""
         ...
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
@@ -67,12 +67,12 @@ class DeadLetters(Protocol):
         ...
 
     async def start_move(self, *, rate: int | None) -> str | None:
-        """Have the server move all dead letters to the queue, ``rate`` a second; returns the move's handle.
+        """Have the server move all dead letters to the queue, ``rate`` a second, and return the move's handle.
 
-        Returns None when this server does not do that.
+        Returns None when the server cannot do that.
         """
         ...
 
     async def move_progress(self, handle: str) -> MoveProgress:
-        """Say how far a move has come."""
+        """Return the progress of a move."""
         ...

@@ -17,12 +17,12 @@ MAX_BATCH: Final = 10
 """The most entries of a batch, and the most messages of one receive (Amazon SQS Developer Guide, "Message quotas")."""
 
 FIFO_ENDING: Final = ".fifo"
-"""How the name of a FIFO queue ends, and no other (Amazon SQS Developer Guide, "FIFO queue names")."""
+"""The ending of the names of FIFO queues, and of no others (Amazon SQS Developer Guide, "FIFO queue names")."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message as one receive handed it out. ``receipt`` is the handle of this receive."""
+    """A message as one receive returned it. ``receipt`` is the handle of this receive."""
 
     id: str
     receipt: str
@@ -31,9 +31,9 @@ class ReceivedMessage:
     sent_at: float
     """POSIX seconds."""
     trace: str | None = None
-    """The trace that the sender belongs to, as AWS X-Ray writes it in the system attribute ``AWSTraceHeader``."""
+    """The sender's trace, in the format of AWS X-Ray's system attribute ``AWSTraceHeader``."""
     group: str | None = None
-    """The message group. In a FIFO queue its messages come one after the other; else it is a tenant of a fair queue."""
+    """The message group. In a FIFO queue its messages come one after the other; in a standard queue it is a tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +45,23 @@ class VisibilityChange:
 
 
 class EntryResult(Enum):
-    """What became of one entry of a batch."""
+    """The result of one entry of a batch."""
 
     OK = auto()
     LOST = auto()
-    """The receipt no longer holds the message: somebody else may have it."""
+    """The lease has ended: another receiver may have the message."""
     CAPPED = auto()
-    """The time-out would go past the 12 hours that one receive can last."""
+    """The time-out would go past the 12 hours of the longest lease."""
     RETRY = auto()
-    """Throttled or a fault of the server: nothing is known; try again while the lease lasts."""
+    """Throttled or a fault of the server: the result is unknown; try again while the lease lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueAttributes:
-    """What a queue says of itself. Times are seconds; a retention of None is for ever.
+    """The attributes of a queue. Times are seconds; a retention of None is for ever.
 
     ``max_receive_count`` and ``dead_letter_retention_s`` are None when the queue has no redrive policy. ``fifo``: the
-    messages of a group are handed out in order, none while an earlier one of its group is in flight.
+    messages of a group come in order, none while an earlier one of its group is in flight.
     """
 
     name: str
@@ -74,7 +74,7 @@ class QueueAttributes:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """How many messages there are (exact on the local backend, approximate on SQS)."""
+    """The numbers of messages (exact on the local backend, approximate on SQS)."""
 
     visible: int
     in_flight: int
@@ -85,7 +85,7 @@ class QueueCounts:
 class JobQueue(Protocol):
     """A queue with visibility time-outs, receive counts and dead letters.
 
-    Every method raises BackendUnavailable when the queue cannot answer and AccessDenied when it will not.
+    Every method raises BackendUnavailable when the queue cannot answer and AccessDenied when it refuses to.
     Batches have at most ``MAX_BATCH`` entries, and results stand in the order of the entries.
     """
 
@@ -94,13 +94,13 @@ class JobQueue(Protocol):
 
         ``group`` (1 to 128 ASCII letters, digits and punctuation, see core.message.group_id) is the message group: the
         order of a FIFO queue, which refuses a message without one; the tenant of a fair queue. Each call is one
-        message, also where it has to be repeated on the way. Raises SendRefused when the message is certainly not in
-        the queue, BackendUnavailable when it may be.
+        message, also when its request is repeated. Raises SendRefused when the message is certainly not in the queue,
+        BackendUnavailable when it may be.
         """
         ...
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
-        """Take up to ``max_messages`` (1 to ``MAX_BATCH``), waiting up to ``wait_s`` for the first one.
+        """Receive up to ``max_messages`` (1 to ``MAX_BATCH``), waiting up to ``wait_s`` for the first one.
 
         The call must not be cancelled, since the messages that it brought would stay hidden: call ``stop_receiving``
         and let it return.
@@ -123,9 +123,9 @@ class JobQueue(Protocol):
         ...
 
     async def attributes(self) -> QueueAttributes:
-        """Return the queue's own settings."""
+        """Return the queue's attributes."""
         ...
 
     async def counts(self) -> QueueCounts:
-        """Return how many messages wait, are in flight, are delayed, and are dead."""
+        """Return the numbers of waiting, in-flight, delayed and dead messages."""
         ...

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Something that takes bytes at once and without blocking for long: a memory file."""
+    """A writer of bytes that never blocks for long: a memory file."""
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int | None:
         """Append all of ``data``."""
@@ -20,7 +20,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a store knows of an object. ``etag`` changes with the content and has no quotes."""
+    """The attributes of an object. ``etag`` changes with the content and has no quotes."""
 
     size: int
     etag: str
@@ -35,13 +35,13 @@ class ListedObject:
     key: str
     size: int
     modified_at: float
-    """POSIX seconds of when it was stored."""
+    """POSIX seconds of its last put."""
 
 
 class ObjectStore(Protocol):
     """Whole objects under keys of up to 1,024 bytes of UTF-8.
 
-    Every method raises BackendUnavailable when the store cannot answer and AccessDenied when it will not.
+    Every method raises BackendUnavailable when the store cannot answer and AccessDenied when it refuses to.
     """
 
     async def put(
@@ -63,7 +63,7 @@ class ObjectStore(Protocol):
     async def get(self, ref: ObjectRef, *, max_bytes: int) -> tuple[ObjectInfo, bytes]:
         """Return an object. Raises ObjectMissing, or ObjectTooLarge before it reads more than ``max_bytes``.
 
-        ObjectTooLarge says how many bytes there are.
+        ObjectTooLarge has the object's size.
         """
         ...
 
@@ -72,7 +72,7 @@ class ObjectStore(Protocol):
         ...
 
     async def head(self, ref: ObjectRef) -> ObjectInfo:
-        """Return what is known of an object. Raises ObjectMissing."""
+        """Return an object's attributes. Raises ObjectMissing."""
         ...
 
     async def delete(self, ref: ObjectRef) -> None:

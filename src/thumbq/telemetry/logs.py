@@ -1,4 +1,4 @@
-"""Structured logs on standard error: JSON lines, or colours when a person looks at a terminal."""
+"""Structured logs on standard error: JSON lines, or colours on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 
 
 class _Lossy:
-    """A stream that drops what cannot be written: its reader is gone, or the disk is full."""
+    """A stream that drops lines which cannot be written: its reader is gone, or the disk is full."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
