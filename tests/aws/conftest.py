@@ -39,10 +39,10 @@ def name() -> str:
 @pytest.fixture
 async def script() -> AsyncIterator[Script]:
     """Point this test's clients at a Script."""
-    told = Script()
-    async with serving(told) as url:
+    script = Script()
+    async with serving(script) as url:
         with aws_env(url):
-            yield told
+            yield script
 
 
 @pytest.fixture

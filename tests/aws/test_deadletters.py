@@ -38,7 +38,7 @@ async def test_a_refused_dead_letter_is_certainly_not_there(script: Script, dead
         await dead_letters.send("cat.png", NOTE)
 
 
-async def test_looking_asks_for_the_note_and_hides_for_as_long_as_told(
+async def test_a_receive_asks_for_the_note_and_hides_for_as_long_as_asked(
     script: Script, dead_letters: SqsDeadLetters
 ) -> None:
     attributes = {"ApproximateReceiveCount": "2", "SentTimestamp": "1700000000123"}
@@ -63,7 +63,7 @@ async def test_looking_asks_for_the_note_and_hides_for_as_long_as_told(
 
 
 @pytest.mark.parametrize("trouble", [says(500), hangs_up, sqs_error(400, "ThrottlingException")])
-async def test_a_look_is_sent_once_whatever_happens(
+async def test_a_receive_is_sent_once_whatever_happens(
     script: Script, dead_letters: SqsDeadLetters, trouble: Answer
 ) -> None:
     script.then(trouble)
@@ -160,7 +160,7 @@ NOT_OFFERED = [
 
 
 @pytest.mark.parametrize("refusal", NOT_OFFERED)
-async def test_a_server_that_does_not_move_them_is_told_from_its_answer(
+async def test_a_server_that_does_not_move_them_is_recognised_by_its_answer(
     script: Script, dead_letters: SqsDeadLetters, refusal: Answer
 ) -> None:
     script.when("ListMessageMoveTasks", LISTED)

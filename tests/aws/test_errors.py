@@ -116,8 +116,8 @@ async def test_an_answer_has_one_meaning(error: BaseException, meaning: type[Bac
 
 async def test_an_error_says_what_was_tried_and_keeps_its_cause() -> None:
     cause = answer(503, "SlowDown", "Reduce your request rate")
-    said = pytest.raises(BackendUnavailable, match=r"^put bucket/key: .*Reduce your request rate")
-    with said as caught, translated("put bucket/key", within_s=5):
+    refused = pytest.raises(BackendUnavailable, match=r"^put bucket/key: .*Reduce your request rate")
+    with refused as caught, translated("put bucket/key", within_s=5):
         raise cause
     assert caught.value.__cause__ is cause
 

@@ -63,7 +63,7 @@ def to_queue(arn: str, *, events: str = EVENTS, prefix: str = "", name: str = "t
     return {"Id": name, "QueueArn": arn, "Events": [events], "Filter": {"Key": {"FilterRules": rules}}}
 
 
-async def test_s3_may_send_and_is_told_to_for_the_inbox_only(ministack: Clients, made: str) -> None:
+async def test_s3_may_and_does_send_events_of_the_inbox_only(ministack: Clients, made: str) -> None:
     steps = await wire_events(bucket=made, queue=made)
 
     arn, policy = await queue_of(ministack, made)
@@ -147,7 +147,7 @@ def test_the_same_statement_in_other_words_is_there() -> None:
     assert with_statement({"Statement": statement}, bucket="photos", queue_arn=QUEUE) is None
 
 
-def test_a_queue_may_be_told_by_several_buckets() -> None:
+def test_several_buckets_may_send_events_to_a_queue() -> None:
     first = with_statement({}, bucket="photos", queue_arn=QUEUE)
     assert first is not None
     both = with_statement(first, bucket="more-photos", queue_arn=QUEUE)
@@ -167,7 +167,7 @@ def test_our_own_notification_follows_the_queue() -> None:
 
 
 @pytest.mark.parametrize(("prefix", "arn"), [("", OTHER), ("inb", OTHER), ("inbox/2026", QUEUE)])
-async def test_a_notification_that_s3_would_refuse_ours_beside_is_told_before_anything_is_changed(
+async def test_a_notification_that_overlaps_ours_is_reported_before_anything_is_changed(
     prefix: str, arn: str, script: Script
 ) -> None:
     answers_of_a_bare_queue(script)
@@ -186,7 +186,7 @@ def answers_of_a_bare_queue(script: Script) -> None:
     script.when("SetQueueAttributes", says(200, {}))
 
 
-async def test_a_notification_of_all_keys_to_this_queue_does_and_is_told(script: Script) -> None:
+async def test_a_notification_of_all_keys_to_this_queue_serves_and_is_reported(script: Script) -> None:
     answers_of_a_bare_queue(script)
     script.when("GET /photos", stored(prefix="", name="theirs"))
     (step,) = await wire_events(bucket="photos", queue="q")
@@ -196,7 +196,7 @@ async def test_a_notification_of_all_keys_to_this_queue_does_and_is_told(script:
     )
 
 
-async def test_a_fifo_queue_is_told_before_anything_is_asked(script: Script) -> None:
+async def test_a_fifo_queue_is_reported_before_anything_is_asked(script: Script) -> None:
     with pytest.raises(SetupError) as caught:
         await wire_events(bucket="photos", queue="jobs.fifo")
     (problem,) = caught.value.problems
@@ -219,7 +219,7 @@ def refused(message: str) -> Answer:
     return says(400, f"<Error><Code>InvalidArgument</Code><Message>{message}</Message></Error>".encode())
 
 
-async def test_what_s3_refuses_for_good_is_told_with_its_fix(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lasting_refusal_is_reported_with_its_fix(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thumbq.aws.events._SETTLING_S", 0)
     answers_of_a_bare_queue(script)
     script.when("GET /photos", says(200, b"<NotificationConfiguration></NotificationConfiguration>"))
@@ -240,7 +240,7 @@ async def test_what_s3_refuses_for_good_is_told_with_its_fix(script: Script, mon
         ("PUT /photos", s3_error(403, "AccessDenied"), "s3:PutBucketNotification"),
     ],
 )
-async def test_a_right_that_is_missing_is_told_as_iam_calls_it(
+async def test_a_right_that_is_missing_is_reported_by_its_iam_name(
     operation: str, answer: Answer, action: str, script: Script
 ) -> None:
     answers_of_a_bare_queue(script)

@@ -47,7 +47,7 @@ async def test_what_setup_made_opens_by_name_and_by_url(moto: str, name: str) ->
 
 
 @pytest.mark.usefixtures("moto")
-async def test_a_missing_bucket_and_a_missing_queue_are_both_told(name: str) -> None:
+async def test_a_missing_bucket_and_a_missing_queue_are_both_reported(name: str) -> None:
     bucket, queue = await problems(bucket=name, queue=name)
     assert bucket.what == f"there is no bucket {name}"
     assert queue.what.startswith(f"there is no queue {name}")
@@ -56,12 +56,12 @@ async def test_a_missing_bucket_and_a_missing_queue_are_both_told(name: str) -> 
 
 
 @pytest.mark.usefixtures("moto")
-async def test_a_missing_queue_is_told_by_its_url_too(name: str) -> None:
+async def test_a_missing_queue_is_reported_by_its_url_too(name: str) -> None:
     _, queue = await problems(bucket=name, queue=f"https://sqs.{REGION}.amazonaws.com/123456789012/{name}")
     assert queue.what.startswith("there is no queue https://")
 
 
-async def test_a_missing_dead_letter_queue_is_told(script: Script) -> None:
+async def test_a_missing_dead_letter_queue_is_reported(script: Script) -> None:
     policy = json.dumps({"deadLetterTargetArn": "arn:aws:sqs:x:123456789012:graves", "maxReceiveCount": 3})
     script.when("HEAD /bucket-of-tests", says(200))
     script.then(
@@ -84,7 +84,7 @@ async def test_a_queue_without_a_redrive_policy_has_no_dead_letters_and_is_asked
     assert sorted(script.operations) == ["GetQueueAttributes", "GetQueueUrl", "HEAD /bucket-of-tests"]
 
 
-async def test_what_the_dead_letter_queue_says_of_itself_is_read_at_the_start(script: Script) -> None:
+async def test_the_attributes_of_the_dead_letter_queue_are_read_at_the_start(script: Script) -> None:
     policy = json.dumps({"deadLetterTargetArn": "arn:aws:sqs:x:123456789012:graves", "maxReceiveCount": 3})
     own = {"QueueArn": "arn:aws:sqs:x:1:q", "RedrivePolicy": policy}
     script.when("HEAD /bucket-of-tests", says(200))
@@ -101,7 +101,7 @@ async def test_what_the_dead_letter_queue_says_of_itself_is_read_at_the_start(sc
         assert await backend.queue.attributes() == QueueAttributes("q", 30, 345_600, 3, 600)
 
 
-async def test_missing_permissions_are_told_as_iam_calls_them(script: Script) -> None:
+async def test_missing_permissions_are_reported_by_their_iam_names(script: Script) -> None:
     script.when("HEAD /bucket-of-tests", s3_error(403, "AccessDenied"))
     script.then(sqs_error(403, "AccessDeniedException"))
     bucket, queue = await problems()
@@ -110,7 +110,7 @@ async def test_missing_permissions_are_told_as_iam_calls_them(script: Script) ->
     assert "allow sqs:GetQueueUrl" in queue.fix
 
 
-async def test_credentials_that_do_not_work_are_told_once(script: Script) -> None:
+async def test_credentials_that_do_not_work_are_reported_once(script: Script) -> None:
     script.when("HEAD /bucket-of-tests", says(400))
     script.then(sqs_error(403, "InvalidClientTokenId", "The security token is invalid"))
     for problem in await problems():
@@ -127,7 +127,7 @@ async def test_a_fifo_queue_opens_as_one(name: str) -> None:
 
 
 @pytest.mark.usefixtures("moto")
-async def test_endpoints_that_nobody_answers_on_are_told(nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endpoints_that_do_not_answer_are_reported(nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", nowhere)
     s3, sqs = await problems()
     assert s3.what.startswith(f"S3 does not answer at {nowhere}")
@@ -136,7 +136,7 @@ async def test_endpoints_that_nobody_answers_on_are_told(nowhere: str, monkeypat
 
 
 @pytest.mark.usefixtures("moto")
-async def test_endpoints_that_are_no_urls_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endpoints_that_are_no_urls_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "s3.example")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "sqs.example")
     s3, sqs = await problems()
@@ -145,7 +145,7 @@ async def test_endpoints_that_are_no_urls_are_told(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("moto")
-async def test_no_region_and_no_credentials_are_both_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_region_and_no_credentials_are_both_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(variable)
     region, credentials = await problems()
@@ -154,14 +154,14 @@ async def test_no_region_and_no_credentials_are_both_told(monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("moto")
-async def test_half_a_key_pair_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_half_a_key_pair_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     [problem] = await problems()
     assert "AWS_SECRET_ACCESS_KEY" in problem.what
 
 
 @pytest.mark.usefixtures("moto")
-async def test_a_profile_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_profile_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "tomorrow")
     [problem] = await problems()
     assert "tomorrow" in problem.what
@@ -169,7 +169,7 @@ async def test_a_profile_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("moto")
-async def test_a_bucket_name_that_cannot_be_is_told() -> None:
+async def test_an_invalid_bucket_name_is_reported() -> None:
     bucket, _ = await problems(bucket="No Bucket!")
     assert "No Bucket!" in bucket.what
 

@@ -90,7 +90,7 @@ async def test_another_redrive_policy_is_left_alone(aws: Clients, name: str) -> 
         await aws.control.get_queue_url(QueueName=f"{name}-dlq")
 
 
-async def test_an_open_public_access_block_is_left_alone_and_told(aws: Clients, name: str) -> None:
+async def test_an_open_public_access_block_is_left_alone_and_reported(aws: Clients, name: str) -> None:
     await provision(bucket=name, queues=[name])
     await aws.s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration={"BlockPublicAcls": True})
     steps = await provision(bucket=name, queues=[name])
@@ -130,14 +130,14 @@ async def test_several_queues_are_made_each_with_its_dead_letters(aws: Clients, 
     assert "FifoQueue" not in await attributes(aws, f"{name}-high")
 
 
-async def test_a_queue_that_cannot_be_made_is_told_before_anything_is(script: Script) -> None:
+async def test_a_queue_that_cannot_be_made_is_reported_before_anything_is(script: Script) -> None:
     with pytest.raises(SetupError) as caught:
         await provision(bucket="bucket-of-tests", queues=["jobs", "https://sqs.example/1/jobs"])
     assert len(caught.value.problems) == 1
     assert not script.requests
 
 
-async def test_what_cannot_be_made_is_told_as_iam_calls_it(script: Script) -> None:
+async def test_a_failure_to_make_something_is_reported_by_its_iam_name(script: Script) -> None:
     missing = sqs_error(400, "QueueDoesNotExist")
     script.then(
         says(404),
@@ -153,7 +153,7 @@ async def test_what_cannot_be_made_is_told_as_iam_calls_it(script: Script) -> No
     assert queue.what == "no permission to make queue q-dlq: sqs:CreateQueue is denied"
 
 
-async def test_a_bucket_name_that_is_taken_is_told(script: Script) -> None:
+async def test_a_bucket_name_that_is_taken_is_reported(script: Script) -> None:
     missing = sqs_error(400, "QueueDoesNotExist")
     script.then(says(404), s3_error(409, "BucketAlreadyExists"), missing, missing, sqs_error(403, "AccessDenied"))
     with pytest.raises(SetupError) as caught:
@@ -161,7 +161,7 @@ async def test_a_bucket_name_that_is_taken_is_told(script: Script) -> None:
     assert caught.value.problems[0].fix == "choose another THUMBQ_BUCKET"
 
 
-async def test_a_server_that_knows_no_public_access_block_gets_none_and_that_is_said(script: Script) -> None:
+async def test_a_server_that_knows_no_public_access_block_gets_none_and_a_note_reports_it(script: Script) -> None:
     url = {"QueueUrl": "https://sqs.example/1/q"}
     policy = json.dumps({"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:q-dlq", "maxReceiveCount": 10})
     queue = {"Attributes": {"QueueArn": "arn:aws:sqs:eu-west-1:1:q", "RedrivePolicy": policy}}

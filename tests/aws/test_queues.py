@@ -32,7 +32,7 @@ async def test_queues_open_in_the_order_in_which_they_are_named_over_one_bucket(
         assert (high.bucket, low.bucket) == (name, name)
 
 
-async def test_everything_that_is_wrong_with_any_of_them_is_told_at_once(moto: str, name: str) -> None:
+async def test_all_problems_of_all_queues_are_reported_at_once(moto: str, name: str) -> None:
     await provision(bucket=name, queues=[f"{name}-there"])
     there = [f"{name}-there", f"{moto}/123456789012/{name}-there"]
     bucket, one, other, same = [

@@ -116,7 +116,7 @@ async def test_a_file_gets_its_row_and_what_is_no_image_a_line_that_says_so(tmp_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--only", "jpeg-13mp"], "no class 'jpeg-13mp'; there are: jpeg-12mp, "),
         (["--preset", "nothing"], "no preset 'nothing'; there are: thumbnail"),
@@ -125,10 +125,10 @@ async def test_a_file_gets_its_row_and_what_is_no_image_a_line_that_says_so(tmp_
     ],
 )
 @pytest.mark.usefixtures("_logs_stay_as_they_are")
-def test_a_wrong_argument_is_named_before_anything_is_measured(arguments: list[str], said: str) -> None:
+def test_a_wrong_argument_is_named_before_anything_is_measured(arguments: list[str], message: str) -> None:
     done = CliRunner().invoke(main, ["bench", "render", *arguments])
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stdout == ""
 
 

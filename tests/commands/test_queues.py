@@ -79,7 +79,7 @@ def test_send_puts_into_the_queue_of_a_priority_what_is_asked_for(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--priority", "urgent"), "there is no queue named urgent\n    fix: name one of low, high, ordered"),
         (("--priority", "high", "--group", "a"), "A group needs a FIFO queue"),
@@ -88,12 +88,12 @@ def test_send_puts_into_the_queue_of_a_priority_what_is_asked_for(tmp_path: Path
         (("--group", ""), "it is empty: leave it out, or name one"),
     ],
 )
-def test_what_cannot_be_had_is_said_before_anything_is_sent(
-    tmp_path: Path, options: tuple[str, ...], said: str
+def test_options_that_cannot_be_met_are_reported_before_anything_is_sent(
+    tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
     refused = thumbq("send", "cat.jpg", *options)
     assert refused.exit_code == 2
-    assert said in refused.stderr
+    assert message in refused.stderr
     assert not any(received(tmp_path).values())
 
 

@@ -79,17 +79,17 @@ async def found(
     after: str = "",
     older_than_s: float = -60,
 ) -> list[str]:
-    told: list[Missing] = []
+    reported: list[Missing] = []
     await reconcile(
         settings,
         prefixes,
         modified_before=time.time() - older_than_s,
         apply=apply,
         progress=Progress(after),
-        report=told.append,
+        report=reported.append,
         moved_on=lambda _: None,
     )
-    return [missing.source.key for missing in told]
+    return [missing.source.key for missing in reported]
 
 
 async def queued(backend: Backend) -> list[str]:
@@ -202,17 +202,17 @@ async def test_on_a_fifo_queue_what_is_queued_again_is_in_the_group_of_its_key(t
 async def test_every_key_that_a_store_can_hold_can_be_queued(backend: Backend, settings: Settings) -> None:
     keys = ["uploads/a\x00b", "uploads/\ufffe", "uploads/c"]
     await store(backend, keys)
-    told: list[Missing] = []
+    reported: list[Missing] = []
     await reconcile(
         settings,
         ["uploads/"],
         modified_before=time.time() + 60,
         apply=True,
         progress=Progress(""),
-        report=told.append,
+        report=reported.append,
         moved_on=lambda _: None,
     )
-    assert {missing.source.key: missing.error for missing in told} == dict.fromkeys(keys)
+    assert {missing.source.key: missing.error for missing in reported} == dict.fromkeys(keys)
     jobs = [job for body in await queued(backend) for job in message.parse(body, default_bucket="b").jobs]
     assert sorted(job.source.key for job in jobs) == sorted(keys)
 
@@ -235,7 +235,7 @@ async def test_a_run_that_an_outage_ended_goes_on_where_it_was(
         return await get(self, ref, max_bytes=max_bytes)
 
     monkeypatch.setattr(LocalStore, "get", failing)
-    progress, told = Progress(""), list[Missing]()
+    progress, reported = Progress(""), list[Missing]()
 
     async def run() -> None:
         await reconcile(
@@ -244,29 +244,29 @@ async def test_a_run_that_an_outage_ended_goes_on_where_it_was(
             modified_before=time.time() + 60,
             apply=True,
             progress=progress,
-            report=told.append,
+            report=reported.append,
             moved_on=lambda _: None,
         )
 
     with pytest.raises(BackendUnavailable):
         await run()
-    assert len(told) == len(await queued(backend)), "what was queued was told"
-    first = {missing.source.key for missing in told}
+    assert len(reported) == len(await queued(backend)), "what was queued was reported"
+    first = {missing.source.key for missing in reported}
     await run()
-    assert {missing.source.key for missing in told} == set(originals)
-    again = [missing.source.key for missing in told if missing.source.key in first]
+    assert {missing.source.key for missing in reported} == set(originals)
+    again = [missing.source.key for missing in reported if missing.source.key in first]
     assert len(again) - len(first) < 8, "at most one batch is queued twice"
 
 
 async def test_a_cancelled_run_tells_all_that_it_queued(backend: Backend, settings: Settings) -> None:
     originals = [f"uploads/{index:03}" for index in range(200)]
     await store(backend, originals)
-    progress, told = Progress(""), list[str]()
+    progress, reported = Progress(""), list[str]()
     with anyio.CancelScope() as scope:
 
         def report(missing: Missing) -> None:
-            told.append(missing.source.key)
-            if len(told) == 40:
+            reported.append(missing.source.key)
+            if len(reported) == 40:
                 scope.cancel()
 
         await reconcile(
@@ -279,9 +279,9 @@ async def test_a_cancelled_run_tells_all_that_it_queued(backend: Backend, settin
             moved_on=lambda _: None,
         )
     assert scope.cancelled_caught
-    assert len(await queued(backend)) == len(told) < 200
-    assert progress.after == told[-1]
-    assert await found(settings, after=progress.after) == originals[len(told) :]
+    assert len(await queued(backend)) == len(reported) < 200
+    assert progress.after == reported[-1]
+    assert await found(settings, after=progress.after) == originals[len(reported) :]
 
 
 def test_the_prefixes_are_uploads_and_the_routes_none_inside_another(settings: Settings) -> None:

@@ -126,7 +126,7 @@ def test_a_dead_letter_of_a_fifo_queue_that_has_no_group_gets_one_of_its_own() -
     on_virtual_time(claim)
 
 
-def test_a_job_that_fails_again_at_once_is_told_and_does_not_come_round_for_ever() -> None:
+def test_a_job_that_fails_again_at_once_is_reported_and_not_sent_for_ever() -> None:
     class Failing(Queue):
         async def send(self, body: str, *, group: str | None = None) -> str:
             message_id = await super().send(body, group=group)

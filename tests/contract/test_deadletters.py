@@ -31,15 +31,15 @@ def dead(backend: Backend) -> DeadLetters:
     return backend.dead_letters
 
 
-async def look(dead: DeadLetters, number: int = 1, *, timeout_s: int = 30) -> list[DeadLetter]:
+async def receive_from(dead: DeadLetters, number: int = 1, *, timeout_s: int = 30) -> list[DeadLetter]:
     """Receive exactly ``number`` dead letters; a queue may hand out fewer at a time than it has."""
-    letters: list[DeadLetter] = []
+    received: list[DeadLetter] = []
     with anyio.fail_after(10):
-        while len(letters) < number:
-            letters += await dead.receive(
-                max_messages=min(10, number - len(letters)), wait_s=1, visibility_timeout_s=timeout_s
+        while len(received) < number:
+            received += await dead.receive(
+                max_messages=min(10, number - len(received)), wait_s=1, visibility_timeout_s=timeout_s
             )
-    return letters
+    return received
 
 
 async def nothing_visible(dead: DeadLetters) -> bool:
@@ -53,12 +53,12 @@ async def test_a_dead_letter_arrives_with_its_note_as_it_was_sent(backend: Backe
     after = time.time()
     assert await backend.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=1)
 
-    [letter] = await look(dead)
+    [dead_letter] = await receive_from(dead)
 
-    assert (letter.body, letter.note, letter.receive_count) == (body, NOTE, 1)
-    assert letter.id
-    assert before - 1 <= letter.sent_at <= after + 1
-    note = decode(letter.note)
+    assert (dead_letter.body, dead_letter.note, dead_letter.receive_count) == (body, NOTE, 1)
+    assert dead_letter.id
+    assert before - 1 <= dead_letter.sent_at <= after + 1
+    note = decode(dead_letter.note)
     assert note is not None
     assert note.reason == 'broken: 猫 "quoted" 🐈'
 
@@ -73,13 +73,18 @@ async def test_what_the_queue_moved_itself_keeps_what_it_was_and_has_no_note(
         sent_at = message.sent_at
     assert not await backend.queue.receive(max_messages=1, wait_s=0, visibility_timeout_s=0)
 
-    [letter] = await look(dead)
+    [dead_letter] = await receive_from(dead)
 
-    assert (letter.id, letter.body, letter.note, letter.sent_at) == (message_id, "poison", None, sent_at)
-    assert letter.receive_count >= MAX_RECEIVE_COUNT
+    assert (dead_letter.id, dead_letter.body, dead_letter.note, dead_letter.sent_at) == (
+        message_id,
+        "poison",
+        None,
+        sent_at,
+    )
+    assert dead_letter.receive_count >= MAX_RECEIVE_COUNT
 
 
-async def test_what_the_queue_moved_is_told_from_what_was_put_here(
+async def test_moved_dead_letters_differ_from_sent_ones(
     backend: Backend, dead: DeadLetters, not_on: Callable[[str, str], None]
 ) -> None:
     not_on("aws-moto", "does not say which queue a message was moved from")
@@ -88,21 +93,21 @@ async def test_what_the_queue_moved_is_told_from_what_was_put_here(
     for _ in range(MAX_RECEIVE_COUNT):
         await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=0)
     assert not await backend.queue.receive(max_messages=1, wait_s=0, visibility_timeout_s=0)
-    letters = {letter.body: letter.moved for letter in await look(dead, 2)}
-    assert letters == {"put": False, "moved": True}
+    received = {dead_letter.body: dead_letter.moved for dead_letter in await receive_from(dead, 2)}
+    assert received == {"put": False, "moved": True}
 
 
-async def test_a_dead_letter_is_hidden_from_others_while_one_looks_at_it(backend: Backend, dead: DeadLetters) -> None:
+async def test_a_dead_letter_is_hidden_from_others_while_it_is_leased(backend: Backend, dead: DeadLetters) -> None:
     await dead.send("a", NOTE)
-    await look(dead)
+    await receive_from(dead)
     assert await nothing_visible(dead)
     assert (await backend.queue.counts()).dead == 1
 
 
 async def test_a_dead_letter_comes_back_after_its_time_with_a_new_receipt(dead: DeadLetters) -> None:
     await dead.send("a", NOTE)
-    [first] = await look(dead, timeout_s=1)
-    [second] = await look(dead)
+    [first] = await receive_from(dead, timeout_s=1)
+    [second] = await receive_from(dead)
     assert (second.id, second.body, second.note, second.sent_at) == (first.id, "a", NOTE, first.sent_at)
     assert second.receipt != first.receipt
     assert second.receive_count == first.receive_count + 1
@@ -110,22 +115,22 @@ async def test_a_dead_letter_comes_back_after_its_time_with_a_new_receipt(dead: 
 
 async def test_extending_by_0_gives_a_dead_letter_back_and_by_more_keeps_it(dead: DeadLetters) -> None:
     await dead.send("kept", NOTE)
-    [kept] = await look(dead, timeout_s=1)
+    [kept] = await receive_from(dead, timeout_s=1)
     await dead.send("given back", NOTE)
-    [given_back] = await look(dead)
+    [given_back] = await receive_from(dead)
     changes = [VisibilityChange(kept.receipt, 30), VisibilityChange(given_back.receipt, 0)]
     assert await dead.extend(changes) == [OK, OK]
-    assert [letter.body for letter in await look(dead)] == ["given back"]
+    assert [dead_letter.body for dead_letter in await receive_from(dead)] == ["given back"]
     await anyio.sleep(1)  # past the first time-out of what was extended
     assert await nothing_visible(dead)
 
 
-async def test_a_superseded_look_changes_nothing(dead: DeadLetters, not_on: Callable[[str, str], None]) -> None:
+async def test_a_superseded_receipt_changes_nothing(dead: DeadLetters, not_on: Callable[[str, str], None]) -> None:
     not_on("aws-moto", "obeys a superseded receipt")
     await dead.send("a", NOTE)
-    [first] = await look(dead)
+    [first] = await receive_from(dead)
     await dead.extend([VisibilityChange(first.receipt, 0)])
-    [second] = await look(dead)
+    [second] = await receive_from(dead)
     assert await dead.extend([VisibilityChange(first.receipt, 0)]) == [LOST]
     await dead.delete([first.receipt])
     assert await dead.extend([VisibilityChange(second.receipt, 0)]) == [OK]
@@ -136,13 +141,13 @@ async def test_deleted_dead_letters_are_gone_and_batches_answer_by_position(
 ) -> None:
     for number in range(10):
         await dead.send(f"{number}", NOTE)
-    letters = await look(dead, 10)
-    assert sorted(letter.body for letter in letters) == [f"{number}" for number in range(10)]
-    receipts = [letter.receipt for letter in letters]
+    received = await receive_from(dead, 10)
+    assert sorted(dead_letter.body for dead_letter in received) == [f"{number}" for number in range(10)]
+    receipts = [dead_letter.receipt for dead_letter in received]
     assert await dead.delete(receipts[:3]) == [OK] * 3
     results = await dead.extend([VisibilityChange(receipt, 0) for receipt in receipts])
     assert results == [LOST] * 3 + [OK] * 7
-    assert await dead.delete([letter.receipt for letter in await look(dead, 7)]) == [OK] * 7
+    assert await dead.delete([dead_letter.receipt for dead_letter in await receive_from(dead, 7)]) == [OK] * 7
     assert (await backend.queue.counts()).dead == 0
 
 
@@ -152,7 +157,7 @@ async def test_purge_removes_all_also_what_is_looked_at_and_no_message_of_the_qu
     await backend.queue.send("alive")
     for number in range(5):
         await dead.send(f"{number}", NOTE)
-    await look(dead, 2)
+    await receive_from(dead, 2)
     await dead.purge()
     assert await backend.queue.counts() == QueueCounts(visible=1, in_flight=0, delayed=0, dead=0)
     assert await nothing_visible(dead)
@@ -163,8 +168,8 @@ async def test_a_dead_letter_with_its_note_has_max_bytes_at_most(
 ) -> None:
     body = "x" * (dead.max_bytes - len(NOTE.encode()) - len(ATTRIBUTE) - len("String"))
     await dead.send(body, NOTE)
-    [letter] = await look(dead)
-    assert (letter.body, letter.note) == (body, NOTE)
+    [dead_letter] = await receive_from(dead)
+    assert (dead_letter.body, dead_letter.note) == (body, NOTE)
     not_on("aws-moto", "does not count attributes")
     not_on("aws-ministack", "does not count attributes")
     with pytest.raises(SendRefused):
@@ -178,7 +183,7 @@ async def test_what_sqs_does_not_take_is_refused_for_certain(dead: DeadLetters, 
     assert await nothing_visible(dead)
 
 
-async def test_a_look_waits_for_a_dead_letter_as_long_as_it_was_told(dead: DeadLetters) -> None:
+async def test_a_receive_waits_for_a_dead_letter_as_long_as_asked(dead: DeadLetters) -> None:
     before = anyio.current_time()
     assert not await dead.receive(max_messages=1, wait_s=1, visibility_timeout_s=30)
     assert 0.9 < anyio.current_time() - before < 4

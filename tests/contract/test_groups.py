@@ -38,7 +38,7 @@ async def release(backend: Backend, message: ReceivedMessage, *, delay_s: int = 
     assert await backend.queue.extend([VisibilityChange(message.receipt, delay_s)]) == [OK]
 
 
-async def test_the_group_of_a_message_is_told(backend: Backend) -> None:
+async def test_a_message_comes_with_its_group(backend: Backend) -> None:
     await backend.queue.send("a", group="tenant-1")
     await backend.queue.send("b")
     messages = await receive(backend) + await receive(backend)

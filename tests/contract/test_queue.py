@@ -46,7 +46,7 @@ async def test_a_message_arrives_as_it_was_sent(backend: Backend) -> None:
     assert message.receipt
 
 
-async def test_the_time_of_sending_is_told(backend: Backend) -> None:
+async def test_a_message_comes_with_its_time_of_sending(backend: Backend) -> None:
     before = time.time()
     await backend.queue.send("a")
     after = time.time()

@@ -156,7 +156,7 @@ async def test_a_full_disk_refuses_messages_and_keeps_the_old_ones(backend: Back
     assert [message.body for message in received] == ["kept", "after"]
 
 
-async def test_damage_while_running_is_told(backend: Backend, directory: Path) -> None:
+async def test_damage_while_running_is_reported(backend: Backend, directory: Path) -> None:
     await backend.store.put(REF, b"kept", content_type="text/plain")
     [blob] = files(directory)
     blob.unlink()

@@ -34,7 +34,7 @@ async def dead(directory: Path, clock: SetClock) -> AsyncIterator[DeadLetters]:
         yield backend.dead_letters
 
 
-async def look(dead: DeadLetters, *, timeout_s: int = 60, number: int = 10) -> list[DeadLetter]:
+async def receive_from(dead: DeadLetters, *, timeout_s: int = 60, number: int = 10) -> list[DeadLetter]:
     return list(await dead.receive(max_messages=number, wait_s=0, visibility_timeout_s=timeout_s))
 
 
@@ -42,31 +42,31 @@ async def test_what_was_looked_at_comes_after_what_was_not(dead: DeadLetters, cl
     for body in "abcd":
         await dead.send(body, "{}")
         clock.now += 1
-    first = await look(dead, number=2)
-    await dead.extend([VisibilityChange(letter.receipt, 0) for letter in first])
-    assert [letter.body for letter in first] == ["a", "b"]
-    assert [letter.body for letter in await look(dead)] == ["c", "d", "a", "b"]
+    first = await receive_from(dead, number=2)
+    await dead.extend([VisibilityChange(dead_letter.receipt, 0) for dead_letter in first])
+    assert [dead_letter.body for dead_letter in first] == ["a", "b"]
+    assert [dead_letter.body for dead_letter in await receive_from(dead)] == ["c", "d", "a", "b"]
 
 
-async def test_a_look_ends_at_exactly_its_time(dead: DeadLetters, clock: SetClock) -> None:
+async def test_a_lease_ends_at_exactly_its_time(dead: DeadLetters, clock: SetClock) -> None:
     await dead.send("a", "{}")
-    [letter] = await look(dead)
+    [dead_letter] = await receive_from(dead)
     clock.now += 59.99
-    assert not await look(dead)
+    assert not await receive_from(dead)
     clock.now += 0.01
-    assert await dead.extend([VisibilityChange(letter.receipt, 9)]) == [EntryResult.LOST]
-    assert await look(dead)
+    assert await dead.extend([VisibilityChange(dead_letter.receipt, 9)]) == [EntryResult.LOST]
+    assert await receive_from(dead)
 
 
 async def test_a_clock_set_back_far_hides_no_dead_letters(dead: DeadLetters, clock: SetClock) -> None:
     await dead.send("looked at", "{}")
-    await look(dead)
+    await receive_from(dead)
     await dead.send("waiting", "{}")
     clock.now -= 13 * 3600
-    assert len(await look(dead)) == 2
+    assert len(await receive_from(dead)) == 2
 
 
-async def test_a_cancelled_look_gives_back_what_it_took(dead: DeadLetters, directory: Path) -> None:
+async def test_a_cancelled_receive_is_undone(dead: DeadLetters, directory: Path) -> None:
     await dead.send("a", "{}")
     with closing(sqlite3.connect(directory / schema.DATABASE_NAME, isolation_level=None)) as neighbour:
         neighbour.execute("BEGIN IMMEDIATE")
@@ -76,8 +76,8 @@ async def test_a_cancelled_look_gives_back_what_it_took(dead: DeadLetters, direc
         with pytest.raises(asyncio.CancelledError):
             await looking
         neighbour.execute("ROLLBACK")
-    [letter] = await look(dead)
-    assert letter.receive_count == 1
+    [dead_letter] = await receive_from(dead)
+    assert dead_letter.receive_count == 1
 
 
 async def test_there_is_no_move_to_follow(dead: DeadLetters) -> None:

@@ -161,8 +161,8 @@ async def test_processes_that_share_a_fifo_queue_keep_its_order_also_when_one_is
                 tasks.start_soon(partial(finish, doomed, killed_after=10))
         assert await backend.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=0)
 
-    told = sorted((float(at), body) for at, body in (line.split(" ", 1) for line in "".join(outputs).splitlines()))
+    reported = sorted((float(at), body) for at, body in (line.split(" ", 1) for line in "".join(outputs).splitlines()))
     for group in "abcd":
-        order = [int(body.split()[1]) for _, body in told if body.startswith(group)]
+        order = [int(body.split()[1]) for _, body in reported if body.startswith(group)]
         assert order == sorted(order)
         assert set(order) == set(range(12))

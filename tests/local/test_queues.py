@@ -100,23 +100,26 @@ async def test_the_one_queue_without_a_name_is_none_of_those_with_names(director
         assert len(await take(one.queue)) == 1
 
 
-async def test_messages_of_queues_that_are_not_opened_are_told_with_what_to_do(directory: Path) -> None:
-    told: list[Problem] = []
-    async with open_local_queues(directory, clock=SystemClock(), queues=("", "old"), warn=told.append) as (one, old):
+async def test_messages_of_queues_that_are_not_opened_are_reported_with_the_fix(directory: Path) -> None:
+    given: list[Problem] = []
+    async with open_local_queues(directory, clock=SystemClock(), queues=("", "old"), warn=given.append) as (
+        one,
+        old,
+    ):
         await one.queue.send("a")
         for _ in range(2):
             await old.queue.send("b")
         await take(old.queue, number=1)
-    async with open_local_queues(directory, clock=SystemClock(), queues=("", "old"), warn=told.append):
-        assert not told
-    async with open_local_queues(directory, clock=SystemClock(), queues=("new",), warn=told.append):
-        unnamed, named = sorted(told, key=str, reverse=True)
+    async with open_local_queues(directory, clock=SystemClock(), queues=("", "old"), warn=given.append):
+        assert not given
+    async with open_local_queues(directory, clock=SystemClock(), queues=("new",), warn=given.append):
+        unnamed, named = sorted(given, key=str, reverse=True)
     assert unnamed.what.startswith("the queue without a name")
     assert "without [[queues]]" in unnamed.fix
     assert named.what == f"queue old of {directory} has messages (2) and is not served"
 
 
-async def test_a_group_waits_until_exactly_the_time_of_the_message_that_holds_it(
+async def test_a_group_waits_until_exactly_the_end_of_the_lease_before_it(
     queues: tuple[Backend, ...], clock: SetClock
 ) -> None:
     queue = queues[2].queue
@@ -130,7 +133,7 @@ async def test_a_group_waits_until_exactly_the_time_of_the_message_that_holds_it
     assert [message.body for message in await take(queue)] == ["a", "b", "c"]
 
 
-async def test_a_clock_set_back_far_holds_no_group(queues: tuple[Backend, ...], clock: SetClock) -> None:
+async def test_a_clock_set_back_far_blocks_no_group(queues: tuple[Backend, ...], clock: SetClock) -> None:
     queue = queues[2].queue
     for body in "ab":
         await queue.send(body, group="g")

@@ -56,7 +56,7 @@ def test_no_derived_key_is_longer_than_s3_takes(letter: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "message"),
     [
         ("{name}.{ext}", "does not start with a folder"),
         ("all/{preset}.{ext}", "all keys would be the same"),
@@ -70,8 +70,8 @@ def test_no_derived_key_is_longer_than_s3_takes(letter: str) -> None:
         ("x/{name}/", "a segment that is empty, . or .."),
     ],
 )
-def test_a_key_template_that_could_not_work_is_refused_with_the_reason(template: str, said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_a_key_template_that_could_not_work_is_refused_with_the_reason(template: str, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Preset(name="p", width=1, key=template)
 
 
@@ -158,11 +158,11 @@ def test_a_note_is_read_as_it_was_written_and_a_long_body_is_cut_to_fit_beside_i
     body = "ä" * 1000
     assert deadletter.fits("short", note, 400)
     assert not deadletter.fits(body, note, 1000)
-    kept, told = deadletter.cut(body, note, 1000)
-    assert deadletter.fits(kept, told, 1000)
-    assert not deadletter.fits(kept + "ää", told, 1000), "as much as there is room for"
+    kept, shortened = deadletter.cut(body, note, 1000)
+    assert deadletter.fits(kept, shortened, 1000)
+    assert not deadletter.fits(kept + "ää", shortened, 1000), "as much as there is room for"
     assert body.startswith(kept)
-    assert told.body_bytes == 2000
+    assert shortened.body_bytes == 2000
 
 
 def test_backoff_grows_to_a_cap_and_uses_the_whole_range_of_the_jitter() -> None:
@@ -186,5 +186,5 @@ def test_backoff_grows_to_a_cap_and_uses_the_whole_range_of_the_jitter() -> None
         (b"", None),
     ],
 )
-def test_a_format_is_told_by_its_first_bytes(head: bytes, expected: ImageFormat | None) -> None:
+def test_a_format_is_recognised_by_its_first_bytes(head: bytes, expected: ImageFormat | None) -> None:
     assert sniff(head) is expected
