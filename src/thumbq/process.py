@@ -1,4 +1,4 @@
-"""What the process gets from the system: its clocks, and the wish that it stop."""
+"""What the process gets from the system: its clocks, and the signals to stop."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-
-SAME_WISH_S: Final = 1.0
-"""Signals that come so close together are one wish: `uv run` and others pass on what the whole group gets anyway."""
+SAME_REQUEST_S: Final = 1.0
+"""Signals that come so close together are one request: `uv run` and others pass on what the whole group gets anyway."""
 
 
 class SystemClock:
@@ -36,7 +35,10 @@ class SystemClock:
 
 
 class Stop:
-    """The wish to stop, as SIGTERM and SIGINT bring it."""
+    """The request to stop, which SIGTERM and SIGINT bring.
+
+    ``asked`` is set by the first of them. ``start`` is the scope of the start, which it cancels until ``started``.
+    """
 
     def __init__(self) -> None:
         self.asked = anyio.Event()
@@ -49,7 +51,7 @@ class Stop:
             task_status.started()
             asked_at = math.inf
             async for number in signals:
-                if anyio.current_time() - asked_at > SAME_WISH_S:
+                if anyio.current_time() - asked_at > SAME_REQUEST_S:
                     log.warning("service.killed", signal=number.name)
                     os._exit(128 + number)
                 if self.asked.is_set():
