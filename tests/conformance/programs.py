@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from anyio.from_thread import start_blocking_portal
 
 from conformance.output import Output
-from thumbq.core.formats import sniff
-from thumbq.core.preset import EXTENSIONS, Preset
+from thumbq.core.formats import EXTENSIONS, sniff
+from thumbq.core.preset import Preset
 from thumbq.errors import RenderKilled, RenderRefused
 from thumbq.imaging import MIB, Limits
 from thumbq.pool import PoolConfig, RenderPool
@@ -138,7 +138,7 @@ class Command:
     def make(self, original: bytes, recipes: Sequence[Mapping[str, Any]]) -> Made:
         with tempfile.TemporaryDirectory() as folder:
             found = sniff(original[:64])
-            source = Path(folder, f"original.{found.value.lower() if found else 'bin'}")
+            source = Path(folder, f"original.{found.name.lower() if found else 'bin'}")
             source.write_bytes(original)
             outputs = []
             for preset in presets(recipes):

@@ -107,7 +107,7 @@ class Gauntlet:
             self._violation(each, f"answered after {took_s:.1f} s")
         used_s = health.cpu_s(child) - cpu_before_s
         took = Trace(1000 * (used_s if used_s > 0 else took_s), each.name, each.source.name, outcome)
-        self.tally.add(each.source.format.value, outcome, took, self._peak(before, each, outcome))
+        self.tally.add(each.source.format.name, outcome, took, self._peak(before, each, outcome))
         return rendered
 
     async def _render(self, each: Input) -> Rendered:

@@ -32,7 +32,7 @@ _MOST_LOADED: Final = 4_000_000
 def faults(rendered: Rendered, presets: Sequence[Preset], original: bytes) -> Iterator[str]:
     """Yield what is wrong with the answer to an original."""
     told = sniff(original)
-    if told is None or rendered.format != told.value:
+    if told is None or rendered.format != told.name:
         yield f"a {told} became a {rendered.format}"
     if min(rendered.width, rendered.height, rendered.frames) < 1:
         yield f"{rendered.frames} frames of {rendered.width} by {rendered.height}"

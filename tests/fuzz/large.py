@@ -34,7 +34,7 @@ def large(rng: Random, image_format: ImageFormat) -> Seed:
 
 @lru_cache(maxsize=16)
 def _made(image_format: ImageFormat, kind: str, size: tuple[int, int]) -> Seed:
-    name = f"{image_format.value.lower()}-{kind}-{size[0]}x{size[1]}"
+    name = f"{image_format.name.lower()}-{kind}-{size[0]}x{size[1]}"
     return Seed(name, image_format, KINDS[image_format][kind](size))
 
 

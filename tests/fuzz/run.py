@@ -84,7 +84,7 @@ def told(tally: Tally, seconds: float) -> str:
 
 def main() -> int:
     """Run what the arguments say; 1 when a rule was broken."""
-    names = [each.value.lower() for each in FORMATS]
+    names = [each.name.lower() for each in FORMATS]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=1000, help="how many")
     parser.add_argument("--seed", type=int, default=0)

@@ -31,7 +31,7 @@ class Seed:
 def seeds() -> Mapping[ImageFormat, tuple[Seed, ...]]:
     """Make all seeds, the same in every process."""
     return {
-        image_format: tuple(Seed(f"{image_format.value.lower()}-{name}", image_format, data) for name, data in maker())
+        image_format: tuple(Seed(f"{image_format.name.lower()}-{name}", image_format, data) for name, data in maker())
         for image_format, maker in _MAKERS.items()
     }
 

@@ -23,7 +23,8 @@ from support.replicas.replica import until
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.preset import Preset
 from thumbq.errors import RenderRefused
-from thumbq.imaging import Limits, Refusal, header
+from thumbq.imaging import Limits, Refusal
+from thumbq.imaging.formats.registry import read_header
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered, RenderedImage
 
@@ -40,8 +41,8 @@ async def test_hostile_images_are_answered_within_limits_and_without_metadata(se
     assert tally.violations == []
     assert tally.killed == []
     assert tally.inputs == _SHORT
-    assert {name for name, outcome in tally.outcomes if outcome == "rendered"} == {each.value for each in FORMATS}
-    assert {name for name, outcome in tally.outcomes if outcome != "rendered"} == {each.value for each in FORMATS}
+    assert {name for name, outcome in tally.outcomes if outcome == "rendered"} == {each.name for each in FORMATS}
+    assert {name for name, outcome in tally.outcomes if outcome != "rendered"} == {each.name for each in FORMATS}
 
 
 def test_what_mutations_begin_with_is_whole() -> None:
@@ -140,8 +141,8 @@ def _answer(body: bytes) -> tuple[Rendered, list[Preset], bytes]:
     assert found is not None
     with Image.open(io.BytesIO(body)) as image:
         size = image.size
-    preset = Preset.model_validate({"name": "as", "width": 16, "height": 16, "format": found.value.lower()})
-    return Rendered(found.value, *size, (RenderedImage("as", body, *size, found.content_type),)), [preset], body
+    preset = Preset.model_validate({"name": "as", "width": 16, "height": 16, "format": found.name.lower()})
+    return Rendered(found.name, *size, (RenderedImage("as", body, *size, found.content_type),)), [preset], body
 
 
 @pytest.mark.parametrize(
@@ -212,9 +213,9 @@ def test_large_inputs_are_images_whose_header_can_be_read_or_that_lie(image_form
         assert sniff(file) is image_format
         if name.endswith("-lie"):
             with pytest.raises(RenderRefused, match="two sizes"):
-                header.read(file)
+                read_header(file)
         else:
-            assert header.read(file).scratch_bytes >= 0
+            assert read_header(file).scratch_bytes >= 0
     if image_format is ImageFormat.AVIF:
-        twice = header.read(large.KINDS[image_format]["twice"]((640, 480)))
+        twice = read_header(large.KINDS[image_format]["twice"]((640, 480)))
         assert (twice.width, twice.scratch_bytes) == (64, 640 * 480 * 3 // 2)

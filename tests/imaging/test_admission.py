@@ -13,10 +13,11 @@ from support.pictures import bombs, images
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
-from thumbq.imaging import MIB, Limits, admission, geometry, header
+from thumbq.imaging import MIB, Limits, admission, geometry
 from thumbq.imaging.admission import Rendition
 from thumbq.imaging.costs import Cost, predict
-from thumbq.imaging.header import Header, JpegFacts
+from thumbq.imaging.formats.registry import read_header
+from thumbq.imaging.header import Header, JpegHeader
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TESTS = Path(__file__).parent.parent
-BASELINE = JpegFacts(
+BASELINE = JpegHeader(
     progressive=False,
     scans=1,
     dc_end=None,
@@ -32,7 +33,7 @@ BASELINE = JpegFacts(
     pixels_at=60_000,
     sampling=((2, 2), (1, 1), (1, 1)),
     one_pass=True,
-    header=((0, 60_000),),
+    kept_segments=((0, 60_000),),
 )
 PROGRESSIVE = replace(BASELINE, progressive=True, scans=10, one_pass=False)
 PHONE = Header(ImageFormat.JPEG, 16_320, 12_240, file_bytes=60_000_000, jpeg=BASELINE)
@@ -58,7 +59,7 @@ def admit(
     admission.admit(
         found,
         scale=scale,
-        gap=longest / scale / max(sides),
+        reducing_gap=longest / scale / max(sides),
         renditions=renditions,
         animated=animated,
         limits=limits or Limits(),
@@ -110,13 +111,14 @@ import json, resource, sys, time
 sys.path.insert(0, sys.argv[1])
 from support.pictures import bombs
 from thumbq.errors import RenderRefused
-from thumbq.imaging import Limits, header
+from thumbq.imaging import Limits
+from thumbq.imaging.formats.registry import read_header
 from thumbq.imaging.admission import Rendition, admit
 
 def code(data):
     try:
-        found = header.read(data)
-        plan = {"scale": 8 if found.jpeg else 1, "gap": 1000, "renditions": [Rendition(10_000, "jpeg")]}
+        found = read_header(data)
+        plan = {"scale": 8 if found.jpeg else 1, "reducing_gap": 1000, "renditions": [Rendition(10_000, "jpeg")]}
         admit(found, **plan, animated=found.frames > 1, limits=Limits())
     except RenderRefused as refused:
         return refused.code
@@ -176,11 +178,11 @@ def test_what_costs_too_much_time_is_refused_with_numbers() -> None:
 
 @pytest.mark.parametrize("compression", [1, 2])
 def test_the_runs_of_a_bmp_take_their_pixels_three_times_more_and_python(compression: int) -> None:
-    found = header.read(bombs.bmp(8_000, 8_000, compression=compression))
-    cost = predict(found, scale=1, gap=80, renditions=[], animated=False)
+    found = read_header(bombs.bmp(8_000, 8_000, compression=compression))
+    cost = predict(found, scale=1, reducing_gap=80, renditions=[], animated=False)
     assert cost.memory_bytes > 4 * 64_000_000
     assert cost.cpu_s > 5
-    assert refusal(header.read(bombs.bmp(12_000, 12_000, compression=compression)), 100)[0] == "too-large"
+    assert refusal(read_header(bombs.bmp(12_000, 12_000, compression=compression)), 100)[0] == "too-large"
 
 
 def test_a_jpeg_costs_what_it_is_after_its_shrinking() -> None:
@@ -191,13 +193,15 @@ def test_a_jpeg_costs_what_it_is_after_its_shrinking() -> None:
 def test_the_coefficients_of_a_progressive_jpeg_are_held_at_full_size() -> None:
     whole = replace(PHONE, jpeg=PROGRESSIVE)
     assert refusal(whole, 100, scale=8)[0] == "too-large"
-    cost = [predict(each, scale=8, gap=20, renditions=[], animated=False) for each in (PHONE, whole)]
+    cost = [predict(each, scale=8, reducing_gap=20, renditions=[], animated=False) for each in (PHONE, whole)]
     assert cost[1].memory_bytes - cost[0].memory_bytes == pytest.approx(16_320 * 12_240 * 1.5 * 2, rel=0.01)
 
 
 def test_large_renditions_cost_more_in_some_formats_than_in_others() -> None:
     costs = {
-        each: predict(PNG, scale=1, gap=1, renditions=[Rendition(12_000_000, each)], animated=False).memory_bytes
+        each: predict(
+            PNG, scale=1, reducing_gap=1, renditions=[Rendition(12_000_000, each)], animated=False
+        ).memory_bytes
         for each in ("jpeg", "png", "webp", "avif", "auto")
     }
     assert costs["jpeg"] < costs["png"] < costs["webp"] < costs["avif"]
@@ -208,16 +212,18 @@ def test_large_renditions_cost_more_in_some_formats_than_in_others() -> None:
 def test_the_first_frame_of_a_film_is_held_as_it_is_resampled_from() -> None:
     film = Header(ImageFormat.WEBP, 61, 262_191, channels=4, frames=3)
     small, large = Rendition(100_000, "webp"), Rendition(1_000_000, "jpeg")
-    admission.admit(film, scale=1, gap=16, renditions=[small], animated=True, limits=Limits())
+    admission.admit(film, scale=1, reducing_gap=16, renditions=[small], animated=True, limits=Limits())
     with pytest.raises(RenderRefused, match="MiB"):
-        admission.admit(film, scale=1, gap=4, renditions=[small, large], animated=True, limits=Limits())
+        admission.admit(film, scale=1, reducing_gap=4, renditions=[small, large], animated=True, limits=Limits())
 
 
 def test_effort_and_losslessness_cost_memory_and_time() -> None:
     def cost(**options: Any) -> Cost:
         preset = Preset(name="p", fit="none", **options)
         target = geometry.target((4_000, 3_000), preset)
-        return predict(PNG, scale=1, gap=1, renditions=admission.renditions([target], [preset]), animated=False)
+        return predict(
+            PNG, scale=1, reducing_gap=1, renditions=admission.renditions([target], [preset]), animated=False
+        )
 
     for least, more in (
         ({"format": "webp"}, {"format": "webp", "effort": 9}),

@@ -17,8 +17,9 @@ from support.pictures.animations import Frame, composited, plain
 from support.pictures.containers import boxes, png_chunks, png_file, riff_chunks
 from support.pictures.leaks import leaks
 from thumbq.core.preset import Preset
-from thumbq.imaging import Limits, Refusal, header
-from thumbq.imaging.frames import first_picture
+from thumbq.imaging import Limits, Refusal
+from thumbq.imaging.formats.gif import first_picture
+from thumbq.imaging.formats.registry import read_header
 from thumbq.imaging.render import render
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def test_a_gif_that_covers_its_canvas_or_has_a_clear_colour_is_decoded_as_it_is(
         pixels[0] = 0
         frame = replace(LAST, pixels=pixels)
     data = animations.gif(CANVAS, [frame, PATCH])
-    assert first_picture(data, header.read(data)) is None
+    assert first_picture(data, read_header(data)) is None
     made = rendition(data, animated=False, format="png", lossless=False)
     assert shows(made.body, [next(composited(CANVAS, [frame]))])
 
@@ -267,7 +268,7 @@ def test_an_apng_frame_that_lacks_rows_is_refused() -> None:
 def test_an_apng_announces_more_frames_than_it_has() -> None:
     data = two_frames(0, [], ONES, 2 * ONES)
     announced = png_file((kind, b"\0\0\1\0\0\0\0\0" if kind == b"acTL" else body) for kind, body in png_chunks(data))
-    assert header.read(announced).frames == 2
+    assert read_header(announced).frames == 2
     assert rendition(announced).frames == 2
 
 
@@ -417,13 +418,13 @@ def test_holes_in_a_webp_are_holes_also_where_it_says_that_there_are_none(animat
     expected = list(composited(CANVAS, frames))
     made = rendition(bytes(data), animated=animated)
     assert shows(made.body, expected if animated else expected[:1])
-    assert header.read(bytes(data)).channels == 4
+    assert read_header(bytes(data)).channels == 4
 
 
 def test_a_webp_whose_frames_cover_each_other_has_no_holes() -> None:
     data = bytearray(animations.webp(CANVAS, [replace(BASE, disposal="background"), BASE, PATCH]))
     data[20] &= ~0x10
-    assert header.read(bytes(data)).channels == 3
+    assert read_header(bytes(data)).channels == 3
 
 
 def test_a_later_frame_that_is_cut_costs_the_animation_and_not_the_still() -> None:

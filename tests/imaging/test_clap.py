@@ -9,8 +9,9 @@ from support.pictures import images
 from support.pictures.clean_aperture import clap, framed, shown
 from support.pictures.similarity import psnr
 from thumbq.core.preset import Preset
-from thumbq.imaging import Limits, Refusal, header
-from thumbq.imaging.clap import aperture
+from thumbq.imaging import Limits, Refusal
+from thumbq.imaging.formats.isomedia.aperture import aperture
+from thumbq.imaging.formats.registry import read_header
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered
 
@@ -72,4 +73,4 @@ def test_an_aperture_larger_than_the_picture_cuts_nothing() -> None:
 def test_the_word_alone_is_no_aperture() -> None:
     data = images.avif(images.scene(96, 64)).replace(b"\0\0\0\0pict", b"clappict", 1)
     assert b"clap" in data
-    assert aperture(data, header.read(data)) is None
+    assert aperture(data, read_header(data), turns=False) is None

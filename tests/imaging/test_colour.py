@@ -14,7 +14,7 @@ from support.pictures import images, profiles
 from support.pictures.containers import icc_segments, jpeg_with, png_with
 from thumbq.core.preset import Preset
 from thumbq.imaging import Limits, colour
-from thumbq.imaging.colour import conversion, vetting
+from thumbq.imaging.colour import conversion, sanitising
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered
 
@@ -300,8 +300,8 @@ def bombs() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", bombs())
 def test_littlecms_never_sees_a_profile_that_would_cost_too_much(name: str) -> None:
     bomb = bombs()[name]
-    usable = vetting.vetted(bomb)
-    assert usable is None or not vetting.has_table(usable)
+    usable = sanitising.sanitised(bomb)
+    assert usable is None or not sanitising.has_table(usable)
     source = Image.new("RGB", (2, 2), GREEN)
     assert colour.to_srgb(source, bomb) == (source, None)
 
@@ -312,7 +312,7 @@ def test_of_a_profile_with_steps_of_any_number_its_plain_table_is_used() -> None
     entries = [struct.unpack_from(">4sII", xyb, 132 + 12 * n) for n in range(count)]
     tags = {name: xyb[at : at + size] for name, at, size in entries}
     chained = profiles.icc_file(tags | {b"D2B1": b"mpet" + bytes(60)}, version=0x04400000)
-    usable = vetting.vetted(chained)
+    usable = sanitising.sanitised(chained)
     assert usable is not None
     assert b"D2B1" not in usable[: 132 + 12 * count]
     source = Image.fromarray(profiles.to_xyb(np.array([[GREEN]], dtype=np.uint8)))

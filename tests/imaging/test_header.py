@@ -16,8 +16,8 @@ from PIL import Image
 from fuzz import heifmade
 from support.pictures import bombs, containers, images
 from thumbq.errors import RenderRefused
-from thumbq.imaging import header
-from thumbq.imaging.header import Header, JpegFacts
+from thumbq.imaging.formats.registry import read_header
+from thumbq.imaging.header import Header, JpegHeader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 RGB = images.scene(96, 64)
 
 
-def facts(data: bytes) -> JpegFacts:
-    found = header.read(data).jpeg
+def facts(data: bytes) -> JpegHeader:
+    found = read_header(data).jpeg
     assert found is not None
     return found
 
 
 def refused(data: bytes) -> str:
     with pytest.raises(RenderRefused) as caught:
-        header.read(data)
+        read_header(data)
     return caught.value.code
 
 
@@ -98,7 +98,7 @@ def made(kind: str) -> bytes:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_header_tells_size_kind_and_frames(kind: str) -> None:
     data, expected = made(kind), KINDS[kind][1]
-    found = header.read(data)
+    found = read_header(data)
     assert (found.width, found.height) == (96, 64)
     assert {name: getattr(found, name) for name in expected} == expected
     assert found.file_bytes == len(data)
@@ -107,7 +107,7 @@ def test_a_header_tells_size_kind_and_frames(kind: str) -> None:
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_the_size_is_that_of_the_stored_pixels(orientation: int) -> None:
     for image_format in ("JPEG", "PNG", "WEBP", "TIFF"):
-        found = header.read(images.encoded(RGB, image_format, exif=images.exif(orientation)))
+        found = read_header(images.encoded(RGB, image_format, exif=images.exif(orientation)))
         assert (found.width, found.height) == (96, 64)
 
 
@@ -115,7 +115,7 @@ def test_a_mapped_file_reads_like_its_bytes() -> None:
     for data in map(made, KINDS):
         with mmap.mmap(-1, len(data)) as mapped:
             mapped[:] = data
-            assert header.read(mapped) == header.read(data)
+            assert read_header(mapped) == read_header(data)
 
 
 def test_reading_a_large_photo_takes_next_to_no_time() -> None:
@@ -124,7 +124,7 @@ def test_reading_a_large_photo_takes_next_to_no_time() -> None:
         mapped[:] = photo
         start = time.process_time()
         for _ in range(10):
-            header.read(mapped)
+            read_header(mapped)
         assert (time.process_time() - start) / 10 < 0.0005
 
 
@@ -151,7 +151,7 @@ def test_what_follows_the_end_of_a_jpeg_does_not_count(after: bytes) -> None:
 def test_a_preview_in_the_metadata_is_not_the_picture() -> None:
     data = images.photo_jpeg(640, 480)
     whole = containers.jpeg_with(data, (0xE2, images.small_jpeg()))
-    assert (header.read(whole).width, facts(whole).end) == (640, len(whole) - 2)
+    assert (read_header(whole).width, facts(whole).end) == (640, len(whole) - 2)
     assert refused(whole[: len(whole) // 2]) == "truncated"
 
 
@@ -192,7 +192,7 @@ def _sequential_scan(component: int) -> bytes:
 def test_a_jpeg_of_more_tables_than_there_can_be_is_corrupt() -> None:
     data = images.jpeg(RGB)
     table = b"\xff\xdb\xff\xff" + (b"\0" + b"\1" * 64) * 1008 + b"\0" * 13
-    header.read(data.replace(b"\xff\xdb", table * 10 + b"\xff\xdb", 1))
+    read_header(data.replace(b"\xff\xdb", table * 10 + b"\xff\xdb", 1))
     assert refused(data.replace(b"\xff\xdb", table * 20 + b"\xff\xdb", 1)) == "corrupt"
 
 
@@ -202,7 +202,7 @@ def test_fill_bytes_of_which_a_decoder_makes_minutes_are_refused(options: dict[s
     for fill, taken in ((30_000, True), (66_000, False), (1 << 20, False)):
         file = data[:-2] + b"\xff" * fill + b"\xff\xd9"
         if taken:
-            header.read(file)
+            read_header(file)
         else:
             assert refused(file) == "corrupt"
 
@@ -216,7 +216,7 @@ def test_an_image_of_several_is_as_large_as_the_file_says_or_refused(kind: bytes
         made = heifmade.Item(kind, data, (heifmade.extent(),), (b"dimg", (2,)))
         file = heifmade.heic([made, heifmade.picture()])
         if taken:
-            assert header.read(file).scratch_bytes == 64 * 64 * 3 // 2
+            assert read_header(file).scratch_bytes == 64 * 64 * 3 // 2
         else:
             assert refused(file) == "corrupt"
 
@@ -225,12 +225,12 @@ def test_tiles_and_what_they_are_made_of_count_by_the_largest() -> None:
     tile = heifmade.Item(b"iden", b"", (heifmade.extent(),), (b"dimg", (3,)))
     large = heifmade.Item(b"hvc1", b"", (heifmade.coded()[1], heifmade.extent(9_000, 9_000)))
     file = heifmade.heic([heifmade.grid(1, 1, 2), tile, large])
-    assert header.read(file).scratch_bytes >= 9_000 * 9_000
+    assert read_header(file).scratch_bytes >= 9_000 * 9_000
 
 
 def test_a_later_frame_larger_than_a_gif_is_told_of() -> None:
-    assert header.read(bombs.gif(10, 10, second=(0, 0, 700, 500))).animated_size == (700, 500)
-    found = header.read(bombs.gif(10, 10, second=(0, 0, 10, 10)))
+    assert read_header(bombs.gif(10, 10, second=(0, 0, 700, 500))).animated_size == (700, 500)
+    found = read_header(bombs.gif(10, 10, second=(0, 0, 10, 10)))
     assert (found.width, found.height, found.frames, found.animated_size) == (10, 10, 2, None)
 
 
@@ -238,17 +238,17 @@ def test_the_first_frame_of_a_gif_may_reach_over_its_screen() -> None:
     data = bytearray(bombs.gif(20, 10))
     data[6:10] = struct.pack("<HH", 5, 5)
     with Image.open(io.BytesIO(data)) as image:
-        assert (header.read(bytes(data)).width, header.read(bytes(data)).height) == image.size == (20, 10)
+        assert (read_header(bytes(data)).width, read_header(bytes(data)).height) == image.size == (20, 10)
 
 
 def test_a_compressed_strip_of_a_tiff_is_told_of_and_an_uncompressed_one_costs_nothing() -> None:
     striped = images.encoded(RGB, "TIFF", compression="tiff_lzw", strip_size=1 << 20)
-    assert header.read(striped).scratch_bytes == len(striped) + 96 * 64 * 3
-    assert header.read(images.encoded(RGB, "TIFF")).scratch_bytes == 0
+    assert read_header(striped).scratch_bytes == len(striped) + 96 * 64 * 3
+    assert read_header(images.encoded(RGB, "TIFF")).scratch_bytes == 0
 
 
 def test_a_tiff_whose_strips_or_tiles_do_not_cover_it_is_truncated() -> None:
-    assert header.read(bombs.tiff({256: 96, 257: 64, 278: 64})).height == 64
+    assert read_header(bombs.tiff({256: 96, 257: 64, 278: 64})).height == 64
     assert refused(bombs.tiff({256: 96, 257: 6_400, 278: 64})) == "truncated"
     assert refused(bombs.tiff({256: 96, 257: 64, 322: 16, 323: 16})) == "truncated"
 
@@ -279,7 +279,7 @@ def test_hostile_bytes_only_ever_get_an_image_refused_and_quickly() -> None:
         data = _mutated(source.choice(seeds), source)
         start = time.process_time()
         with contextlib.suppress(RenderRefused):
-            assert isinstance(header.read(data), Header)
+            assert isinstance(read_header(data), Header)
         slowest = max(slowest, time.process_time() - start)
     assert slowest < 0.05
 

@@ -10,8 +10,8 @@ from PIL import Image, JpegImagePlugin
 
 from support.pictures import containers, images
 from thumbq.errors import RenderRefused
-from thumbq.imaging import header
-from thumbq.imaging.jpegstream import open_jpeg
+from thumbq.imaging.formats.jpeg.stream import open_jpeg
+from thumbq.imaging.formats.registry import read_header
 
 SCENE = images.scene(333, 250)
 NOISE = Image.fromarray(np.random.default_rng(seed=5).integers(0, 256, (90, 130, 3), dtype=np.uint8))
@@ -32,7 +32,7 @@ SIZES = [(333, 250), (64, 64), (17, 33), (8, 8), (1, 1), (3, 200), (200, 3)]
 
 
 def stream(data: bytes | mmap.mmap, *, dc_only: bool = False) -> IO[bytes]:
-    facts = header.read(data).jpeg
+    facts = read_header(data).jpeg
     assert facts is not None
     return open_jpeg(data, facts, dc_only=dc_only)
 
@@ -99,7 +99,7 @@ def test_a_mapped_file_loads_like_its_bytes() -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_a_jpeg_that_was_cut_and_closed_again_is_refused(kind: str, share: float) -> None:
     data = images.jpeg(SCENE, **KINDS[kind])
-    facts = header.read(data).jpeg
+    facts = read_header(data).jpeg
     assert facts is not None
     end = data.rindex(b"\xff\xda") if facts.progressive else facts.end
     cut = data[: facts.pixels_at + int(share * (end - facts.pixels_at))].rstrip(b"\xff") + END
@@ -122,7 +122,7 @@ def test_of_two_pictures_the_first_one_cut_is_refused_too() -> None:
     file = io.BytesIO()
     SCENE.save(file, "MPO", save_all=True, append_images=[NOISE])
     data = file.getvalue()
-    facts = header.read(data).jpeg
+    facts = read_header(data).jpeg
     assert facts is not None
     middle = (facts.pixels_at + facts.end) // 2
     with pytest.raises(OSError, match="truncated"):
@@ -166,7 +166,7 @@ def test_megabytes_of_metadata_cost_the_decoder_nothing() -> None:
     """Pillow joins the segments of EXIF one after the other, so that four times as many take 16 times as long."""
     data = containers.jpeg_with(images.jpeg(SCENE), *[(0xE1, EXIF.ljust(60_000))] * 200)
     assert stream(data).seek(0, io.SEEK_END) < 100_000
-    assert header.read(data).scratch_bytes < 200_000
+    assert read_header(data).scratch_bytes < 200_000
     profiles = containers.jpeg_with(images.jpeg(SCENE), *[(0xE2, PROFILE.ljust(60_000))] * 100)
     assert 4_000_000 < stream(profiles).seek(0, io.SEEK_END) < 4 << 20
 

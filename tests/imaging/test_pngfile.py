@@ -9,7 +9,7 @@ from PIL import Image
 from support.pictures import images
 from thumbq.core.preset import THUMBNAIL
 from thumbq.imaging import Limits, Refusal
-from thumbq.imaging.pngfile import _MARKS
+from thumbq.imaging.formats.png.rows import _MARKS
 from thumbq.imaging.render import render
 
 SIZE = (61, 43)

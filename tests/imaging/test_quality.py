@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,9 +13,15 @@ from PIL import Image, ImageDraw, ImageFont
 from support.pictures import images
 from support.pictures.similarity import psnr, ssim
 from thumbq.core.preset import Preset
-from thumbq.imaging import Limits, header
-from thumbq.imaging.decode import decode
+from thumbq.imaging import Limits
+from thumbq.imaging.admission import Budget
+from thumbq.imaging.formats.registry import INPUT_FORMATS, read_header
 from thumbq.imaging.sizes import Sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.imaging.decoded import Decoded
 
 SIDES = (100, 320, 640, 1280)
 
@@ -93,6 +100,11 @@ def by_the_book(picture: str, kind: str) -> dict[tuple[int, int], Image.Image]:
     return {size: whole.resize(size, Image.Resampling.LANCZOS) for size in sizes}
 
 
+def decode(data: bytes, presets: Sequence[Preset]) -> Decoded:
+    header = read_header(data)
+    return INPUT_FORMATS[header.format].decode(data, header, presets, Budget(header, Limits()))
+
+
 @pytest.mark.parametrize(
     ("picture", "kind"),
     [
@@ -109,7 +121,7 @@ def test_every_size_is_as_good_as_lanczos_from_the_whole_picture(picture: str, k
     data = original(picture, kind)
     presets = [Preset(name=f"w{side}", width=side) for side in SIDES]
     for job in (presets, *([preset] for preset in presets)):
-        decoded = decode(data, header.read(data), job, Limits())
+        decoded = decode(data, job)
         for target, pixels in Sizes(decoded, decoded.picture).make(decoded.targets).items():
             best = by_the_book(picture, kind)[target.size]
             assert ssim(pixels, best) >= 0.99, target
@@ -118,7 +130,7 @@ def test_every_size_is_as_good_as_lanczos_from_the_whole_picture(picture: str, k
 
 def test_smooth_pictures_are_shrunk_further_while_they_load_than_letters() -> None:
     def shrinking(data: bytes) -> str | None:
-        return decode(data, header.read(data), [Preset(name="p", width=640)], Limits()).shrink_on_load
+        return decode(data, [Preset(name="p", width=640)]).shrink_on_load
 
     smooth = images.jpeg(images.scene(2400, 1600), quality=92)
     assert (shrinking(smooth), shrinking(original("large window", "jpeg"))) == ("1/2", None)

@@ -10,7 +10,8 @@ from PIL import Image
 from support.pictures import images
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
-from thumbq.imaging import Limits, Refusal, header
+from thumbq.imaging import Limits, Refusal
+from thumbq.imaging.formats.registry import read_header
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered
 
@@ -255,7 +256,7 @@ def test_damaged_bytes_never_raise(image_format: str) -> None:
 def test_a_heic_item_whose_kind_is_no_text_is_refused_before_its_decoder_crashes() -> None:
     damaged = images.turned_heic().replace(b"Exif", b"\xffxif", 1)
     with pytest.raises(RenderRefused, match="boxes") as refusal:
-        header.read(damaged)
+        read_header(damaged)
     assert refusal.value.code == "corrupt"
 
 

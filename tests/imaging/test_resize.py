@@ -9,7 +9,7 @@ from support.pictures.similarity import psnr
 from thumbq.core.preset import Preset
 from thumbq.imaging import colour
 from thumbq.imaging.geometry import Target, contained, stored_box, target, turned
-from thumbq.imaging.resize import Ladder, Picture, reduced, upright
+from thumbq.imaging.resize import MipLevels, Picture, reduced, upright
 
 WHOLE = (0.0, 0.0, 1600.0, 1200.0)
 
@@ -78,7 +78,7 @@ def test_bands_and_steps_are_as_good_as_lanczos_on_premultiplied_pixels(mode: st
     size, crop = (100, 75), WHOLE
     picture = reduced(Picture(image, (1.0, 1.0)), [(16.0, 16.0)])
     assert picture.pixels.size == (400, 300)
-    made = Ladder(picture, upright_size=image.size, orientation=1).resized(Target(size, crop))
+    made = MipLevels(picture, upright_size=image.size, orientation=1).resized(Target(size, crop))
     assert made.mode == mode
     best = image.resize(size, Image.Resampling.LANCZOS)
     assert psnr(colour.flattened(made, "#808080"), colour.flattened(best, "#808080")) >= 40
@@ -89,13 +89,13 @@ def test_a_palette_is_expanded_before_it_is_averaged() -> None:
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.paste(1, (0, 0, 1600, 600))
     picture = reduced(Picture(image, (1.0, 1.0)), [(16.0, 16.0)])
-    made = Ladder(picture, upright_size=image.size, orientation=1).resized(Target((100, 75), WHOLE))
+    made = MipLevels(picture, upright_size=image.size, orientation=1).resized(Target((100, 75), WHOLE))
     assert [made.getpixel((50, y)) for y in (10, 70)] == [(0, 0, 255), (255, 0, 0)]
 
 
 def test_a_size_is_made_from_a_larger_one_but_never_from_one_that_was_enlarged() -> None:
     image = images.scene(400, 300)
-    ladder = Ladder(Picture(image, (1.0, 1.0)), upright_size=image.size, orientation=1)
+    ladder = MipLevels(Picture(image, (1.0, 1.0)), upright_size=image.size, orientation=1)
     whole = contained((400, 300), (400, 300)).crop
     ladder.resized(Target((1600, 1200), whole))
     small = ladder.resized(Target((133, 100), whole))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 # Pillow would load the last one when it meets a JPEG with several pictures; in the sandbox it could not.
 from PIL import Image, ImageOps, MpoImagePlugin
 
-from thumbq.imaging import opening
+from thumbq.imaging.formats import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Size = tuple[int, int]
 
-LOADED: Final = (opening, MpoImagePlugin)
+LOADED: Final = (registry, MpoImagePlugin)
 """With thumbq's decoders: the formats that Pillow opens by plugins of theirs, with one thread each."""
 
 _LOSSLESS: Final = "png"

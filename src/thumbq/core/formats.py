@@ -1,72 +1,129 @@
-"""The formats that are let in, told by their first bytes alone: never by a name or a client's word."""
+"""The image formats that are known: how each is recognised, named and, where thumbq writes it, stored.
+
+A format is one entry here and one module or folder of its name in ``imaging/formats``, which does the rest. Whether a
+file is an image is decided by its first bytes alone, never by a name or by what a client says.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 SNIFF_BYTES: Final = 32
-"""How many bytes ``sniff`` needs to see."""
+"""How many bytes ``sniff`` needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A format's declaration as an output: the file name extension, and the longest side in pixels.
+
+    ``alpha`` says whether it holds transparency, ``animated`` whether it holds animations.
+    """
+
+    extension: str
+    max_side: int
+    alpha: bool = True
+    animated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A format's registered media type and the pattern that its first ``SNIFF_BYTES`` match.
+
+    ``also`` are further media types that clients use for it, ``covers`` what an input of it may be, in words for the
+    documentation. ``animated`` says whether its animations are read; ``output`` is None where it is only read.
+    """
+
+    media_type: str
+    magic: bytes
+    covers: str = ""
+    also: tuple[str, ...] = ()
+    animated: bool = False
+    output: Output | None = None
 
 
 class ImageFormat(Enum):
-    """An input format, by the name that Pillow gives it."""
+    """The formats, by the names that Pillow gives them."""
 
-    JPEG = "JPEG"
-    PNG = "PNG"
-    GIF = "GIF"
-    WEBP = "WEBP"
-    AVIF = "AVIF"
-    HEIF = "HEIF"
-    TIFF = "TIFF"
-    BMP = "BMP"
+    # The longest sides are those of libjpeg, the PNG specification and libwebp; AVIF's is thumbq's own.
+    JPEG = Declaration(
+        "image/jpeg",
+        rb"\xff\xd8\xff",
+        covers="an MPO or a photo with a gain map is the still that it shows",
+        output=Output("jpg", 65_500, alpha=False, animated=False),
+    )
+    PNG = Declaration(
+        "image/png",
+        rb"\x89PNG\r\n\x1a\n",
+        covers="APNG",
+        also=("image/apng",),
+        animated=True,
+        output=Output("png", (1 << 31) - 1),
+    )
+    GIF = Declaration("image/gif", rb"GIF8[79]a", animated=True)
+    WEBP = Declaration("image/webp", rb"RIFF.{4}WEBP", animated=True, output=Output("webp", 16_383))
+    # A file type box names the brands (ISO/IEC 14496-12); AVIF 1.1 and ISO/IEC 23008-12 register these. An AVIF's major
+    # brand may be the general mif1 or msf1, if it names its own among the compatible ones.
+    AVIF = Declaration(
+        "image/avif",
+        rb".{4}ftyp(?:avi[fs]|m[is]f1.{4}(?:.{4}){0,3}avi[fs])",
+        animated=True,
+        output=Output("avif", 16_384),
+    )
+    HEIF = Declaration(
+        "image/heif",
+        rb".{4}ftyp(?:he[iv][cxms]|m[is]f1)",
+        covers="HEIC, the photos of phones",
+        also=("image/heic",),
+    )
+    TIFF = Declaration("image/tiff", rb"II\*\0|MM\0\*", covers="its first page")
+    # "BM" alone is two letters of any text: the reserved words and the header's size must fit too.
+    BMP = Declaration("image/bmp", rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}")
 
     @property
     def content_type(self) -> str:
         """The registered media type."""
-        return f"image/{self.value.lower()}"
+        return self.value.media_type
+
+    @property
+    def output(self) -> Output | None:
+        """What it is as an output; None for a format that is only read."""
+        return self.value.output
 
 
-MEDIA_TYPES: Final = frozenset({*(known.content_type for known in ImageFormat), "image/apng", "image/heic"})
-"""The media types of what is taken, as clients name it beforehand: browsers say image/heic of a phone's photo."""
+MEDIA_TYPES: Final = frozenset(name for known in ImageFormat for name in (known.content_type, *known.value.also))
+"""The media types of inputs, as clients name them beforehand: browsers say image/heic of a phone's photo."""
 
-# ISO/IEC 14496-12: a file type box names the brand; MIAF and HEIF register these (AVIF 1.1, ISO/IEC 23008-12).
-_AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
-_HEIF_BRANDS: Final = frozenset(
-    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-)
-_PREFIXES: Final = (
-    (b"\xff\xd8\xff", ImageFormat.JPEG),
-    (b"\x89PNG\r\n\x1a\n", ImageFormat.PNG),
-    (b"GIF87a", ImageFormat.GIF),
-    (b"GIF89a", ImageFormat.GIF),
-    (b"II*\x00", ImageFormat.TIFF),
-    (b"MM\x00*", ImageFormat.TIFF),
+OUTPUTS: Final = {known.name.lower(): known.output for known in ImageFormat if known.output is not None}
+"""The formats that are written, by the names that presets use."""
+
+EXTENSIONS: Final = {f"image/{name}": output.extension for name, output in OUTPUTS.items()}
+"""The file name extension of each media type that is written."""
+
+# A file that begins like a TIFF is one, whatever comes later: patterns that leave the start open come last.
+_MAGIC: Final = tuple(
+    (re.compile(known.value.magic, re.DOTALL), known)
+    for known in sorted(ImageFormat, key=lambda known: known.value.magic.startswith(b"."))
 )
 
 
 def sniff(head: bytes | bytearray | memoryview) -> ImageFormat | None:
-    """Return the format that the first bytes announce, or None when it is none that thumbq takes."""
+    """Return the format that a file's first bytes announce, or None for anything else."""
     start = bytes(head[:SNIFF_BYTES])
-    for prefix, image_format in _PREFIXES:
-        if start.startswith(prefix):
-            return image_format
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return ImageFormat.WEBP
-    if start[4:8] == b"ftyp":
-        return _iso_media(start)
-    # "BM" alone is two letters of any text: the reserved words and the header's size must fit too.
-    if start[:2] == b"BM" and start[6:10] == bytes(4) and start[14:18] in _BMP_HEADER_SIZES:
-        return ImageFormat.BMP
-    return None
+    return next((known for magic, known in _MAGIC if magic.match(start)), None)
 
 
-_BMP_HEADER_SIZES: Final = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
-
-
-def _iso_media(start: bytes) -> ImageFormat | None:
-    major = start[8:12]
-    compatible = {start[at : at + 4] for at in range(16, len(start), 4)}
-    if major in _AVIF_BRANDS or (major in {b"mif1", b"msf1"} and compatible & _AVIF_BRANDS):
-        return ImageFormat.AVIF
-    return ImageFormat.HEIF if major in _HEIF_BRANDS else None
+def format_table() -> str:
+    """Return the table of formats for the documentation, in Markdown."""
+    rows = ["| format | media types | as an original | as a rendition |", "|---|---|---|---|"]
+    for known in ImageFormat:
+        declared, output = known.value, known.output
+        media_types = ", ".join(f"`{name}`" for name in (declared.media_type, *declared.also))
+        read = "stills and animations" if declared.animated else "stills"
+        written = "" if output is None else f"`{known.name.lower()}`, stills" + " and animations" * output.animated
+        rows.append(
+            f"| {known.name} | {media_types} | {read}{declared.covers and f' ({declared.covers})'} | {written} |"
+        )
+    return "\n".join(rows)

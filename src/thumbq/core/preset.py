@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from thumbq.core import keys
+from thumbq.core.formats import EXTENSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,13 +18,6 @@ RENDER_VERSION: Final = 2
 """Counts up when the same preset would give other bytes, so that old renditions are known to be old."""
 
 PRESET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-
-EXTENSIONS: Final[dict[str, str]] = {
-    "image/jpeg": "jpg",
-    "image/png": "png",
-    "image/webp": "webp",
-    "image/avif": "avif",
-}
 
 FULL_CHROMA_QUALITY: Final = 90
 """From this quality on a JPEG or AVIF keeps its colours at full resolution, unless the preset says otherwise."""

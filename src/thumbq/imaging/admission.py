@@ -1,4 +1,4 @@
-"""Before anything is decoded: what it would cost, and whether that is agreed to."""
+"""Admission: what an image would cost, before any decoder sees it, and whether that is within the limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from thumbq.errors import RenderRefused
 from thumbq.imaging import MIB
 from thumbq.imaging.costs import predict
-from thumbq.imaging.encodingcosts import Rendition
+from thumbq.imaging.formats.outputformat import Rendition
+from thumbq.imaging.geometry import reducing_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,27 +19,56 @@ if TYPE_CHECKING:
     from thumbq.imaging.geometry import Target
     from thumbq.imaging.header import Header
 
-__all__ = ["Rendition", "admit", "renditions"]
+__all__ = ["Budget", "Rendition", "admit", "renditions"]
+
+
+class Budget:
+    """The limits for one image: a format's ``decode`` asks it before it decodes anything."""
+
+    def __init__(self, header: Header, limits: Limits) -> None:
+        self._header = header
+        self._limits = limits
+
+    def admit(
+        self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int = 1, animated: bool = False
+    ) -> None:
+        """Refuse the image if decoding it at 1/``scale`` and making these targets costs too much. See ``admit``."""
+        admit(
+            self._header,
+            scale=scale,
+            reducing_gap=min(map(min, reducing_gaps(targets, 1))) / scale,
+            renditions=renditions(targets, presets),
+            animated=animated,
+            limits=self._limits,
+        )
+
+    def allows(self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int) -> bool:
+        """Whether ``admit`` would pass."""
+        try:
+            self.admit(targets, presets, scale=scale)
+        except RenderRefused:
+            return False
+        return True
 
 
 def admit(
-    header: Header, *, scale: int, gap: float, renditions: Sequence[Rendition], animated: bool, limits: Limits
+    header: Header, *, scale: int, reducing_gap: float, renditions: Sequence[Rendition], animated: bool, limits: Limits
 ) -> None:
     """Refuse an image whose rendering would cost more than the limits allow.
 
-    ``scale``, ``gap``, ``renditions`` and ``animated`` are those of ``costs.predict``; of an animation that becomes a
-    still only the first frame counts.
+    ``scale``, ``reducing_gap``, ``renditions`` and ``animated`` are those of ``costs.predict``; of an animation that
+    becomes a still only the first frame counts.
 
     Raises RenderRefused: too-many-scans, too-many-frames, too-large.
     """
-    facts = header.jpeg
-    if facts is not None and facts.scans > limits.max_scans:
-        raise RenderRefused("too-many-scans", f"the JPEG has {facts.scans} scans; the limit is {limits.max_scans}")
+    coding = header.jpeg
+    if coding is not None and coding.scans > limits.max_scans:
+        raise RenderRefused("too-many-scans", f"the JPEG has {coding.scans} scans; the limit is {limits.max_scans}")
     if animated and header.frames > limits.max_frames:
         raise RenderRefused(
             "too-many-frames", f"the animation has {header.frames:,} frames; the limit is {limits.max_frames:,}"
         )
-    cost = predict(header, scale=scale, gap=gap, renditions=renditions, animated=animated)
+    cost = predict(header, scale=scale, reducing_gap=reducing_gap, renditions=renditions, animated=animated)
     what = f"{header.width} by {header.height} pixels" + (f" in {header.frames} frames" if animated else "")
     if cost.memory_bytes > limits.max_memory_bytes:
         raise RenderRefused(
@@ -68,7 +98,7 @@ def _check_all_pixels(header: Header, limits: Limits) -> None:
 
 
 def renditions(targets: Sequence[Target], presets: Sequence[Preset]) -> list[Rendition]:
-    """Return what is to be known of each preset's rendition: the larger one, where it has two possible targets."""
+    """Return each preset's rendition as its cost depends on it: the larger one, where it has two possible targets."""
     largest: dict[Preset, int] = {}
     for one, preset in zip(targets, presets, strict=True):
         largest[preset] = max(largest.get(preset, 0), one.size[0] * one.size[1])

@@ -1,95 +1,69 @@
-"""From a file to pixels: at the smallest scale that serves, and only at a cost that was agreed to."""
+"""From a file to pixels: at the smallest scale that serves, and only at a cost within the limits."""
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Final
 
-from PIL import Image
-
-from thumbq.core.formats import ImageFormat
-from thumbq.imaging import admission, colour, exif
-from thumbq.imaging.clap import aperture
 from thumbq.imaging.decoded import Decoded
-from thumbq.imaging.decodejpeg import decode_jpeg
-from thumbq.imaging.embedded import thumbnail
-from thumbq.imaging.frames import first_picture
-from thumbq.imaging.geometry import gaps, target, turned
-from thumbq.imaging.opening import cut, let_go, load, opened
+from thumbq.imaging.geometry import reducing_gaps, target, turned
+from thumbq.imaging.pillowpatches import release_decoder
 from thumbq.imaging.resize import Picture, reduced
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from PIL import ImageFile
+    from collections.abc import Callable, Sequence
 
     from thumbq.core.preset import Preset
-    from thumbq.imaging import Limits, Original
+    from thumbq.imaging import Original
+    from thumbq.imaging.admission import Budget
     from thumbq.imaging.header import Header
+    from thumbq.imaging.opening import Opened
 
 _THUMBNAIL_MARGIN: Final = 2
 """A HEIC's own thumbnail, which was compressed once more, serves targets of no more than half its size."""
 
-_TURNED_BY_DECODER: Final = frozenset({ImageFormat.TIFF, ImageFormat.HEIF})
 
+def decode_whole(
+    open_image: Callable[[Original, Header], Opened],
+    original: Original,
+    header: Header,
+    presets: Sequence[Preset],
+    budget: Budget,
+) -> Decoded:
+    """Load an image, the first frame of an animation, at its full size, and reduce it as far as all presets allow.
 
-def decode(original: Original, header: Header, presets: Sequence[Preset], limits: Limits) -> Decoded:
-    """Load an image, the first frame of an animation, at a size that serves all presets.
-
-    Raises RenderRefused when that would cost more than the limits allow; a decoder may raise anything.
+    Raises RenderRefused when that would cost more than the budget; a decoder may raise anything.
     """
-    if header.jpeg is not None:
-        return decode_jpeg(original, header, presets, limits)
-    frames = header.frames if any(preset.animated for preset in presets) else 1
+    animated = header.frames > 1 and any(preset.animated for preset in presets)
     stored = header.width, header.height
     # Which way up it is can be known only after the load: reading a PNG's EXIF decodes all of it.
     possible = [target(size, preset) for size in (stored, stored[::-1]) for preset in presets]
-    admission.admit(
-        header,
-        scale=1,
-        gap=min(map(min, gaps(possible, 1))),
-        renditions=admission.renditions(possible, [*presets, *presets]),
-        animated=frames > 1,
-        limits=limits,
-    )
-    shown = aperture(original, header)
-    image = opened(original, header, shown)
-    colour.mend(image)
-    icc_profile = colour.stated_profile(image, original)
-    if header.format is ImageFormat.HEIF and shown is None and all(preset.embedded_thumbnail for preset in presets):
-        served = _embedded(original, image, presets, icc_profile)
+    budget.admit(possible, [*presets, *presets], animated=animated)
+    opened = open_image(original, header)
+    if opened.thumbnail is not None and all(preset.embedded_thumbnail for preset in presets):
+        served = _from_thumbnail(opened, presets)
         if served is not None:
             return served
-    # Nearly always there is none.
-    pixels = first_picture(original, header)
-    if pixels is None:
-        load(image, original, header)
-        pixels = image
-        if frames == 1:
-            let_go(image)
-        if shown is not None:
-            cut(image, shown)
-    turn = 1 if header.format in _TURNED_BY_DECODER else exif.orientation(image)
-    upright_size = turned(pixels.size, turn)
+    image, pixels = opened.image, opened.load()
+    if not animated and pixels is image:
+        release_decoder(image)
+    orientation = opened.orientation(image)
+    upright_size = turned(pixels.size, orientation)
     targets = tuple(target(upright_size, preset) for preset in presets)
-    picture = reduced(Picture(pixels, (1.0, 1.0)), gaps(targets, turn))
-    return Decoded(image, picture, targets, upright_size, turn, icc_profile, None)
+    picture = reduced(Picture(pixels, (1.0, 1.0)), reducing_gaps(targets, orientation))
+    return Decoded(image, picture, targets, upright_size, orientation, opened.icc_profile, None)
 
 
-def _embedded(
-    original: Original, image: ImageFile.ImageFile, presets: Sequence[Preset], icc_profile: bytes | None
-) -> Decoded | None:
-    """Load a HEIC's own thumbnail, when there is one that is large enough for all presets."""
-    found = thumbnail(original)
-    targets = tuple(target(image.size, preset) for preset in presets)
-    if found is None:
+def _from_thumbnail(opened: Opened, presets: Sequence[Preset]) -> Decoded | None:
+    """Load the thumbnail in the file, when there is one that is large enough for all presets."""
+    assert opened.thumbnail is not None
+    image, small = opened.image, opened.thumbnail()
+    if small is None:
         return None
-    small = Image.open(io.BytesIO(found.file), formats=[ImageFormat.HEIF.value])
+    targets = tuple(target(image.size, preset) for preset in presets)
     scale = small.width / image.width, small.height / image.height
-    spare = [(across * scale[0], down * scale[1]) for across, down in gaps(targets, 1)]
-    if min(map(min, spare)) < _THUMBNAIL_MARGIN:
+    gaps = [(across * scale[0], down * scale[1]) for across, down in reducing_gaps(targets, 1)]
+    if min(map(min, gaps)) < _THUMBNAIL_MARGIN:
         return None
     small.load()
-    return Decoded(
-        small, reduced(Picture(small, scale), spare), targets, image.size, 1, icc_profile, "embedded-thumbnail"
-    )
+    picture = reduced(Picture(small, scale), gaps)
+    return Decoded(small, picture, targets, image.size, 1, opened.icc_profile, "embedded-thumbnail")

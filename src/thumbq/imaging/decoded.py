@@ -1,11 +1,11 @@
-"""What decoding gives: a picture's pixels, and what is needed to make renditions of them."""
+"""The result of decoding: a picture's pixels, and what its renditions are made with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thumbq.imaging.geometry import gaps
+from thumbq.imaging.geometry import reducing_gaps
 from thumbq.imaging.resize import Picture, reduced
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An original's first picture and what is needed to make renditions of it; ``image`` has the further frames."""
+    """An original's first picture and what its renditions are made with; ``image`` has the further frames."""
 
     image: ImageFile.ImageFile
     picture: Picture
@@ -37,4 +37,4 @@ def next_picture(decoded: Decoded, frame: int) -> Picture:
 
 def ready(decoded: Decoded, pixels: Image.Image) -> Picture:
     """Return the pixels of a further frame, of the size of the first, ready for resampling."""
-    return reduced(Picture(pixels, (1.0, 1.0)), gaps(decoded.targets, decoded.orientation))
+    return reduced(Picture(pixels, (1.0, 1.0)), reducing_gaps(decoded.targets, decoded.orientation))

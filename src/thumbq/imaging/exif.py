@@ -1,4 +1,4 @@
-"""The few EXIF tags that are read; nothing else of an original's metadata is.
+"""The few EXIF tags that are read, and nothing else of an original's metadata.
 
 Of the first directory of the EXIF block only: Pillow's getexif would take an orientation also from XMP, which browsers
 and libvips do not obey, and cannot give a text as the bytes that it is.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from PIL import ExifTags
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from PIL import Image
 
@@ -55,14 +55,14 @@ def orientation(image: Image.Image) -> int:
     return found if found in _ORIENTATIONS else 1
 
 
-def copyright_only(image: Image.Image) -> bytes:
+def copyright_only(image: Image.Image, read_text: Callable[[Image.Image, int], tuple[int, bytes] | None]) -> bytes:
     """Return an EXIF block with an original's artist and copyright, and nothing else; empty when it names neither.
 
-    The bytes of the texts are the original's, whatever their encoding.
+    The bytes of the texts are the original's, whatever their encoding; ``read_text`` reads them (``text`` for most
+    formats).
     """
-    read = _tiff_text if image.format == "TIFF" else _text
-    found = ((tag, read(image, tag)) for tag in _COPYRIGHT)
-    kept = [(tag, *text) for tag, text in found if text is not None and text[1].strip(b"\0 ")]
+    found = ((tag, read_text(image, tag)) for tag in _COPYRIGHT)
+    kept = [(tag, *value) for tag, value in found if value is not None and value[1].strip(b"\0 ")]
     return _written(kept) if kept else b""
 
 
@@ -94,7 +94,7 @@ def _field(block: bytes, tag: int) -> _Field | None:
     return None
 
 
-def _text(image: Image.Image, tag: int) -> tuple[int, bytes] | None:
+def text(image: Image.Image, tag: int) -> tuple[int, bytes] | None:
     """Return type and bytes of a text that is all there."""
     block = _block(image)
     field = _field(block, tag)
@@ -103,11 +103,11 @@ def _text(image: Image.Image, tag: int) -> tuple[int, bytes] | None:
     if field.number <= _INLINE_BYTES:
         return field.kind, field.value[: field.number]
     (at,) = struct.unpack(_ORDERS[block[:2]] + "I", field.value)
-    text = block[at : at + field.number]
-    return (field.kind, text) if len(text) == field.number else None
+    value = block[at : at + field.number]
+    return (field.kind, value) if len(value) == field.number else None
 
 
-def _tiff_text(image: Image.Image, tag: int) -> tuple[int, bytes] | None:
+def text_of_tiff(image: Image.Image, tag: int) -> tuple[int, bytes] | None:
     """Return a text of a TIFF, whose tags are in the file itself: Pillow reads each of its bytes as one character."""
     found = image.getexif().get(tag)
     if not isinstance(found, str) or len(found) >= _LONGEST_TEXT:
@@ -120,9 +120,9 @@ def _written(texts: Sequence[tuple[int, int, bytes]]) -> bytes:
     header = b"II*\0" + struct.pack("<I", 8)
     after = len(header) + 2 + len(texts) * _ENTRY_BYTES + 4
     entries, values = b"", b""
-    for tag, kind, text in texts:
-        value = text if len(text) <= _INLINE_BYTES else struct.pack("<I", after + len(values))
-        entries += struct.pack("<HHI4s", tag, kind, len(text), value)
-        if len(text) > _INLINE_BYTES:
-            values += text + b"\0" * (len(text) % 2)
+    for tag, kind, body in texts:
+        value = body if len(body) <= _INLINE_BYTES else struct.pack("<I", after + len(values))
+        entries += struct.pack("<HHI4s", tag, kind, len(body), value)
+        if len(body) > _INLINE_BYTES:
+            values += body + b"\0" * (len(body) % 2)
     return _PREFIX + header + struct.pack("<H", len(texts)) + entries + bytes(4) + values

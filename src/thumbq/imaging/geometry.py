@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from thumbq.core.formats import OUTPUTS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,11 +16,8 @@ Size = tuple[int, int]
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
-MAX_SIDES: Final = {"jpeg": 65_500, "png": (1 << 31) - 1, "webp": 16_383, "avif": 16_384}
-"""The longest side in pixels that a format can have, by libjpeg, the PNG specification and libwebp; AVIF's is ours."""
-
 _OPEN_SIDE: Final = 65_500
-_AUTO_MAX_SIDE: Final = min(MAX_SIDES.values())
+_AUTO_MAX_SIDE: Final = min(output.max_side for output in OUTPUTS.values())
 _FIRST_TURNED: Final = 5
 _GRAVITY: Final = {
     "center": (0.5, 0.5),
@@ -54,7 +53,7 @@ def contained(upright: Size, box: Size) -> Target:
 
 def target(upright: Size, preset: Preset) -> Target:
     """Return what a preset makes of a picture of this upright size: at least 1 pixel a side."""
-    longest = MAX_SIDES.get(preset.format, _AUTO_MAX_SIDE)
+    longest = OUTPUTS[preset.format].max_side if preset.format in OUTPUTS else _AUTO_MAX_SIDE
     if preset.fit == "fill":
         assert preset.width is not None
         assert preset.height is not None
@@ -115,13 +114,13 @@ def stored_box(crop: Box, upright: Size, orientation: int) -> Box:
     return (top, left, bottom, right) if orientation >= _FIRST_TURNED else (left, top, right, bottom)
 
 
-def gaps(targets: Sequence[Target], turn: int) -> list[tuple[float, float]]:
+def reducing_gaps(targets: Sequence[Target], orientation: int) -> list[tuple[float, float]]:
     """Return how many stored pixels go into one of each target, across and down."""
     upright = (
         ((right - left) / width, (bottom - top) / height)
         for (width, height), (left, top, right, bottom) in ((one.size, one.crop) for one in targets)
     )
-    return [gap[::-1] if turn >= _FIRST_TURNED else gap for gap in upright]
+    return [gap[::-1] if orientation >= _FIRST_TURNED else gap for gap in upright]
 
 
 def _side(length: float, limit: int) -> int:

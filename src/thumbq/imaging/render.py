@@ -1,4 +1,15 @@
-"""One original in, the rendition of each preset out, or the reason why not."""
+"""One original in, the rendition of each preset out, or the reason why not.
+
+``_render`` is the order of all steps:
+
+1. read the header (a format's own reader, no decoder)
+2. decode: admit the cost, open, find the source profile, load, reduce (``formats``; ``decode``)
+3. read the copyright to keep (``exif``)
+4. make every size once, the largest first: resample, turn upright, convert to sRGB (``sizes``)
+5. summarize a small one: dominant colour and ThumbHash (``summary``)
+6. make the frames of animations that stay ones (``animation``)
+7. encode each preset's rendition: flatten or clear, sharpen, write (``encode``)
+"""
 
 from __future__ import annotations
 
@@ -6,12 +17,14 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from thumbq.errors import RenderRefused
-from thumbq.imaging import Refusal, animation, exif, header
-from thumbq.imaging.decode import decode
+from thumbq.imaging import Refusal, exif
+from thumbq.imaging.admission import Budget
+from thumbq.imaging.animation import animated
 from thumbq.imaging.encode import encode
+from thumbq.imaging.formats.registry import INPUT_FORMATS, read_header
 from thumbq.imaging.geometry import contained
 from thumbq.imaging.sizes import Sizes
 from thumbq.imaging.summary import summarize
@@ -20,9 +33,14 @@ from thumbq.ports import Rendered, RenderedImage, Steps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from PIL import Image
+
     from thumbq.core.preset import Preset
     from thumbq.imaging import Limits, Original
-    from thumbq.imaging.motion import Motion
+    from thumbq.imaging.decoded import Decoded
+    from thumbq.imaging.formats.inputformat import InputFormat
+    from thumbq.imaging.playback import Playback
+    from thumbq.imaging.summary import Summary
 
 _TRUNCATED_WORDS: Final = ("truncated", "end of file", "unexpected end")
 _NO_CODEC_WORDS: Final = "has not been built in"
@@ -37,7 +55,7 @@ def render(original: Original, presets: Sequence[Preset], limits: Limits) -> Ren
     Never raises for anything that is in the image: what a decoder throws comes back as a Refusal.
     """
     try:
-        # Decoders warn about bad metadata; nobody reads a child's standard error.
+        # Decoders warn about bad metadata; nobody reads a render process's standard error.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _render(original, presets, limits)
@@ -50,40 +68,52 @@ def render(original: Original, presets: Sequence[Preset], limits: Limits) -> Ren
 
 
 def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Rendered:
-    head = header.read(original)
-    decoded = decode(original, head, presets, limits)
+    header = read_header(original)
+    input_format = INPUT_FORMATS[header.format]
+    decoded = input_format.decode(original, header, presets, Budget(header, limits))
     recipes = list(zip(presets, decoded.targets, strict=True))
     with decoded.image:
-        copyright_exif = exif.copyright_only(decoded.image) if any(preset.keep_copyright for preset in presets) else b""
-        still = Sizes(decoded, decoded.picture)
-        made = {target: [pixels] for target, pixels in still.make(decoded.targets).items()}
-        summary = summarize(still.make([contained(decoded.upright_size, _SUMMARY_BOX)]).popitem()[1])
-        moving = [target for preset, target in recipes if preset.animated and head.frames > 1]
-        films, motion = animation.films(original, decoded, head, moving) if moving else ({}, None)
-        images = tuple(
-            _rendition(
-                preset,
-                *((films[target], motion) if target in films and preset.animated else (made[target], None)),
-                exif=copyright_exif if preset.keep_copyright else b"",
-                steps=Steps(decoded.orientation, still.profile, None, head.frames - 1, decoded.shrink_on_load),
-            )
-            for preset, target in recipes
-        )
+        copyright_exif = _copyright_exif(decoded, input_format, presets)
+        sizes = Sizes(decoded, decoded.picture)
+        stills = sizes.make(decoded.targets)
+        summary = _summary(sizes, decoded)
+        moving = [target for preset, target in recipes if preset.animated and header.frames > 1]
+        animation = animated(original, decoded, header, moving) if moving else None
+        steps = Steps(decoded.orientation, sizes.profile, None, header.frames - 1, decoded.shrink_on_load)
+        images = []
+        for preset, target in recipes:
+            kept_exif = copyright_exif if preset.keep_copyright else b""
+            if animation is not None and preset.animated:
+                frames, playback = animation.frames[target], animation.playback
+                images.append(_rendition(preset, frames, playback, exif=kept_exif, steps=steps))
+            else:
+                images.append(_rendition(preset, [stills[target]], None, exif=kept_exif, steps=steps))
     return Rendered(
-        head.format.value,
+        header.format.name,
         *decoded.upright_size,
-        images,
-        frames=head.frames,
+        tuple(images),
+        frames=header.frames,
         dominant_color=summary.dominant_color,
         thumbhash=summary.thumbhash,
     )
 
 
+def _copyright_exif(decoded: Decoded, input_format: InputFormat, presets: Sequence[Preset]) -> bytes:
+    if not any(preset.keep_copyright for preset in presets):
+        return b""
+    return exif.copyright_only(decoded.image, input_format.exif_text)
+
+
+def _summary(sizes: Sizes, decoded: Decoded) -> Summary:
+    (small,) = sizes.make([contained(decoded.upright_size, _SUMMARY_BOX)]).values()
+    return summarize(small)
+
+
 def _rendition(
-    preset: Preset, frames: Sequence[Image.Image], motion: Motion | None, *, exif: bytes, steps: Steps
+    preset: Preset, frames: Sequence[Image.Image], playback: Playback | None, *, exif: bytes, steps: Steps
 ) -> RenderedImage:
     try:
-        encoded = encode(frames, preset, motion=motion, exif=exif)
+        encoded = encode(frames, preset, playback=playback, exif=exif)
     except (OSError, ValueError, RuntimeError) as error:
         # Sizes and modes are what the format takes; libwebp, libjpeg and libavif have these words for a failed malloc.
         raise MemoryError from error
@@ -102,9 +132,9 @@ def _rendition(
 def _refusal(error: Exception) -> Refusal:
     if isinstance(error, UnidentifiedImageError):
         return Refusal("corrupt", "the image's header is damaged")
-    said = str(error)
-    if any(word in said.lower() for word in _TRUNCATED_WORDS):
+    message = str(error)
+    if any(word in message.lower() for word in _TRUNCATED_WORDS):
         return Refusal("truncated", "the image ends in the middle of its data")
-    if _NO_CODEC_WORDS in said:
+    if _NO_CODEC_WORDS in message:
         return Refusal("unsupported-format", "the image is compressed in a way that is not taken")
-    return Refusal("corrupt", f"the image is damaged and does not decode ({type(error).__name__}: {said[:200]})")
+    return Refusal("corrupt", f"the image is damaged and does not decode ({type(error).__name__}: {message[:200]})")

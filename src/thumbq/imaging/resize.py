@@ -33,15 +33,15 @@ _UPRIGHT: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class ResamplingQuality:
     """What may be saved in resampling; the default is right for letters, the sharpest edges that there are.
 
-    Whole blocks are averaged down to no less than ``gap`` times the target before the Lanczos step, and a rendition is
-    made from an earlier one that has at least ``step`` times its size.
+    Whole blocks are averaged down to no less than ``reducing_gap`` times the target before the Lanczos step, and a
+    rendition is made from an earlier one that has at least ``mip_step`` times its size.
     """
 
-    gap: float = 4.0
-    step: float = 4.0
+    reducing_gap: float = 4.0
+    mip_step: float = 4.0
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Picture:
 
     pixels: Image.Image
     scale: tuple[float, float]
-    manner: Manner = Manner()
+    quality: ResamplingQuality = ResamplingQuality()
 
     def part(self, stored: Box) -> Box:
         """Return where a box of the original lies in these pixels."""
@@ -62,17 +62,17 @@ class Picture:
     def serves(self, stored: Box, size: Size) -> bool:
         """Whether a box of the original can be resampled from here without a loss that shows."""
         left, top, right, bottom = self.part(stored)
-        step = self.manner.step
+        step = self.quality.mip_step
         return right - left >= step * size[0] and bottom - top >= step * size[1]
 
 
-class Ladder:
+class MipLevels:
     """Makes the renditions of one picture. Ask for the largest first: a smaller one is made from a larger one."""
 
     def __init__(self, picture: Picture, *, upright_size: Size, orientation: int) -> None:
         self._upright_size = upright_size
         self._orientation = orientation
-        self._rungs = [picture]
+        self._levels = [picture]
         width, height = turned(upright_size, orientation)
         self._whole: Box = (0.0, 0.0, float(width), float(height))
 
@@ -80,26 +80,26 @@ class Ladder:
         """Return the target's pixels, upright, with straight alpha."""
         stored = stored_box(target.crop, self._upright_size, self._orientation)
         size = turned(target.size, self._orientation)
-        rung = next((rung for rung in reversed(self._rungs) if rung.serves(stored, size)), self._rungs[0])
-        box = rung.part(stored)
-        pixels = rung.pixels
+        level = next((level for level in reversed(self._levels) if level.serves(stored, size)), self._levels[0])
+        box = level.part(stored)
+        pixels = level.pixels
         if size != pixels.size or box != (0, 0, *pixels.size):
-            pixels = rung.pixels = _premultiplied(pixels)
-            pixels = pixels.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=rung.manner.gap)
-        if stored == self._whole and all(map(le, size, self._rungs[0].pixels.size)):
+            pixels = level.pixels = _premultiplied(pixels)
+            pixels = pixels.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=level.quality.reducing_gap)
+        if stored == self._whole and all(map(le, size, self._levels[0].pixels.size)):
             scale = size[0] / self._whole[2], size[1] / self._whole[3]
-            self._rungs.append(Picture(pixels, scale, rung.manner))
+            self._levels.append(Picture(pixels, scale, level.quality))
         return upright(straight(pixels), self._orientation)
 
 
 def reduced(picture: Picture, gaps: Sequence[tuple[float, float]]) -> Picture:
     """Return a loaded image's pixels ready for resampling: no palette, and premultiplied alpha if it was reduced.
 
-    ``gaps`` say how many of its pixels go into one of each target, across and down. What all of them can spare is
-    averaged away here, band by band, so that no second copy of a large picture is made.
+    ``gaps`` say how many of its pixels go into one of each target, across and down. Pixels beyond the reducing gap of
+    all targets are averaged away here, band by band, so that no second copy of a large picture is made.
     """
     pixels = picture.pixels
-    across, down = (max(1, int(min(gap[axis] for gap in gaps) / picture.manner.gap)) for axis in (0, 1))
+    across, down = (max(1, int(min(gap[axis] for gap in gaps) / picture.quality.reducing_gap)) for axis in (0, 1))
     scale = picture.scale[0] / across, picture.scale[1] / down
     if across == down == 1:
         return replace(picture, pixels=colour.expanded(pixels))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thumbq.imaging import colour
-from thumbq.imaging.resize import Ladder
+from thumbq.imaging.resize import MipLevels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,7 @@ class Sizes:
 
     def __init__(self, decoded: Decoded, picture: Picture) -> None:
         self._decoded = decoded
-        self._ladder = Ladder(picture, upright_size=decoded.upright_size, orientation=decoded.orientation)
+        self._levels = MipLevels(picture, upright_size=decoded.upright_size, orientation=decoded.orientation)
         self._made: dict[Target, Image.Image] = {}
         self.profile: Profile | None = None
 
@@ -39,7 +39,7 @@ class Sizes:
         return {target: self._made[target] for target in ordered}
 
     def _finished(self, target: Target) -> Image.Image:
-        pixels, self.profile = colour.to_srgb(self._ladder.resized(target), self._decoded.icc_profile)
+        pixels, self.profile = colour.to_srgb(self._levels.resized(target), self._decoded.icc_profile)
         if pixels is self._decoded.image:  # which goes on to its next frame
             pixels = pixels.copy()
         pixels.info = {}

@@ -146,7 +146,7 @@ class UploadIntake:
 def _recognised(body: bytes) -> ImageFormat:
     image_format = sniff(body)
     if image_format is None:
-        names = ", ".join(known.value for known in ImageFormat)
+        names = ", ".join(known.name for known in ImageFormat)
         raise UploadRefused("unsupported-format", f"The file is not an image of a known format ({names}).")
     return image_format
 

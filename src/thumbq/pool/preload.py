@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 from thumbq.core import preset
-from thumbq.imaging import rehearsal, render
+from thumbq.imaging import render, warmup
 
-__all__ = ["preset", "rehearsal", "render"]
+__all__ = ["preset", "render", "warmup"]
 
 # Pillow loads some of itself with the first image, and in the sandbox it could not: no file opens there.
 # A failure is reported by the process that tries it again.
 with suppress(RuntimeError):
-    rehearsal.rehearse()
+    warmup.warm_up()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import Image, ImageChops, ImageCms
 
-from thumbq.imaging.colour import vetting
+from thumbq.imaging.colour import sanitising
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,8 +106,8 @@ def _plan(profile: bytes, mode: str) -> Plan:
 
 
 def _made_plan(profile: bytes, mode: str) -> Plan:
-    usable = vetting.vetted(profile)
-    space = _SPACES.get(vetting.space(profile)) if usable is not None else None
+    usable = sanitising.sanitised(profile)
+    space = _SPACES.get(sanitising.space(profile)) if usable is not None else None
     grey = mode in {"L", "LA"}
     if usable is None or space is None or not (space in {"L", "RGB"} if grey else mode.startswith(space)):
         raise _UnusableError
@@ -115,7 +115,7 @@ def _made_plan(profile: bytes, mode: str) -> Plan:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(usable))
     except (OSError, ValueError, TypeError) as error:
         raise _UnusableError from error
-    conversion = _Conversion(opened, space if grey else mode, by_table=grey or vetting.has_table(usable))
+    conversion = _Conversion(opened, space if grey else mode, by_table=grey or sanitising.has_table(usable))
     if grey:
         return _grey_plan(conversion, space)
     if space == "RGB":

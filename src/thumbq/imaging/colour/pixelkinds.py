@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from PIL import Image, ImageChops, ImageColor, PngImagePlugin, TiffImagePlugin
+from PIL import Image, ImageChops, ImageColor
 
 from thumbq.errors import RenderRefused
-
-if TYPE_CHECKING:
-    from PIL import ImageFile
 
 _READY: Final = frozenset({"L", "LA", "RGB", "RGBA", "CMYK", "LAB", "I", "F"})
 _CONVERTED: Final = {"1": "L", "La": "LA", "PA": "RGBA", "YCbCr": "RGB"}
 
-_KEY: Final = "transparency"
-"""Where Pillow keeps a transparent colour."""
+COLOR_KEY: Final = "transparency"
+"""Where Pillow keeps a transparent colour in an image's info."""
 
-_INVERTED: Final = "white_is_zero"
-_TWELVE_BITS: Final = "12_bits"
-
-_SMALL_DEPTHS: Final = {"L;2": (3, 85), "L;4": (15, 17)}
-"""Raw modes of PNG: the largest value, and the step from one to the next in 8 bits."""
-
-
-def mend(image: ImageFile.ImageFile) -> None:
-    """Put right what Pillow gets wrong of an opened image that is not loaded yet; ``expanded`` heeds it.
-
-    A PNG's transparent colour is scaled with its pixels (2 and 4 bits, 16-bit RGB), and of a TIFF's 16-bit grey the
-    12-bit kind and the kind whose 0 is white are marked.
-    """
-    if not image.tile:
-        return
-    raw = image.tile[0].args
-    raw = raw if isinstance(raw, str) else raw[0] if isinstance(raw, tuple) and raw else None
-    key = image.info.get(_KEY)
-    if isinstance(image, PngImagePlugin.PngImageFile):
-        if raw in _SMALL_DEPTHS and isinstance(key, int):
-            largest, step = _SMALL_DEPTHS[raw]
-            image.info[_KEY] = (key & largest) * step
-        elif raw == "RGB;16B" and isinstance(key, tuple):
-            # Pillow keeps the high bytes of the pixels only.
-            image.info[_KEY] = tuple(value >> 8 for value in key)
-    elif isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode.startswith("I;16"):
-        image.info[_TWELVE_BITS] = raw == "I;12"
-        image.info[_INVERTED] = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+INVERTED: Final = "white_is_zero"
+TWELVE_BITS: Final = "12_bits"
+"""Marks in an image's info for 16-bit grey whose 0 is white, or that has 12 bits; a format's ``open`` sets them."""
 
 
 def expanded(pixels: Image.Image) -> Image.Image:
@@ -55,7 +27,7 @@ def expanded(pixels: Image.Image) -> Image.Image:
     copy of the pixels is made beside the result, in two bytes a pixel. Raises RenderRefused for a mode that no decoder
     of ours gives.
     """
-    mode, key = pixels.mode, pixels.info.get(_KEY)
+    mode, key = pixels.mode, pixels.info.get(COLOR_KEY)
     if mode.startswith("I;16"):
         return _from_16_bits(pixels, key)
     if key is not None and mode in {"1", "L"}:
@@ -86,12 +58,12 @@ def flattened(pixels: Image.Image, background: str) -> Image.Image:
 
 def _from_16_bits(pixels: Image.Image, key: object) -> Image.Image:
     """Return the high byte of 16-bit grey, with alpha where there is a transparent value (compared in full)."""
-    if pixels.info.get(_TWELVE_BITS):
+    if pixels.info.get(TWELVE_BITS):
         pixels = pixels.point(_times_16)
     high_first, low_first = ("L;16B", "L;16") if pixels.mode == "I;16B" else ("L;16", "L;16B")
     stored = pixels.tobytes()
     grey = Image.frombytes("L", pixels.size, stored, "raw", high_first)
-    if pixels.info.get(_INVERTED):
+    if pixels.info.get(INVERTED):
         grey = ImageChops.invert(grey)
     if isinstance(key, int):
         low = Image.frombytes("L", pixels.size, stored, "raw", low_first)

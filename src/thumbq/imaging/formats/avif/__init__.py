@@ -1,0 +1,93 @@
+"""AVIF, in and out: libavif composites the frames of a sequence, and leaves the clean aperture to its callers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from PIL import AvifImagePlugin  # noqa: F401 -- Image.open takes the formats whose plugins are loaded
+
+from thumbq.core.formats import ImageFormat
+from thumbq.imaging.decode import decode_whole
+from thumbq.imaging.formats.avif.colours import source_profile
+from thumbq.imaging.formats.avif.header import is_sequence, read
+from thumbq.imaging.formats.avif.plays import plays_of, with_plays
+from thumbq.imaging.formats.inputformat import DecodingCosts, InputFormat, linear_nanoseconds
+from thumbq.imaging.formats.isomedia.aperture import aperture, load_shown
+from thumbq.imaging.formats.isomedia.costs import made_bytes
+from thumbq.imaging.formats.outputformat import (
+    MOST_EFFORT,
+    EncodingCost,
+    OutputFormat,
+    Rendition,
+    cost_by_effort,
+    subsampling,
+)
+from thumbq.imaging.opening import Opened, file_of, open_with_pillow
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from thumbq.core.preset import Preset
+    from thumbq.imaging import Original
+    from thumbq.imaging.header import Header
+    from thumbq.imaging.playback import Playback
+
+_REFERENCES: Final = 9
+_WORKING: Final = 1.3
+"""What its decoder takes of its planes' size; it counts where these are larger than the image."""
+
+_SPEED: Final = 6
+_COST: Final = EncodingCost(28.5, 39, 290, 800, 1200, 2300, 8)
+_SLOW_COST: Final = EncodingCost(43, 54, 420, 800, 1200, 2300, 8)
+_COSTS: Final = {0: _COST} | {
+    effort: _SLOW_COST.times(factor) for effort, factor in {4: 5.2, 5: 6.5, 6: 12, 7: 21, 8: 40, 9: 65}.items()
+}
+_FULL_CHROMA_BYTES: Final = 13
+"""Bytes that a pixel takes more without smaller planes of colour, which take twice the time, too."""
+
+
+def _open(original: Original, header: Header) -> Opened:
+    shown = None if is_sequence(original) else aperture(original, header, turns=False)
+    image = open_with_pillow(file_of(original), ImageFormat.AVIF)
+    return Opened(image, source_profile(image, original), partial(load_shown, image, shown))
+
+
+def _memory(header: Header, pixels: int, frames: int) -> tuple[float, float]:
+    image, made = pixels * header.pixel_bytes, made_bytes(header)
+    planes = header.scratch_bytes * (1 + _REFERENCES if frames > 1 else 1)
+    return max(_WORKING * planes, planes + image + (made + 1) * pixels), planes + image + pixels
+
+
+def _plays(_image: Image.Image, original: Original) -> int:
+    return plays_of(original)
+
+
+def _options(preset: Preset) -> dict[str, Any]:
+    speed = _SPEED if preset.effort is None else MOST_EFFORT - preset.effort
+    return {"quality": preset.quality, "speed": speed, "subsampling": subsampling(preset), "max_threads": 1}
+
+
+def _cost(rendition: Rendition) -> EncodingCost:
+    cost = cost_by_effort(_COSTS, rendition)
+    if not rendition.full_chroma:
+        return cost
+    return cost.times(2)._replace(
+        opaque_bytes=cost.opaque_bytes + _FULL_CHROMA_BYTES,
+        alpha_bytes=cost.alpha_bytes + _FULL_CHROMA_BYTES,
+        animated_bytes=cost.animated_bytes + 4 * _FULL_CHROMA_BYTES,
+    )
+
+
+def _mend_animation(file: bytes, playback: Playback, _seen_through: bool) -> bytes:  # noqa: FBT001 -- see OutputFormat
+    """Tell the file how often it is played, which Pillow cannot."""
+    return with_plays(file, plays=playback.plays)
+
+
+INPUT: Final = InputFormat(
+    read,
+    partial(decode_whole, _open),
+    DecodingCosts(_memory, linear_nanoseconds(150, 30), holds_file=True, composites=True),
+    plays=_plays,
+)
+OUTPUT: Final = OutputFormat(_options, _cost, mend_animation=_mend_animation)

@@ -1,0 +1,64 @@
+"""HEIF, which is nearly always the HEIC of a phone: libheif turns it upright and composites its tiles."""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from thumbq.core.formats import ImageFormat
+from thumbq.imaging.colour.sourceprofile import code_point_profile, embedded_profile
+from thumbq.imaging.decode import decode_whole
+from thumbq.imaging.formats.heif.thumbnail import thumbnail
+from thumbq.imaging.formats.inputformat import DecodingCosts, InputFormat, linear_nanoseconds
+from thumbq.imaging.formats.isomedia.aperture import aperture, load_shown, without
+from thumbq.imaging.formats.isomedia.costs import made_bytes
+from thumbq.imaging.formats.isomedia.still import read_still
+from thumbq.imaging.opening import Opened, file_of, open_with_pillow
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFile
+
+    from thumbq.imaging import Original
+    from thumbq.imaging.header import Header
+
+
+def _read(original: Original) -> Header:
+    return read_still(original, ImageFormat.HEIF)
+
+
+def _open(original: Original, header: Header) -> Opened:
+    shown = aperture(original, header, turns=True)
+    # pi-heif 1.4 refuses most files that have a clean aperture.
+    file = file_of(original) if shown is None else without(original, shown)
+    image = open_with_pillow(file, ImageFormat.HEIF)
+    return Opened(
+        image,
+        _source_profile(image),
+        partial(load_shown, image, shown),
+        orientation=lambda _: 1,
+        thumbnail=partial(_open_thumbnail, original) if shown is None else None,
+    )
+
+
+def _open_thumbnail(original: Original) -> ImageFile.ImageFile | None:
+    found = thumbnail(original)
+    return None if found is None else open_with_pillow(io.BytesIO(found.file), ImageFormat.HEIF)
+
+
+def _source_profile(image: Image.Image) -> bytes | None:
+    """Return the profile; else that of the code points of the ``colr`` box (nclx)."""
+    profile, nclx = embedded_profile(image), image.info.get("nclx_profile")
+    if profile is None and isinstance(nclx, dict):
+        return code_point_profile(int(nclx["color_primaries"]), int(nclx["transfer_characteristics"]))
+    return profile
+
+
+def _memory(header: Header, pixels: int, _frames: int) -> tuple[float, float]:
+    image, made = pixels * header.pixel_bytes, made_bytes(header)
+    return max(2 * header.scratch_bytes + made * pixels, image + made * pixels) + pixels / 4, image
+
+
+INPUT: Final = InputFormat(
+    _read, partial(decode_whole, _open), DecodingCosts(_memory, linear_nanoseconds(150, 40), holds_file=True)
+)

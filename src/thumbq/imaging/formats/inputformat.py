@@ -1,0 +1,81 @@
+"""What a format's folder declares of it as an input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thumbq.imaging import exif
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from PIL import Image
+
+    from thumbq.core.preset import Preset
+    from thumbq.imaging import Original
+    from thumbq.imaging.admission import Budget
+    from thumbq.imaging.canvas import Animation
+    from thumbq.imaging.decoded import Decoded
+    from thumbq.imaging.header import Header
+
+    Decode = Callable[[Original, Header, Sequence[Preset], Budget], Decoded]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingCosts:
+    """What it takes to decode one frame; ``costs`` says how the numbers were measured.
+
+    ``memory`` returns bytes for a header, the pixels that are decoded (a JPEG's are fewer when it shrinks) and the
+    number of frames that are: at the peak, and what is still held when the pixels are there. ``nanoseconds`` returns
+    CPU time for a header, the pixels of the canvas, and what a JPEG is shrunk by.
+
+    ``holds_file`` says that the decoder holds a copy of a mapped file (bytes it shares), ``composites`` that it puts
+    the frames of an animation on the canvas.
+    """
+
+    memory: Callable[[Header, int, int], tuple[float, float]]
+    nanoseconds: Callable[[Header, int, int], float]
+    holds_file: bool = False
+    composites: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InputFormat:
+    """How images of one format are read.
+
+    ``read_header`` needs no decoder, never raises anything but RenderRefused, and takes well under a millisecond for a
+    usual file of any size. ``decode`` loads an image, the first frame of an animation, at a size that serves all
+    presets; it raises RenderRefused when that would cost more than the budget, and a decoder may raise anything.
+    ``animation`` returns the frames where thumbq composites them itself, since Pillow does it
+    differently from the standards and from browsers. Where the decoder does it right, ``plays`` tells how often an
+    animation is played (0: for ever). ``exif_text`` returns type and bytes of a text in the EXIF tags.
+    """
+
+    read_header: Callable[[Original], Header]
+    decode: Decode
+    costs: DecodingCosts
+    animation: Callable[[Original, Header], Animation] | None = None
+    plays: Callable[[Image.Image, Original], int] = lambda image, _original: image.info.get("loop", 0)
+    exif_text: Callable[[Image.Image, int], tuple[int, bytes] | None] = exif.text
+
+
+_CANVAS_BYTES = 20
+"""A pixel of an animation's canvas: the frame, the ones before and after, and what is pasted."""
+
+_BYTE_NANOSECONDS, _PIXEL_NANOSECONDS = 10, 30
+
+
+def usual_memory(header: Header, pixels: int, frames: int) -> tuple[float, float]:
+    """Return what a decoder takes that fills Pillow's pixels and holds ``scratch_bytes`` beside them."""
+    held = header.scratch_bytes + pixels * (_CANVAS_BYTES if frames > 1 else header.pixel_bytes)
+    return held, held
+
+
+def linear_nanoseconds(by_byte: float, by_pixel: float) -> Callable[[Header, int, int], float]:
+    """Return a cost that grows with the bytes of a frame in the file and with its pixels."""
+    return lambda header, pixels, _scale: by_byte * header.file_bytes / header.frames + by_pixel * pixels
+
+
+USUAL_COSTS = DecodingCosts(usual_memory, linear_nanoseconds(_BYTE_NANOSECONDS, _PIXEL_NANOSECONDS))
+"""Of the formats that Pillow decodes by itself, or with zlib."""

@@ -1,0 +1,124 @@
+"""JPEGs to pixels: their decoder can leave out what no preset needs."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING, Final
+
+from PIL import ImageChops, ImageStat
+from PIL.JpegImagePlugin import JpegImageFile
+
+from thumbq.imaging import exif
+from thumbq.imaging.decoded import Decoded
+from thumbq.imaging.formats.jpeg.colours import source_profile
+from thumbq.imaging.formats.jpeg.stream import open_jpeg
+from thumbq.imaging.geometry import reducing_gaps, target, turned
+from thumbq.imaging.resize import Picture, ResamplingQuality, reduced
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from PIL import Image
+
+    from thumbq.core.preset import Preset
+    from thumbq.imaging import Original
+    from thumbq.imaging.admission import Budget
+    from thumbq.imaging.header import Header
+    from thumbq.ports.rendering import Shrinking
+
+_CAREFUL: Final[Mapping[int, float]] = {8: 4.5, 4: 4.5, 2: 3.0}
+"""A JPEG is decoded at no less than this times the targets; the Lanczos step does the rest."""
+
+_BOLD: Final[Mapping[int, float]] = {8: 4.5, 4: 1.5, 2: 1.5}
+"""The same for pictures that turn out to be smooth: letters have edges at the limit of the resolution, lenses none."""
+
+_ROUGH: Final[Mapping[int, float]] = {4: 8.0, 2: 12.0}
+"""How much neighbours differ (root mean square) in what is rough, by the shrinking. At 1/8 letters are grey like stone.
+
+Photos have 4 to 10, pages of text 17 and more; see tests/imaging/test_quality.py.
+"""
+
+_SMOOTH: Final = ResamplingQuality(reducing_gap=2.0, mip_step=2.0)
+_EVEN: Final = ResamplingQuality(reducing_gap=2.5)
+"""For what even the careful way shrinks on load: libjpeg's own shrinking is better than averaging."""
+
+_SAMPLED_BANDS: Final = 16
+_BAND_ROWS: Final = 8
+
+_SHRINKINGS: Final[Mapping[int, Shrinking]] = {2: "1/2", 4: "1/4", 8: "1/8"}
+_MEANS: Final = 8
+_DC_ONLY_GAP: Final = 16
+"""With this many pixels for one of the target, the DC coefficients (an eighth of the size) are all that is needed."""
+
+
+def decode(original: Original, header: Header, presets: Sequence[Preset], budget: Budget) -> Decoded:
+    """Load a JPEG, shrunk by its decoder as far as all presets allow. See ``inputformat.Decode``."""
+    image = _opened(original, header)
+    orientation = exif.orientation(image)
+    upright_size = turned(image.size, orientation)
+    targets = tuple(target(upright_size, preset) for preset in presets)
+    gaps = reducing_gaps(targets, orientation)
+    shrink, careful = _shrink(gaps, _BOLD), _shrink(gaps, _CAREFUL)
+    budget.admit(targets, presets, scale=shrink)
+    icc_profile = source_profile(image)
+    image, shrinking = _loaded(image, original, header, shrink, gaps)
+    quality = _EVEN if shrink > 1 else ResamplingQuality()
+    if careful < shrink:
+        quality = ResamplingQuality() if _roughness(image) > _ROUGH[shrink] else _SMOOTH
+    # A picture that is too large for the careful way stays as it is.
+    if careful < shrink and quality != _SMOOTH and budget.allows(targets, presets, scale=careful):
+        image.close()  # two at once were not admitted
+        shrink = careful
+        image, shrinking = _loaded(_opened(original, header), original, header, shrink, gaps)
+    shrunk = Picture(image, (1 / shrink, 1 / shrink), quality)
+    picture = reduced(shrunk, [(across / shrink, down / shrink) for across, down in gaps])
+    return Decoded(image, picture, targets, upright_size, orientation, icc_profile, shrinking)
+
+
+def _opened(original: Original, header: Header, *, dc_only: bool = False) -> JpegImageFile:
+    """Let the decoder read a JPEG's header; ``dc_only`` as in ``open_jpeg``."""
+    assert header.jpeg is not None
+    # Not by Image.open, which would look for the further pictures of an MPO.
+    return JpegImageFile(open_jpeg(original, header.jpeg, dc_only=dc_only))
+
+
+def _loaded(
+    image: JpegImageFile, original: Original, header: Header, shrink: int, gaps: Sequence[tuple[float, float]]
+) -> tuple[JpegImageFile, Shrinking | None]:
+    """Load an opened JPEG shrunk by its decoder; return it with the manifest's name for the shrinking."""
+    assert header.jpeg is not None
+    shrinking: Shrinking | None = None
+    if shrink > 1:
+        shrinking = _SHRINKINGS[shrink]
+        if shrink == _MEANS and header.jpeg.dc_end is not None and min(map(min, gaps)) >= _DC_ONLY_GAP:
+            shrinking = "1/8 dc-only"
+            image = _opened(original, header, dc_only=True)
+        # Pillow takes the largest shrinking that gives at least this size: the one that was chosen.
+        image.draft(None, (image.width // shrink, image.height // shrink))
+    image.load()
+    return image, shrinking
+
+
+def _roughness(image: Image.Image) -> float:
+    """Return by how many levels neighbours differ (root mean square), across or down, in bands all over the picture."""
+    width, height = image.size
+    across = down = 0.0
+    for band in range(_SAMPLED_BANDS):
+        top = band * max(0, height - _BAND_ROWS) // (_SAMPLED_BANDS - 1)
+        rows = image.crop((0, top, width, min(top + _BAND_ROWS, height))).convert("L")
+        across += _step_square(rows, (1, 0))
+        down += _step_square(rows, (0, 1))
+    return sqrt(max(across, down) / _SAMPLED_BANDS)
+
+
+def _step_square(rows: Image.Image, step: tuple[int, int]) -> float:
+    width, height = rows.width - step[0], rows.height - step[1]
+    if not width or not height:
+        return 0.0
+    here, there = rows.crop((0, 0, width, height)), rows.crop((*step, rows.width, rows.height))
+    return float(ImageStat.Stat(ImageChops.difference(here, there)).rms[0]) ** 2
+
+
+def _shrink(gaps: Sequence[tuple[float, float]], margins: Mapping[int, float]) -> int:
+    least = min(map(min, gaps))
+    return next((shrink for shrink, margin in margins.items() if shrink * margin <= least), 1)

@@ -1,0 +1,86 @@
+"""What an image's header says, as its format's reader gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from thumbq.core.formats import ImageFormat
+
+MOST_FRAMES: Final = 10_000
+"""Where the counting of frames ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """How a JPEG is coded, and where in the file its parts lie.
+
+    ``dc_end`` is the offset of the first marker that belongs to a scan with more than DC coefficients, None unless the
+    image is progressive and the scans before give every component its DC. ``pixels_at`` is where the data of the first
+    scan begins, ``end`` where the end marker does. ``sampling`` is the horizontal and vertical sampling factor of each
+    component. ``one_pass`` says that one Huffman-coded sequential scan holds all components: a decoder then gives rows
+    as it reads, and keeps no coefficients. ``kept_segments`` are the ranges up to ``pixels_at`` that a decoder needs.
+    """
+
+    progressive: bool
+    scans: int
+    dc_end: int | None
+    end: int
+    pixels_at: int
+    sampling: tuple[tuple[int, int], ...]
+    one_pass: bool
+    kept_segments: tuple[tuple[int, int], ...]
+
+    def blocks(self, width: int, height: int) -> int:
+        """Return how many blocks of 8 by 8 samples all components of a picture of this size have (T.81, A.1.1)."""
+        most_across, most_down = (max(factors) for factors in zip(*self.sampling, strict=True))
+        return sum(
+            ceil(ceil(width / (8 * most_across) * across) / across) * across
+            * ceil(ceil(height / (8 * most_down) * down) / down) * down
+            for across, down in self.sampling
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Size of the canvas as it is stored (before any turning), samples a pixel and bits a sample, and frames.
+
+    ``channels`` counts alpha and also a transparent colour (``color_key``), and is 1 or with such a colour 2 for a
+    ``palette``. ``frames`` is 1 for a file that is no animation (an MPO's and a HEIC's further pictures do not count);
+    counting ends at 10,000. ``animated_size`` is at least the canvas and every frame, when a frame beyond the first is
+    larger than the canvas (GIF: it is decoded whole, then clipped). ``scratch_bytes`` is what the decoder holds apart
+    from the pixels, as far as the header tells: the planes of AVIF and HEIC, a TIFF's largest strip or tile, a BMP's
+    runs, a JPEG's and PNG's metadata. ``file_bytes`` is the file's size.
+    """
+
+    format: ImageFormat
+    width: int
+    height: int
+    channels: int = 3
+    bits: int = 8
+    palette: bool = False
+    color_key: bool = False
+    frames: int = 1
+    animated_size: tuple[int, int] | None = None
+    scratch_bytes: int = 0
+    file_bytes: int = 0
+    jpeg: JpegHeader | None = None
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the pixels have, or get, an alpha channel; a TIFF's CMYK is taken for RGBA."""
+        return self.channels in {2, 4} and self.jpeg is None
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether the pixels have one channel of colour, and no palette."""
+        return self.channels - self.color_key == 1 and not self.palette
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes that Pillow takes for a decoded pixel."""
+        if self.palette:
+            return 1
+        return min(4, ceil(self.bits / 8)) if self.is_grey else 4
