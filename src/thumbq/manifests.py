@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest, RenditionRecord, StepsRecord
-from thumbq.errors import ObjectMissing, ObjectTooLarge
+from thumbq.records import read_record
 
 if TYPE_CHECKING:
     from thumbq.core.manifest import SourceRecord
@@ -23,11 +23,7 @@ def manifest_ref(source: ObjectRef) -> ObjectRef:
 
 async def read_manifest(store: ObjectStore, source: ObjectRef) -> Manifest | None:
     """Return the manifest of an original; None when there is none that this program can read."""
-    try:
-        _, raw = await store.get(manifest_ref(source), max_bytes=Manifest.MAX_BYTES)
-    except (ObjectMissing, ObjectTooLarge):
-        return None
-    return Manifest.decode(raw)
+    return await read_record(store, manifest_ref(source), Manifest)
 
 
 def with_findings(source: SourceRecord, rendered: Rendered) -> SourceRecord:

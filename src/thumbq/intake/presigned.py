@@ -14,9 +14,10 @@ import anyio
 from thumbq.core import filenames, keys, uploadoptions
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.presigned import PresignedRecord
-from thumbq.errors import BackendUnavailable, ObjectMissing, ObjectTooLarge
+from thumbq.errors import BackendUnavailable
 from thumbq.intake.storing import Original, check_not_empty, queue_job, store, to_the_end
 from thumbq.process import SystemClock
+from thumbq.records import read_record, write_record
 
 if TYPE_CHECKING:
     from thumbq.core.signing import SignedUpload
@@ -74,17 +75,13 @@ class PresignedIntake:
                 expires_s=self._expiry_s,
                 metadata=metadata,
             )
-            await self._backend.store.put(self._record_ref(upload_id), record.encode(), content_type="application/json")
+            await write_record(self._backend.store, self._record_ref(upload_id), record)
             return PresignedUpload(upload_id, record, post)
         raise BackendUnavailable(f"the store did not answer within {within_s:g} s")
 
     async def find(self, upload_id: str) -> PresignedRecord | None:
         """Return the record of an id; None when no upload was signed for it."""
-        try:
-            _, raw = await self._backend.store.get(self._record_ref(upload_id), max_bytes=PresignedRecord.MAX_BYTES)
-        except (ObjectMissing, ObjectTooLarge):
-            return None
-        return PresignedRecord.decode(raw)
+        return await read_record(self._backend.store, self._record_ref(upload_id), PresignedRecord)
 
     def has_expired(self, record: PresignedRecord) -> bool:
         """Whether a presigned upload can be used no longer."""
