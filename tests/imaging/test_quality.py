@@ -14,7 +14,7 @@ from support.pictures import images
 from support.pictures.similarity import psnr, ssim
 from thumbq.core.preset import Preset
 from thumbq.imaging import Limits
-from thumbq.imaging.admission import Budget
+from thumbq.imaging.admission import ImageBudget
 from thumbq.imaging.formats.registry import INPUT_FORMATS, read_header
 from thumbq.imaging.sizes import Sizes
 
@@ -102,7 +102,7 @@ def by_the_book(picture: str, kind: str) -> dict[tuple[int, int], Image.Image]:
 
 def decode(data: bytes, presets: Sequence[Preset]) -> Decoded:
     header = read_header(data)
-    return INPUT_FORMATS[header.format].decode(data, header, presets, Budget(header, Limits()))
+    return INPUT_FORMATS[header.format].decode(data, header, presets, ImageBudget(header, Limits()))
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from thumbq.imaging.geometry import Target
     from thumbq.imaging.header import Header
 
-__all__ = ["Budget", "Rendition", "admit", "renditions"]
+__all__ = ["ImageBudget", "Rendition", "admit", "renditions"]
 
 
-class Budget:
-    """The limits for one image: a format's ``decode`` asks it before it decodes anything."""
+class ImageBudget:
+    """A Budget: what the header predicts, held against the limits."""
 
     def __init__(self, header: Header, limits: Limits) -> None:
         self._header = header

@@ -21,7 +21,7 @@ from PIL import UnidentifiedImageError
 
 from thumbq.errors import RenderRefused
 from thumbq.imaging import Refusal, exif
-from thumbq.imaging.admission import Budget
+from thumbq.imaging.admission import ImageBudget
 from thumbq.imaging.animation import animated
 from thumbq.imaging.encode import encode
 from thumbq.imaging.formats.registry import INPUT_FORMATS, read_header
@@ -70,7 +70,7 @@ def render(original: Original, presets: Sequence[Preset], limits: Limits) -> Ren
 def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Rendered:
     header = read_header(original)
     input_format = INPUT_FORMATS[header.format]
-    decoded = input_format.decode(original, header, presets, Budget(header, limits))
+    decoded = input_format.decode(original, header, presets, ImageBudget(header, limits))
     recipes = list(zip(presets, decoded.targets, strict=True))
     with decoded.image:
         copyright_exif = _copyright_exif(decoded, input_format, presets)

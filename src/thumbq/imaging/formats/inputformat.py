@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.preset import Preset
     from thumbq.imaging import Original
-    from thumbq.imaging.admission import Budget
+    from thumbq.imaging.budget import Budget
     from thumbq.imaging.canvas import Animation
     from thumbq.imaging.decoded import Decoded
     from thumbq.imaging.header import Header

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.preset import Preset
     from thumbq.imaging import Original
-    from thumbq.imaging.admission import Budget
+    from thumbq.imaging.budget import Budget
     from thumbq.imaging.header import Header
     from thumbq.ports.rendering import Shrinking
 

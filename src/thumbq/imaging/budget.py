@@ -1,0 +1,28 @@
+"""What one image may cost, as a format asks it; `admission.py` answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.core.preset import Preset
+    from thumbq.imaging.geometry import Target
+
+
+class Budget(Protocol):
+    """The limits for one image: a format's ``decode`` asks it before it decodes anything."""
+
+    def admit(
+        self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int = 1, animated: bool = False
+    ) -> None:
+        """Refuse the image if decoding it at 1/``scale`` and making these targets costs too much.
+
+        Raises RenderRefused: too-many-scans, too-many-frames, too-large.
+        """
+        ...
+
+    def allows(self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int) -> bool:
+        """Whether ``admit`` would pass."""
+        ...
