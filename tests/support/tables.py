@@ -1,10 +1,11 @@
-"""The tables of settings and of a preset's options, as the documents have them."""
+"""The tables of settings, of a preset's options and of image formats, as the documents have them."""
 
 from __future__ import annotations
 
 import json
 from typing import Final
 
+from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import Preset
 from thumbq.settings import Settings
 
@@ -29,4 +30,18 @@ def of_preset() -> str:
         if name != "name":
             default = "" if field.default is None else f"`{json.dumps(field.default)}`"
             rows.append(f"| `{name}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def of_formats() -> str:
+    """Return the table in ``docs/images.md``."""
+    rows = ["| format | media types | as an original | as a rendition |", "|---|---|---|---|"]
+    for known in ImageFormat:
+        declared, output = known.value, known.output
+        media_types = ", ".join(f"`{name}`" for name in (declared.media_type, *declared.also))
+        read = "stills" + " and animations" * declared.animated + (f" ({declared.covers})" if declared.covers else "")
+        written = "" if output is None else f"`{known.name.lower()}`: stills" + " and animations" * output.animated
+        rows.append(
+            f"| {known.name} | {media_types} | {read}{declared.covers and f' ({declared.covers})'} | {written} |"
+        )
     return "\n".join(rows)

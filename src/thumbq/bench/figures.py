@@ -1,4 +1,4 @@
-"""What is measured, and what the words for it mean."""
+"""The figures, and what their names mean."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEGEND: Final[Mapping[str, str]] = {
     "naive": "for each rendition open, load, exif_transpose, a LANCZOS resize, save at its quality (several presets)",
     "ms": "CPU time, user and system, of one image in a warm process; the best run, each in turn with the others",
     "ratio": "thumbq's time by that of the column before",
-    "peak": "resident memory of a fresh child at its most, above what it has when idle; its original is in it",
+    "peak": "resident memory of a fresh render process at its most, above that when idle; its original is in it",
 }
 
 NOT_GENERATED: Final[Mapping[str, str]] = {
@@ -42,7 +42,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident bytes of a child before its first job, and at its most in it."""
+    """Resident bytes of a render process before its first job, and at its most in it."""
 
     idle_bytes: int
     peak_bytes: int
@@ -55,9 +55,9 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One class of input: what its file is, what was made of it, and what that took.
+    """One class of input: its file, its renditions, and what they took.
 
-    ``memory`` is None where the system does not tell it.
+    ``memory`` is None where the system does not report it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a render is compared to: the decode that no render can do without, and how it is done by hand."""
+"""The references of a render: the decode that no render can do without, and the same done by hand."""
 
 from __future__ import annotations
 

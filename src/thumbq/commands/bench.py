@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio import to_thread
 from pydantic import TypeAdapter
 
-from thumbq.bench.childside import InChild
 from thumbq.bench.figures import LEGEND, NOT_GENERATED, Measured, Memory, NotMeasured, Timing
+from thumbq.bench.renderfunction import NamedRenderFunction
 from thumbq.commands import files
 from thumbq.commands.files import text_of
 from thumbq.core.preset import THUMBNAIL
@@ -103,7 +103,7 @@ async def _measure(
 
 async def _generate(case: Case) -> bytes:
     # No foreign input is decoded here, and Pillow may load its encoders.
-    async with _pool(InChild("thumbq.bench.samples", "make", case=case), sandbox="off") as pool:
+    async with _pool(NamedRenderFunction("thumbq.bench.samples", "make", case=case), sandbox="off") as pool:
         made = await _rendered(pool, b"", [THUMBNAIL])
     return made.images[0].body
 
@@ -120,13 +120,13 @@ async def _one_job(settings: Settings, body: bytes, presets: Sequence[Preset]) -
 
 
 async def _timing(settings: Settings, body: bytes, presets: Sequence[Preset], runs: int) -> Timing:
-    render = InChild("thumbq.bench.timing", "timed", runs=runs, limits=render_limits(settings))
+    render = NamedRenderFunction("thumbq.bench.timing", "timed", runs=runs, limits=render_limits(settings))
     async with _pool(render, sandbox=settings.sandbox) as pool:
         timed = await _rendered(pool, body, presets)
     return _TIMING.validate_json(timed.images[0].body)
 
 
-def _pool(render: InChild, *, sandbox: SandboxMode) -> RenderPool:
+def _pool(render: NamedRenderFunction, *, sandbox: SandboxMode) -> RenderPool:
     config = PoolConfig(processes=1, memory_limit_bytes=_ROOM_BYTES, timeout_s=_PATIENCE_S, sandbox=sandbox)
     return RenderPool(config, render=render)
 

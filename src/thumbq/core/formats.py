@@ -113,17 +113,3 @@ def sniff(head: bytes | bytearray | memoryview) -> ImageFormat | None:
     """Return the format that a file's first bytes announce, or None for anything else."""
     start = bytes(head[:SNIFF_BYTES])
     return next((known for magic, known in _MAGIC if magic.match(start)), None)
-
-
-def format_table() -> str:
-    """Return the table of formats for the documentation, in Markdown."""
-    rows = ["| format | media types | as an original | as a rendition |", "|---|---|---|---|"]
-    for known in ImageFormat:
-        declared, output = known.value, known.output
-        media_types = ", ".join(f"`{name}`" for name in (declared.media_type, *declared.also))
-        read = "stills and animations" if declared.animated else "stills"
-        written = "" if output is None else f"`{known.name.lower()}`, stills" + " and animations" * output.animated
-        rows.append(
-            f"| {known.name} | {media_types} | {read}{declared.covers and f' ({declared.covers})'} | {written} |"
-        )
-    return "\n".join(rows)

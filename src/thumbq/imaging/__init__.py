@@ -1,4 +1,4 @@
-"""Pixels: one original in, its renditions out. Runs in the pool's child processes only; pure computation.
+"""Pixels: one original in, its renditions out. Runs in render processes only; pure computation.
 
 This module itself does not load Pillow: the parent needs these words without the decoders.
 """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SPACES: Final = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}
 _SRGB: Final = ImageCms.createProfile("sRGB")
 
-# Read at once: a child that is locked in opens no files later.
+# Read at once: a render process in its sandbox opens no files later.
 _DEFAULT_CMYK: Final = resources.files("thumbq.imaging").joinpath("profiles", "fogra39l-coated.icc").read_bytes()
 
 _EXACT_PIXELS: Final = 1 << 20
@@ -126,7 +126,7 @@ def _made_plan(profile: bytes, mode: str) -> Plan:
 
 
 _light_plan = lru_cache(maxsize=16)(_made_plan)
-# littleCMS makes tables of up to 3 MiB from one: 16 CMYK profiles would leave 40 MiB in a child.
+# littleCMS makes tables of up to 3 MiB from one: 16 CMYK profiles would leave 40 MiB in a render process.
 _heavy_plan = lru_cache(maxsize=2)(_made_plan)
 
 

@@ -37,7 +37,7 @@ def thumbnail(original: Original) -> Thumbnail | None:
     for damaged boxes.
     """
     meta = next(box for box in boxes(original, 0, len(original)) if box.kind == b"meta")
-    children = {box.kind: box for box in boxes(original, meta.at + _FULL, meta.end)}
+    parts = {box.kind: box for box in boxes(original, meta.at + _FULL, meta.end)}
     found = items.read(original, meta)
     image = found.properties.get(found.primary, [])
     size, item = max(
@@ -53,10 +53,10 @@ def thumbnail(original: Original) -> Thumbnail | None:
     if not all(size) or not _alike(size, items.size(original, image)):
         return None
     file = bytearray(original)
-    primary = children[b"pitm"]
+    primary = parts[b"pitm"]
     width = 4 if number(original, primary.at, 1) else 2
     file[primary.at + _FULL : primary.at + _FULL + width] = item.to_bytes(width, "big")
-    references = children[b"iref"]
+    references = parts[b"iref"]
     for entry in boxes(original, references.at + _FULL, references.end):
         if entry.kind == _THUMBNAIL_OF:  # a thumbnail of something is not taken for an image
             file[entry.at - 4 : entry.at] = _UNKNOWN

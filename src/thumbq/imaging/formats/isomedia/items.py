@@ -56,17 +56,17 @@ class Items:
 
 def read(original: Original, meta: Box) -> Items:
     """Read a meta box. Raises RenderRefused."""
-    children = {box.kind: box for box in boxes(original, meta.at + _FULL, meta.end)}
-    if b"pitm" not in children:
+    parts = {box.kind: box for box in boxes(original, meta.at + _FULL, meta.end)}
+    if b"pitm" not in parts:
         raise damaged()
-    primary, nothing = children[b"pitm"], Box(b"", 0, 0)
-    idat = children.get(b"idat", nothing)
+    primary, nothing = parts[b"pitm"], Box(b"", 0, 0)
+    idat = parts.get(b"idat", nothing)
     return Items(
         primary=number(original, primary.at + _FULL, 4 if number(original, primary.at, 1) else 2),
-        kinds=_kinds(original, children.get(b"iinf", nothing)),
-        properties=_properties(original, children.get(b"iprp", nothing)),
-        references=_references(original, children.get(b"iref", nothing)),
-        places=_places(original, children.get(b"iloc", nothing), idat),
+        kinds=_kinds(original, parts.get(b"iinf", nothing)),
+        properties=_properties(original, parts.get(b"iprp", nothing)),
+        references=_references(original, parts.get(b"iref", nothing)),
+        places=_places(original, parts.get(b"iloc", nothing), idat),
     )
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from thumbq.ports import Rendered
 
 
-class InChild:
-    """A render function with options: only the child that it is sent to imports its module."""
+class NamedRenderFunction:
+    """A render function by its name, with options; the render process that it is sent to imports its module."""
 
     def __init__(self, module: str, name: str, **options: object) -> None:
         self._module = module
@@ -27,6 +27,6 @@ class InChild:
         return function(original, presets, **self._options)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Import the function where it arrives: once a child is in its sandbox, it cannot."""
+        """Import the function on arrival: in its sandbox a render process cannot."""
         self.__dict__.update(state)
         import_module(self._module)
