@@ -1,4 +1,4 @@
-"""One render in a process that a job holds, and what its end says about the image and about the process."""
+"""One render in a process that a job holds: its result, or the blame for its failure, and the fate of the process."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class AcquiredProcess:
     async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
         """Render what was written to ``source``; see ports.RenderProcess.
 
-        A render that was killed raises at once; its process is replaced behind it. RenderUnavailable says nothing about
-        the image: it was not tried, or the host stood still.
+        A render that was killed raises at once; its process is replaced in the background. RenderUnavailable is no
+        evidence against the image: it was not tried, or the host stood still.
         """
         if not isinstance(source, MemoryFile):
             raise TypeError("this source was not opened by this pool")
@@ -93,7 +93,7 @@ class AcquiredProcess:
         if isinstance(reply, Done):
             return reply
         if reply.code == "out-of-memory":
-            discard(process, reply.code)  # what is left of its memory is in pieces
+            discard(process, reply.code)  # its free memory is in pieces
         raise RenderRefused(reply.code, reply.text)
 
 

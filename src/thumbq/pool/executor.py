@@ -75,7 +75,7 @@ class ReplyQueue(SimpleQueue[Any]):
         return self._plain, *state[1:]
 
     def hang_up(self) -> None:
-        """Close the ends that the process has too: who waits for the rest of a message then sees the process's end."""
+        """Close the ends that the process has too: a reader that waits for the rest of a message then sees its end."""
         self._plain.close()
         self._writer.close()
 

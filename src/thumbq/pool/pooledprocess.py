@@ -1,4 +1,4 @@
-"""A render process with what the pool knows of it: whether it is in service, when it is recycled, how it ended."""
+"""A render process and its state in the pool: whether it is in service, due for recycling, or has ended."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ LIBRARY: Final = "libseccomp.so.2"
 _MACHINES: Final = {"x86_64", "aarch64"}
 
 _ALLOWED: Final = (
-    # what is open
+    # open files
     *("read", "readv", "pread64", "write", "writev", "pwrite64", "lseek", "close", "fstat", "recvmsg"),
     *("poll", "ppoll", "select", "pselect6"),
     # memory
@@ -42,7 +42,7 @@ _ALLOWED: Final = (
     *("sched_getscheduler", "getcpu", "exit", "exit_group"),
     # signals
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall"),
-    # time, limits, and who it is
+    # time, limits, identity
     *("clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "times", "getrusage"),
     *("sysinfo", "uname", "getrandom"),
     *("getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid"),

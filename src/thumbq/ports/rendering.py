@@ -26,12 +26,12 @@ Profile = Literal["embedded", "default-cmyk"]
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What was done to an original's pixels on the way to a rendition.
+    """The steps from an original's pixels to a rendition.
 
-    ``orientation`` is the EXIF value (1 to 8) that was undone, 1 also where the decoder has turned the image by itself.
-    ``profile`` says what the colours were converted from: what the file itself says (an ICC profile, nclx, cICP, gAMA
-    and cHRM, EXIF's Adobe RGB), or the CMYK profile that is bundled; None when they were taken as sRGB.
-    ``flattened_on`` is the background under transparent pixels, ``shrink_on_load`` what the decoder left out as told.
+    ``orientation`` is the EXIF value (1 to 8) that was undone, 1 also where the decoder turned the image itself.
+    ``profile`` is the source of the colour conversion: the file itself (an ICC profile, nclx, cICP, gAMA and cHRM,
+    EXIF's Adobe RGB), or the bundled CMYK profile; None when the colours were taken as sRGB. ``flattened_on`` is the
+    background under transparent pixels, ``shrink_on_load`` the scale at which the decoder loaded the image.
     """
 
     orientation: int = 1
@@ -56,7 +56,7 @@ class RenderedImage:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What a render gives: facts of the original (upright size in pixels) and the renditions.
+    """The result of a render: the original's properties (its size is upright, in pixels) and the renditions.
 
     ``dominant_color`` is ``#rrggbb``; ``thumbhash`` is Base64 (see thumbhash.org).
     """
@@ -71,7 +71,7 @@ class Rendered:
 
 
 class RenderSource(Sink, Protocol):
-    """Where the bytes of one original are gathered for the render."""
+    """Takes the bytes of one original for a render."""
 
 
 class RenderProcess(Protocol):
@@ -83,7 +83,8 @@ class RenderProcess(Protocol):
         A process that has died before it gets the job costs the wait for another one, and not the job.
 
         Raises RenderRefused when the image is not one to render, RenderKilled when the process died or ran out of time,
-        RenderUnavailable when there is no process and none can be started. Cancelling the call kills the process.
+        RenderUnavailable when there is no process and none can be started, or when the whole host stood still.
+        Cancelling the call kills the process.
         """
         ...
 
