@@ -13,15 +13,15 @@ from thumbq.backends import open_backends
 from thumbq.errors import Problem, SetupError
 from thumbq.intake.presigned import make_presigned_intake
 from thumbq.intake.uploads import make_upload_intake
+from thumbq.jobs.resources import make_job_resources
 from thumbq.pool.memory import memory_problem
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
 from thumbq.web.app import create_app
 from thumbq.web.server import HttpServer
 from thumbq.web.services import UploadLimits, WebServices
-from thumbq.worker import make_consumer, make_job_resources
-from thumbq.worker.consumers import Consumers
-from thumbq.worker.warnings import queue_advice, weights_advice
+from thumbq.worker import make_consumers
+from thumbq.worker.warnings import queue_warnings, weights_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from thumbq.pool import RenderPool
     from thumbq.ports import Backend
     from thumbq.settings import Settings
+    from thumbq.worker.consumers import Consumers
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -118,32 +119,19 @@ class Service:
 
     async def _make_consumers(self, pool: RenderPool) -> Consumers:
         settings = self._settings
-        attributes = {config.name: await backend.queue.attributes() for config, backend in self._queues}
-        advice = [
+        queues = [(config, backend, await backend.queue.attributes()) for config, backend in self._queues]
+        warnings = [
             problem
-            for of_queue in attributes.values()
-            for problem in queue_advice(
-                of_queue, visibility_timeout_s=settings.visibility_timeout_s, beat_interval_s=settings.beat_interval_s
+            for _, _, attributes in queues
+            for problem in queue_warnings(
+                attributes, visibility_timeout_s=settings.visibility_timeout_s, beat_interval_s=settings.beat_interval_s
             )
         ]
-        for problem in dict.fromkeys((*advice, weights_advice(settings), self._memory_problem(), pool.unconfined())):
+        for problem in dict.fromkeys((*warnings, weights_warning(settings), self._memory_problem(), pool.unconfined())):
             if problem is not None:
                 log.warning("service.warning", problem=problem.what, fix=problem.fix)
         resources = make_job_resources(backend=self._backend, renderer=pool, settings=settings, clock=self._clock)
-        return Consumers(
-            {
-                config.name: make_consumer(
-                    backend=backend,
-                    resources=resources,
-                    settings=settings.for_queue(config),
-                    attributes=attributes[config.name],
-                    clock=self._clock,
-                    random=self._random,
-                    queue_name=config.name,
-                )
-                for config, backend in self._queues
-            }
-        )
+        return make_consumers(queues, resources=resources, settings=settings, random=self._random)
 
     def _memory_problem(self) -> Problem | None:
         settings = self._settings

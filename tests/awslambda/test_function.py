@@ -33,7 +33,7 @@ def pools(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> li
         made.append(marked_pool() if getattr(request, "param", "") == "marked" else render_pool(settings))
         return made[-1]
 
-    monkeypatch.setattr("thumbq.aws_lambda.workshop.render_pool", made_pool)
+    monkeypatch.setattr("thumbq.aws_lambda.runtime.render_pool", made_pool)
     return made
 
 

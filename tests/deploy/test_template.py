@@ -95,12 +95,12 @@ def test_only_records_expire_and_none_before_what_it_tells_of(template: Any) -> 
         for rule in bucket["LifecycleConfiguration"]["Rules"]
         if "ExpirationInDays" in rule
     }
-    assert expiring.keys() == {keys.PRESIGNED_PREFIX, keys.ATTEMPTS_PREFIX, keys.FAILED_MESSAGES_PREFIX}
+    assert expiring.keys() == {keys.PRESIGNED_PREFIX, keys.CRASH_RECORDS_PREFIX, keys.FAILED_MESSAGES_PREFIX}
     longest_form_s = next(
         limit.le for limit in settings.Settings.model_fields["upload_expiry_s"].metadata if hasattr(limit, "le")
     )
     assert expiring[keys.PRESIGNED_PREFIX] * 86_400 > longest_form_s
-    assert min(expiring[prefix] for prefix in (keys.ATTEMPTS_PREFIX, keys.FAILED_MESSAGES_PREFIX)) * 86_400 > sum(
+    assert min(expiring[prefix] for prefix in (keys.CRASH_RECORDS_PREFIX, keys.FAILED_MESSAGES_PREFIX)) * 86_400 > sum(
         queues
     )
     assert queues[1] > queues[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from thumbq.core import deadletter, keys
 from thumbq.core import message as messages
-from thumbq.core.attempt import AttemptRecord
+from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.manifest import Manifest
 from thumbq.errors import MalformedMessage
 
@@ -40,7 +40,7 @@ class Ledger:
         self.unsure: set[str] = set()
         """Requests that were carried out without an answer, perhaps late, or not at all."""
         self._record_writers: defaultdict[str, list[Hold]] = defaultdict(list)
-        """Which receives of its message have written an attempt record."""
+        """Which receives of its message have written an crash record."""
         self._done_since: dict[str, float] = {}
 
     def manifest_of(self, key: str) -> Manifest | None:
@@ -48,14 +48,14 @@ class Ledger:
         found = self._services.read(keys.manifest_key(key))
         return None if found is None else Manifest.decode(found)
 
-    def is_suspect(self, hold: Hold | None) -> bool:
-        """Whether a message is known to have ended renders, going by its attempt record."""
-        found = None if hold is None else self._services.read(keys.attempt_key(hold.message.id))
-        record = None if found is None else AttemptRecord.decode(found)
-        return record is not None and record.suspect
+    def is_quarantined(self, hold: Hold | None) -> bool:
+        """Whether a message is known to have ended renders, going by its crash record."""
+        found = None if hold is None else self._services.read(keys.crash_record_key(hold.message.id))
+        record = None if found is None else CrashRecord.decode(found)
+        return record is not None and record.quarantined
 
     def note_record(self, key: str, hold: Hold | None) -> None:
-        """Remember whose an attempt record is."""
+        """Remember whose an crash record is."""
         if hold is not None:
             self._record_writers[key].append(hold)
 
@@ -104,13 +104,13 @@ class Ledger:
         """Return what has not come to its end yet."""
         left = [f"message {one} is in the queue" for one in self._services.messages()]
         left += [f"{key} has no manifest" for key in self.accepted if self.manifest_of(key) is None]
-        records = self._services.keys(keys.ATTEMPTS_PREFIX)
+        records = self._services.keys(keys.CRASH_RECORDS_PREFIX)
         left += [f"{key} is left" for key in records if not self._excused_record(key)]
         left += [f"dead letter {one} has no reason" for one, note in self._services.letters() if note is None]
         return left
 
     def _excused_record(self, key: str) -> bool:
-        """Whether an attempt record may be left.
+        """Whether an crash record may be left.
 
         That is so when a request for it failed or was carried out after its sender had gone, and when it was written
         while another receive of the same message was at work or on its way, which may have ended the message.
@@ -161,7 +161,7 @@ class Ledger:
         if code == "attempts-exhausted":
             return self._shape.max_receive_count is not None and receive_count >= self._shape.max_receive_count
         cuts = list(self._referee.cuts[message_id])
-        if f"put {keys.attempt_key(message_id)}" in self.unsure:
+        if f"put {keys.crash_record_key(message_id)}" in self.unsure:
             cuts.append("record-unsure")  # one that was closed may have been opened again by a request that came late
         receives = self._receives(message_id)
         # The open record of a receive that is still at work reads like that of one that died.

@@ -30,7 +30,7 @@ TRY_AGAIN_WITHIN_S: Final = 3.0
 
 _CAP_ZONE_S: Final = 10
 _OF_THE_JOB: Final = ("get", "head", "fetch", "render", "put manifests", "put thumbnail")
-"""What a job asks for while it holds its slot; attempt records and burials may come after that."""
+"""What a job asks for while it holds its slot; crash records and burials may come after that."""
 
 _OF_THE_OUTCOME: Final = ("get manifests", "put manifests", "put failed-messages", "bury")
 
@@ -238,15 +238,15 @@ class Referee:
         if hold.lost or hold.replica.clock.monotonic() >= hold.deadline:
             self.cuts[hold.message.id].append("lease-lost")
 
-    def render_started(self, replica: Replica, *, suspect: bool) -> Hold | None:
+    def render_started(self, replica: Replica, *, quarantined: bool) -> Hold | None:
         """Check a render that starts."""
         hold = self.request(replica, "render")
         if hold is not None:
             hold.rendering = True
         # Two receives of one message may differ in what they know of it.
-        others = [one for one in replica.suspects if hold is None or one.message.id != hold.message.id]
-        if suspect and others:
-            self.violated(f"two suspects at once: {hold} beside {others[0]}")
+        others = [one for one in replica.quarantined if hold is None or one.message.id != hold.message.id]
+        if quarantined and others:
+            self.violated(f"two quarantined jobs at once: {hold} beside {others[0]}")
         return hold
 
     def render_ended(self, hold: Hold | None, how: str) -> None:

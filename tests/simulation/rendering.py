@@ -59,13 +59,13 @@ class RenderModel:
         referee, replica = self._replica.world.referee, self._replica
         how = "was cut off"
         self.running += 1
-        suspect = replica.is_suspect()
-        hold = referee.render_started(replica, suspect=suspect)
+        quarantined = replica.is_quarantined()
+        hold = referee.render_started(replica, quarantined=quarantined)
         if hold is not None:
             replica.world.ledger.check_render(hold)
-        referee.record(replica.name, f"render {kind}{' (suspect)' if suspect else ''} of {hold}")
-        if suspect and hold is not None:
-            replica.suspects.append(hold)
+        referee.record(replica.name, f"render {kind}{' (quarantined)' if quarantined else ''} of {hold}")
+        if quarantined and hold is not None:
+            replica.quarantined.append(hold)
         try:
             result = await self._child(kind, presets)
             how = "ended"
@@ -76,8 +76,8 @@ class RenderModel:
             raise
         finally:
             self.running -= 1
-            if suspect and hold is not None:
-                replica.suspects.remove(hold)
+            if quarantined and hold is not None:
+                replica.quarantined.remove(hold)
             referee.record(replica.name, f"render {how}: {hold}")
             referee.render_ended(hold, how)
         return result

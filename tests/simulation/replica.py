@@ -13,8 +13,10 @@ from simulation.rendering import RenderModel
 from simulation.virtualloop import PROCESS, Process
 from simulation.watched import watched
 from thumbq.intake.uploads import UploadIntake
+from thumbq.jobs.resources import make_job_resources
 from thumbq.service import KILL_RESERVE_S
-from thumbq.worker import make_consumer, make_job_resources
+from thumbq.worker import make_consumer
+from thumbq.worker.backlogs import Backlogs
 
 if TYPE_CHECKING:
     import asyncio
@@ -52,7 +54,7 @@ class Replica:
         self.clock = SkewedClock(world)
         self.thawed_at = 0.0
         self.aborted_at: float | None = None
-        self.suspects: list[Hold] = []
+        self.quarantined: list[Hold] = []
         self.stopping = False
         self._stop = anyio.Event()
         self._disturbed = False
@@ -72,9 +74,9 @@ class Replica:
     def serving(self) -> bool:
         return not (self.process.dead or self.stopping)
 
-    def is_suspect(self) -> bool:
+    def is_quarantined(self) -> bool:
         """Whether the job that is running here now is known to have killed a render."""
-        return self.world.ledger.is_suspect(self.world.referee.about(self))
+        return self.world.ledger.is_quarantined(self.world.referee.about(self))
 
     def stop(self) -> None:
         """Send SIGTERM."""
@@ -104,8 +106,9 @@ class Replica:
                 backend=self.backend, renderer=self.renderer, settings=settings, clock=self.clock
             ),
             settings=settings,
+            config=settings.queue_configs[0],
             attributes=await self.backend.queue.attributes(),
-            clock=self.clock,
+            backlogs=Backlogs(),
             random=self._random,
         )
         drained = anyio.Event()

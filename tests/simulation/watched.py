@@ -97,7 +97,7 @@ class WatchedStore:
         if_absent: bool = False,
     ) -> str:
         with self._request(f"put {ref.key}"):
-            if ref.key.startswith(keys.ATTEMPTS_PREFIX):
+            if ref.key.startswith(keys.CRASH_RECORDS_PREFIX):
                 self._world.ledger.note_record(ref.key, self._world.referee.about(self._replica))
             etag = await self._store.put(ref, body, content_type=content_type, metadata=metadata, if_absent=if_absent)
             if ref.key.startswith(keys.MANIFESTS_PREFIX):

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from thumbq.core import deadletter, keys, message, retry
-from thumbq.core.attempt import AttemptRecord
+from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.deadletter import Note
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.job import JobRequest, ObjectRef
@@ -118,7 +118,7 @@ def test_what_is_no_job_is_malformed_and_says_why(body: str) -> None:
 
 def test_a_permanent_failure_is_buried_at_once() -> None:
     disposition = retry.after_failure(
-        RenderRefused("corrupt", "why"), receive_count=1, max_receive_count=10, past=AttemptRecord(kills=1), jitter=0.5
+        RenderRefused("corrupt", "why"), receive_count=1, max_receive_count=10, past=CrashRecord(kills=1), jitter=0.5
     )
     assert disposition == retry.Bury("corrupt", "why")
 
@@ -127,27 +127,23 @@ def test_a_permanent_failure_is_buried_at_once() -> None:
     "error", [BackendUnavailable("S3 is away"), RenderKilled("render-crashed", "gone"), ValueError("bug")]
 )
 def test_what_may_pass_is_tried_again_until_the_last_receive(error: Exception) -> None:
-    again = retry.after_failure(error, receive_count=9, max_receive_count=10, past=AttemptRecord(kills=1), jitter=0.5)
+    again = retry.after_failure(error, receive_count=9, max_receive_count=10, past=CrashRecord(kills=1), jitter=0.5)
     assert isinstance(again, retry.Release)
-    last = retry.after_failure(error, receive_count=10, max_receive_count=10, past=AttemptRecord(kills=1), jitter=0.5)
+    last = retry.after_failure(error, receive_count=10, max_receive_count=10, past=CrashRecord(kills=1), jitter=0.5)
     assert isinstance(last, retry.Bury)
     assert last.code == "attempts-exhausted"
     assert isinstance(
-        retry.after_failure(error, receive_count=99, max_receive_count=None, past=AttemptRecord(kills=1), jitter=0.5),
+        retry.after_failure(error, receive_count=99, max_receive_count=None, past=CrashRecord(kills=1), jitter=0.5),
         retry.Release,
     )
 
 
 def test_what_kills_renders_is_buried_after_the_second_and_other_failures_do_not_count() -> None:
     crash, outage = RenderKilled("decode-timeout", "too long"), BackendUnavailable("S3 is away")
-    buried = retry.after_failure(
-        crash, receive_count=2, max_receive_count=None, past=AttemptRecord(kills=2), jitter=0.5
-    )
+    buried = retry.after_failure(crash, receive_count=2, max_receive_count=None, past=CrashRecord(kills=2), jitter=0.5)
     assert isinstance(buried, retry.Bury)
     assert buried.code == "decode-timeout"
-    again = retry.after_failure(
-        outage, receive_count=2, max_receive_count=None, past=AttemptRecord(kills=2), jitter=0.5
-    )
+    again = retry.after_failure(outage, receive_count=2, max_receive_count=None, past=CrashRecord(kills=2), jitter=0.5)
     assert isinstance(again, retry.Release)
 
 

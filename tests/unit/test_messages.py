@@ -187,16 +187,16 @@ def test_options_written_by_hand_may_have_spaces_and_repeat_themselves() -> None
 
 def test_a_message_ends_as_its_jobs_do() -> None:
     refused, gone = Bury("corrupt", "it is broken"), Bury("source-missing", "it is not there")
-    assert retry.together([]) == Delete()
-    assert retry.together([("a", Delete()), ("b", Delete())]) == Delete()
-    assert retry.together([("a", refused)]) == refused
-    assert retry.together([("a", refused), ("b", Release(3)), ("c", Release(1))]) == Release(3)
-    both = retry.together([("a", Delete()), ("b", refused), ("c", gone)])
+    assert retry.after_attempts([]) == Delete()
+    assert retry.after_attempts([("a", Delete()), ("b", Delete())]) == Delete()
+    assert retry.after_attempts([("a", refused)]) == refused
+    assert retry.after_attempts([("a", refused), ("b", Release(3)), ("c", Release(1))]) == Release(3)
+    both = retry.after_attempts([("a", Delete()), ("b", refused), ("c", gone)])
     assert both == Bury("corrupt", "2 of 3 jobs failed: 'b', 'c'; the first one: it is broken")
 
 
 def test_the_reason_of_many_failures_stays_short() -> None:
-    ending = retry.together([(f"{number}\n" * 500, Bury("corrupt", "it is broken")) for number in range(900)])
+    ending = retry.after_attempts([(f"{number}\n" * 500, Bury("corrupt", "it is broken")) for number in range(900)])
     assert isinstance(ending, Bury)
     assert "900 of 900 jobs failed" in ending.text
     assert "897 more; the first one: it is broken" in ending.text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thumbq.core.attempt import AttemptRecord
+from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.manifest import ErrorRecord, Manifest, RenditionRecord, SourceRecord, StepsRecord
 from thumbq.core.presigned import PresignedRecord
@@ -32,7 +32,7 @@ RENDITION = RenditionRecord(
 # As version 0.1.0 stores them.
 STORED: list[tuple[StoredRecord, str]] = [
     (
-        AttemptRecord(kills=1, vanished=1, open=True, code="decode-timeout", text="fünf s"),
+        CrashRecord(kills=1, vanished=1, open=True, code="decode-timeout", text="fünf s"),
         '{"version":1,"kills":1,"vanished":1,"open":true,"code":"decode-timeout","text":"fünf s"}',
     ),
     (

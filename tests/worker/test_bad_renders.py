@@ -60,4 +60,4 @@ async def test_bad_renders_cost_the_good_ones_no_attempt_and_are_buried_with_the
     bad = [await outcome(backend, key) for key in marks if "bad" in key]
     assert Counter(found.error.code for found in bad if found.error) == REASONS
     assert Counter(note["code"] for _, note in dead_letters(tmp_path)) == REASONS
-    assert await backend.store.list(backend.bucket, prefix=keys.ATTEMPTS_PREFIX) == []
+    assert await backend.store.list(backend.bucket, prefix=keys.CRASH_RECORDS_PREFIX) == []

@@ -268,7 +268,7 @@ async def test_a_replica_that_is_merely_busy_is_ready_and_a_long_drain_is_alive(
         consumer.stop()
         await anyio.wait_all_tasks_blocked()
         clock.now += 200
-        consumer._keeper.last_turn = clock.now
+        consumer._queue._heartbeat.liveness.note()
         assert consumer.not_alive() is None
         consumer.abort(within_s=1)
 

@@ -339,7 +339,13 @@ def test_a_delete_that_another_message_waits_for_does_not_linger(*, urgent: bool
             random=random.Random(1),
         )
         leases = [
-            Lease(ReceivedMessage(name, name, name, 1, 0.0), received_at=0.0, deadline=2000.0, on_lost=lambda: None)
+            Lease(
+                ReceivedMessage(name, name, name, 1, 0.0),
+                received_at=0.0,
+                timeout_s=2000,
+                beat_interval_s=600,
+                clock=clock,
+            )
             for name in "ab"
         ]
         async with anyio.create_task_group() as tasks:

@@ -13,7 +13,8 @@ from support.replicas.replica import until
 from thumbq.errors import BackendUnavailable
 from thumbq.ports import MAX_LEASE_S, EntryResult, ReceivedMessage
 from thumbq.worker.acks import Acks
-from thumbq.worker.lease import Lease, LeaseKeeper, LeaseState
+from thumbq.worker.heartbeat import Heartbeat
+from thumbq.worker.lease import Lease, LeaseState
 from thumbq.worker.queuehealth import QueueHealth
 
 if TYPE_CHECKING:
@@ -49,80 +50,80 @@ def message(name: str) -> ReceivedMessage:
     return ReceivedMessage(id=name, receipt=f"receipt-{name}", body="x", receive_count=1, sent_at=0.0)
 
 
-def keeper_of(queue: ToldQueue, clock: HandClock, visibility_timeout_s: int = 30) -> LeaseKeeper:
-    return LeaseKeeper(
-        queue=queue,  # type: ignore[arg-type]
-        clock=clock,
-        health=QueueHealth(clock),
-        visibility_timeout_s=visibility_timeout_s,
-        beat_interval_s=visibility_timeout_s / 3,
-    )
+def heartbeat_of(queue: ToldQueue, clock: HandClock) -> Heartbeat:
+    return Heartbeat(queue, clock=clock, health=QueueHealth(clock), interval_s=10)  # type: ignore[arg-type]
 
 
 def acks_of(queue: ToldQueue, clock: HandClock) -> Acks:
     return Acks(queue=queue, clock=clock, health=QueueHealth(clock), random=random.Random(1))  # type: ignore[arg-type]
 
 
-def held(keeper: LeaseKeeper, clock: HandClock, name: str, lost: list[str]) -> Lease:
-    return keeper.hold(message(name), arrived_at=clock.now, on_lost=lambda: lost.append(name))
+def held(heartbeat: Heartbeat, clock: HandClock, name: str) -> Lease:
+    lease = Lease(message(name), received_at=clock.now, timeout_s=30, beat_interval_s=10, clock=clock)
+    heartbeat.add(lease)
+    return lease
+
+
+def lost(*leases: Lease) -> list[str]:
+    return [lease.message.id for lease in leases if lease.state is LeaseState.LOST]
 
 
 async def test_due_leases_are_extended_in_one_batch_and_before_their_deadline() -> None:
-    clock, queue, lost = HandClock(), ToldQueue(), list[str]()
-    keeper = keeper_of(queue, clock)
-    leases = [held(keeper, clock, str(number), lost) for number in range(12)]
+    clock, queue = HandClock(), ToldQueue()
+    heartbeat = heartbeat_of(queue, clock)
+    leases = [held(heartbeat, clock, str(number)) for number in range(12)]
     clock.now += 11
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.run)
+        tasks.start_soon(heartbeat.run)
         await until(lambda: len(queue.extended) == 2, within_s=2, what="the beats")
         tasks.cancel_scope.cancel()
     assert sorted(len(batch) for batch in queue.extended) == [2, 10]
     assert all(lease.deadline == clock.now + 30 - 2 for lease in leases)
-    assert lost == []
+    assert lost(*leases) == []
 
 
 @pytest.mark.parametrize("answer", [[EntryResult.RETRY], BackendUnavailable("throttled"), [EntryResult.CAPPED]])
 async def test_a_beat_that_fails_is_no_loss_until_the_deadline(answer: Sequence[EntryResult] | Exception) -> None:
-    clock, queue, lost = HandClock(), ToldQueue(answer), list[str]()
-    keeper = keeper_of(queue, clock)
-    lease = held(keeper, clock, "a", lost)
+    clock, queue = HandClock(), ToldQueue(answer)
+    heartbeat = heartbeat_of(queue, clock)
+    lease = held(heartbeat, clock, "a")
     deadline = lease.deadline
     clock.now += 11
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.run)
+        tasks.start_soon(heartbeat.run)
         await until(lambda: queue.extended, within_s=2, what="the beat")
         await until(lambda: lease.state is LeaseState.HELD, within_s=2, what="the end of the beat")
-        assert (lost, lease.deadline) == ([], deadline)
+        assert (lost(lease), lease.deadline) == ([], deadline)
         clock.now = deadline
-        assert not keeper.holds(lease)
+        assert not lease.holds()
         tasks.cancel_scope.cancel()
-    assert lost == ["a"]
+    assert lost(lease) == ["a"]
 
 
 async def test_a_beat_that_says_lost_ends_the_lease_and_nobody_elses() -> None:
-    clock, queue, lost = HandClock(), ToldQueue([EntryResult.LOST, EntryResult.OK]), list[str]()
-    keeper = keeper_of(queue, clock)
-    leases = {name: held(keeper, clock, name, lost) for name in ("a", "b")}
+    clock, queue = HandClock(), ToldQueue([EntryResult.LOST, EntryResult.OK])
+    heartbeat = heartbeat_of(queue, clock)
+    leases = {name: held(heartbeat, clock, name) for name in ("a", "b")}
     clock.now += 11
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.run)
-        await until(lambda: lost, within_s=2, what="the loss")
+        tasks.start_soon(heartbeat.run)
+        await until(lambda: lost(*leases.values()), within_s=2, what="the loss")
         tasks.cancel_scope.cancel()
     gone = queue.extended[0][0].receipt.removeprefix("receipt-")
-    assert lost == [gone]
+    assert lost(*leases.values()) == [gone]
     assert [name for name, lease in leases.items() if lease.state is LeaseState.HELD] == [
         name for name in leases if name != gone
     ]
 
 
 async def test_no_value_past_the_12_hours_of_a_receive_is_ever_sent() -> None:
-    clock, queue, lost = HandClock(), ToldQueue(), list[str]()
-    keeper = keeper_of(queue, clock)
-    lease = held(keeper, clock, "a", lost)
+    clock, queue = HandClock(), ToldQueue()
+    heartbeat = heartbeat_of(queue, clock)
+    lease = held(heartbeat, clock, "a")
     clock.now += MAX_LEASE_S - 20
     lease.deadline = clock.now + 15
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.run)
+        tasks.start_soon(heartbeat.run)
         await until(lambda: queue.extended, within_s=2, what="the beat")
         tasks.cancel_scope.cancel()
     [[change]] = queue.extended
@@ -130,22 +131,22 @@ async def test_no_value_past_the_12_hours_of_a_receive_is_ever_sent() -> None:
 
 
 async def test_after_the_deadline_nothing_is_sent_on_a_receipt() -> None:
-    clock, queue, lost = HandClock(), ToldQueue(), list[str]()
-    keeper, acks = keeper_of(queue, clock), acks_of(queue, clock)
-    late, closing = (held(keeper, clock, name, lost) for name in ("late", "closing"))
+    clock, queue = HandClock(), ToldQueue()
+    heartbeat, acks = heartbeat_of(queue, clock), acks_of(queue, clock)
+    late, closing = (held(heartbeat, clock, name) for name in ("late", "closing"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(acks.run)
-        assert await keeper.close(closing)
+        assert await closing.close()
         clock.now += 3600
-        assert not await keeper.close(late)
+        assert not await late.close()
         assert not await acks.delete(closing)
         assert not await acks.release(closing, 0)
         tasks.cancel_scope.cancel()
-    assert (queue.deleted, queue.extended, lost) == ([], [], ["late"])
+    assert (queue.deleted, queue.extended, lost(late, closing)) == ([], [], ["late"])
 
 
 async def test_the_disposition_waits_for_the_beat_under_way_and_none_follows_it() -> None:
-    clock, lost = HandClock(), list[str]()
+    clock = HandClock()
     go_on = anyio.Event()
 
     class Slow(ToldQueue):
@@ -155,17 +156,17 @@ async def test_the_disposition_waits_for_the_beat_under_way_and_none_follows_it(
             return [EntryResult.OK] * len(changes)
 
     queue = Slow()
-    keeper = keeper_of(queue, clock)
-    lease = held(keeper, clock, "a", lost)
+    heartbeat = heartbeat_of(queue, clock)
+    lease = held(heartbeat, clock, "a")
     clock.now += 11
     order: list[str] = []
 
     async def close() -> None:
-        assert await keeper.close(lease)
+        assert await lease.close()
         order.append("closed")
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.run)
+        tasks.start_soon(heartbeat.run)
         await until(lambda: queue.extended, within_s=2, what="the beat")
         tasks.start_soon(close)
         await anyio.wait_all_tasks_blocked()
@@ -180,25 +181,25 @@ async def test_the_disposition_waits_for_the_beat_under_way_and_none_follows_it(
 
 
 async def test_a_bug_in_a_beat_ends_the_keeper_and_leaves_nobody_waiting() -> None:
-    clock, queue, lost = HandClock(), ToldQueue(TypeError("bug")), list[str]()
-    keeper = keeper_of(queue, clock)
-    lease = held(keeper, clock, "a", lost)
+    clock, queue = HandClock(), ToldQueue(TypeError("bug"))
+    heartbeat = heartbeat_of(queue, clock)
+    lease = held(heartbeat, clock, "a")
     clock.now += 11
     with pytest.raises(ExceptionGroup):
-        await keeper.run()
+        await heartbeat.run()
     with anyio.fail_after(1):
-        assert await keeper.close(lease)
+        assert await lease.close()
 
 
 async def test_deletes_are_gathered_and_each_failed_entry_is_tried_again() -> None:
     first = [EntryResult.OK, EntryResult.RETRY, EntryResult.OK]
-    clock, queue, lost = HandClock(), ToldQueue(first), list[str]()
-    keeper, acks = keeper_of(queue, clock), acks_of(queue, clock)
-    leases = [held(keeper, clock, name, lost) for name in "abc"]
+    clock, queue = HandClock(), ToldQueue(first)
+    heartbeat, acks = heartbeat_of(queue, clock), acks_of(queue, clock)
+    leases = [held(heartbeat, clock, name) for name in "abc"]
     results: list[bool] = []
 
     async def delete(lease: Lease) -> None:
-        assert await keeper.close(lease)
+        assert await lease.close()
         results.append(await acks.delete(lease))
 
     async with anyio.create_task_group() as tasks:
@@ -210,3 +211,16 @@ async def test_deletes_are_gathered_and_each_failed_entry_is_tried_again() -> No
     assert results == [True] * 3
     assert [len(batch) for batch in queue.deleted] == [3, 1]
     assert queue.deleted[1] == [queue.deleted[0][1]]
+
+
+async def test_the_loss_of_a_lease_cancels_what_runs_under_it() -> None:
+    clock, queue = HandClock(), ToldQueue()
+    lease = held(heartbeat_of(queue, clock), clock, "a")
+    with lease.cancelling() as running:
+        clock.now = lease.deadline
+        assert not lease.holds()
+        await anyio.sleep_forever()
+    assert running.cancelled_caught
+    with lease.cancelling() as later:
+        await anyio.sleep_forever()
+    assert later.cancelled_caught

@@ -17,13 +17,14 @@ from support.doubles.consuming import FailingOnce, FakeRenderer, buried, consumi
 from support.doubles.consuming import record as manifest_of
 from support.replicas.replica import until
 from thumbq.core import keys
-from thumbq.core.attempt import AttemptRecord
+from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.job import ObjectRef
 from thumbq.core.retry import Bury, Delete
 from thumbq.errors import AccessDenied, BackendUnavailable, RenderKilled, RenderUnavailable
+from thumbq.jobs.handler import MessageHandler
+from thumbq.jobs.resources import make_job_resources
 from thumbq.ports import ReceivedMessage
 from thumbq.settings import Settings
-from thumbq.worker import make_job_resources, make_jobs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -132,10 +133,10 @@ async def test_while_the_store_is_away_the_other_jobs_are_not_tried(
 
 
 async def record_keys(backend: Backend) -> list[str]:
-    return [entry.key for entry in await backend.store.list(backend.bucket, prefix=keys.ATTEMPTS_PREFIX)]
+    return [entry.key for entry in await backend.store.list(backend.bucket, prefix=keys.CRASH_RECORDS_PREFIX)]
 
 
-async def test_only_the_job_that_kills_its_render_is_the_suspect(backend: Backend, tmp_path: Path) -> None:
+async def test_only_the_job_that_kills_its_render_is_quarantined(backend: Backend, tmp_path: Path) -> None:
     at_work: list[list[str]] = []
 
     class Looking(FakeRenderer):
@@ -147,7 +148,7 @@ async def test_only_the_job_that_kills_its_render_is_the_suspect(backend: Backen
     async with consuming(backend, Looking(0.0, CRASH, 0.0, CRASH)):
         await settled(backend, dead=1)
     [(_, note)] = buried(tmp_path)
-    ref = keys.attempt_key(note.message_id, 2)
+    ref = keys.crash_record_key(note.message_id, 2)
     assert ref.endswith(".2.json")
     assert at_work == [[], [], [ref], [ref]]
     assert await receives(backend) == [("done", 1), ("failed", 2), ("done", 1)]
@@ -158,8 +159,8 @@ async def test_only_the_job_that_kills_its_render_is_the_suspect(backend: Backen
 async def test_a_job_that_took_its_replicas_along_is_not_rendered_again_but_the_others_are(backend: Backend) -> None:
     await put_three(backend)
     [received] = await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=1)
-    left_open = AttemptRecord(vanished=2, open=True)
-    ref = ObjectRef(backend.bucket, keys.attempt_key(received.id, 3))
+    left_open = CrashRecord(vanished=2, open=True)
+    ref = ObjectRef(backend.bucket, keys.crash_record_key(received.id, 3))
     await backend.store.put(ref, left_open.encode(), content_type="application/json")
     renderer = FakeRenderer()
     async with consuming(backend, renderer):
@@ -233,21 +234,19 @@ async def test_a_message_that_the_queue_moved_is_recorded_job_by_job(backend: Ba
     async with consuming(backend, FakeRenderer()):
         await settled(backend)
     await backend.store.delete(ObjectRef(backend.bucket, keys.manifest_key("b.png")))
-    jobs = make_jobs(
-        backend=backend,
-        resources=make_job_resources(backend=backend, renderer=FakeRenderer(), settings=settings, clock=clock),
-        settings=settings,
+    handler = MessageHandler(
+        make_job_resources(backend=backend, renderer=FakeRenderer(), settings=settings, clock=clock),
         attributes=await backend.queue.attributes(),
-        clock=clock,
+        max_source_bytes=settings.max_source_bytes,
         random=random.Random(1),
     )
     moved = ReceivedMessage("an-id", "receipt", three(backend.bucket), 5, 0.0)
-    ending = await jobs.moved(moved)
+    ending = await handler.moved(moved)
     assert isinstance(ending, Bury)
     assert ending.code == "attempts-exhausted"
     assert ending.text.startswith("1 of 3 jobs failed: 'b.png'; the first one: the queue moved the message after 5")
     assert await receives(backend) == [("done", 1), ("failed", 5), ("done", 1)]
-    assert await jobs.moved(replace(moved, body=s3_event(record(backend.bucket, "d/", size=0)))) == Delete()
-    malformed = await jobs.moved(replace(moved, body="{"))
+    assert await handler.moved(replace(moved, body=s3_event(record(backend.bucket, "d/", size=0)))) == Delete()
+    malformed = await handler.moved(replace(moved, body="{"))
     assert isinstance(malformed, Bury)
     assert malformed.code == "malformed-message"

@@ -16,18 +16,18 @@ from support.doubles.clocks import HandClock, SystemClock
 from support.doubles.consuming import Delegate, FakeRenderer, record, settled, upload
 from support.replicas.replica import until
 from thumbq.core import keys
-from thumbq.core.attempt import AttemptRecord
+from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable
 from thumbq.jobs.bytebudget import ByteBudget
+from thumbq.jobs.resources import make_job_resources
 from thumbq.local import open_local_queues
 from thumbq.pool.idleprocesses import IdleProcesses
 from thumbq.pool.pooledprocess import PooledProcess
 from thumbq.ports import Rendered, RenderedImage, VisibilityChange
 from thumbq.settings import QueueTable, Settings
-from thumbq.worker import make_consumer, make_job_resources
+from thumbq.worker import make_consumers
 from thumbq.worker.backlogs import Backlogs
-from thumbq.worker.consumers import Consumers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.preset import Preset
     from thumbq.ports import Backend, Clock, Renderer, RenderProcess, RenderSource
+    from thumbq.worker.consumers import Consumers
 
 IN_FLIGHT = 4
 HIGH, LOW = QueueTable(name="high"), QueueTable(name="low", wait_time_s=0)
@@ -103,20 +104,11 @@ async def consuming(
 ) -> AsyncIterator[Consumers]:
     clock = clock or SystemClock()
     resources = make_job_resources(backend=backends[0], renderer=renderer, settings=settings, clock=clock)
-    consumers = Consumers(
-        {
-            queue.name: make_consumer(
-                backend=backend,
-                resources=resources,
-                settings=settings.for_queue(queue),
-                attributes=await backend.queue.attributes(),
-                clock=clock,
-                random=random.Random(1),
-                queue_name=queue.name,
-            )
-            for queue, backend in zip(settings.queue_configs, backends, strict=True)
-        }
-    )
+    queues = [
+        (config, backend, await backend.queue.attributes())
+        for config, backend in zip(settings.queue_configs, backends, strict=True)
+    ]
+    consumers = make_consumers(queues, resources=resources, settings=settings, random=random.Random(1))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(consumers.run)
         yield consumers
@@ -217,20 +209,20 @@ async def failing(consumers: Consumers, clock: HandClock) -> None:
     await until(told, within_s=5, what="unreadiness")
 
 
-async def test_suspects_of_two_queues_render_one_at_a_time(tmp_path: Path) -> None:
+async def test_quarantined_jobs_of_two_queues_render_one_at_a_time(tmp_path: Path) -> None:
     renderer = FakeRenderer(3600.0)
     async with opened(tmp_path, "high", "low") as backends:
         for backend in backends:
-            await suspect(backend)
+            await quarantined(backend)
         async with consuming(settings_of(HIGH, LOW), backends, renderer) as consumers:
-            await until(lambda: renderer.renders, within_s=5, what="a suspect's render")
+            await until(lambda: renderer.renders, within_s=5, what="the render of a quarantined job")
             await until_in_flight(backends)
             await anyio.wait_all_tasks_blocked()
             assert renderer.renders == 1
             consumers.abort(within_s=1)
 
 
-async def test_a_suspect_that_others_wait_for_is_rendered_before_what_is_not_urgent(tmp_path: Path) -> None:
+async def test_a_quarantined_job_that_others_wait_for_is_rendered_before_what_is_not_urgent(tmp_path: Path) -> None:
     queues: list[str] = []
 
     class Noting(FakeRenderer):
@@ -241,19 +233,19 @@ async def test_a_suspect_that_others_wait_for_is_rendered_before_what_is_not_urg
                 yield process
 
     async with opened(tmp_path, "high", "low") as backends:
-        await suspect(backends[1])
+        await quarantined(backends[1])
         await upload(backends[1], "uploads/innocent")
         async with consuming(settings_of(HIGH, LOW), backends, Noting()):
             await settled(backends[1])
     assert sorted(queues) == ["high", "low"]
 
 
-async def suspect(backend: Backend) -> None:
+async def quarantined(backend: Backend) -> None:
     """Queue a job whose render was killed once."""
     await upload(backend, f"uploads/{id(backend)}")
     [message] = await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=30)
-    ref = ObjectRef(backend.bucket, keys.attempt_key(message.id))
-    await backend.store.put(ref, AttemptRecord(kills=1).encode(), content_type="application/json")
+    ref = ObjectRef(backend.bucket, keys.crash_record_key(message.id))
+    await backend.store.put(ref, CrashRecord(kills=1).encode(), content_type="application/json")
     await backend.queue.extend([VisibilityChange(message.receipt, 0)])
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from thumbq.aws_lambda.batch import Times
 from thumbq.aws_lambda.event import records
-from thumbq.aws_lambda.workshop import Workshop, keep_open
+from thumbq.aws_lambda.queuebatch import Times
+from thumbq.aws_lambda.runtime import LambdaRuntime, keep_open
 from thumbq.settings import load
 from thumbq.telemetry.logs import configure
 
@@ -43,7 +43,7 @@ class Function:
     def __init__(self) -> None:
         self._runner: asyncio.Runner | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._workshop: Workshop | None = None
+        self._runtime: LambdaRuntime | None = None
 
     def __call__(self, event: Any, context: Context) -> dict[str, Any]:
         """Work off the messages of ``event``; returns which of them have to come again.
@@ -53,7 +53,7 @@ class Function:
         batch = records(event)
         if self._runner is None:
             self._runner = asyncio.Runner()
-        failed = self._runner.run(self._work_off(batch, context)) if batch else []
+        failed = self._runner.run(self._handle(batch, context)) if batch else []
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
     def close(self) -> None:
@@ -61,20 +61,20 @@ class Function:
         if self._runner is not None:
             self._runner.run(self._end())
             self._runner.close()
-            self._runner = self._workshop = self._keeper = None
+            self._runner = self._runtime = self._keeper = None
 
-    async def _work_off(self, batch: Sequence[Record], context: Context) -> list[str]:
+    async def _handle(self, batch: Sequence[Record], context: Context) -> list[str]:
         structlog.contextvars.clear_contextvars()
-        workshop = await self._opened(batch[0].queue_arn)
+        runtime = await self._opened(batch[0].queue_arn)
         structlog.contextvars.bind_contextvars(request_id=context.aws_request_id)
         by_queue: dict[str, list[ReceivedMessage]] = defaultdict(list)
         for record in batch:
             by_queue[record.queue_arn].append(record.message)
-        queues = {arn: await workshop.queue(arn) for arn in by_queue}
+        queues = {arn: await runtime.queue(arn) for arn in by_queue}
         times = Times.within(context.get_remaining_time_in_millis() / 1000)
         failed: list[str] = []
         for arn, messages in by_queue.items():
-            failed += await queues[arn].work_off(messages, times)
+            failed += await queues[arn].handle(messages, times)
         log.info("batch.done", messages=len(batch), failed=len(failed))
         return failed
 
@@ -83,17 +83,17 @@ class Function:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
 
-    async def _opened(self, queue_arn: str) -> Workshop:
-        """Return the workshop; it stays open in a task of its own, which ends with the event loop."""
-        if self._workshop is None or self._keeper is None or self._keeper.done():
+    async def _opened(self, queue_arn: str) -> LambdaRuntime:
+        """Return the runtime; it stays open in a task of its own, which ends with the event loop."""
+        if self._runtime is None or self._keeper is None or self._keeper.done():
             # A settings file may be the service's too, with queues of which the messages here know nothing.
             settings = load(queue=queue_arn, queues=())
             configure(settings.log_level)
-            opened: asyncio.Future[Workshop] = asyncio.get_running_loop().create_future()
+            opened: asyncio.Future[LambdaRuntime] = asyncio.get_running_loop().create_future()
             self._keeper = asyncio.create_task(keep_open(settings, opened.set_result))
             awaited: list[asyncio.Future[Any]] = [self._keeper, opened]
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if self._keeper.done():
                 self._keeper.result()
-            self._workshop = opened.result()
-        return self._workshop
+            self._runtime = opened.result()
+        return self._runtime

@@ -15,11 +15,11 @@ INBOX_PREFIX: Final = "inbox/"
 """Originals of presigned uploads."""
 
 MANIFESTS_PREFIX: Final = "manifests/"
-ATTEMPTS_PREFIX: Final = "attempts/"
-PROBE_KEY: Final = f"{ATTEMPTS_PREFIX}probe"
+CRASH_RECORDS_PREFIX: Final = "attempts/"
+PROBE_KEY: Final = f"{CRASH_RECORDS_PREFIX}probe"
 FAILED_MESSAGES_PREFIX: Final = "failed-messages/"
 PRESIGNED_PREFIX: Final = "presigned/"
-OWN_PREFIXES: Final = (MANIFESTS_PREFIX, ATTEMPTS_PREFIX, FAILED_MESSAGES_PREFIX, PRESIGNED_PREFIX)
+OWN_PREFIXES: Final = (MANIFESTS_PREFIX, CRASH_RECORDS_PREFIX, FAILED_MESSAGES_PREFIX, PRESIGNED_PREFIX)
 """Where thumbq keeps its records: a key here is never a source."""
 
 # Crockford's base32 in lower case keeps the order of the numbers in the order of the characters.
@@ -71,9 +71,9 @@ def manifest_key(source_key: str) -> str:
     return shortened(f"{MANIFESTS_PREFIX}{source_key}.json")
 
 
-def attempt_key(message_id: str, number: int = 1) -> str:
-    """Return the key of the attempt record of a message's job; ``number`` counts the jobs from 1."""
-    return f"{ATTEMPTS_PREFIX}{message_id}{'' if number == 1 else f'.{number}'}.json"
+def crash_record_key(message_id: str, number: int = 1) -> str:
+    """Return the key of the crash record of a message's job; ``number`` counts the jobs from 1."""
+    return f"{CRASH_RECORDS_PREFIX}{message_id}{'' if number == 1 else f'.{number}'}.json"
 
 
 def failed_message_key(message_id: str) -> str:

@@ -11,7 +11,7 @@ from thumbq.errors import JobFailed, RenderKilled
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thumbq.core.attempt import AttemptRecord
+    from thumbq.core.crashrecord import CrashRecord
 
 BACKOFF_BASE_S: Final = 1.0
 BACKOFF_CAP_S: Final = 300.0
@@ -56,17 +56,17 @@ def backoff_s(receive_count: int, jitter: float) -> float:
 
 
 def after_failure(
-    error: Exception, *, receive_count: int, max_receive_count: int | None, past: AttemptRecord, jitter: float
+    error: Exception, *, receive_count: int, max_receive_count: int | None, past: CrashRecord, jitter: float
 ) -> Release | Bury:
     """Decide what becomes of a message whose job raised ``error``, with what is known of its ``past``.
 
     Permanent errors are buried at once, and so is what kills renders again and again. Everything else is tried again,
     unless this was the last receive that the redrive policy allows: then thumbq buries it itself, so that the queue
-    never moves it without a word.
+    never moves it silently.
     """
     if isinstance(error, JobFailed):
         return Bury(error.code, error.text)
-    if isinstance(error, RenderKilled) and past.guilty:
+    if isinstance(error, RenderKilled) and past.poison:
         return Bury(error.code, f"{past.kills + past.vanished} renders were killed, the last one with: {error.text}")
     if max_receive_count is not None and receive_count >= max_receive_count:
         last = error.text if isinstance(error, RenderKilled) else str(error) or type(error).__name__
@@ -74,7 +74,7 @@ def after_failure(
     return Release(backoff_s(receive_count, jitter))
 
 
-def buried(jobs: Sequence[tuple[str, Delete | Bury]]) -> Delete | Bury:
+def after_all(jobs: Sequence[tuple[str, Delete | Bury]]) -> Delete | Bury:
     """Decide about a message whose jobs have all ended, each named by its key: one that failed buries it."""
     failed = [(key, ending) for key, ending in jobs if isinstance(ending, Bury)]
     if not failed:
@@ -87,9 +87,9 @@ def buried(jobs: Sequence[tuple[str, Delete | Bury]]) -> Delete | Bury:
     return Bury(first.code, f"{len(failed)} of {len(jobs)} jobs failed: {named}{more}; the first one: {first.text}")
 
 
-def together(jobs: Sequence[tuple[str, Delete | Release | Bury]]) -> Delete | Release | Bury:
-    """Decide about a message by what its jobs ended with, each named by its key. One to be tried again holds it."""
+def after_attempts(jobs: Sequence[tuple[str, Delete | Release | Bury]]) -> Delete | Release | Bury:
+    """Decide about a message after an attempt at each job, named by its key: a job to be tried again keeps it."""
     releases = [ending for _, ending in jobs if isinstance(ending, Release)]
     if releases:
         return max(releases, key=lambda release: release.delay_s)
-    return buried([(key, ending) for key, ending in jobs if not isinstance(ending, Release)])
+    return after_all([(key, ending) for key, ending in jobs if not isinstance(ending, Release)])

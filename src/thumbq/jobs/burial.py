@@ -22,34 +22,33 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Burial:
-    """Copies failed messages to the dead letters, with their reasons."""
+    """Copies failed messages of one queue to its dead letters; without any, the failed manifest is the record."""
 
-    def __init__(self, dead_letters: DeadLetters, outcomes: ManifestWriter) -> None:
-        self.dead_letters = dead_letters
-        self._outcomes = outcomes
+    def __init__(self, dead_letters: DeadLetters | None, manifests: ManifestWriter, *, random: Random) -> None:
+        self._dead_letters = dead_letters
+        self._manifests = manifests
+        self._random = random
+
+    async def bury(self, message: ReceivedMessage, bury: Bury) -> Delete | Release:
+        """Copy a message, and return what is left to do with the message itself."""
+        try:
+            await self.copy(message, bury)
+        except BackendError as error:
+            log.warning("bury.failed", error=str(error))
+            return Release(retry.backoff_s(message.receive_count, self._random.random()))
+        log.info("message.buried", code=bury.code, dead_letter=self._dead_letters is not None)
+        return Delete()
 
     async def copy(self, message: ReceivedMessage, bury: Bury) -> None:
-        """Send the copy. A body that leaves no room for its note is kept whole in the store first, and cut."""
+        """Send the copy. Raises BackendError.
+
+        A body that leaves no room for its note is kept whole in the store first, and cut.
+        """
+        if self._dead_letters is None:
+            return
         body, note = message.body, Note(bury.code, bury.text, message.id, message.receive_count, message.trace)
-        if not deadletter.fits(body, note, self.dead_letters.max_bytes):
-            await self._outcomes.keep_message(message, bury)
-            body, note = deadletter.cut(body, note, self.dead_letters.max_bytes)
+        if not deadletter.fits(body, note, self._dead_letters.max_bytes):
+            await self._manifests.keep_message(message, bury)
+            body, note = deadletter.cut(body, note, self._dead_letters.max_bytes)
         fencing.check()
-        await self.dead_letters.send(body, note.encode(), group=message.group)
-
-
-async def bury(
-    burial: Burial | None, message: ReceivedMessage, disposition: Bury, *, random: Random
-) -> Delete | Release:
-    """Copy a message to the dead letters, and say what is left to do with the message itself.
-
-    The failed manifest is the record where there are no dead letters (``burial`` is None).
-    """
-    try:
-        if burial is not None:
-            await burial.copy(message, disposition)
-    except BackendError as error:
-        log.warning("bury.failed", error=str(error))
-        return Release(retry.backoff_s(message.receive_count, random.random()))
-    log.info("message.buried", code=disposition.code, dead_letter=burial is not None)
-    return Delete()
+        await self._dead_letters.send(body, note.encode(), group=message.group)

@@ -1,24 +1,88 @@
-"""A message on its way through the worker."""
+"""What goes in and what comes out: a delivery of a message, its jobs, and the result of each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+import anyio
+
 if TYPE_CHECKING:
-    from thumbq.jobs.poison import Suspicion
+    from contextlib import AbstractContextManager
+
+    from thumbq.core.job import JobRequest, ObjectRef
+    from thumbq.core.retry import Bury, Delete, Release
+    from thumbq.jobs.groups import GroupPosition
+    from thumbq.jobs.stopping import StopRequest
     from thumbq.ports import ReceivedMessage
 
 
-@dataclass(eq=False, slots=True)
-class Work:
-    """One receive of a message.
-
-    ``started``: the render of the job that is its turn has got a process. ``stopping``: no further job of it should
-    begin. ``suspicion``: what is known of that job's earlier renders.
-    """
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """One receive of a message. ``last_receive``: the redrive policy allows no further one."""
 
     message: ReceivedMessage
-    started: bool = False
-    stopping: bool = False
-    suspicion: Suspicion | None = None
+    last_receive: bool
+    position: GroupPosition
+    stop: StopRequest
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether a job may begin now.
+
+        A last receive is used also after a stop: given back, the message would become a dead letter silently.
+        """
+        return self.last_receive or not self.stop.requested
+
+    def interruptible(self) -> AbstractContextManager[anyio.CancelScope]:
+        """Run code that a stop interrupts, unless this is the last receive; see StopRequest.interruptible."""
+        return anyio.CancelScope() if self.last_receive else self.stop.interruptible()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job of a message; ``number`` counts the message's jobs from 1."""
+
+    message: ReceivedMessage
+    request: JobRequest
+    number: int = 1
+
+    @property
+    def source(self) -> ObjectRef:
+        """Where the original lies."""
+        return self.request.source
+
+
+class Outcome(Enum):
+    """How an attempt at a job ended."""
+
+    DONE = auto()
+    ALREADY_DONE = auto()
+    """An earlier attempt has done it, or somebody else has."""
+    NO_JOB = auto()
+    """The key lies where thumbq writes: it is never a source."""
+    RETRY = auto()
+    FAILED = auto()
+    """For good, and the manifest says so."""
+    NOT_RECORDED = auto()
+    """For good, but the store did not take the record: it is tried again."""
+    INTERRUPTED = auto()
+    """A stop came before a render process had the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How one attempt at a job ended, and what becomes of its message as far as this job goes.
+
+    ``error`` is what a retry is for. ``renditions`` are the presets that were made, ``duration_s`` how long that took,
+    ``waited_s`` the time from the send to the end. ``store_unavailable``: the store would fail for the next job too.
+    """
+
+    outcome: Outcome
+    disposition: Delete | Release | Bury
+    error: Exception | None = None
+    renditions: tuple[str, ...] = ()
+    duration_s: float = 0.0
+    waited_s: float = 0.0
+    store_unavailable: bool = False

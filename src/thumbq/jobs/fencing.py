@@ -1,4 +1,4 @@
-"""The guard: no request for a message starts once its lease is lost, whichever part of the worker would make it."""
+"""Fencing: no request for a message starts once its lease is lost, whichever part of the code would make it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _holds: ContextVar[Callable[[], bool] | None] = ContextVar("holds", default=None
 
 
 class LeaseLost(BackendError):
-    """A request was not made, because the message that it is for belongs to somebody else by now."""
+    """A request was not made, because its message belongs to somebody else by now."""
 
 
 @contextmanager
 def fenced(holds: Callable[[], bool]) -> Iterator[None]:
-    """Have ``check`` ask ``holds`` in this task and those that it starts."""
+    """Fence this task and those that it starts: ``holds`` says whether the lease stands."""
     token = _holds.set(holds)
     try:
         yield
@@ -31,14 +31,19 @@ def fenced(holds: Callable[[], bool]) -> Iterator[None]:
         _holds.reset(token)
 
 
-def check() -> None:
-    """Raise LeaseLost when this task works for a message whose lease is lost, also when nobody has noticed yet.
+def is_held() -> bool:
+    """Whether the lease of this task's message stands, also when nobody has noticed a loss yet.
 
     Timers do not run while a machine sleeps or a process is stopped: on waking up, the work may go on before the
-    keeper comes round.
+    heartbeat loop looks at the lease. Code that works for no message is never fenced.
     """
     holds = _holds.get()
-    if holds is not None and not holds():
+    return holds is None or holds()
+
+
+def check() -> None:
+    """Raise LeaseLost when this task works for a message whose lease is lost."""
+    if not is_held():
         raise LeaseLost("the lease on the message is lost")
 
 

@@ -1,8 +1,8 @@
-"""Message groups of a FIFO queue: what one receive brought of a group is done one after the other.
+"""Message groups of a FIFO queue: the messages of a group that came with one receive are handled one after the other.
 
-The queue hands out nothing of a group while any of it is in flight. So what has to be kept in order here is what came
-together: a message has its turn once the one before it is deleted, and only then. If that one stays in the queue
-(released, abandoned, lost, its delete not answered), nothing behind it may start, for it will come again first.
+The queue hands out nothing of a group while any of its messages is in flight. So only messages of one receive have to
+be kept in order here: a message starts once its predecessor is deleted, and not before. If the predecessor stays in the
+queue (released, abandoned, lost, its delete not answered), nothing behind it may start, for it comes again first.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ if TYPE_CHECKING:
     from thumbq.ports import ReceivedMessage
 
 
-class Turn:
-    """The turn of one message, after that of the one ``before`` it in its group."""
+class GroupPosition:
+    """The position of one message in its group, behind its ``predecessor`` if it has one."""
 
-    def __init__(self, before: Turn | None = None) -> None:
-        self._before = before
-        self.awaited = False
+    def __init__(self, predecessor: GroupPosition | None = None) -> None:
+        self.has_successor = False
         """Whether another message waits for the end of this one."""
-        self.over = anyio.Event()
-        self.removed = False
-        if before is not None:
-            before.awaited = True
+        self._predecessor = predecessor
+        self._ended = anyio.Event()
+        self._removed = False
+        if predecessor is not None:
+            predecessor.has_successor = True
 
-    async def comes(self) -> bool:
-        """Wait for the end of the turn before; False when that message is still in the queue."""
-        if self._before is None:
+    async def predecessor_removed(self) -> bool:
+        """Wait for the end of the predecessor; False when it is still in the queue."""
+        if self._predecessor is None:
             return True
-        await self._before.over.wait()
-        return self._before.removed
+        await self._predecessor._ended.wait()  # noqa: SLF001 - of the same class
+        return self._predecessor._removed  # noqa: SLF001 - of the same class
 
     def end(self, *, removed: bool) -> None:
-        """Let the next one go on; ``removed`` says that this message is off the queue. The first call counts."""
-        if not self.over.is_set():
-            self.removed = removed
-            self.over.set()
+        """Let the successor go on; ``removed`` says that this message is off the queue. The first call counts."""
+        if not self._ended.is_set():
+            self._removed = removed
+            self._ended.set()
 
 
-def turns(messages: Sequence[ReceivedMessage], *, fifo: bool) -> Iterator[tuple[ReceivedMessage, Turn]]:
-    """Give each message of one receive its turn. On a standard queue (not ``fifo``) a group has no order."""
-    last: dict[str, Turn] = {}
+def positions(messages: Sequence[ReceivedMessage], *, fifo: bool) -> Iterator[GroupPosition]:
+    """Return the position of each message of one receive. On a standard queue (not ``fifo``) a group has no order."""
+    last: dict[str, GroupPosition] = {}
     for message in messages:
         if not fifo or message.group is None:
-            yield message, Turn()
+            yield GroupPosition()
         else:
-            last[message.group] = turn = Turn(last.get(message.group))
-            yield message, turn
+            last[message.group] = position = GroupPosition(last.get(message.group))
+            yield position

@@ -1,61 +1,83 @@
-"""One attempt at one message: from its body, job by job, to a disposition."""
+"""The message handler: a delivery in, a disposition out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from thumbq.core import keys, message, retry
 from thumbq.errors import BackendError, MalformedMessage
-from thumbq.jobs.manifestwriter import Attempt
+from thumbq.jobs.delivery import Delivery, Job
+from thumbq.jobs.groups import positions
+from thumbq.jobs.manifestwriter import ManifestWriter
+from thumbq.jobs.poison import NO_CRASHES
+from thumbq.jobs.reporting import report, report_failed, report_retry
+from thumbq.jobs.runner import JobRunner, not_recorded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
     from thumbq.core.retry import Bury, Delete, Release
-    from thumbq.jobs.delivery import Work
-    from thumbq.jobs.runner import JobRunner
+    from thumbq.jobs.resources import JobResources
+    from thumbq.jobs.stopping import StopRequest
     from thumbq.ports import QueueAttributes, ReceivedMessage
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
+BUG_DELAY_S: Final = 30.0
+"""How long a message is hidden that a bug has failed."""
+
 
 class MessageHandler:
-    """Does what messages ask for, and decides what becomes of each."""
+    """Handles the messages of one queue, job by job.
 
-    def __init__(self, *, bucket: str, attributes: QueueAttributes, attempts: JobRunner) -> None:
-        self._bucket = bucket
+    ``attributes`` are those of the queue, ``queue_name`` is its name in the settings. An original may have
+    ``max_source_bytes``.
+    """
+
+    def __init__(
+        self,
+        resources: JobResources,
+        *,
+        attributes: QueueAttributes,
+        max_source_bytes: int,
+        random: Random,
+        queue_name: str = "",
+    ) -> None:
+        self._resources = resources
+        self._fifo = attributes.fifo
         self._max_receive_count = attributes.max_receive_count
-        self._attempts = attempts
+        self._random = random
+        self._manifests = ManifestWriter(resources)
+        self._runner = JobRunner(
+            resources,
+            queue_name=queue_name,
+            max_receive_count=attributes.max_receive_count,
+            max_source_bytes=max_source_bytes,
+            random=random,
+        )
 
-    async def attempt(self, work: Work) -> Delete | Release | Bury:
-        """Do the jobs of a message. Never raises for what goes wrong with it: that is the disposition's to say.
+    def deliveries(self, messages: Sequence[ReceivedMessage], stop: StopRequest) -> list[Delivery]:
+        """Return the deliveries of one receive's messages, in their order."""
+        return [
+            Delivery(received, self._is_last_receive(received), position, stop)
+            for received, position in zip(messages, positions(messages, fifo=self._fifo), strict=True)
+        ]
 
-        A job that fails does not keep those after it from being done, unless the store fails for all of them. What has
-        ended stays ended: at the next attempt its manifest says so.
+    async def handle(self, delivery: Delivery) -> Delete | Release | Bury:
+        """Do the jobs of a message, after its predecessor in its group has ended.
+
+        Never raises for what goes wrong with the message: that is the disposition's to say. A job that fails does not
+        keep those after it from being done, unless the store fails for all of them. What has ended stays ended: at the
+        next attempt its manifest says so.
         """
         try:
-            jobs = self._jobs(work.message)
-        except MalformedMessage as error:
-            return await self._attempts.failed(error, work, None)
-        except Exception as error:  # a bug over one body must not keep it in the queue: it is logged whole
-            log.exception("job.bug")
-            return await self._attempts.failed(error, work, None)
-        ended: list[tuple[str, Delete | Release | Bury]] = []
-        for job in jobs:
-            if work.stopping and not self.is_last_receive(work.message):
-                return retry.Release()
-            work.started, work.suspicion = False, None
-            _bind(job)
-            ended.append((job.request.source.key, await self._attempts.do(job, work)))
-            if job.store_away:
-                break
-        if len(jobs) > 1:
-            _bind(None)
-        return retry.together(ended)
-
-    async def cut_off(self, work: Work) -> None:
-        """Clean up after an attempt that was cancelled while its lease still stands."""
-        await self._attempts.rest(work)
+            return await self._handle(delivery)
+        except Exception:  # a bug over one message must not cancel the others: it is logged whole
+            log.exception("message.bug")
+            return retry.Release(BUG_DELAY_S)
 
     async def moved(self, received: ReceivedMessage) -> Delete | Bury:
         """Decide about a message that the queue itself has moved to the dead letters, and record its failure.
@@ -63,64 +85,115 @@ class MessageHandler:
         Raises BackendError when the store does not answer.
         """
         text = f"the queue moved the message after {received.receive_count} receives, none of which ended"
-        return await self._given_up(received, text)
+        return await self._give_up(received, text)
 
-    async def passed_over(self, received: ReceivedMessage) -> Delete | Release | Bury:
-        """Decide about a message whose turn did not come, as one before it in its group is still in the queue."""
-        text = f"in {received.receive_count} receives the messages before it in its group were never all done"
-        return await self.unfinished(received, text)
-
-    async def unfinished(self, received: ReceivedMessage, why: str) -> Delete | Release | Bury:
+    async def unfinished(self, delivery: Delivery, why: str) -> Delete | Release | Bury:
         """Decide about a message that cannot be gone on with now.
 
-        It is given back at once; at its last receive it is given up, since the queue would move it without a word.
+        It is given back at once; at its last receive it is given up, since the queue would move it silently.
         """
-        if not self.is_last_receive(received):
+        if not delivery.last_receive:
             return retry.Release()
         try:
-            disposition = await self._given_up(received, why)
+            disposition = await self._give_up(delivery.message, why)
         except BackendError as error:
             log.warning("manifest.unwritten", error=str(error))
             return retry.Release()
         if isinstance(disposition, retry.Bury):
-            log.error("job.failed", code=disposition.code, error=disposition.text)
+            report_failed(disposition)
         return disposition
 
-    def is_last_receive(self, received: ReceivedMessage) -> bool:
-        """Whether the redrive policy allows no further receive of this message."""
+    def _is_last_receive(self, received: ReceivedMessage) -> bool:
         return self._max_receive_count is not None and received.receive_count >= self._max_receive_count
 
-    async def _given_up(self, received: ReceivedMessage, text: str) -> Delete | Bury:
+    async def _handle(self, delivery: Delivery) -> Delete | Release | Bury:
+        if not delivery.may_begin:
+            return retry.Release()
+        with delivery.interruptible() as waiting:
+            in_order = await delivery.position.predecessor_removed()
+        if waiting.cancelled_caught:
+            return retry.Release()
+        if not in_order:
+            delivery.position.end(removed=False)
+            log.info("message.passed_over", group=delivery.message.group)
+            receives = delivery.message.receive_count
+            text = f"in {receives} receives the messages before it in its group were never all done"
+            return await self.unfinished(delivery, text)
+        try:
+            jobs = self._jobs(delivery.message)
+        except MalformedMessage as error:
+            return await self._unreadable(delivery.message, error)
+        except Exception as error:  # a bug over one body must not keep it in the queue: it is logged whole
+            log.exception("message.bug")
+            return await self._unreadable(delivery.message, error)
+        return await self._run(delivery, jobs)
+
+    async def _run(self, delivery: Delivery, jobs: Sequence[Job]) -> Delete | Release | Bury:
+        ended: list[tuple[str, Delete | Release | Bury]] = []
+        for job in jobs:
+            if not delivery.may_begin:
+                return retry.Release()
+            _bind(job)
+            result = await self._runner.run(delivery, job)
+            report(result)
+            ended.append((job.source.key, result.disposition))
+            if result.store_unavailable:
+                break
+        if len(jobs) > 1:
+            _bind(None)
+        return retry.after_attempts(ended)
+
+    async def _unreadable(self, received: ReceivedMessage, error: Exception) -> Release | Bury:
+        """Decide about a message whose body could not be parsed."""
+        disposition = retry.after_failure(
+            error,
+            receive_count=received.receive_count,
+            max_receive_count=self._max_receive_count,
+            past=NO_CRASHES,
+            jitter=self._random.random(),
+        )
+        if isinstance(disposition, retry.Release):
+            report_retry(error, disposition)
+            return disposition
+        try:
+            await self._manifests.keep_message(received, disposition)
+        except BackendError as unwritten:
+            jitter = self._random.random()
+            return not_recorded(self._resources, received.receive_count, unwritten, jitter=jitter)
+        self._resources.health.answered()
+        report_failed(disposition)
+        return disposition
+
+    async def _give_up(self, received: ReceivedMessage, text: str) -> Delete | Bury:
         """Record that a message has used up its receives, for each job that is not done and has not failed itself."""
         try:
             jobs = self._jobs(received)
         except MalformedMessage as error:
-            return await self._attempts.give_up(received, None, retry.Bury(error.code, error.text))
+            bury = retry.Bury(error.code, error.text)
+            await self._manifests.keep_message(received, bury)
+            return bury
         bury = retry.Bury("attempts-exhausted", text)
         ended: list[tuple[str, Delete | Bury]] = []
         for job in jobs:
             _bind(job)
-            ended.append((job.request.source.key, await self._attempts.give_up(received, job, bury)))
+            ended.append((job.source.key, await self._runner.give_up(job, bury)))
         if len(jobs) > 1:
             _bind(None)
-        return retry.buried(ended)
+        return retry.after_all(ended)
 
-    def _jobs(self, received: ReceivedMessage) -> list[Attempt]:
-        """Return an attempt at each job of a message; none when it is no job."""
+    def _jobs(self, received: ReceivedMessage) -> list[Job]:
+        """Return the jobs of a message; none when it asks for none. Raises MalformedMessage."""
         _bind(None)
-        parsed = message.parse(received.body, default_bucket=self._bucket)
+        parsed = message.parse(received.body, default_bucket=self._resources.bucket)
         if not parsed.jobs:
             log.info("message.no_job", reason=parsed.no_job)
-        return [
-            Attempt(received, request, number, callback_url=request.callback_url)
-            for number, request in enumerate(parsed.jobs, 1)
-        ]
+        return [Job(received, request, number) for number, request in enumerate(parsed.jobs, 1)]
 
 
-def _bind(job: Attempt | None) -> None:
+def _bind(job: Job | None) -> None:
     """Say in the logs which job the next lines are about; of the message alone when there is none."""
     if job is None:
         structlog.contextvars.unbind_contextvars("job_id")
     else:
-        key = job.request.source.key
+        key = job.source.key
         structlog.contextvars.bind_contextvars(job_id=keys.upload_id(key) or key)

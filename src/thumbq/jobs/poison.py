@@ -1,154 +1,109 @@
-"""Suspects: jobs whose renders were killed, remembered in the store for whoever receives them next."""
+"""Poison messages: what crashed a render is remembered in the store for whoever receives it next.
+
+A first receive costs no request unless its render is killed. From the second on the crash record is written before the
+render, so that an attempt that takes the whole replica along is remembered too.
+"""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import structlog
 
 from thumbq.core import keys
-from thumbq.core.attempt import AttemptRecord
-from thumbq.core.fairness import ONE_QUEUE, Waiting
+from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, ObjectMissing, ObjectTooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
     from thumbq.errors import RenderKilled
-    from thumbq.ports import Backend, ReceivedMessage
+    from thumbq.jobs.delivery import Job
+    from thumbq.jobs.prioritylock import PriorityLock
+    from thumbq.ports import ObjectStore
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-NO_PAST: Final = AttemptRecord()
+NO_CRASHES: Final = CrashRecord()
 
 
-@dataclass(slots=True)
-class Suspicion:
-    """What is known of one job of a message; ``number`` counts those from 1.
+class CrashHistory:
+    """The crashes of one job, in memory and in the store.
 
-    ``kept``: the store may hold a record of it. ``stale``: that one does not say what ``record`` does.
+    ``record`` is what is known of earlier attempts and of this one. Requests that the store does not answer are logged:
+    a record that stays counts one attempt too many at most.
     """
 
-    message: ReceivedMessage
-    number: int = 1
-    record: AttemptRecord = NO_PAST
-    kept: bool = True
-    stale: bool = False
+    def __init__(self, store: ObjectStore, bucket: str, job: Job) -> None:
+        self.record = NO_CRASHES
+        self._store = store
+        self._ref = ObjectRef(bucket, keys.crash_record_key(job.message.id, job.number))
+        self._redelivered = job.message.receive_count > 1
+        self._stored = self._redelivered
+        """Whether the store may hold a record."""
+        self._stale = False
+        """Whether that one does not say what ``record`` does."""
 
-
-class PriorityLock:
-    """Lets one suspect of a replica have its turn at a time; ``queues`` say who of those that wait is next."""
-
-    def __init__(self, queues: Mapping[str, int | None] = ONE_QUEUE) -> None:
-        self._waiting: Waiting[anyio.Event] = Waiting(queues)
-        self._taken = False
-
-    @asynccontextmanager
-    async def turn(self, queue: str) -> AsyncIterator[None]:
-        """Have the turn, once it comes."""
-        if self._taken:
-            await self._wait(queue)
-        self._taken = True
-        try:
-            yield
-        finally:
-            self._pass_on()
-
-    async def _wait(self, queue: str) -> None:
-        comes = anyio.Event()
-        self._waiting.add(queue, comes)
-        try:
-            await comes.wait()
-        except BaseException:
-            if comes.is_set():
-                self._pass_on()
-            else:
-                self._waiting.remove(queue, comes)
-            raise
-
-    def _pass_on(self) -> None:
-        if self._waiting:
-            self._waiting.pop().set()
-        else:
-            self._taken = False
-
-
-class Suspects:
-    """Reads and writes attempt records of the jobs of one queue, and lets one suspect at a time have its turn.
-
-    A first receive costs no request unless its render is killed. From the second on the record is written before the
-    render, so that also an attempt that takes the whole process along is remembered.
-    """
-
-    def __init__(self, backend: Backend, alone: PriorityLock, *, queue: str) -> None:
-        self._store = backend.store
-        self._bucket = backend.bucket
-        self._alone = alone
-        self._queue = queue
-
-    async def look(self, message: ReceivedMessage, number: int) -> Suspicion:
-        """Return what earlier attempts at a job of a message have left."""
-        suspicion = Suspicion(message, number, kept=False)
-        if message.receive_count > 1 and (found := await self._read(suspicion)) is not None:
-            suspicion.record, suspicion.kept = found.found(), True
-        return suspicion
-
-    @asynccontextmanager
-    async def turn(self, suspicion: Suspicion) -> AsyncIterator[None]:
-        """Hold up a suspect while another one renders; the others go on beside it."""
-        if not suspicion.record.suspect:
-            yield
+    async def load(self) -> None:
+        """Read what earlier attempts have left. Raises BackendError."""
+        self._stored = False
+        if not self._redelivered:
             return
-        log.warning("job.suspect", kills=suspicion.record.kills, vanished=suspicion.record.vanished)
-        async with self._alone.turn(self._queue):
-            yield
+        try:
+            _, raw = await self._store.get(self._ref, max_bytes=CrashRecord.MAX_BYTES)
+        except (ObjectMissing, ObjectTooLarge):
+            return
+        if (found := CrashRecord.decode(raw)) is not None:
+            self.record, self._stored = found.found(), True
 
-    async def begin(self, suspicion: Suspicion) -> None:
-        """Write the record that says a render is under way."""
-        if suspicion.message.receive_count > 1:
-            suspicion.stale = suspicion.kept = True
-            await self._write(suspicion, suspicion.record.model_copy(update={"open": True}))
+    async def render_begins(self) -> None:
+        """Record that a render is under way. Raises BackendError."""
+        if self._redelivered:
+            self._stale = self._stored = True
+            await self._write(self.record.model_copy(update={"open": True}))
 
-    async def killed(self, suspicion: Suspicion, error: RenderKilled) -> None:
+    async def render_killed(self, error: RenderKilled) -> None:
         """Record that the render was killed."""
-        suspicion.record = suspicion.record.killed(error.code, error.text)
-        suspicion.kept = suspicion.stale = True
-        await self.rest(suspicion)
+        self.record = self.record.killed(error.code, error.text)
+        self._stored = self._stale = True
+        await self.render_ended()
 
-    async def rest(self, suspicion: Suspicion) -> None:
+    async def render_ended(self) -> None:
         """Record that no render is under way any more."""
-        if suspicion.stale:
-            await self._settle(suspicion, keep=suspicion.record.suspect)
+        if self._stale:
+            await self._settle(keep=self.record.quarantined)
 
-    async def forget(self, suspicion: Suspicion) -> None:
-        """Remove the record of a message that is done or buried."""
-        if suspicion.kept:
-            await self._settle(suspicion, keep=False)
+    async def forget(self) -> None:
+        """Remove the record of a job that is done or has failed for good."""
+        if self._stored:
+            await self.remove()
 
-    async def _settle(self, suspicion: Suspicion, *, keep: bool) -> None:
+    async def remove(self) -> None:
+        """Remove the record of a job whose attempts nobody here has seen."""
+        await self._settle(keep=False)
+
+    async def _settle(self, *, keep: bool) -> None:
         try:
             if keep:
-                await self._write(suspicion, suspicion.record)
+                await self._write(self.record)
             else:
-                await self._store.delete(self._ref(suspicion))
-            suspicion.stale, suspicion.kept = False, keep
+                await self._store.delete(self._ref)
+            self._stale, self._stored = False, keep
         except BackendError as error:
-            log.warning("attempt.unwritten", error=str(error))
+            log.warning("crash_record.unwritten", error=str(error))
 
-    async def _read(self, suspicion: Suspicion) -> AttemptRecord | None:
-        try:
-            _, raw = await self._store.get(self._ref(suspicion), max_bytes=AttemptRecord.MAX_BYTES)
-        except (ObjectMissing, ObjectTooLarge):
-            return None
-        return AttemptRecord.decode(raw)
+    async def _write(self, record: CrashRecord) -> None:
+        await self._store.put(self._ref, record.encode(), content_type="application/json")
 
-    async def _write(self, suspicion: Suspicion, record: AttemptRecord) -> None:
-        ref = self._ref(suspicion)
-        await self._store.put(ref, record.encode(), content_type="application/json")
 
-    def _ref(self, suspicion: Suspicion) -> ObjectRef:
-        return ObjectRef(self._bucket, keys.attempt_key(suspicion.message.id, suspicion.number))
+@asynccontextmanager
+async def quarantine(history: CrashHistory, lock: PriorityLock, queue: str) -> AsyncIterator[None]:
+    """Let a job with crashes render beside no other such job of the replica; all other jobs go on beside it."""
+    if not history.record.quarantined:
+        yield
+        return
+    log.warning("job.quarantined", kills=history.record.kills, vanished=history.record.vanished)
+    async with lock.hold(queue):
+        yield

@@ -1,7 +1,8 @@
-"""What a job is to make: by its message, else by its original's metadata, else by the routes of the settings."""
+"""Which presets a job makes: those of its message, else of its original's metadata, else of the routes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thumbq.core import callback, objectmetadata
@@ -11,36 +12,47 @@ from thumbq.errors import MalformedMessage, UnknownPreset
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from thumbq.jobs.manifestwriter import Attempt
-    from thumbq.settings import Settings
+    from thumbq.core.catalog import Catalog
+    from thumbq.core.job import JobRequest
+    from thumbq.core.preset import Preset
 
 
-def settle(attempt: Attempt, settings: Settings, metadata: Mapping[str, str] | None = None) -> None:
-    """Fill in the presets and the callback of an attempt.
+@dataclass(frozen=True, slots=True)
+class ResolvedPresets:
+    """The presets of a job, and its callback's URL. ``presets`` are empty while they depend on unknown metadata."""
 
-    ``metadata`` is None while the original's is not known; then presets that the message does not name stay open.
-    Raises UnknownPreset, and MalformedMessage for a callback in the metadata that is none.
+    presets: tuple[Preset, ...] = ()
+    callback_url: str | None = None
+
+
+def resolve_presets(
+    request: JobRequest, catalog: Catalog, metadata: Mapping[str, str] | None = None
+) -> ResolvedPresets:
+    """Return what a request asks for; ``metadata`` is None while that of the original is unknown.
+
+    Raises UnknownPreset, and MalformedMessage for a callback in the metadata that is no URL.
     """
-    request = attempt.request
+    presets: tuple[Preset, ...] = ()
     if request.presets is not None:
-        attempt.presets = [settings.presets[name] for name in _known(request.presets, settings, "the message")]
-    if metadata is None:
-        return
-    if request.presets is None and (names := objectmetadata.presets(metadata)) is not None:
-        attempt.presets = [
-            settings.presets[name] for name in _known(names, settings, f"metadata {objectmetadata.PRESETS}")
-        ]
-    elif request.presets is None:
-        attempt.presets = settings.catalog.presets_for(request.source.key)
-    if request.callback_url is None and (url := objectmetadata.callback_url(metadata)) is not None:
+        presets = _known(request.presets, catalog, "the message")
+    elif metadata is not None:
+        names = objectmetadata.presets(metadata)
+        presets = (
+            catalog.presets_for(request.source.key)
+            if names is None
+            else _known(names, catalog, f"metadata {objectmetadata.PRESETS}")
+        )
+    url = request.callback_url
+    if url is None and metadata is not None and (url := objectmetadata.callback_url(metadata)) is not None:
         try:
-            attempt.callback_url = callback.checked(url)
+            url = callback.checked(url)
         except ValueError as error:
             raise MalformedMessage(f"the original's metadata {objectmetadata.CALLBACK}: {error}") from error
+    return ResolvedPresets(presets, url)
 
 
-def _known(names: tuple[str, ...], settings: Settings, asker: str) -> tuple[str, ...]:
+def _known(names: tuple[str, ...], catalog: Catalog, asker: str) -> tuple[Preset, ...]:
     for name in names:
-        if name not in settings.presets:
+        if name not in catalog.presets:
             raise UnknownPreset(f"{asker} asks for the preset {quoted(name)}, which the settings do not define")
-    return names
+    return tuple(catalog.presets[name] for name in names)

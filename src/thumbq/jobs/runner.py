@@ -1,248 +1,133 @@
-"""One attempt at one job: from what a message asks for to what should become of it."""
+"""The job runner: one attempt at one job, and the decision after it."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from thumbq.core import keys, retry
-from thumbq.errors import (
-    AccessDenied,
-    BackendError,
-    BackendUnavailable,
-    BucketNotAllowed,
-    JobFailed,
-    ObjectMissing,
-    RenderKilled,
-    SourceReplaced,
-    ThumbqError,
-)
-from thumbq.jobs import fencing, presets
-from thumbq.jobs.poison import NO_PAST, Suspicion
+from thumbq.core import retry
+from thumbq.core.retry import Bury, Delete, Release
+from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, JobFailed, ThumbqError
+from thumbq.jobs.attempt import Attempt
+from thumbq.jobs.delivery import JobResult, Outcome
+from thumbq.jobs.manifestwriter import ManifestWriter
+from thumbq.jobs.processing import Processor
 
 if TYPE_CHECKING:
     from random import Random
 
-    from thumbq.core.retry import Bury, Delete, Release
-    from thumbq.jobs.delivery import Work
-    from thumbq.jobs.manifestwriter import Attempt, ManifestWriter
-    from thumbq.jobs.poison import Suspects
-    from thumbq.jobs.processing import Processor
-    from thumbq.jobs.storehealth import StoreHealth
-    from thumbq.ports import Backend, Clock, QueueAttributes, ReceivedMessage
-    from thumbq.settings import Settings
+    from thumbq.jobs.delivery import Delivery, Job
+    from thumbq.jobs.resources import JobResources
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-STORE_AWAY: Final = (BackendUnavailable, AccessDenied)
+STORE_UNAVAILABLE: Final = (BackendUnavailable, AccessDenied)
 """What a store that fails for everybody raises; a role that has lost its rights is such a one."""
 
 
-class AlreadyFailed(JobFailed):
-    """The manifest says that this very message has failed; what is missing is its burial."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
 class JobRunner:
-    """Does jobs, one attempt at a time, and decides about each."""
+    """Runs the jobs of one queue; ``max_receive_count`` is that of its redrive policy, if it has one."""
 
     def __init__(
         self,
+        resources: JobResources,
         *,
-        backend: Backend,
-        attributes: QueueAttributes,
-        maker: Processor,
-        outcomes: ManifestWriter,
-        suspects: Suspects,
-        health: StoreHealth,
-        settings: Settings,
-        clock: Clock,
+        queue_name: str,
+        max_receive_count: int | None,
+        max_source_bytes: int,
         random: Random,
     ) -> None:
-        self._store = backend.store
-        self._bucket = backend.bucket
-        self._max_receive_count = attributes.max_receive_count
-        self._maker = maker
-        self._outcomes = outcomes
-        self._suspects = suspects
-        self._health = health
-        self._settings = settings
-        self._clock = clock
+        self._resources = resources
+        self._queue_name = queue_name
+        self._max_receive_count = max_receive_count
         self._random = random
+        self._processor = Processor(resources, queue_name=queue_name, max_source_bytes=max_source_bytes)
+        self._manifests = ManifestWriter(resources)
 
-    async def do(self, attempt: Attempt, work: Work) -> Delete | Release | Bury:
-        """Do one job of a message. Never raises for what goes wrong with it: that is the disposition's to say."""
+    async def run(self, delivery: Delivery, job: Job) -> JobResult:
+        """Make one attempt at a job. Never raises for what goes wrong with it: the result says it."""
+        attempt = self._attempt(job)
         try:
-            if not await self._needs_nothing(attempt):
-                await self._make(attempt, work)
+            result = await attempt.run(delivery, self._queue_name)
         except ThumbqError as error:
-            disposition = await self.failed(error, work, attempt)
+            result = await self._failed(attempt, error)
         except Exception as error:  # a bug in one job must not cancel the others: it is logged whole
             log.exception("job.bug")
-            disposition = await self.failed(error, work, attempt)
+            result = await self._failed(attempt, error)
         else:
-            if attempt.looked:
-                self._health.answered()
-            disposition = retry.Delete()
-        await self._remember(work, attempt.number, disposition)
-        return disposition
+            if attempt.looked and result.outcome is not Outcome.INTERRUPTED:
+                self._resources.health.answered()
+        if isinstance(result.disposition, Release):
+            await attempt.crashes.render_ended()
+        else:
+            await attempt.crashes.forget()
+        return result
 
-    async def rest(self, work: Work) -> None:
-        """Clean up after an attempt that was cancelled while its lease still stands."""
-        if work.suspicion is not None:
-            await self._suspects.rest(work.suspicion)
-
-    async def give_up(self, received: ReceivedMessage, attempt: Attempt | None, bury: Bury) -> Delete | Bury:
+    async def give_up(self, job: Job, bury: Bury) -> Delete | Bury:
         """Record that a job has failed with its message, unless it is done or has failed for a reason of its own.
 
-        ``attempt`` is None for a message that is no job. Raises BackendError when the store does not answer.
+        Raises BackendError when the store does not answer.
         """
-        suspicion = Suspicion(received, attempt.number if attempt else 1)
+        attempt = self._attempt(job)
+        settled = None
         try:
-            if attempt is not None and await self._needs_nothing(attempt):
-                await self._suspects.forget(suspicion)
-                return retry.Delete()
+            settled = await attempt.settled()
         except JobFailed as error:
-            bury = retry.Bury(error.code, error.text)
-        failed = await self._outcomes.write_failed(received, attempt, bury)
-        await self._suspects.forget(suspicion)
-        return bury if failed else retry.Delete()
+            bury = Bury(error.code, error.text)
+        if settled is None:
+            recorded = await self._manifests.write_failed(job, attempt.findings, bury)
+            disposition: Delete | Bury = bury if recorded else Delete()
+        else:
+            assert not isinstance(settled.disposition, Release)
+            disposition = settled.disposition
+        await attempt.crashes.remove()
+        return disposition
 
-    async def failed(self, error: Exception, work: Work, attempt: Attempt | None) -> Delete | Release | Bury:
-        """Decide about a job that raised, and record its failure when it is final.
+    def _attempt(self, job: Job) -> Attempt:
+        return Attempt(job, self._resources, self._processor, self._manifests)
 
-        ``attempt`` is None for a message that is no job.
-        """
-        received = work.message
+    async def _failed(self, attempt: Attempt, error: Exception) -> JobResult:
+        """Decide about an attempt that raised, and record the failure when it is final."""
+        message, health = attempt.job.message, self._resources.health
         disposition = retry.after_failure(
             error,
-            receive_count=received.receive_count,
+            receive_count=message.receive_count,
             max_receive_count=self._max_receive_count,
-            past=work.suspicion.record if work.suspicion else NO_PAST,
+            past=attempt.crashes.record,
             jitter=self._random.random(),
         )
         store_failed = isinstance(error, BackendError)
-        if isinstance(error, STORE_AWAY):
-            self._health.failed()
-        if isinstance(disposition, retry.Release):
-            if attempt is not None and store_failed:
-                attempt.store_away = _for_everybody(error, attempt)
-            elif attempt is not None and attempt.looked:
-                self._health.answered()
-            log.warning("job.retry", error=str(error), kind=type(error).__name__, delay_s=round(disposition.delay_s, 1))
-            return disposition
+        if isinstance(error, STORE_UNAVAILABLE):
+            health.failed()
+        if isinstance(disposition, Release):
+            if not store_failed and attempt.looked:
+                health.answered()
+            return JobResult(Outcome.RETRY, disposition, error=error, store_unavailable=_for_everybody(error, attempt))
         try:
-            buried = isinstance(error, AlreadyFailed) or await self._outcomes.write_failed(
-                received, attempt, disposition
-            )
+            failed = await self._manifests.write_failed(attempt.job, attempt.findings, disposition)
         except BackendError as unwritten:
-            return self._unwritten(unwritten, received, attempt)
+            release = not_recorded(self._resources, message.receive_count, unwritten, jitter=self._random.random())
+            unavailable = isinstance(unwritten, STORE_UNAVAILABLE)
+            return JobResult(Outcome.NOT_RECORDED, release, store_unavailable=unavailable)
         if not store_failed:
-            self._health.answered()
-        if buried:
-            log.error("job.failed", code=disposition.code, error=disposition.text)
-            return disposition
-        log.info("job.already_done")
-        return retry.Delete()
+            health.answered()
+        return JobResult(Outcome.FAILED, disposition) if failed else JobResult(Outcome.ALREADY_DONE, Delete())
 
-    def _unwritten(self, error: BackendError, received: ReceivedMessage, attempt: Attempt | None) -> Release:
-        log.warning("manifest.unwritten", error=str(error))
-        if isinstance(error, STORE_AWAY):
-            self._health.failed()
-            if attempt is not None:
-                attempt.store_away = True
-        # On the last receive too: then the queue moves the message, and the sweep records the failure.
-        return retry.Release(retry.backoff_s(received.receive_count, self._random.random()))
 
-    async def _needs_nothing(self, attempt: Attempt) -> bool:
-        """Whether there is nothing to make, going by what the message names and earlier attempts have left."""
-        source = attempt.request.source
-        if source.bucket != self._bucket:
-            raise BucketNotAllowed(f"the message names the bucket {source.bucket!r}, which is not served here")
-        if self._settings.catalog.is_output(source.key):
-            log.info("job.ignored", reason="the key is one of thumbq's own outputs")
-            return True
-        await self._outcomes.read(attempt)
-        failed = attempt.previous.error if attempt.previous else None
-        if failed is not None and attempt.previous and attempt.previous.message_id == attempt.message.id:
-            raise AlreadyFailed(failed.code, failed.message)
-        presets.settle(attempt, self._settings)
-        if await self._is_done(attempt):
-            log.info("job.already_done")
-            return True
-        return False
+def not_recorded(resources: JobResources, receive_count: int, error: BackendError, *, jitter: float) -> Release:
+    """Give a message back whose failure the store did not record.
 
-    async def _is_done(self, attempt: Attempt) -> bool:
-        if attempt.previous is None or attempt.previous.status != "done":
-            return False
-        try:
-            info = await self._store.head(attempt.request.source)
-        except ObjectMissing:
-            # A late duplicate of the message must not turn what was done into a failure.
-            attempt.source_gone = True
-        else:
-            attempt.head_etag = info.etag
-            presets.settle(attempt, self._settings, info.metadata)
-        return attempt.is_done()
-
-    async def _make(self, attempt: Attempt, work: Work) -> None:
-        started = self._clock.monotonic()
-        suspicion = work.suspicion = await self._suspects.look(work.message, attempt.number)
-        if suspicion.record.guilty:
-            raise RenderKilled(suspicion.record.code, suspicion.record.text)
-        async with self._suspects.turn(suspicion):
-            try:
-                async with self._maker.ready(attempt, held_up=suspicion.record.suspect) as render:
-                    work.started = True
-                    await self._suspects.begin(suspicion)
-                    fencing.check()
-                    images = await render()
-            except RenderKilled as error:
-                await self._suspects.killed(suspicion, error)
-                raise
-            await self._suspects.rest(suspicion)
-        await self._check_source(attempt)
-        made = await self._maker.store(attempt.request.source, images)
-        await self._outcomes.write_done(attempt, made)
-        await self._check_source(attempt)
-        log.info(
-            "job.done",
-            duration_ms=round((self._clock.monotonic() - started) * 1000),
-            waited_ms=round((self._clock.wall() - attempt.message.sent_at) * 1000),
-            renditions=list(made),
-        )
-
-    async def _check_source(self, attempt: Attempt) -> None:
-        """Raise SourceReplaced when the original is another one by now; those of ``POST /upload`` never are.
-
-        Two messages about one key may be at work at once, and the one that fetched the older original may end last.
-        Asked before anything is stored, it keeps the older picture from going over the newer one; asked after, it has
-        the job done again where that has happened all the same.
-        """
-        source = attempt.request.source
-        if attempt.info is None or source.key.startswith(keys.UPLOADS_PREFIX):
-            return
-        with suppress(ObjectMissing):
-            etag = (await self._store.head(source)).etag
-            if etag != attempt.info.etag:
-                attempt.info, attempt.rendered, attempt.head_etag = None, None, etag
-                raise SourceReplaced(f"the original {source.key!r} was replaced while it was rendered")
-
-    async def _remember(self, work: Work, number: int, disposition: Delete | Release | Bury) -> None:
-        if not isinstance(disposition, retry.Release):
-            kept = work.message.receive_count > 1
-            await self._suspects.forget(work.suspicion or Suspicion(work.message, number, kept=kept))
-        elif work.suspicion is not None:
-            await self._suspects.rest(work.suspicion)
+    On the last receive too: then the queue moves the message, and the dead-letter sweep records the failure.
+    """
+    log.warning("manifest.unwritten", error=str(error))
+    if isinstance(error, STORE_UNAVAILABLE):
+        resources.health.failed()
+    return Release(retry.backoff_s(receive_count, jitter))
 
 
 def _for_everybody(error: Exception, attempt: Attempt) -> bool:
     """Whether the store would fail for the next job, too. It may have denied the access to this one original only."""
     if isinstance(error, AccessDenied):
-        return not attempt.looked or attempt.info is not None
-    return isinstance(error, STORE_AWAY)
+        return not attempt.looked or attempt.findings.info is not None
+    return isinstance(error, STORE_UNAVAILABLE)

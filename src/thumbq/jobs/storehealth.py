@@ -1,4 +1,4 @@
-"""Whether the store answers, as jobs find it; a store that fails for everybody is told from one key that fails."""
+"""Whether the store answers, as jobs find it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from thumbq.core.job import ObjectRef
 from thumbq.errors import AccessDenied, BackendError, ObjectMissing
 
 if TYPE_CHECKING:
-    from thumbq.ports import Backend
+    from thumbq.ports import ObjectStore
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -23,11 +23,11 @@ _PROBE_S: Final = 10.0
 
 
 class StoreHealth:
-    """What jobs learn of the store: one that fails for everybody is told from one that fails for a single key."""
+    """What jobs learn of the store; a probe tells an outage from a single key that fails."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._store = backend.store
-        self._probe = ObjectRef(backend.bucket, keys.PROBE_KEY)
+    def __init__(self, store: ObjectStore, bucket: str) -> None:
+        self._store = store
+        self._probe = ObjectRef(bucket, keys.PROBE_KEY)
         self._probed_at = 0
         self.failures = 0
         """Attempts in a row that ended because the store did not answer, or would not."""

@@ -1,4 +1,4 @@
-"""The settings themselves: each one's unit, default and check, and the conflicts between them."""
+"""The settings themselves: each one's unit, default and check, and how they must agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from thumbq.core.catalog import Catalog, Route
 from thumbq.core.preset import BUILT_IN, Preset
 from thumbq.core.quoting import suggestion
 from thumbq.ports import MAX_LEASE_S
-from thumbq.settings.faults import Fault, SettingsConflict, fault
+from thumbq.settings.faults import Disagreement, Fault, fault
 from thumbq.settings.queues import QueueConfig, QueueTable, long_poll_faults, queue_configs, table_faults
 
 if TYPE_CHECKING:
@@ -144,10 +144,10 @@ class Settings(BaseModel):
         return named
 
     @model_validator(mode="after")
-    def _check_conflicts(self) -> Self:
+    def _agree(self) -> Self:
         faults = [*self._backend_faults(), *self._queue_faults(), *self._preset_faults(), *self._route_faults()]
         if faults:
-            raise SettingsConflict(faults)
+            raise Disagreement(faults)
         return self
 
     def _backend_faults(self) -> Iterator[Fault]:
@@ -237,10 +237,6 @@ class Settings(BaseModel):
     def beat_interval_s(self) -> float:
         """How long after a receive or a beat the next beat is due."""
         return self.heartbeat_s or self.visibility_timeout_s / 3
-
-    def for_queue(self, config: QueueConfig) -> Self:
-        """Return the settings as they are for the work on one queue."""
-        return self.model_copy(update={"wait_time_s": config.wait_time_s})
 
 
 def _keys(preset: Preset) -> set[str]:

@@ -1,98 +1,54 @@
-"""The worker: from messages to dispositions. The functions here put its parts together."""
+"""The worker: receives messages of queues, holds them by leases, and carries out what the jobs decide."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from thumbq.jobs.burial import Burial
-from thumbq.jobs.bytebudget import ByteBudget
-from thumbq.jobs.fencing import FencedStore
 from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.manifestwriter import ManifestWriter
-from thumbq.jobs.poison import PriorityLock, Suspects
-from thumbq.jobs.processing import Processor
-from thumbq.jobs.runner import JobRunner
-from thumbq.jobs.storehealth import StoreHealth
-from thumbq.worker.acks import Acks
 from thumbq.worker.backlogs import Backlogs
 from thumbq.worker.consumer import Consumer
-from thumbq.worker.deadlettersweep import Sweeper
-from thumbq.worker.disposer import Disposer
-from thumbq.worker.lease import LeaseKeeper
+from thumbq.worker.consumers import Consumers
+from thumbq.worker.deadlettersweep import DeadLetterSweep
+from thumbq.worker.leasedqueue import LeasedQueue, LeaseTimes
 from thumbq.worker.places import Places
-from thumbq.worker.queuehealth import QueueHealth
 from thumbq.worker.receiver import Receiver
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
-    from thumbq.ports import Backend, Clock, QueueAttributes, Renderer
-    from thumbq.settings import Settings
+    from thumbq.jobs.resources import JobResources
+    from thumbq.ports import Backend, QueueAttributes
+    from thumbq.settings import QueueConfig, Settings
 
-__all__ = ["Consumer", "JobResources", "make_burial", "make_consumer", "make_job_resources", "make_jobs"]
-
-
-@dataclass(frozen=True, slots=True)
-class JobResources:
-    """What all queues of a replica share: one store, one pool, one budget of memory."""
-
-    renderer: Renderer
-    budget: ByteBudget
-    backlogs: Backlogs
-    outcomes: ManifestWriter
-    alone: PriorityLock
-    health: StoreHealth
+__all__ = ["Consumer", "make_consumer", "make_consumers"]
 
 
-def make_job_resources(*, backend: Backend, renderer: Renderer, settings: Settings, clock: Clock) -> JobResources:
-    """Return the shared parts; ``backend`` may be that of any of the queues."""
-    backend = replace(backend, store=FencedStore(backend.store))
-    return JobResources(
-        renderer=renderer,
-        budget=ByteBudget(settings.max_in_flight_bytes, settings.queue_weights),
-        backlogs=Backlogs(settings.queue_weights),
-        outcomes=ManifestWriter(backend=backend, settings=settings, clock=clock),
-        alone=PriorityLock(settings.queue_weights),
-        health=StoreHealth(backend),
-    )
-
-
-def make_jobs(
+def make_consumers(
+    queues: Sequence[tuple[QueueConfig, Backend, QueueAttributes]],
     *,
-    backend: Backend,
     resources: JobResources,
     settings: Settings,
-    attributes: QueueAttributes,
-    clock: Clock,
     random: Random,
-    queue_name: str = "",
-) -> MessageHandler:
-    """Return the runner of one queue's jobs; ``queue_name`` is the queue's name in the settings."""
-    backend = replace(backend, store=FencedStore(backend.store))
-    attempts = JobRunner(
-        backend=backend,
-        attributes=attributes,
-        maker=Processor(
-            store=backend.store,
-            renderer=resources.renderer,
-            budget=resources.budget,
-            settings=settings,
-            queue=queue_name,
-        ),
-        outcomes=resources.outcomes,
-        suspects=Suspects(backend, resources.alone, queue=queue_name),
-        health=resources.health,
-        settings=settings,
-        clock=clock,
-        random=random,
+) -> Consumers:
+    """Return the consumers of all queues of a replica, which share ``resources``."""
+    backlogs = Backlogs(settings.queue_weights)
+    return Consumers(
+        {
+            config.name: make_consumer(
+                backend=backend,
+                resources=resources,
+                settings=settings,
+                config=config,
+                attributes=attributes,
+                backlogs=backlogs,
+                random=random,
+            )
+            for config, backend, attributes in queues
+        }
     )
-    return MessageHandler(bucket=backend.bucket, attributes=attributes, attempts=attempts)
-
-
-def make_burial(backend: Backend, resources: JobResources) -> Burial | None:
-    """Return what copies failed messages to a queue's dead letters; None when it has none."""
-    return None if backend.dead_letters is None else Burial(backend.dead_letters, resources.outcomes)
 
 
 def make_consumer(
@@ -100,66 +56,41 @@ def make_consumer(
     backend: Backend,
     resources: JobResources,
     settings: Settings,
+    config: QueueConfig,
     attributes: QueueAttributes,
-    clock: Clock,
+    backlogs: Backlogs,
     random: Random,
-    queue_name: str = "",
 ) -> Consumer:
-    """Return a consumer of one queue; ``attributes`` are the queue's, ``queue_name`` its name in the settings."""
-    queue = backend.queue
-    slots = Places(settings.jobs_in_flight, first=settings.processes)
-    health = QueueHealth(clock)
-    jobs = make_jobs(
-        backend=backend,
-        resources=resources,
-        settings=settings,
+    """Return a consumer of one queue; ``backlogs`` and ``resources`` are those of all queues."""
+    times = LeaseTimes(config.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s)
+    queue = LeasedQueue(backend.queue, times=times, clock=resources.clock, random=random)
+    handler = MessageHandler(
+        resources,
         attributes=attributes,
-        clock=clock,
+        max_source_bytes=settings.max_source_bytes,
         random=random,
-        queue_name=queue_name,
+        queue_name=config.name,
     )
     receiver = Receiver(
-        queue=queue,
-        queue_name=queue_name,
-        slots=slots,
-        backlogs=resources.backlogs,
-        queue_health=health,
-        store_health=resources.health,
-        settings=settings,
+        queue,
+        queue_name=config.name,
         fifo=attributes.fifo,
-        clock=clock,
+        places=Places(settings.jobs_in_flight, first=settings.processes),
+        backlogs=backlogs,
+        store_health=resources.health,
+        clock=resources.clock,
         random=random,
     )
-    keeper = LeaseKeeper(
-        queue=queue,
-        clock=clock,
-        health=health,
-        visibility_timeout_s=settings.visibility_timeout_s,
-        beat_interval_s=settings.beat_interval_s,
-    )
-    acks = Acks(queue=queue, clock=clock, health=health, random=random)
-    burial = make_burial(backend, resources)
-    sweeper = None
-    if burial is not None:
-        sweeper = Sweeper(
-            queue=queue,
-            jobs=jobs,
+    burial = Burial(backend.dead_letters, ManifestWriter(resources), random=random)
+    sweep = None
+    if backend.dead_letters is not None:
+        sweep = DeadLetterSweep(
+            backend=backend,
+            handler=handler,
             burial=burial,
             receiver=receiver,
-            attributes=attributes,
-            settings=settings,
+            max_receive_count=attributes.max_receive_count,
+            settle_s=settings.visibility_timeout_s + 2 * config.wait_time_s,
             random=random,
         )
-    return Consumer(
-        receiver=receiver,
-        slots=slots,
-        jobs=jobs,
-        keeper=keeper,
-        acks=acks,
-        disposer=Disposer(burial=burial, keeper=keeper, acks=acks, random=random),
-        sweeper=sweeper,
-        health=health,
-        clock=clock,
-        wait_time_s=settings.wait_time_s,
-        fifo=attributes.fifo,
-    )
+    return Consumer(queue=queue, receiver=receiver, handler=handler, burial=burial, sweep=sweep)

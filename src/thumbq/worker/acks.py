@@ -11,7 +11,6 @@ import structlog
 
 from thumbq.errors import BackendError
 from thumbq.ports import MAX_BATCH, EntryResult, VisibilityChange
-from thumbq.worker.lease import LeaseState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 LINGER_S: Final = 0.25
-"""How long a call waits for others to go along. The slot of its job is free by then, so it holds nothing up."""
+"""How long a call waits for others to go along. The place of its job is free by then, so it holds nothing up."""
 
 _RETRY_S: Final = 0.5
 
@@ -147,7 +146,7 @@ class Acks:
                 if result is not EntryResult.RETRY:
                     break
                 await anyio.sleep(_RETRY_S * (0.5 + self._random.random()))
-        lease.state = LeaseState.CLOSED
+        lease.closed()
         if result is not EntryResult.OK:
             log.warning("ack.given_up", message_id=lease.message.id, result=result.name.lower())
         return result is EntryResult.OK

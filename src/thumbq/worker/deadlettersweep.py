@@ -1,6 +1,6 @@
-"""The sweep: dead letters that the queue itself moved get their failed manifest and their note.
+"""The dead-letter sweep: what the queue itself moved gets its failed manifest and its note.
 
-SQS moves a message without a word when every receive that the redrive policy allows was cut short: by the death of a
+SQS moves a message silently when every receive that the redrive policy allows was cut short: by the death of a
 replica each time, which no code of the replica sees.
 """
 
@@ -14,6 +14,7 @@ import structlog
 
 from thumbq.core.retry import Bury, Delete
 from thumbq.errors import BackendError, BackendUnavailable
+from thumbq.jobs.reporting import report_failed
 from thumbq.ports import MAX_BATCH, EntryResult, ReceivedMessage, VisibilityChange
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
     from thumbq.jobs.burial import Burial
     from thumbq.jobs.handler import MessageHandler
-    from thumbq.ports import DeadLetter, JobQueue, QueueAttributes
-    from thumbq.settings import Settings
+    from thumbq.ports import Backend, DeadLetter
     from thumbq.worker.receiver import Receiver
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -40,34 +40,45 @@ _EVERY_S: Final = 300.0
 _AT_LEAST_EVERY_S: Final = 3600.0
 
 
-class Sweeper:
+class DeadLetterSweep:
     """Looks through the dead letters: at the start and every few minutes while there is work, else once an hour.
 
-    One look goes through 1,000 letters at most, and the more there were, the longer the wait for the next one.
+    One look goes through 1,000 dead letters at most, and the more there were, the longer the wait for the next one.
+    Only what the queue itself moved is touched. ``settle_s`` seconds after a receive the message is back, or moved.
     """
 
     def __init__(
         self,
         *,
-        queue: JobQueue,
-        jobs: MessageHandler,
+        backend: Backend,
+        handler: MessageHandler,
         burial: Burial,
         receiver: Receiver,
-        attributes: QueueAttributes,
-        settings: Settings,
+        max_receive_count: int | None,
+        settle_s: float,
         random: Random,
     ) -> None:
-        self._queue = queue
-        self._jobs = jobs
+        assert backend.dead_letters is not None
+        self._queue = backend.queue
+        self._dead_letters = backend.dead_letters
+        self._handler = handler
         self._burial = burial
-        self._dead_letters = burial.dead_letters
         self._receiver = receiver
-        self._receives = attributes.max_receive_count or 0
-        self._settle_s = settings.visibility_timeout_s + 2 * settings.wait_time_s
+        self._receives = max_receive_count or 0
+        self._settle_s = settle_s
         self._random = random
+        self._stopped = anyio.CancelScope()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped.cancel()
 
     async def run(self) -> None:
-        """Look now and then until cancelled."""
+        """Look now and then until stopped."""
+        with self._stopped:
+            await self._run()
+
+    async def _run(self) -> None:
         looked = await self._look()
         if await self._in_flight():
             # Perhaps to a replica that died: what comes back from it has come back by then.
@@ -125,7 +136,7 @@ class Sweeper:
         )
         with structlog.contextvars.bound_contextvars(message_id=letter.id):
             try:
-                await self._settle(message, await self._jobs.moved(message))
+                await self._settle(message, await self._handler.moved(message))
             except BackendUnavailable:
                 raise
             except BackendError as error:
@@ -138,7 +149,7 @@ class Sweeper:
         # Cut off between the two, it would be there twice.
         with anyio.move_on_after(_BURIAL_S, shield=True):
             if isinstance(disposition, Bury):
-                log.error("job.failed", code=disposition.code, error=disposition.text)
+                report_failed(disposition)
                 await self._burial.copy(letter, disposition)
             await self._remove(letter.receipt)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import anyio
 
+from thumbq.ports import MAX_BATCH
+
 
 class Places:
     """Places for jobs in flight: ``total``, but only ``first`` until one job has ended.
@@ -23,6 +25,11 @@ class Places:
     def open(self) -> int:
         """How many places there are now."""
         return self.total if self._proven else self._first
+
+    @property
+    def worth_a_receive(self) -> int:
+        """How many free places are worth a request: those beyond ``first`` are there to wait, at most one batch."""
+        return min(MAX_BATCH, max(1, self.total - self._first), self.open)
 
     @property
     def free(self) -> int:

@@ -19,15 +19,19 @@ class QueueHealth:
         self._clock = clock
         self._not_received_since: float | None = None
         self._failed = False
+        self.failed_receives = 0
+        """How many receives in a row were not answered."""
         self.recovered = anyio.Event()
         """Set, and replaced by a new one, when a heartbeat or an ack is answered after others were not."""
 
     def received(self) -> None:
         """Note that a receive was answered."""
         self._not_received_since = None
+        self.failed_receives = 0
 
     def receive_failed(self, asked_at: float) -> None:
         """Note that a receive was not answered that was asked for at this time."""
+        self.failed_receives += 1
         if self._not_received_since is None:
             self._not_received_since = asked_at
 

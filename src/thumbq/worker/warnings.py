@@ -20,7 +20,7 @@ LEAST_RECEIVES_FIFO: Final = 10
 _BEATS: Final = 3
 
 
-def queue_advice(
+def queue_warnings(
     attributes: QueueAttributes, *, visibility_timeout_s: int, beat_interval_s: float
 ) -> Iterator[Problem]:
     """Yield everything that an operator should know, each with its fix."""
@@ -56,7 +56,7 @@ def queue_advice(
         )
 
 
-def weights_advice(settings: Settings) -> Problem | None:
+def weights_warning(settings: Settings) -> Problem | None:
     """Return why weights will not hold: shares are given out among renders that wait, so each queue needs some."""
     least = settings.processes + MAX_BATCH
     if settings.jobs_in_flight >= least or all(config.weight is None for config in settings.queue_configs):

@@ -19,10 +19,12 @@ from thumbq.core.deadletter import Note
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest
 from thumbq.errors import BackendUnavailable, ObjectMissing
+from thumbq.jobs.resources import make_job_resources
 from thumbq.local import schema
 from thumbq.ports import Backend, QueueCounts, Rendered, RenderedImage
 from thumbq.settings import Settings
-from thumbq.worker import Consumer, make_consumer, make_job_resources
+from thumbq.worker import Consumer, make_consumer
+from thumbq.worker.backlogs import Backlogs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -150,8 +152,9 @@ async def consuming(
         backend=backend,
         resources=make_job_resources(backend=backend, renderer=renderer, settings=settings, clock=clock),
         settings=settings,
+        config=settings.queue_configs[0],
         attributes=replace(await backend.queue.attributes(), max_receive_count=max_receive_count),
-        clock=clock,
+        backlogs=Backlogs(),
         random=random.Random(1),
     )
     async with anyio.create_task_group() as tasks:

@@ -1,33 +1,29 @@
-"""One queue's messages of an invocation, worked off in the time that there is."""
+"""One queue's messages of an invocation, handled in the time that there is."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 import structlog
 
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import AccessDenied, BackendError
-from thumbq.jobs.burial import bury
-from thumbq.jobs.delivery import Work
-from thumbq.jobs.groups import Turn, turns
+from thumbq.jobs.handler import BUG_DELAY_S
+from thumbq.jobs.stopping import StopRequest
 from thumbq.ports import MAX_BATCH, VisibilityChange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from random import Random
 
     from thumbq.jobs.burial import Burial
+    from thumbq.jobs.delivery import Delivery
     from thumbq.jobs.handler import MessageHandler
-    from thumbq.ports import Backend, QueueAttributes, ReceivedMessage
+    from thumbq.ports import JobQueue, ReceivedMessage
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-_BUG_DELAY_S: Final = 30.0
-_TIDY_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,7 @@ class Times:
 
     work: float
     """Nothing starts after this, and renders that run are killed."""
-    tidying: float
+    recording: float
     """Nothing more is said of the messages to S3 and the dead-letter queue."""
     releasing: float
     """Nothing more is said to the queue: the function answers."""
@@ -49,28 +45,18 @@ class Times:
         return cls(end - margin_s, end - margin_s * 0.35, end - margin_s * 0.15)
 
 
-class QueueWork:
-    """Works off messages of one queue, ``places`` at once. A FIFO queue's come one after the other in each group."""
+class QueueBatch:
+    """Handles messages of one queue, ``places`` at once. A FIFO queue's come one after the other in each group."""
 
-    def __init__(
-        self,
-        *,
-        backend: Backend,
-        attributes: QueueAttributes,
-        jobs: MessageHandler,
-        burial: Burial | None,
-        places: anyio.Semaphore,
-        random: Random,
-    ) -> None:
-        self._queue = backend.queue
-        self._fifo = attributes.fifo
-        self._jobs = jobs
+    def __init__(self, *, queue: JobQueue, handler: MessageHandler, burial: Burial, places: anyio.Semaphore) -> None:
+        self._queue = queue
+        self._handler = handler
         self._burial = burial
         self._places = places
-        self._random = random
+        self._stop = StopRequest()
         self._denied = False
 
-    async def work_off(self, messages: Sequence[ReceivedMessage], times: Times) -> Sequence[str]:
+    async def handle(self, messages: Sequence[ReceivedMessage], times: Times) -> Sequence[str]:
         """Do the jobs of ``messages`` and return the ids of those that have to come again, in their order.
 
         What failed for a time is hidden for a while, the rest of what comes again not at all; where that cannot be
@@ -78,55 +64,41 @@ class QueueWork:
         """
         delays: dict[ReceivedMessage, float] = {}
 
-        async def work_on(message: ReceivedMessage, turn: Turn) -> None:
-            disposition = await self._one(message, turn, times)
+        async def handle_one(delivery: Delivery) -> None:
+            disposition = await self._one(delivery, times)
             if isinstance(disposition, Release):
-                delays[message] = disposition.delay_s
+                delays[delivery.message] = disposition.delay_s
 
         async with anyio.create_task_group() as tasks:
-            for message, turn in turns(messages, fifo=self._fifo):
-                tasks.start_soon(work_on, message, turn)
+            for delivery in self._handler.deliveries(messages, self._stop):
+                tasks.start_soon(handle_one, delivery)
         again = [message for message in messages if message in delays]
         changes = [VisibilityChange(message.receipt, math.ceil(delays[message])) for message in again]
         with anyio.move_on_at(times.releasing):
             await self._release(changes)
         return [message.id for message in again]
 
-    async def _one(self, message: ReceivedMessage, turn: Turn, times: Times) -> Delete | Release:
+    async def _one(self, delivery: Delivery, times: Times) -> Delete | Release:
+        message = delivery.message
         structlog.contextvars.bind_contextvars(message_id=message.id, receive_count=message.receive_count)
-        work = Work(message)
         decided: Delete | Release | Bury = Release()
         settled: Delete | Release = Release()
         try:
             with anyio.CancelScope(deadline=times.work) as scope:
-                decided = await self._decided(work, turn)
-            with anyio.CancelScope(deadline=times.tidying):
+                async with self._places:
+                    decided = await self._handler.handle(delivery)
+            with anyio.CancelScope(deadline=times.recording):
                 if scope.cancelled_caught:
-                    log.warning("message.out_of_time", started=work.started)
+                    log.warning("message.out_of_time")
                     why = f"the function's time ended at the last of {message.receive_count} receives"
-                    decided = await self._jobs.unfinished(message, why)
-                settled = await self._settled(work, decided)
-        except Exception:  # a bug in one job must not cancel the others: it is logged whole
+                    decided = await self._handler.unfinished(delivery, why)
+                settled = await self._burial.bury(message, decided) if isinstance(decided, Bury) else decided
+        except Exception:  # a bug over one message must not cancel the others: it is logged whole
             log.exception("message.bug")
-            settled = Release(_BUG_DELAY_S)
+            settled = Release(BUG_DELAY_S)
         finally:
-            turn.end(removed=isinstance(settled, Delete))
+            delivery.position.end(removed=isinstance(settled, Delete))
         return settled
-
-    async def _decided(self, work: Work, turn: Turn) -> Delete | Release | Bury:
-        if not await turn.comes():
-            return await self._jobs.passed_over(work.message)
-        async with self._places:
-            return await self._jobs.attempt(work)
-
-    async def _settled(self, work: Work, decided: Delete | Release | Bury) -> Delete | Release:
-        """See to all that a disposition takes but for the message itself, which Lambda deletes or leaves."""
-        if isinstance(decided, Release):
-            with anyio.move_on_after(_TIDY_S):
-                await self._jobs.cut_off(work)
-        if isinstance(decided, Bury):
-            return await bury(self._burial, work.message, decided, random=self._random)
-        return decided
 
     async def _release(self, changes: Sequence[VisibilityChange]) -> None:
         async with anyio.create_task_group() as calls:

@@ -8,7 +8,7 @@ import pytest
 
 from thumbq.ports import QueueAttributes
 from thumbq.settings import QueueTable, Settings
-from thumbq.worker.warnings import queue_advice, weights_advice
+from thumbq.worker.warnings import queue_warnings, weights_warning
 
 GOOD = QueueAttributes(
     "jobs", visibility_timeout_s=30, retention_s=345_600, max_receive_count=10, dead_letter_retention_s=1_209_600
@@ -16,7 +16,7 @@ GOOD = QueueAttributes(
 
 
 def advice(attributes: QueueAttributes, visibility_timeout_s: int = 30, beat_interval_s: float = 10.0) -> list[str]:
-    given = queue_advice(attributes, visibility_timeout_s=visibility_timeout_s, beat_interval_s=beat_interval_s)
+    given = queue_warnings(attributes, visibility_timeout_s=visibility_timeout_s, beat_interval_s=beat_interval_s)
     return [f"{problem.what}; {problem.fix}" for problem in given]
 
 
@@ -57,5 +57,5 @@ def test_weights_are_told_to_need_renders_that_wait(
     weights: tuple[int | None, ...], concurrency: int | None, told: int
 ) -> None:
     queues = tuple(QueueTable(name=f"q{number}", weight=weight) for number, weight in enumerate(weights))
-    problems = filter(None, [weights_advice(Settings(queues=queues, processes=2, concurrency=concurrency))])
+    problems = filter(None, [weights_warning(Settings(queues=queues, processes=2, concurrency=concurrency))])
     assert ["raise it to 12" in problem.fix for problem in problems] == [True] * told

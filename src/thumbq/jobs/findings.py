@@ -1,0 +1,52 @@
+"""What an attempt knows of its original, and what follows from it and an earlier manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thumbq.core.manifest import Manifest
+    from thumbq.core.preset import Preset
+    from thumbq.ports import ObjectInfo, Rendered
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one attempt has found out so far. Each step of it gives a new value.
+
+    ``presets`` and ``callback_url`` are as in ResolvedPresets. ``head_etag`` is the original's ETag when only a HEAD
+    was made, ``info`` what came with its bytes, ``rendered`` what the render has found. ``source_gone``: there is no
+    original any more.
+    """
+
+    presets: tuple[Preset, ...] = ()
+    callback_url: str | None = None
+    head_etag: str | None = None
+    source_gone: bool = False
+    info: ObjectInfo | None = None
+    rendered: Rendered | None = None
+
+    @property
+    def etag(self) -> str | None:
+        """The ETag of the original as this attempt has seen it; None when it has not."""
+        return self.info.etag if self.info else self.head_etag
+
+    def are_met_by(self, previous: Manifest | None) -> bool:
+        """Whether a manifest says done, and has all presets of the original as it is now.
+
+        A removed original counts as the one that the manifest knows, and so do the presets that its metadata named.
+        """
+        if previous is None or previous.status != "done":
+            return False
+        if not self.presets:
+            return self.source_gone
+        etag = previous.source.etag if self.source_gone else self.etag
+        wanted = {preset.name: preset.fingerprint for preset in self.presets}
+        return wanted.keys() <= previous.current(etag=etag, fingerprints=wanted).keys()
+
+    def leave_alone(self, previous: Manifest | None) -> bool:
+        """Whether a manifest says done, and this attempt knows of no other original than that one's."""
+        if previous is None or previous.status != "done" or self.info is not None:
+            return False
+        return self.etag is None or self.etag == previous.source.etag

@@ -1,0 +1,45 @@
+"""What the jobs of all queues of a replica share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thumbq.jobs.bytebudget import ByteBudget
+from thumbq.jobs.fencing import FencedStore
+from thumbq.jobs.prioritylock import PriorityLock
+from thumbq.jobs.storehealth import StoreHealth
+
+if TYPE_CHECKING:
+    from thumbq.core.catalog import Catalog
+    from thumbq.ports import Backend, Clock, ObjectStore, Renderer
+    from thumbq.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class JobResources:
+    """One store, one pool of render processes, one budget of memory, and one lock for quarantined jobs."""
+
+    store: ObjectStore
+    bucket: str
+    catalog: Catalog
+    renderer: Renderer
+    budget: ByteBudget
+    quarantine: PriorityLock
+    health: StoreHealth
+    clock: Clock
+
+
+def make_job_resources(*, backend: Backend, renderer: Renderer, settings: Settings, clock: Clock) -> JobResources:
+    """Return the resources; ``backend`` may be that of any of the queues."""
+    store = FencedStore(backend.store)
+    return JobResources(
+        store=store,
+        bucket=backend.bucket,
+        catalog=settings.catalog,
+        renderer=renderer,
+        budget=ByteBudget(settings.max_in_flight_bytes, settings.queue_weights),
+        quarantine=PriorityLock(settings.queue_weights),
+        health=StoreHealth(store, backend.bucket),
+        clock=clock,
+    )

@@ -1,0 +1,128 @@
+"""One queue, and our hold on its messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+
+from thumbq.errors import BackendError
+from thumbq.worker.acks import Acks
+from thumbq.worker.heartbeat import Heartbeat
+from thumbq.worker.lease import Lease
+from thumbq.worker.liveness import Liveness
+from thumbq.worker.queuehealth import QueueHealth
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+    from thumbq.ports import Clock, JobQueue
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_STALL_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """How long a receive waits for messages, how long they stay hidden, and how often that is extended; in seconds."""
+
+    wait_s: int
+    visibility_timeout_s: int
+    beat_interval_s: float
+
+
+class LeasedQueue:
+    """Receives messages of one queue, each held by a lease; extends the leases; ends each by a delete or a release."""
+
+    def __init__(self, queue: JobQueue, *, times: LeaseTimes, clock: Clock, random: Random) -> None:
+        self.receiving = Liveness(clock)
+        """Noted by whoever decides when to receive."""
+        self._queue = queue
+        self._times = times
+        self._clock = clock
+        self._health = QueueHealth(clock)
+        self._heartbeat = Heartbeat(queue, clock=clock, health=self._health, interval_s=times.beat_interval_s)
+        self._acks = Acks(queue=queue, clock=clock, health=self._health, random=random)
+        self._stopped = False
+
+    async def run(self) -> None:
+        """Extend leases and send acks until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._heartbeat.run)
+            tasks.start_soon(self._acks.run)
+
+    async def receive(self, max_messages: int) -> Sequence[Lease] | None:
+        """Return a lease on each message that came; None when the queue did not answer.
+
+        The call must not be cancelled; ``stop_receiving`` ends it.
+        """
+        asked_at = self._clock.monotonic()
+        try:
+            messages = await self._queue.receive(
+                max_messages=max_messages,
+                wait_s=self._times.wait_s,
+                visibility_timeout_s=self._times.visibility_timeout_s,
+            )
+        except BackendError as error:
+            self.receiving.note()
+            self._health.receive_failed(asked_at)
+            log.warning("receive.failed", error=str(error), failures=self.failed_receives)
+            return None
+        self._health.received()
+        self.receiving.note()
+        arrived_at = self._clock.monotonic()
+        leases = [
+            Lease(
+                message,
+                received_at=arrived_at,
+                timeout_s=self._times.visibility_timeout_s,
+                beat_interval_s=self._times.beat_interval_s,
+                clock=self._clock,
+            )
+            for message in messages
+        ]
+        for lease in leases:
+            self._heartbeat.add(lease)
+        return leases
+
+    @property
+    def failed_receives(self) -> int:
+        """How many receives in a row were not answered."""
+        return self._health.failed_receives
+
+    def stop_receiving(self) -> None:
+        """Have an open receive return as soon as the queue allows, without losing what it brings."""
+        self._stopped = True
+        self._queue.stop_receiving()
+
+    async def delete(self, lease: Lease, *, urgent: bool = False) -> bool:
+        """Remove a message from the queue; False when its lease ended before that was done.
+
+        ``urgent`` where another message waits for it.
+        """
+        return await lease.close() and await self._acks.delete(lease, urgent=urgent)
+
+    async def release(self, lease: Lease, delay_s: float) -> None:
+        """Make a message visible again after ``delay_s``, if its lease still stands."""
+        if await lease.close():
+            await self._acks.release(lease, delay_s)
+
+    async def answers_again(self) -> None:
+        """Wait until a heartbeat or an ack is answered after others were not."""
+        await self._health.recovered.wait()
+
+    def not_alive(self) -> str | None:
+        """Say which loop has stopped, if one has."""
+        if not self._stopped and self.receiving.has_stalled(longest_s=self._times.wait_s + _STALL_S):
+            return "the receive loop has stopped"
+        if self._heartbeat.liveness.has_stalled(longest_s=_STALL_S):
+            return "the heartbeat loop has stopped"
+        return None
+
+    def not_receiving(self) -> str | None:
+        """Say so when receives have failed for longer than a hiccup of the queue takes."""
+        return self._health.not_receiving()
