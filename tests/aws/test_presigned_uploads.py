@@ -17,6 +17,7 @@ from support.servers.emulators import aws_env
 from thumbq.aws.presigned import S3PresignedUploads
 from thumbq.aws.session import open_clients
 from thumbq.core.job import ObjectRef
+from thumbq.core.signing import UploadPolicy
 
 if TYPE_CHECKING:
     from thumbq.ports import PresignedPost
@@ -27,11 +28,7 @@ NOWHERE = "http://127.0.0.1:9"
 async def presigned(bucket: str = "photos") -> PresignedPost:
     async with open_clients(connections=1, wait_time_s=0) as clients:
         return await S3PresignedUploads(clients.s3).presign(
-            ObjectRef(bucket, "inbox/x"),
-            content_type="image/png",
-            max_bytes=1000,
-            expires_s=60,
-            metadata={"filename": "cat.png"},
+            UploadPolicy(ObjectRef(bucket, "inbox/x"), "image/png", 1000, {"filename": "cat.png"}), expires_s=60
         )
 
 

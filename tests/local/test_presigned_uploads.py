@@ -11,7 +11,7 @@ import pytest
 from support.backends import open_local
 from support.doubles.clocks import SetClock, SystemClock
 from thumbq.core.job import ObjectRef
-from thumbq.core.signing import SignedUpload, sign, verify
+from thumbq.core.signing import UploadPolicy, sign, verify
 from thumbq.errors import SetupError, UploadRefused
 from thumbq.local import signingsecret
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from thumbq.ports import Backend, PresignedPost
 
-FORM = SignedUpload(
+POLICY = UploadPolicy(
     ObjectRef("local", "inbox/猫 +%.png"), "image/png", 1000, {"presets": "a,b", "callback": "http://x/?a=1"}
 )
 SECRET = b"s" * 32
 
 
 def signed() -> dict[str, str]:
-    return sign(FORM, expires_at=1000.0, secret=SECRET)
+    return sign(POLICY, expires_at=1000.0, secret=SECRET)
 
 
 def code(fields: Mapping[str, str], *, secret: bytes = SECRET, now: float = 0.0) -> str:
@@ -40,17 +40,17 @@ def code(fields: Mapping[str, str], *, secret: bytes = SECRET, now: float = 0.0)
 
 
 def test_a_form_gives_back_what_was_signed() -> None:
-    assert verify(signed(), secret=SECRET, now=999.9) == FORM
+    assert verify(signed(), secret=SECRET, now=999.9) == POLICY
 
 
 def test_a_form_has_the_fields_of_s3() -> None:
     assert {"key", "Content-Type", "x-amz-meta-presets", "x-amz-meta-callback", "policy"} < signed().keys()
-    assert signed()["key"] == FORM.ref.key
+    assert signed()["key"] == POLICY.ref.key
 
 
 def test_names_of_fields_may_be_in_any_case_and_ignored_fields_do_not_count() -> None:
     fields = {name.upper(): value for name, value in signed().items()}
-    assert verify({**fields, "x-ignore-button": "Send"}, secret=SECRET, now=0) == FORM
+    assert verify({**fields, "x-ignore-button": "Send"}, secret=SECRET, now=0) == POLICY
 
 
 @pytest.mark.parametrize("name", sorted(signed()))
@@ -90,12 +90,10 @@ def test_a_form_is_refused_from_the_moment_it_expires() -> None:
 
 
 async def presigned(backend: Backend, *, expires_s: int = 60) -> PresignedPost:
-    return await backend.presigned_uploads.presign(
-        FORM.ref, content_type=FORM.content_type, max_bytes=FORM.max_bytes, expires_s=expires_s, metadata=FORM.metadata
-    )
+    return await backend.presigned_uploads.presign(POLICY, expires_s=expires_s)
 
 
-def taken(backend: Backend, post: PresignedPost) -> SignedUpload:
+def taken(backend: Backend, post: PresignedPost) -> UploadPolicy:
     assert backend.presigned_verifier is not None
     return backend.presigned_verifier.verify(post.fields)
 
@@ -107,9 +105,9 @@ async def test_a_form_goes_to_the_service_s_own_inbox(backend: Backend) -> None:
 async def test_a_form_of_one_process_is_taken_by_another_also_after_a_restart(directory: Path) -> None:
     async with open_local(directory, clock=SystemClock()) as one, open_local(directory, clock=SystemClock()) as other:
         post = await presigned(one)
-        assert taken(other, post) == FORM
+        assert taken(other, post) == POLICY
     async with open_local(directory, clock=SystemClock()) as later:
-        assert taken(later, post) == FORM
+        assert taken(later, post) == POLICY
 
 
 async def test_a_form_of_another_directory_is_not_taken(directory: Path, tmp_path: Path) -> None:
@@ -125,7 +123,7 @@ async def test_a_form_is_taken_for_as_long_as_it_was_asked_for(directory: Path) 
     async with open_local(directory, clock=clock) as backend:
         post = await presigned(backend, expires_s=60)
         clock.now += 59.9
-        assert taken(backend, post) == FORM
+        assert taken(backend, post) == POLICY
         clock.now += 0.1
         with pytest.raises(UploadRefused, match="expired"):
             taken(backend, post)
@@ -139,7 +137,7 @@ async def test_many_that_open_a_new_directory_at_once_share_one_secret(directory
         async with open_local(directory, clock=SystemClock()) as backend:
             posts.append(await presigned(backend))
             await everybody.wait()
-            assert [taken(backend, post) for post in posts] == [FORM] * 8
+            assert [taken(backend, post) for post in posts] == [POLICY] * 8
 
     await asyncio.gather(*(use() for _ in range(8)))
 

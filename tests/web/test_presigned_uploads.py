@@ -38,7 +38,7 @@ async def ask(served: Served, body: Any) -> tuple[int, dict[str, Any]]:
         return response.status, await response.json(content_type=None)
 
 
-async def offered(served: Served, **members: Any) -> dict[str, Any]:
+async def presign(served: Served, **members: Any) -> dict[str, Any]:
     status, answer = await ask(served, PLAIN | members)
     assert status == 201, answer
     data: dict[str, Any] = answer["data"]
@@ -54,23 +54,23 @@ def filled(fields: dict[str, str], body: bytes) -> aiohttp.FormData:
     return data
 
 
-async def post(served: Served, offer: dict[str, Any], body: bytes = JPEG) -> tuple[int, dict[str, Any]]:
+async def post(served: Served, presigned: dict[str, Any], body: bytes = JPEG) -> tuple[int, dict[str, Any]]:
     """Use a form; return the status and the problem, if there is one."""
-    upload = offer["upload"]
+    upload = presigned["upload"]
     async with served.http.request(upload["method"], upload["url"], data=filled(upload["fields"], body)) as response:
         return response.status, await response.json(content_type=None) if await response.read() else {}
 
 
-async def job(served: Served, offer: dict[str, Any]) -> dict[str, Any]:
-    async with served.http.get(offer["url"]) as response:
+async def job(served: Served, presigned: dict[str, Any]) -> dict[str, Any]:
+    async with served.http.get(presigned["url"]) as response:
         answer = await response.json(content_type=None)
         assert response.status == 200, answer
         data: dict[str, Any] = answer["data"]
         return data
 
 
-def source(served: Served, offer: dict[str, Any]) -> ObjectRef:
-    return ObjectRef(served.behind.real.bucket, keys.inbox_key(offer["id"]))
+def source(served: Served, presigned: dict[str, Any]) -> ObjectRef:
+    return ObjectRef(served.behind.real.bucket, keys.inbox_key(presigned["id"]))
 
 
 async def queued(served: Served) -> list[message.Parsed]:
@@ -80,10 +80,10 @@ async def queued(served: Served) -> list[message.Parsed]:
     return [message.parse(each.body, default_bucket="local") for each in received]
 
 
-async def make(served: Served, offer: dict[str, Any], *, etag: str) -> None:
+async def make(served: Served, presigned: dict[str, Any], *, etag: str) -> None:
     """Do what a worker does for an original with this ETag: put the rendition, then the manifest."""
-    original = source(served, offer)
-    ref = ObjectRef(original.bucket, f"thumbnail/{offer['id']}.jpg")
+    original = source(served, presigned)
+    ref = ObjectRef(original.bucket, f"thumbnail/{presigned['id']}.jpg")
     made = RenditionRecord(
         bucket=ref.bucket,
         key=ref.key,
@@ -128,58 +128,58 @@ async def test_the_answer_has_a_form_for_one_original_and_where_its_job_will_be(
 
 async def test_a_form_that_is_used_brings_the_job_with_what_was_asked_for(served: Served) -> None:
     callback = "https://example.org/done?x=1"
-    offer = await offered(served, filename="猫.jpg", presets=["stretched"], callback_url=callback)
-    assert await post(served, offer) == (204, {})
+    presigned = await presign(served, filename="猫.jpg", presets=["stretched"], callback_url=callback)
+    assert await post(served, presigned) == (204, {})
 
-    info, body = await served.behind.real.store.get(source(served, offer), max_bytes=FORM_BYTES)
+    info, body = await served.behind.real.store.get(source(served, presigned), max_bytes=FORM_BYTES)
     assert (body, info.content_type) == (JPEG, "image/jpeg")
     assert (objectmetadata.presets(info.metadata), objectmetadata.callback_url(info.metadata)) == (
         ("stretched",),
         callback,
     )
     (parsed,) = await queued(served)
-    assert [request.source for request in parsed.jobs] == [source(served, offer)]
-    found = await job(served, offer)
+    assert [request.source for request in parsed.jobs] == [source(served, presigned)]
+    found = await job(served, presigned)
     assert found["status"] == "queued"
     assert found["original"] == {"filename": "猫.jpg", "bytes": len(JPEG), "content_type": "image/jpeg"}
     assert list(found["renditions"]) == ["stretched"]
 
 
 async def test_a_job_is_known_from_the_form_on_and_expires_with_it(served: Served) -> None:
-    offer = await offered(served, filename="cat.jpg", presets=["stretched"])
-    awaiting = await job(served, offer)
+    presigned = await presign(served, filename="cat.jpg", presets=["stretched"])
+    awaiting = await job(served, presigned)
     served.behind.clock.ahead_s = FORM_EXPIRY_S + 1
-    expired = await job(served, offer)
-    status, problem = await post(served, offer)
+    expired = await job(served, presigned)
+    status, problem = await post(served, presigned)
 
     assert (awaiting["status"], expired["status"]) == ("awaiting-upload", "expired")
     assert awaiting["original"] == {"filename": "cat.jpg", "bytes": None, "content_type": "image/jpeg"}
-    assert (awaiting["expires_at"], awaiting["max_bytes"]) == (offer["expires_at"], FORM_BYTES)
-    assert awaiting["renditions"] == offer["renditions"]
+    assert (awaiting["expires_at"], awaiting["max_bytes"]) == (presigned["expires_at"], FORM_BYTES)
+    assert awaiting["renditions"] == presigned["renditions"]
     assert list(awaiting["renditions"]) == ["stretched"]
     assert (status, problem["code"]) == (403, "form-expired")
-    async with served.http.get(f"{offer['url']}/stretched") as response:
+    async with served.http.get(f"{presigned['url']}/stretched") as response:
         assert (response.status, (await response.json(content_type=None))["code"]) == (404, "expired")
 
 
 async def test_a_done_job_and_its_rendition_are_told_but_not_to_be_kept_for_good(served: Served) -> None:
-    offer = await offered(served)
-    await post(served, offer)
-    info = await served.behind.real.store.head(source(served, offer))
-    await make(served, offer, etag=info.etag)
-    assert (await job(served, offer))["status"] == "done"
-    async with served.http.get(f"{offer['url']}/thumbnail") as response:
+    presigned = await presign(served)
+    await post(served, presigned)
+    info = await served.behind.real.store.head(source(served, presigned))
+    await make(served, presigned, etag=info.etag)
+    assert (await job(served, presigned))["status"] == "done"
+    async with served.http.get(f"{presigned['url']}/thumbnail") as response:
         assert (response.status, await response.read()) == (200, JPEG)
         assert response.headers["Cache-Control"] == "public, no-cache"
 
 
 async def test_a_form_that_is_used_again_replaces_the_original_and_its_job_is_queued_anew(served: Served) -> None:
-    offer = await offered(served)
-    await post(served, offer)
-    info = await served.behind.real.store.head(source(served, offer))
-    await make(served, offer, etag=info.etag)
-    assert (await post(served, offer, JPEG + b"!"))[0] == 204
-    assert (await job(served, offer))["status"] == "queued"
+    presigned = await presign(served)
+    await post(served, presigned)
+    info = await served.behind.real.store.head(source(served, presigned))
+    await make(served, presigned, etag=info.etag)
+    assert (await post(served, presigned, JPEG + b"!"))[0] == 204
+    assert (await job(served, presigned))["status"] == "queued"
     assert len(await queued(served)) == 2
 
 
@@ -194,8 +194,8 @@ async def test_uploads_cost_no_request_more_for_the_direct_ones(served: Served) 
 
 async def test_every_format_that_is_taken_can_be_announced(served: Served) -> None:
     for media_type in (*(known.content_type for known in ImageFormat), "image/heic", "IMAGE/PNG"):
-        offer = await offered(served, content_type=media_type)
-        assert offer["upload"]["fields"]["Content-Type"] == media_type.lower()
+        presigned = await presign(served, content_type=media_type)
+        assert presigned["upload"]["fields"]["Content-Type"] == media_type.lower()
 
 
 WRONG: Final[tuple[tuple[Any, str], ...]] = (
@@ -234,8 +234,8 @@ async def test_a_request_for_a_form_has_16_kib_at_the_most(served: Served) -> No
 
 async def test_a_long_name_gives_way_to_presets_and_callback(served: Served) -> None:
     callback = "https://example.org/" + "c" * 1800
-    offer = await offered(served, filename="猫" * 300, callback_url=callback)
-    fields = offer["upload"]["fields"]
+    presigned = await presign(served, filename="猫" * 300, callback_url=callback)
+    fields = presigned["upload"]["fields"]
     names = [name for name in fields if name.startswith("x-amz-meta-")]
     assert sum(len(name.removeprefix("x-amz-meta-")) + len(fields[name]) for name in names) <= 2048
     assert fields["x-amz-meta-thumbq-callback"] == callback
@@ -244,9 +244,9 @@ async def test_a_long_name_gives_way_to_presets_and_callback(served: Served) -> 
 
 
 async def test_a_name_of_any_characters_can_be_posted_as_it_came(served: Served) -> None:
-    offer = await offered(served, filename='a "b"\r\n/..\\ ${filename} 🐱 \ud800.jpg')
-    assert await post(served, offer) == (204, {})
-    assert (await job(served, offer))["original"]["filename"] == 'a "b"\r\n/..\\ ${filename} 🐱 ?.jpg'
+    presigned = await presign(served, filename='a "b"\r\n/..\\ ${filename} 🐱 \ud800.jpg')
+    assert await post(served, presigned) == (204, {})
+    assert (await job(served, presigned))["original"]["filename"] == 'a "b"\r\n/..\\ ${filename} 🐱 ?.jpg'
 
 
 @pytest.mark.parametrize(
@@ -261,26 +261,26 @@ async def test_a_name_of_any_characters_can_be_posted_as_it_came(served: Served)
     ],
 )
 async def test_a_field_that_is_not_as_it_was_signed_is_refused(field: str, value: str, served: Served) -> None:
-    offer = await offered(served, presets=["thumbnail"])
-    changed = offer | {"upload": offer["upload"] | {"fields": offer["upload"]["fields"] | {field: value}}}
+    presigned = await presign(served, presets=["thumbnail"])
+    changed = presigned | {"upload": presigned["upload"] | {"fields": presigned["upload"]["fields"] | {field: value}}}
     status, problem = await post(served, changed)
     assert (status, problem["code"]) == (403, "form-not-signed")
-    assert (await job(served, offer))["status"] == "awaiting-upload"
+    assert (await job(served, presigned))["status"] == "awaiting-upload"
 
 
 async def test_a_form_without_its_signature_is_refused(served: Served) -> None:
-    offer = await offered(served)
-    del offer["upload"]["fields"]["signature"]
-    status, problem = await post(served, offer)
+    presigned = await presign(served)
+    del presigned["upload"]["fields"]["signature"]
+    status, problem = await post(served, presigned)
     assert (status, problem["code"]) == (400, "form-incomplete")
 
 
 @pytest.mark.parametrize(("size", "expected"), [(0, 400), (1, 204), (FORM_BYTES, 204), (FORM_BYTES + 1, 413)])
 async def test_the_size_is_what_the_form_says(size: int, expected: int, served: Served) -> None:
-    offer = await offered(served)
-    status, problem = await post(served, offer, bytes(size))
+    presigned = await presign(served)
+    status, problem = await post(served, presigned, bytes(size))
     assert (status, problem.get("code")) == (expected, {0: "empty-file", FORM_BYTES + 1: "too-large"}.get(size))
-    assert (await job(served, offer))["status"] == ("queued" if expected == 204 else "awaiting-upload")
+    assert (await job(served, presigned))["status"] == ("queued" if expected == 204 else "awaiting-upload")
 
 
 def disposed(fields: dict[str, str]) -> list[tuple[str, bytes]]:
@@ -299,15 +299,15 @@ async def sent(served: Served, body: bytes, *, cut: int = 0) -> bytes:
 
 
 async def test_what_follows_the_file_does_not_count(served: Served) -> None:
-    offer = await offered(served)
-    body = multipart(*disposed(offer["upload"]["fields"]), FILE, ('name="submit"', b"Upload"))
+    presigned = await presign(served)
+    body = multipart(*disposed(presigned["upload"]["fields"]), FILE, ('name="submit"', b"Upload"))
     assert answers(await sent(served, body)) == [204]
-    assert (await job(served, offer))["status"] == "queued"
+    assert (await job(served, presigned))["status"] == "queued"
 
 
 async def test_a_file_before_its_fields_is_refused_unread(served: Served) -> None:
-    offer = await offered(served)
-    answer = await sent(served, multipart(FILE, *disposed(offer["upload"]["fields"])))
+    presigned = await presign(served)
+    answer = await sent(served, multipart(FILE, *disposed(presigned["upload"]["fields"])))
     assert (answers(answer), document(answer)["code"]) == ([400], "form-incomplete")
 
 
@@ -321,17 +321,17 @@ async def test_a_file_before_its_fields_is_refused_unread(served: Served) -> Non
     ],
 )
 async def test_a_form_out_of_shape_is_told(extra: list[tuple[str, bytes]], code: str, served: Served) -> None:
-    offer = await offered(served)
-    answer = await sent(served, multipart(*disposed(offer["upload"]["fields"]), *extra))
+    presigned = await presign(served)
+    answer = await sent(served, multipart(*disposed(presigned["upload"]["fields"]), *extra))
     assert document(answer)["code"] == code
 
 
 async def test_a_file_that_was_cut_off_is_not_stored(served: Served) -> None:
-    offer = await offered(served)
-    body = multipart(*disposed(offer["upload"]["fields"]), FILE)
+    presigned = await presign(served)
+    body = multipart(*disposed(presigned["upload"]["fields"]), FILE)
     answer = await sent(served, body, cut=20)
     assert (answers(answer), document(answer)["code"]) == ([400], "incomplete-body")
-    assert (await job(served, offer))["status"] == "awaiting-upload"
+    assert (await job(served, presigned))["status"] == "awaiting-upload"
 
 
 @pytest.fixture
@@ -355,12 +355,12 @@ async def test_a_client_that_stalls_is_told(hasty: Served) -> None:
 
 
 async def test_forms_that_are_used_count_as_uploads(hasty: Served) -> None:
-    first, second = await offered(hasty), await offered(hasty)
+    first, second = await presign(hasty), await presign(hasty)
     hasty.behind.store.gates["put"] = anyio.Event()
     codes: list[str] = []
 
-    async def use(offer: dict[str, Any]) -> None:
-        codes.append((await post(hasty, offer))[1]["code"])
+    async def use(presigned: dict[str, Any]) -> None:
+        codes.append((await post(hasty, presigned))[1]["code"])
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(use, first)
@@ -379,13 +379,13 @@ async def test_a_store_that_is_away_is_told(hasty: Served) -> None:
 
 
 async def test_an_original_whose_job_was_refused_is_removed_and_its_form_still_good(served: Served) -> None:
-    offer = await offered(served)
+    presigned = await presign(served)
     served.behind.queue.errors["send"] = SendRefused("no")
-    status, problem = await post(served, offer)
+    status, problem = await post(served, presigned)
     assert (status, problem["code"]) == (503, "backend-refused")
-    assert (await job(served, offer))["status"] == "awaiting-upload"
+    assert (await job(served, presigned))["status"] == "awaiting-upload"
     del served.behind.queue.errors["send"]
-    assert (await post(served, offer))[0] == 204
+    assert (await post(served, presigned))[0] == 204
 
 
 async def test_without_a_host_no_address_can_be_told(served: Served) -> None:

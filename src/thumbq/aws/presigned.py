@@ -9,13 +9,10 @@ from thumbq.aws.errors import translated
 from thumbq.ports import PresignedPost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from types_aiobotocore_s3.client import S3Client
 
-    from thumbq.core.job import ObjectRef
+    from thumbq.core.signing import UploadPolicy
 
-_METADATA: Final = "x-amz-meta-"
 _CREDENTIALS_S: Final = 10
 _GLOBAL_HOST: Final = "s3.amazonaws.com/"
 
@@ -29,22 +26,18 @@ class S3PresignedUploads:
     def __init__(self, client: S3Client) -> None:
         self._client = client
 
-    async def presign(
-        self,
-        ref: ObjectRef,
-        *,
-        content_type: str,
-        max_bytes: int,
-        expires_s: int,
-        metadata: Mapping[str, str],
-    ) -> PresignedPost:
-        """Return a form for one object; see PresignedUploads.presign. Makes no request but for credentials."""
-        fields = {"Content-Type": content_type} | {_METADATA + name: value for name, value in metadata.items()}
-        conditions: list[Any] = [["content-length-range", 1, max_bytes]]
+    async def presign(self, policy: UploadPolicy, *, expires_s: int) -> PresignedPost:
+        """Return a form for the bucket; see PresignedUploads.presign. Makes no request but for credentials."""
+        fields = policy.object_fields()
+        conditions: list[Any] = [["content-length-range", 1, policy.max_bytes]]
         conditions += [{name: value} for name, value in fields.items()]
-        with translated(f"presign {ref}", within_s=_CREDENTIALS_S):
+        with translated(f"presign {policy.ref}", within_s=_CREDENTIALS_S):
             post = await self._client.generate_presigned_post(
-                Bucket=ref.bucket, Key=ref.key, Fields=fields, Conditions=conditions, ExpiresIn=expires_s
+                Bucket=policy.ref.bucket,
+                Key=policy.ref.key,
+                Fields=fields,
+                Conditions=conditions,
+                ExpiresIn=expires_s,
             )
         return PresignedPost(self._regional(post["url"]), post["fields"])
 

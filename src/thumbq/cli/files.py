@@ -57,7 +57,7 @@ def send(
     *,
     as_json: bool,
     config: str | None,
-    **asked: Any,
+    **chosen: Any,
 ) -> None:
     """Store each FILE as an original and queue its job.
 
@@ -72,7 +72,7 @@ def send(
     from thumbq.commands.send import send as send_files  # noqa: PLC0415 - botocore and aiohttp are slow to import
     from thumbq.core.uploadoptions import UploadOptions  # noqa: PLC0415 - --help needs none of it
 
-    options = UploadOptions(**asked)
+    options = UploadOptions(**chosen)
     failed = False
     shown = len(files) >= MANY_FILES and sys.stderr.isatty()
     with click.progressbar(length=len(files), label="sending", file=sys.stderr, hidden=not shown) as bar:
@@ -85,7 +85,7 @@ def send(
             failed = failed or sent.error is not None or not printed
             bar.update(1)
 
-        anyio.run(partial(send_files, settings, files, prefix=prefix, asked=options, report=report))
+        anyio.run(partial(send_files, settings, files, prefix=prefix, options=options, report=report))
     sys.exit(1 if failed else 0)
 
 

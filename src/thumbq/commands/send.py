@@ -38,12 +38,12 @@ class Sent:
 
 
 async def send(
-    settings: Settings, paths: Sequence[Path], *, prefix: str, asked: UploadOptions, report: Callable[[Sent], None]
+    settings: Settings, paths: Sequence[Path], *, prefix: str, options: UploadOptions, report: Callable[[Sent], None]
 ) -> None:
     """Store each file as an original under ``prefix`` and queue its job, several at a time.
 
     Under ``uploads/`` a file gets an id as its key, under any other prefix it keeps its name. Raises SetupError, before
-    anything is sent, for an invalid prefix, for invalid options (``asked``), and for files that would get the same key.
+    anything is sent, for an invalid prefix, for invalid ``options``, and for files that would get the same key.
     """
     if settings.catalog.is_output(prefix):
         raise SetupError([Problem(f"{prefix} is where thumbq writes", "send to another --prefix")])
@@ -55,25 +55,27 @@ async def send(
     async with open_backend(settings) as backend:
         intake = make_upload_intake(backend, settings.catalog.presets)
         try:
-            intake.check(asked)
+            intake.check(options)
         except UploadRefused as error:
             raise SetupError([Problem(error.text, "run thumbq send --help for what can be asked for")]) from error
 
         async def one(file: Path) -> None:
             async with limiter:
-                report(await _send_file(intake, file, prefix=prefix, asked=asked, max_bytes=settings.max_upload_bytes))
+                report(
+                    await _send_file(intake, file, prefix=prefix, options=options, max_bytes=settings.max_upload_bytes)
+                )
 
         async with anyio.create_task_group() as tasks:
             for file in paths:
                 tasks.start_soon(one, file)
 
 
-async def _send_file(intake: UploadIntake, file: Path, *, prefix: str, asked: UploadOptions, max_bytes: int) -> Sent:
+async def _send_file(intake: UploadIntake, file: Path, *, prefix: str, options: UploadOptions, max_bytes: int) -> Sent:
     name = text_of(file.name)
     key = None if prefix == keys.UPLOADS_PREFIX else prefix + name
     try:
         body = await to_thread.run_sync(partial(files.read, file, max_bytes=max_bytes))
-        accepted = await intake.accept(body, filename=name, key=key, options=asked)
+        accepted = await intake.accept(body, filename=name, key=key, options=options)
     except ThumbqError as error:
         return Sent(text_of(file), error=str(error))
     return Sent(text_of(file), accepted.source.key, accepted.message_id)

@@ -26,31 +26,38 @@ _SIGNATURE: Final = "signature"
 
 
 @dataclass(frozen=True, slots=True)
-class SignedUpload:
-    """What a signature allows: one object, of this media type, with 1 to ``max_bytes`` bytes, and this metadata."""
+class UploadPolicy:
+    """What a presigned upload may store: one object, of this media type, with 1 to ``max_bytes`` bytes.
+
+    ``metadata`` is the object's, ASCII with names in lower case.
+    """
 
     ref: ObjectRef
     content_type: str
     max_bytes: int
     metadata: Mapping[str, str]
 
+    def object_fields(self) -> dict[str, str]:
+        """Return the form fields that set the object's media type and metadata, as S3 names them."""
+        return {"Content-Type": self.content_type} | {_METADATA + name: text for name, text in self.metadata.items()}
 
-def sign(upload: SignedUpload, *, expires_at: float, secret: bytes) -> dict[str, str]:
+
+def sign(policy: UploadPolicy, *, expires_at: float, secret: bytes) -> dict[str, str]:
     """Return the fields of a form that ``verify`` accepts until ``expires_at`` (POSIX seconds)."""
-    policy = {
-        "bucket": upload.ref.bucket,
-        "key": upload.ref.key,
-        "content_type": upload.content_type,
-        "max_bytes": upload.max_bytes,
-        "metadata": dict(upload.metadata),
+    document = {
+        "bucket": policy.ref.bucket,
+        "key": policy.ref.key,
+        "content_type": policy.content_type,
+        "max_bytes": policy.max_bytes,
+        "metadata": dict(policy.metadata),
         "expires_at": expires_at,
     }
-    text = base64.b64encode(json.dumps(policy).encode()).decode()
-    return {**_signed_fields(upload), _POLICY: text, _SIGNATURE: _signature(text, secret)}
+    text = base64.b64encode(json.dumps(document).encode()).decode()
+    return {**_signed_fields(policy), _POLICY: text, _SIGNATURE: _signature(text, secret)}
 
 
-def verify(fields: Mapping[str, str], *, secret: bytes, now: float) -> SignedUpload:
-    """Return the upload that was signed. Field names may be in any case; those with ``x-ignore-`` in front are ignored.
+def verify(fields: Mapping[str, str], *, secret: bytes, now: float) -> UploadPolicy:
+    """Return the policy that was signed. Field names may be in any case; those with ``x-ignore-`` in front are ignored.
 
     Raises UploadRefused with the code ``form-incomplete``, ``form-not-signed`` (another secret, or changed since) or
     ``form-expired``.
@@ -59,22 +66,21 @@ def verify(fields: Mapping[str, str], *, secret: bytes, now: float) -> SignedUpl
     for name in (_POLICY, _SIGNATURE):
         if name not in given:
             raise _incomplete(name)
-    policy = given.pop(_POLICY)
+    text = given.pop(_POLICY)
     # As bytes: compare_digest takes no text that is not ASCII.
-    if not hmac.compare_digest(_signature(policy, secret).encode(), given.pop(_SIGNATURE).encode(errors="replace")):
+    if not hmac.compare_digest(_signature(text, secret).encode(), given.pop(_SIGNATURE).encode(errors="replace")):
         raise _not_signed("the signature does not belong to the policy")
-    signed: dict[str, Any] = json.loads(base64.b64decode(policy))
+    signed: dict[str, Any] = json.loads(base64.b64decode(text))
     if now >= signed["expires_at"]:
         raise UploadRefused("form-expired", "The form has expired: ask for a new one.")
     ref = ObjectRef(signed["bucket"], signed["key"])
-    upload = SignedUpload(ref, signed["content_type"], signed["max_bytes"], signed["metadata"])
-    _check_same(given, {name.lower(): value for name, value in _signed_fields(upload).items()})
-    return upload
+    policy = UploadPolicy(ref, signed["content_type"], signed["max_bytes"], signed["metadata"])
+    _check_same(given, {name.lower(): value for name, value in _signed_fields(policy).items()})
+    return policy
 
 
-def _signed_fields(upload: SignedUpload) -> dict[str, str]:
-    metadata = {_METADATA + name: value for name, value in upload.metadata.items()}
-    return {"key": upload.ref.key, "Content-Type": upload.content_type, **metadata}
+def _signed_fields(policy: UploadPolicy) -> dict[str, str]:
+    return {"key": policy.ref.key, **policy.object_fields()}
 
 
 def _check_same(given: Mapping[str, str], signed: Mapping[str, str]) -> None:
@@ -88,8 +94,8 @@ def _check_same(given: Mapping[str, str], signed: Mapping[str, str]) -> None:
             raise _not_signed(f'the field "{name}" was not signed')
 
 
-def _signature(policy: str, secret: bytes) -> str:
-    return hmac.new(secret, policy.encode(errors="replace"), hashlib.sha256).hexdigest()
+def _signature(text: str, secret: bytes) -> str:
+    return hmac.new(secret, text.encode(errors="replace"), hashlib.sha256).hexdigest()
 
 
 def _incomplete(name: str) -> UploadRefused:

@@ -14,13 +14,13 @@ import anyio
 from thumbq.core import filenames, keys, uploadoptions
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.presigned import PresignedRecord
+from thumbq.core.signing import UploadPolicy
 from thumbq.errors import BackendUnavailable
 from thumbq.intake.storing import Original, check_not_empty, queue_job, store, to_the_end
 from thumbq.process import SystemClock
 from thumbq.records import read_record, write_record
 
 if TYPE_CHECKING:
-    from thumbq.core.signing import SignedUpload
     from thumbq.core.uploadoptions import UploadOptions
     from thumbq.ports import Backend, Clock, PresignedPost
 
@@ -57,9 +57,10 @@ class PresignedIntake:
         Raises UploadRefused when presets and callback are more than an original's metadata holds, and BackendError.
         """
         name = filenames.clean(filename)
-        metadata = uploadoptions.metadata(options, name)
         now = self._clock.wall()
         upload_id = keys.new_id(int(now * 1000), self._random.getrandbits(80))
+        source = ObjectRef(self._backend.bucket, keys.inbox_key(upload_id))
+        policy = UploadPolicy(source, content_type, self._max_bytes, uploadoptions.metadata(options, name))
         record = PresignedRecord(
             expires_at=int(now) + self._expiry_s,
             content_type=content_type,
@@ -68,13 +69,7 @@ class PresignedIntake:
             presets=options.presets or None,
         )
         with anyio.move_on_after(within_s):
-            post = await self._backend.presigned_uploads.presign(
-                ObjectRef(self._backend.bucket, keys.inbox_key(upload_id)),
-                content_type=content_type,
-                max_bytes=self._max_bytes,
-                expires_s=self._expiry_s,
-                metadata=metadata,
-            )
+            post = await self._backend.presigned_uploads.presign(policy, expires_s=self._expiry_s)
             await write_record(self._backend.store, self._record_ref(upload_id), record)
             return PresignedUpload(upload_id, record, post)
         raise BackendUnavailable(f"the store did not answer within {within_s:g} s")
@@ -87,15 +82,15 @@ class PresignedIntake:
         """Whether a presigned upload can be used no longer."""
         return self._clock.wall() >= record.expires_at
 
-    async def accept(self, signed: SignedUpload, body: bytes, *, within_s: float) -> None:
-        """Store an original as it was signed for, and queue its job; when this returns, both are durable.
+    async def accept(self, policy: UploadPolicy, body: bytes, *, within_s: float) -> None:
+        """Store an original as its policy says, and queue its job; when this returns, both are durable.
 
         A presigned upload that is used again replaces the original. Raises UploadRefused for an empty file, else what
         ``UploadIntake.accept`` raises. A cancelled call finishes as that does.
         """
         check_not_empty(body)
-        original = Original(body, signed.content_type, signed.metadata)
-        await to_the_end(lambda: self._store_and_queue(original, signed.ref), within_s=within_s)
+        original = Original(body, policy.content_type, policy.metadata)
+        await to_the_end(lambda: self._store_and_queue(original, policy.ref), within_s=within_s)
 
     async def _store_and_queue(self, original: Original, source: ObjectRef) -> None:
         await store(original, source, backend=self._backend)

@@ -10,7 +10,7 @@ from thumbq.ports import PresignedPost
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from thumbq.core.job import ObjectRef
+    from thumbq.core.signing import UploadPolicy
     from thumbq.ports import Clock
 
 INBOX_PATH: Final = "/inbox"
@@ -23,20 +23,11 @@ class LocalPresignedUploads:
         self._secret = secret
         self._clock = clock
 
-    async def presign(
-        self,
-        ref: ObjectRef,
-        *,
-        content_type: str,
-        max_bytes: int,
-        expires_s: int,
-        metadata: Mapping[str, str],
-    ) -> PresignedPost:
-        """Return a form for one object; see PresignedUploads.presign."""
-        upload = signing.SignedUpload(ref, content_type, max_bytes, metadata)
-        fields = signing.sign(upload, expires_at=self._clock.wall() + expires_s, secret=self._secret)
+    async def presign(self, policy: UploadPolicy, *, expires_s: int) -> PresignedPost:
+        """Return a form for thumbq's own address; see PresignedUploads.presign."""
+        fields = signing.sign(policy, expires_at=self._clock.wall() + expires_s, secret=self._secret)
         return PresignedPost(INBOX_PATH, fields)
 
-    def verify(self, fields: Mapping[str, str]) -> signing.SignedUpload:
-        """Return the upload that was signed; see PresignedUploadVerifier.verify."""
+    def verify(self, fields: Mapping[str, str]) -> UploadPolicy:
+        """Return the policy that was signed; see PresignedUploadVerifier.verify."""
         return signing.verify(fields, secret=self._secret, now=self._clock.wall())

@@ -26,7 +26,7 @@ _MAX_FIELD_BYTES: Final = 20_000
 
 
 async def accept_presigned_upload(request: web.Request) -> web.Response:
-    """Store an original as it was signed for, and queue its job; 204, as from S3."""
+    """Store an original as its policy says, and queue its job; 204, as from S3."""
     services = request.app[SERVICES]
     verifier = services.backend.presigned_verifier
     if verifier is None:
@@ -34,9 +34,9 @@ async def accept_presigned_upload(request: web.Request) -> web.Response:
     reader = FormReader(request, _TEXTS)
     with request.app[UPLOADS].slot():
         fields, file = await _read_fields(reader)
-        signed = verifier.verify(fields)
-        body = await _read_file(reader, file, max_bytes=signed.max_bytes)
-        await services.presigned.accept(signed, body, within_s=services.backend_timeout_s)
+        policy = verifier.verify(fields)
+        body = await _read_file(reader, file, max_bytes=policy.max_bytes)
+        await services.presigned.accept(policy, body, within_s=services.backend_timeout_s)
     return web.Response(status=204)
 
 
