@@ -158,7 +158,7 @@ MUTATIONS: Final = (
     Mutation(
         "a dead letter without a reason is removed",
         "thumbq.worker.deadlettersweep",
-        "                await self._burial.copy(letter, disposition)\n",
+        "                await self._burial.copy(message, disposition)\n",
         "",
         "no dead letter that says so",
     ),

@@ -69,7 +69,7 @@ def parse(body: str, *, default_bucket: str) -> Parsed:
     ``default_bucket``. Raises MalformedMessage, with a reason for people, for everything that is neither a job nor one
     of those that AWS sends without wanting any.
 
-    A version that an event names does not count: what is rendered is the object as it is when its turn comes. So events
+    A version that an event names does not count: what is rendered is the object as it is when its job runs. So events
     of one key may come out of order or twice, and the last picture that was stored is the one that is shown.
     """
     for _ in range(1 + MAX_ENVELOPES):

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class ByteBudget:
     """Bytes of originals that may be in memory at once.
 
-    When there is no room, ``queues`` say whose turn is next, and until there is room for that one, nobody has: so a
-    large one gets its turn, too. With several queues each has a part that the others cannot take: jobs that wait for a
-    render in one queue never keep those of another from being fetched.
+    When there is no room, ``queues`` say which waiter is next, and none behind it is served first: so a large original
+    is served too. With several queues each has a share that the others cannot take: jobs of one queue that wait for a
+    render never keep those of another from being fetched.
     """
 
     def __init__(self, total: int, queues: Mapping[str, int | None] = ONE_QUEUE) -> None:
@@ -67,7 +67,7 @@ class ByteBudget:
             granted.set()
 
     def _next(self) -> str | None:
-        """Return the queue that has the turn, if there is room; else another one that has not used up its own part."""
+        """Return the queue to serve next, if there is room; else another one that has not used up its own share."""
         queues = self._waiting.queues()
         if queues and self._has_room(queues[0]):
             return queues[0]

@@ -32,10 +32,10 @@ _WAIT_S: Final = 1
 _HIDE_S: Final = 60
 _BURIAL_S: Final = 2.0
 _REMOVALS_S: Final = (0.0, 0.1, 0.4)
-"""The pauses before the tries to remove a letter."""
+"""The pauses before the tries to remove a dead letter."""
 
-_MAX_LETTERS: Final = 1000
-_LETTERS_PER_TURN: Final = 100
+_MAX_LOOKED_AT: Final = 1000
+_LOOKED_AT_PER_PERIOD: Final = 100
 _EVERY_S: Final = 300.0
 _AT_LEAST_EVERY_S: Final = 3600.0
 
@@ -86,7 +86,7 @@ class DeadLetterSweep:
             looked = await self._look()
         looked_at = anyio.current_time()
         while True:
-            await anyio.sleep(_EVERY_S * (0.5 + self._random.random()) * (1 + looked // _LETTERS_PER_TURN))
+            await anyio.sleep(_EVERY_S * (0.5 + self._random.random()) * (1 + looked // _LOOKED_AT_PER_PERIOD))
             now = anyio.current_time()
             if self._receiver.last_message_at + self._settle_s > looked_at or now - looked_at > _AT_LEAST_EVERY_S:
                 looked_at = now
@@ -104,18 +104,18 @@ class DeadLetterSweep:
         held: list[str] = []
         looked = 0
         try:
-            while looked < _MAX_LETTERS:
-                letters = await self._dead_letters.receive(
+            while looked < _MAX_LOOKED_AT:
+                found = await self._dead_letters.receive(
                     max_messages=MAX_BATCH, wait_s=_WAIT_S, visibility_timeout_s=_HIDE_S
                 )
-                if not letters:
+                if not found:
                     break
-                looked += len(letters)
-                for letter in letters:
-                    if letter.moved:
-                        await self._record(letter)
+                looked += len(found)
+                for dead_letter in found:
+                    if dead_letter.moved:
+                        await self._record(dead_letter)
                     else:
-                        held.append(letter.receipt)
+                        held.append(dead_letter.receipt)
         except BackendError as error:
             log.warning("sweep.failed", error=str(error))
         finally:
@@ -129,29 +129,34 @@ class DeadLetterSweep:
         with suppress(BackendError):
             await self._dead_letters.extend([VisibilityChange(receipt, 0) for receipt in receipts])
 
-    async def _record(self, letter: DeadLetter) -> None:
-        # The letter's own count goes on with every look at it.
+    async def _record(self, dead_letter: DeadLetter) -> None:
+        # Its own receive count goes on with every look at it.
         message = ReceivedMessage(
-            letter.id, letter.receipt, letter.body, self._receives, letter.sent_at, group=letter.group
+            dead_letter.id,
+            dead_letter.receipt,
+            dead_letter.body,
+            self._receives,
+            dead_letter.sent_at,
+            group=dead_letter.group,
         )
-        with structlog.contextvars.bound_contextvars(message_id=letter.id):
+        with structlog.contextvars.bound_contextvars(message_id=dead_letter.id):
             try:
                 await self._settle(message, await self._handler.moved(message))
             except BackendUnavailable:
                 raise
             except BackendError as error:
-                log.warning("sweep.letter_failed", error=str(error))
-            except Exception:  # a bug over one letter must not end the replica: it is logged whole
+                log.warning("sweep.dead_letter_failed", error=str(error))
+            except Exception:  # a bug over one dead letter must not end the replica: it is logged whole
                 log.exception("sweep.bug")
 
-    async def _settle(self, letter: ReceivedMessage, disposition: Delete | Bury) -> None:
-        """Put the letter there once more with its note, and remove the one without."""
+    async def _settle(self, message: ReceivedMessage, disposition: Delete | Bury) -> None:
+        """Send the message to the dead letters once more with its note, and remove the one without."""
         # Cut off between the two, it would be there twice.
         with anyio.move_on_after(_BURIAL_S, shield=True):
             if isinstance(disposition, Bury):
                 report_failed(disposition)
-                await self._burial.copy(letter, disposition)
-            await self._remove(letter.receipt)
+                await self._burial.copy(message, disposition)
+            await self._remove(message.receipt)
 
     async def _remove(self, receipt: str) -> None:
         for pause_s in _REMOVALS_S:
