@@ -221,10 +221,6 @@ def _gif_garbage() -> bytes:
     return data[: at + 1] + b"".join(b"\xff" + b"\xee" * 255 for _ in range(60)) + b"\0;"
 
 
-def _tiff_without_width() -> bytes:
-    return bombs.tiff(9, 9).replace(b"\0\1\4\0", b"\0\x7f\4\0")
-
-
 def _mdat_garbage(image_format: str) -> bytes:
     data = _large(image_format)
     at = data.index(b"mdat") + 4

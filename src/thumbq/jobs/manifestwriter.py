@@ -12,6 +12,7 @@ from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord, Manifest, SourceRecord
 from thumbq.errors import ObjectExists
 from thumbq.manifests import manifest_ref, read_manifest, with_findings
+from thumbq.records import write_record
 
 if TYPE_CHECKING:
     from thumbq.core.manifest import RenditionRecord
@@ -70,8 +71,7 @@ class ManifestWriter:
             error=ErrorRecord(code=bury.code, message=bury.text),
             finished_at=self._now(),
         )
-        ref = ObjectRef(self._bucket, keys.failed_message_key(message.id))
-        await self._store.put(ref, record.encode(), content_type="application/json")
+        await write_record(self._store, ObjectRef(self._bucket, keys.failed_message_key(message.id)), record)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
@@ -100,8 +100,7 @@ class ManifestWriter:
         )
 
     async def _put(self, job: Job, record: Manifest, *, if_absent: bool = False) -> None:
-        ref = manifest_ref(job.source)
-        await self._store.put(ref, record.encode(), content_type="application/json", if_absent=if_absent)
+        await write_record(self._store, manifest_ref(job.source), record, if_absent=if_absent)
 
 
 def _source_record(job: Job, findings: Findings, previous: Manifest | None, etag: str | None) -> SourceRecord:

@@ -14,7 +14,8 @@ import structlog
 from thumbq.core import keys
 from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.job import ObjectRef
-from thumbq.errors import BackendError, ObjectMissing, ObjectTooLarge
+from thumbq.errors import BackendError
+from thumbq.records import read_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,11 +52,7 @@ class CrashHistory:
         self._stored = False
         if not self._redelivered:
             return
-        try:
-            _, raw = await self._store.get(self._ref, max_bytes=CrashRecord.MAX_BYTES)
-        except (ObjectMissing, ObjectTooLarge):
-            return
-        if (found := CrashRecord.decode(raw)) is not None:
+        if (found := await read_record(self._store, self._ref, CrashRecord)) is not None:
             self.record, self._stored = found.found(), True
 
     async def render_begins(self) -> None:
@@ -95,7 +92,7 @@ class CrashHistory:
             log.warning("crash_record.unwritten", error=str(error))
 
     async def _write(self, record: CrashRecord) -> None:
-        await self._store.put(self._ref, record.encode(), content_type="application/json")
+        await write_record(self._store, self._ref, record)
 
 
 @asynccontextmanager
