@@ -1,1 +1,1 @@
-"""What the commands do, without argv and exit codes; one module each."""
+"""What the commands do, without argv and exit codes; a module or a folder each."""
