@@ -58,7 +58,7 @@ async def open_local_queues(
         store = LocalStore(database, blobs, clock)
         try:
             await to_thread.run_sync(blobs.prepare)
-            await store.sweep()
+            await store.remove_orphans()
             secret = await database.write(lambda _: shared_secret(directory))
             waiting = await database.read(messagetable.waiting)
         except (OSError, BackendError) as error:

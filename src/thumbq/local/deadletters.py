@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from thumbq.local.messagetable import QueueRules
     from thumbq.ports import Clock, DeadLetter, EntryResult, MoveProgress, VisibilityChange
 
-_TYPE: Final = "String"  # what the attribute has on SQS, which counts it too
+_TYPE: Final = "String"  # the type of the attribute on SQS, which counts it too
 _TABLE: Final = "dead_letters"
 _LOOK_EVERY_S: Final = 0.1
 

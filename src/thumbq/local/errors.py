@@ -27,7 +27,7 @@ def translated(error: sqlite3.Error | OSError, where: object) -> BackendError:
 
 
 def reason(error: sqlite3.Error) -> str:
-    """Say in words what an error of SQLite means."""
+    """Return the meaning of an error of SQLite as text."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
     return f"{_MEANINGS.get(code, 'the database cannot answer')} ({error})"
 

@@ -54,7 +54,7 @@ class LocalQueue:
                 connection, self._rules, message_id=message_id, body=body, group=group, now=self._clock.wall()
             )
         )
-        self._tell()
+        self._wake_polls()
         return message_id
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
@@ -91,7 +91,7 @@ class LocalQueue:
     def stop_receiving(self) -> None:
         """Let open and later receives return at once."""
         self._stopping = True
-        self._tell()
+        self._wake_polls()
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         """Change how long messages stay hidden; see JobQueue.extend."""
@@ -99,7 +99,7 @@ class LocalQueue:
             lambda connection: leases.extend_each(connection, _TABLE, changes, now=self._clock.wall())
         )
         if any(change.timeout_s == 0 for change in changes):
-            self._tell()
+            self._wake_polls()
         return results
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
@@ -108,7 +108,7 @@ class LocalQueue:
             lambda connection: [leases.delete(connection, _TABLE, receipt=receipt) for receipt in receipts]
         )
         if self._rules.fifo:
-            self._tell()  # the next of the group may come
+            self._wake_polls()  # the next of the group may come
         return results
 
     async def attributes(self) -> QueueAttributes:
@@ -121,7 +121,7 @@ class LocalQueue:
             lambda connection: messagetable.counts(connection, self._rules.queue, now=self._clock.wall())
         )
 
-    def _tell(self) -> None:
-        """Wake the long polls of this process."""
+    def _wake_polls(self) -> None:
+        """Have the long polls of this process look again."""
         self._news.set()
         self._news = anyio.Event()

@@ -20,7 +20,7 @@ _OLDEST: Final = (
     " WHERE queue = :queue AND (+visible_at <= :now OR +visible_at > :latest)"
 )
 
-# A message that is not visible is in flight, or waits for its next attempt: its whole group waits with it, as on SQS.
+# A message that is not visible is in flight, or waits for its next receive: its whole group waits with it, as on SQS.
 _OF_FREE_GROUPS: Final = (
     " AND group_id NOT IN (SELECT group_id FROM messages"
     " WHERE queue = :queue AND visible_at > :now AND visible_at <= :latest)"

@@ -121,7 +121,7 @@ def connect(directory: Path) -> sqlite3.Connection:
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     # A file of another program must not be touched, so this comes before anything that could write; in one
-    # transaction, since a neighbour may be making the tables this very moment.
+    # transaction, since another process may be making the tables at this moment.
     connection.execute("BEGIN")
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -142,7 +142,7 @@ def _prepare(connection: sqlite3.Connection, directory: Path) -> None:
     connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Asked again under the lock: a neighbour may have made or migrated the tables meanwhile.
+        # Asked again under the lock: another process may have made or migrated the tables meanwhile.
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         _refuse_newer(version, directory / DATABASE_NAME)
         if version == 0:
@@ -166,9 +166,9 @@ def _refuse_newer(version: int, path: Path) -> None:
 
 
 def _refuse_orphans(directory: Path, *, unless: Callable[[], bool] = lambda: False) -> None:
-    """Objects without a database are not ours to sweep away: it may have been lost, or never been thumbq's.
+    """Raise SetupError for objects without a database: it may have been lost, or the objects may be another program's.
 
-    ``unless`` is asked last, since a neighbour may just have made both.
+    ``unless`` is called last, since another process may just have made both.
     """
     objects = directory / OBJECTS
     if objects.exists() and not unless():

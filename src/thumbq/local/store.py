@@ -112,7 +112,7 @@ class LocalStore:
             lambda connection: objecttable.page(connection, bucket, prefix=prefix, after=after, limit=limit)
         )
 
-    async def sweep(self) -> None:
+    async def remove_orphans(self) -> None:
         """Remove files that belong to no object, as a crash or a cancelled call leaves them.
 
         Other processes may be writing. A file is removed only in a transaction that sees it without a row, and

@@ -124,7 +124,7 @@ class DeadLetterLeases:
 
 @asynccontextmanager
 async def leasing(dead_letters: DeadLetters) -> AsyncIterator[DeadLetterLeases]:
-    """Lease dead letters for as long as the block runs; leaving it, in whatever way, gives back those still leased."""
+    """Lease dead letters for as long as the block runs; leaving it, also by an error, gives back those still leased."""
     leases = DeadLetterLeases(dead_letters)
     try:
         yield leases
