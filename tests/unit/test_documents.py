@@ -29,6 +29,7 @@ from support.documents import (
 )
 from thumbq import docs
 from thumbq.cli import main
+from thumbq.core.formats import ImageFormat
 from thumbq.settings import Settings
 from thumbq.settings.model import PREFIX
 from thumbq.web.problems import STATUSES
@@ -208,6 +209,12 @@ def _is_a_command(words: Sequence[str]) -> bool:
 def source() -> str:
     """All of the code."""
     return "\n".join(path.read_text() for path in (ROOT / "src" / "thumbq").rglob("*.py"))
+
+
+@pytest.mark.parametrize("document", [README, UPLOADS])
+def test_a_list_of_formats_has_each_one(document: str) -> None:
+    names = {"HEIC" if known is ImageFormat.HEIF else known.name for known in ImageFormat}
+    assert names <= set(re.findall(r"\w+", documents.text(document).upper()))
 
 
 def test_the_document_has_the_routes_of_the_service(source: str) -> None:
