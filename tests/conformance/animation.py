@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from conformance import checks, filmchecks, pictures
+from conformance import animationchecks, checks, pictures
 from conformance.claims import Check, Claim
 from support.pictures import animations, images
 from support.pictures.animations import Frame, composited, plain
@@ -54,7 +54,7 @@ def _still(name: str, given: str, make: Callable[[], bytes], seen: NDArray[np.ui
         recipe=STILL,
         rule="unless the preset says otherwise an animation becomes its first frame, composited on the canvas",
         reason=reason,
-        checks=(filmchecks.is_a_still(), checks.equals(seen, within=8 if "avif" in name else 0)),
+        checks=(animationchecks.is_a_still(), checks.equals(seen, within=8 if "avif" in name else 0)),
     )
 
 
@@ -134,7 +134,7 @@ def moves(  # noqa: PLR0917 -- the columns of a table
         recipe=MOVING | recipe,
         rule="with animated every frame is there as it is seen on the canvas, and for as long",
         reason=reason,
-        checks=(filmchecks.runs_as(timeline, within), *more),
+        checks=(animationchecks.runs_as(timeline, within), *more),
     )
 
 
@@ -187,7 +187,7 @@ def _moving() -> Iterator[Claim]:
             recipe={"fit": "none", "animated": True, "format": "webp"},
             rule="a still is a still, also for a preset that keeps animations",
             reason="core/preset.py: animated",
-            checks=(checks.is_a("WEBP"), filmchecks.is_a_still(), checks.is_upright()),
+            checks=(checks.is_a("WEBP"), animationchecks.is_a_still(), checks.is_upright()),
         )
     scene = pictures.rgba(images.scene(pictures.WIDTH, pictures.HEIGHT))
     both = [Frame(scene), Frame(scene[::-1].copy())]
@@ -212,7 +212,7 @@ def _flips(*, cut: bool) -> Check:
             return f"it has {output.frames} frames"
         if not cut and (wrong := checks.is_upright().fault(output)):
             return wrong
-        first, second = (shown.rgba for shown in output.film)
+        first, second = (shown.rgba for shown in output.shown_frames)
         worst = int(np.abs(first - second[::-1]).max())
         return None if worst <= 3 else f"its frames differ by {worst}"
 
@@ -247,5 +247,5 @@ def _delays_and_plays() -> Iterator[Claim]:
                 recipe=MOVING | {"format": target},
                 rule="it plays as often as the original: a GIF counts repeats, WebP and APNG count all plays",
                 reason="ImageMagick/ImageMagick#622; apache/incubator-pagespeed-mod#1650",
-                checks=(filmchecks.plays_so_often(plays),),
+                checks=(animationchecks.plays_so_often(plays),),
             )

@@ -1,4 +1,4 @@
-"""How it is told whether an output keeps a rule."""
+"""Checks of an output's pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a claim is: a picture, a recipe, a rule, and how it is told whether the rule was kept."""
+"""A claim: a picture, a recipe, a rule, and the checks that the rule was kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One way to tell: ``fault`` returns what is wrong with an output, or None."""
+    """One check: ``fault`` returns what is wrong with an output, or None."""
 
     text: str
     fault: Callable[[Output], str | None]
@@ -46,7 +46,7 @@ class Claim:
 
     @property
     def how(self) -> str:
-        """How it is told whether the rule was kept."""
+        """How the rule is checked."""
         ways = [check.text for check in self.checks]
         if self.refused:
             ways.append("it is refused as " + " or ".join(sorted(self.refused)))
@@ -95,11 +95,11 @@ def _keeps(claim: Claim) -> bool:
 
 def _lies(output: Output) -> list[str]:
     """Compare what a program says about an output with what it is."""
-    if (said := output.said) is None:
+    if (announced := output.announced) is None:
         return []
     pairs = {
-        "size": ((said.width, said.height), output.size),
-        "content type": (said.content_type, f"image/{output.format.lower()}"),
-        "number of frames": (said.frames, output.frames),
+        "size": ((announced.width, announced.height), output.size),
+        "content type": (announced.content_type, f"image/{output.format.lower()}"),
+        "number of frames": (announced.frames, output.frames),
     }
-    return [f"its {name} is said to be {told}, and is {real}" for name, (told, real) in pairs.items() if told != real]
+    return [f"its {name} is announced as {one}, and is {real}" for name, (one, real) in pairs.items() if one != real]

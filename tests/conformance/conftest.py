@@ -1,4 +1,4 @@
-"""The children that all claims are held against."""
+"""The pool that all claims are held against."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims: a file that is cut or broken is refused and not delivered half grey; one that is only untidy is taken."""
+"""Claims: a file that is cut or broken is refused and not delivered half grey; one with harmless faults is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims: what becomes of a frame when the next one comes, and how many there may be."""
+"""Claims: the disposal of frames, and how many there may be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from conformance import checks, filmchecks
+from conformance import animationchecks, checks
 from conformance.animation import BLUE, CANVAS, EXACT, GREEN, MOVING, RED, STILL, WRITERS, moves
 from conformance.claims import Claim
 from support.pictures import animations
@@ -111,7 +111,7 @@ def _limits() -> Iterator[Claim]:
         recipe=STILL,
         rule="of an animation that becomes a still only the first frame counts",
         reason="imaging/__init__.py: Limits",
-        checks=(checks.is_sized(1, 1), filmchecks.is_a_still()),
+        checks=(checks.is_sized(1, 1), animationchecks.is_a_still()),
     )
     large = [Frame(plain((1, 1), RED)), Frame(plain((1, 1), BLUE), (1999, 1999))] * 50
     yield Claim(
@@ -130,5 +130,5 @@ def _limits() -> Iterator[Claim]:
         recipe={"width": 10, "format": "png"},
         rule="of an animation that becomes a still only the first frame counts",
         reason="imaging/__init__.py: Limits",
-        checks=(checks.is_sized(10, 10), filmchecks.is_a_still()),
+        checks=(checks.is_sized(10, 10), animationchecks.is_a_still()),
     )

@@ -1,4 +1,4 @@
-"""Claims: the file that is written is coded as the preset says, and is the same whenever it is written."""
+"""Claims: renditions are coded as the preset says, and the same bytes each time."""
 
 from __future__ import annotations
 

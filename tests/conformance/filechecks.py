@@ -1,4 +1,4 @@
-"""How it is told from a file's own words whether it is coded as it should."""
+"""Checks of how a file is coded, by its own headers."""
 
 from __future__ import annotations
 

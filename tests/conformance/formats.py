@@ -1,4 +1,4 @@
-"""Claims: what comes in, what goes out, and what is turned away at the door."""
+"""Claims: which formats are read and written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import Image
 
-from conformance import checks, filmchecks, heics, pictures
+from conformance import animationchecks, checks, phoneheics, pictures
 from conformance.claims import Claim
 from support.pictures import animations, images
 
@@ -59,7 +59,7 @@ def _every_way() -> Iterator[Claim]:
                 recipe={"width": 60, "height": 60, "format": target},
                 rule="every format that is taken becomes every format that is made",
                 reason="docs/images.md: formats in and out",
-                checks=(checks.is_a(made), checks.is_sized(60, 40), checks.is_upright(), filmchecks.is_a_still()),
+                checks=(checks.is_a(made), checks.is_sized(60, 40), checks.is_upright(), animationchecks.is_a_still()),
             )
 
 
@@ -76,7 +76,7 @@ def _phones() -> Iterator[Claim]:
             "python-pillow/Pillow#1138: it opens as MPO; ISO 21496-1: what has no use for a gain map takes the first",
         ),
         "motion-photo": (
-            "a JPEG with a film after its end",
+            "a JPEG with a video after its end",
             lambda: pictures.in_format("JPEG") + b"\0\0\0\x18ftypmp42" + bytes(5000),
             "Android's motion photos: a video is appended to the JPEG",
         ),
@@ -92,12 +92,12 @@ def _phones() -> Iterator[Claim]:
         ),
         "heic-tiles": (
             "a HEIC of six tiles",
-            lambda: heics.tiled(images.scene(192, 128)),
+            lambda: phoneheics.tiled(images.scene(192, 128)),
             "ISO/IEC 23008-12, 6.6.2.3: phones write grids; darktable-org/darktable#13306",
         ),
         "heic-tiles-turned": (
             "a HEIC of six tiles in orientation 6, by irot of the whole",
-            lambda: heics.tiled(images.stored(images.scene(192, 128), 6), struct.pack(">I4sB", 9, b"irot", 3)),
+            lambda: phoneheics.tiled(images.stored(images.scene(192, 128), 6), struct.pack(">I4sB", 9, b"irot", 3)),
             "ISO/IEC 23008-12, 6.6.2.3: the grid is turned, not its tiles; darktable-org/darktable#13306",
         ),
         "heic-mif1": (
@@ -119,7 +119,7 @@ def _phones() -> Iterator[Claim]:
             recipe={"width": 60, "height": 60, "animated": True, "format": "webp"},
             rule="what a phone writes is a still, and its first picture is the one",
             reason=reason,
-            checks=(checks.is_sized(60, 40), checks.is_upright(), filmchecks.is_a_still()),
+            checks=(checks.is_sized(60, 40), checks.is_upright(), animationchecks.is_a_still()),
         )
 
 

@@ -1,4 +1,4 @@
-"""Claims: what is made to cost much is refused before it does, and what is merely large is taken."""
+"""Claims: a file made to cost much is refused before it does, and a merely large one is rendered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that a program made, as somebody sees it who opens it."""
+"""A file that a program made, as a viewer shows it."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Shown:
 
 
 class Output:
-    """A rendition, opened again. ``said`` is what the program says about it, ``others`` came of the same original.
+    """A rendition, opened again. ``announced`` is what the program says about it, ``others`` came of the same original.
 
     Pixels are as a viewer shows them: a file may hold them turned or in another colour space as long as it says so.
     Whether it may say so is another question (see leaks.py).
     """
 
-    def __init__(self, body: bytes, said: RenderedImage | None = None, others: tuple[Output, ...] = ()) -> None:
+    def __init__(self, body: bytes, announced: RenderedImage | None = None, others: tuple[Output, ...] = ()) -> None:
         self.body = body
-        self.said = said
+        self.announced = announced
         self.others = others
 
     @cached_property
@@ -75,7 +75,7 @@ class Output:
         return self.rgba.shape[1], self.rgba.shape[0]
 
     @cached_property
-    def film(self) -> list[Shown]:
+    def shown_frames(self) -> list[Shown]:
         """Every frame."""
         shown = []
         for number in range(self.frames):

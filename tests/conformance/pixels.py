@@ -1,4 +1,4 @@
-"""Claims: every way to store a pixel is read for what it is."""
+"""Claims: every way to store a pixel is read right."""
 
 from __future__ import annotations
 

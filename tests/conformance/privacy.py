@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import ExifTags, Image
 
-from conformance import checks, filmchecks, heics, pictures
+from conformance import animationchecks, checks, phoneheics, pictures
 from conformance.claims import Check, Claim
 from fuzz import canaries
 from support.pictures import animations, images
@@ -75,40 +75,40 @@ def _everything() -> Iterator[Claim]:
     frames = [animations.Frame(animations.plain(size, colour)) for colour in ((200, 0, 0), (0, 0, 200))]
     comment = b"\x21\xfe" + bytes([len(WORD)]) + WORD + b"\0"
     exif = canaries.exif().removeprefix(b"Exif\0\0")
-    films: Mapping[str, Callable[[], bytes]] = {
+    by_format: Mapping[str, Callable[[], bytes]] = {
         "gif": partial(animations.gif, size, frames, more=comment),
         "apng": lambda: png_with(animations.apng(size, frames), (b"tEXt", b"Comment\0" + WORD), (b"eXIf", exif)),
         "webp": partial(animations.webp, size, frames, more=[(b"EXIF", exif)]),
-        "avif": lambda: _full_film(frames),
+        "avif": lambda: _avif_with_metadata(frames),
     }
-    for source, make in films.items():
+    for source, make in by_format.items():
         for output in _OUTPUTS[1:]:
             yield pixels_claim(
                 f"animated-{source}-to-{output}",
                 f"an animated {source} with canaries",
                 make,
                 {"fit": "none", "format": output, "animated": True},
-                filmchecks.has_frames(2),
+                animationchecks.has_frames(2),
             )
 
 
 def _full(image_format: str) -> bytes:
     scene = images.scene(pictures.WIDTH, pictures.HEIGHT)
-    told: dict[str, Any] = {"exif": canaries.exif(), "xmp": canaries.xmp(), "icc_profile": canaries.icc()}
+    metadata: dict[str, Any] = {"exif": canaries.exif(), "xmp": canaries.xmp(), "icc_profile": canaries.icc()}
     if image_format == "HEIC":
-        return images.heic(scene, **told)
+        return images.heic(scene, **metadata)
     if image_format == "AVIF":
-        return images.avif(scene, **told)
+        return images.avif(scene, **metadata)
     if image_format == "PNG":
-        del told["xmp"]
+        del metadata["xmp"]
         more = (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + canaries.xmp()), (b"tEXt", b"Comment\0" + WORD)
-        return png_with(images.encoded(scene, "PNG", **told), *more)
+        return png_with(images.encoded(scene, "PNG", **metadata), *more)
     if image_format == "WEBP":
-        return images.encoded(scene, "WEBP", quality=92, **told)
-    told["comment"] = WORD
+        return images.encoded(scene, "WEBP", quality=92, **metadata)
+    metadata["comment"] = WORD
     if image_format == "MPO":
-        told |= {"save_all": True, "append_images": [scene]}
-    data = images.encoded(scene, image_format, quality=92, **told)
+        metadata |= {"save_all": True, "append_images": [scene]}
+    data = images.encoded(scene, image_format, quality=92, **metadata)
     return data if image_format == "MPO" else jpeg_with(data, (0xED, b"Photoshop 3.0\0" + canaries.photoshop()))
 
 
@@ -120,10 +120,10 @@ def _full_tiff() -> bytes:
     return images.encoded(scene, "TIFF", tiffinfo=texts | blobs, icc_profile=canaries.icc())
 
 
-def _full_film(frames: list[animations.Frame]) -> bytes:
+def _avif_with_metadata(frames: list[animations.Frame]) -> bytes:
     first, second = (Image.fromarray(frame.pixels) for frame in frames)
-    told: dict[str, Any] = {"exif": canaries.exif(), "xmp": canaries.xmp()}
-    return images.avif(first, save_all=True, append_images=[second], duration=100, **told)
+    metadata: dict[str, Any] = {"exif": canaries.exif(), "xmp": canaries.xmp()}
+    return images.avif(first, save_all=True, append_images=[second], duration=100, **metadata)
 
 
 def _thumbnails() -> Iterator[Claim]:
@@ -140,7 +140,7 @@ def _thumbnails() -> Iterator[Claim]:
     yield Claim(
         name="heic-thumbnail-is-another-picture",
         given="a HEIC whose embedded thumbnail shows another picture",
-        make=partial(heics.with_thumbnail, images.scene(256, 256), other),
+        make=partial(phoneheics.with_thumbnail, images.scene(256, 256), other),
         recipe={"width": 60, "height": 60},
         rule="an embedded thumbnail serves only where the preset allows it",
         reason="it may show what was cropped or blurred away",
@@ -149,7 +149,7 @@ def _thumbnails() -> Iterator[Claim]:
     yield Claim(
         name="heic-thumbnail-too-small",
         given="a HEIC whose embedded thumbnail, of 128 by 128, shows another picture",
-        make=partial(heics.with_thumbnail, images.scene(256, 256), other),
+        make=partial(phoneheics.with_thumbnail, images.scene(256, 256), other),
         recipe={"width": 200, "height": 200, "embedded_thumbnail": True},
         rule="an embedded thumbnail serves only where it is large enough",
         reason="core/preset.py: embedded_thumbnail",

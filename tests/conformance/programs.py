@@ -1,4 +1,4 @@
-"""What claims are held against: thumbq's own children, or any command that makes one file of another."""
+"""The programs that claims are held against: thumbq's own pool, or any command that makes one file of another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S: Final = 20
 _SAYABLE: Final = {"fit": "contain", "format": "jpeg", "quality": 80, "background": "#ffffff"}
-"""What a command can be told through a placeholder, and the value that needs no telling."""
+"""The options with a placeholder, and the value that needs none."""
 
 TIMEOUT: Final = "timeout"
 """The code of a program that did not come to an end."""
@@ -66,7 +66,7 @@ def _placeholder(option: str) -> str:
 
 
 class Thumbq:
-    """thumbq, in a real child of a real pool. A context manager; its event loop runs in a thread of its own."""
+    """thumbq, in a real pool. A context manager; its event loop runs in a thread of its own."""
 
     tells_codes = True
 
@@ -167,5 +167,5 @@ class Command:
             return Made(refused=TIMEOUT, text=f"it ran for more than {self._timeout_s:g} s")
         if done.returncode == 0 and target.exists():
             return target.read_bytes()
-        said = done.stderr.decode(errors="replace").strip()[-200:]
-        return Made(refused="refused", text=f"exit code {done.returncode}: {said}")
+        error = done.stderr.decode(errors="replace").strip()[-200:]
+        return Made(refused="refused", text=f"exit code {done.returncode}: {error}")

@@ -67,7 +67,7 @@ def _print_claims(claims: Sequence[Claim]) -> None:
         print(f"{claim.name}\n  given  {claim.given}\n  recipe {dict(claim.recipe)}")
         for other in claim.others:
             print(f"     and {dict(other)}")
-        print(f"  rule   {claim.rule}\n  told   {claim.how}\n  reason {claim.reason}")
+        print(f"  rule   {claim.rule}\n  checks {claim.how}\n  reason {claim.reason}")
 
 
 def _print_verdict(verdict: Verdict) -> None:
@@ -85,7 +85,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
         "leaks": verdict.leaks,
         "given": claim.given,
         "rule": claim.rule,
-        "told": claim.how,
+        "checks": claim.how,
         "reason": claim.reason,
     }
 
@@ -110,7 +110,7 @@ def _print_totals(totals: dict[str, dict[str, int]]) -> None:
         print(f"{subject:14}" + "".join(f"{count:15}" for count in counted.values()))
 
 
-def _told() -> int:
+def _run_until_unread() -> int:
     """Run ``main`` until nobody reads what it prints any more."""
     try:
         code = main()
@@ -123,4 +123,4 @@ def _told() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_told())
+    sys.exit(_run_until_unread())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from conformance import (
     animation,
-    bearings,
+    colorkeys,
     colour,
     damage,
     depth,
@@ -15,17 +15,17 @@ from conformance import (
     encoders,
     formats,
     framing,
-    hidingplaces,
     hostile,
-    keyed,
+    metadataplaces,
     orientation,
+    orientationtags,
     pixels,
-    printing,
+    printcolours,
     privacy,
+    refusals,
     sizes,
+    tolerance,
     transparency,
-    turnedaway,
-    untidy,
 )
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from conformance.claims import Claim
 
 SUBJECTS: Final[Mapping[str, tuple[ModuleType, ...]]] = {
-    "orientation": (orientation, bearings),
+    "orientation": (orientation, orientationtags),
     "sizes": (sizes, framing),
-    "colour": (colour, printing, depth),
+    "colour": (colour, printcolours, depth),
     "pixels": (pixels,),
-    "transparency": (transparency, keyed),
+    "transparency": (transparency, colorkeys),
     "animation": (animation, disposal),
-    "formats": (formats, turnedaway),
+    "formats": (formats, refusals),
     "encoders": (encoders,),
-    "privacy": (privacy, hidingplaces),
-    "damage": (damage, untidy),
+    "privacy": (privacy, metadataplaces),
+    "damage": (damage, tolerance),
     "hostile": (hostile,),
 }
 """The modules whose ``claims`` are about each subject."""

@@ -73,18 +73,18 @@ def test_a_program_that_never_ends_has_not_refused(capsys: pytest.CaptureFixture
 def test_the_list_says_what_is_claimed_and_how_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list", "--only", "colour/xyb-jpeg"]) == 0
     listed = capsys.readouterr().out
-    for word in ("given ", "recipe ", "rule ", "told ", "reason ", "google/jpegli"):
+    for word in ("given ", "recipe ", "rule ", "checks ", "reason ", "google/jpegli"):
         assert word in listed
 
 
 def test_it_ends_without_a_word_when_nobody_reads_on() -> None:
     argv = [sys.executable, run.__file__, "--list"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        child.stdout.close()
-        assert child.stderr is not None
-        assert child.stderr.read() == b""
-    assert child.returncode == 128 + signal.SIGPIPE
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        program.stdout.close()
+        assert program.stderr is not None
+        assert program.stderr.read() == b""
+    assert program.returncode == 128 + signal.SIGPIPE
 
 
 class Careless:

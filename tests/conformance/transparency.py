@@ -1,4 +1,4 @@
-"""Claims: what is seen through, what is behind it, and what must stay hidden."""
+"""Claims: transparent pixels, their background, and the colours hidden under them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writers of what Pillow does not write: PNG of every kind, BMP of every kind, tiled and planar TIFF."""
+"""Writers of files that Pillow cannot write: PNG of every kind, BMP of every kind, tiled and planar TIFF."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parent and its children use: memory by the kernel's word, and how long an event loop stands still."""
+"""The memory of the parent and of its render processes, by the kernel's count, and the stalls of an event loop."""
 
 from __future__ import annotations
 

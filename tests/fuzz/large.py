@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image
 
-from fuzz import anatomy, handmade, heifmade
+from fuzz import fileparts, handmade, heifwriter
 from fuzz.seeds import Seed, undated
 from support.pictures import bombs, images
 from thumbq.core.formats import ImageFormat
@@ -64,26 +64,26 @@ def _heic(size: tuple[int, int]) -> bytes:
     return images.heic(Image.new("RGB", (size[0] // 2, size[1] // 2), 99))
 
 
-def _heic_canvas(kind: bytes, start: bytes, *, told: bool) -> Callable[[tuple[int, int]], bytes]:
-    """Return a maker of HEICs of a small picture on a large canvas, of which the file tells or not."""
+def _heic_canvas(kind: bytes, start: bytes, *, stated: bool) -> Callable[[tuple[int, int]], bytes]:
+    """Return a maker of HEICs of a small picture on a large canvas, whose size the file states or not."""
 
     def make(size: tuple[int, int]) -> bytes:
-        said = heifmade.extent(*size) if told else heifmade.extent()
+        extent = heifwriter.extent(*size) if stated else heifwriter.extent()
         data = start + struct.pack(">II", *size) + bytes(8)
-        return heifmade.heic([heifmade.Item(kind, data, (said,), (b"dimg", (2,))), heifmade.picture()])
+        return heifwriter.heic([heifwriter.Item(kind, data, (extent,), (b"dimg", (2,))), heifwriter.picture()])
 
     return make
 
 
 def _avif_twice(size: tuple[int, int]) -> bytes:
     """Make an AVIF of 64 pixels a side whose stream, after its first unit, is that of a large one."""
-    parts = anatomy.parts_of(ImageFormat.AVIF, images.encoded(Image.new("RGB", (64, 64), 99), "AVIF"))
-    large_parts = anatomy.parts_of(ImageFormat.AVIF, _saved("RGB", "AVIF", speed=10)(size))
+    parts = fileparts.parts_of(ImageFormat.AVIF, images.encoded(Image.new("RGB", (64, 64), 99), "AVIF"))
+    large_parts = fileparts.parts_of(ImageFormat.AVIF, _saved("RGB", "AVIF", speed=10)(size))
     data, stream = (next(part for part in each if part.kind == b"mdat") for each in (parts, large_parts))
-    places = next(part for part in anatomy.every(parts) if part.kind == b"iloc")
+    places = next(part for part in fileparts.every(parts) if part.kind == b"iloc")
     data.body = _first_units(data.body) + stream.body
     places.body = places.body[:-4] + struct.pack(">I", len(data.body))
-    return anatomy.whole(ImageFormat.AVIF, parts)
+    return fileparts.whole(ImageFormat.AVIF, parts)
 
 
 def _first_units(stream: bytes) -> bytes:
@@ -106,26 +106,26 @@ KINDS: Final[Mapping[ImageFormat, Mapping[str, Callable[[tuple[int, int]], bytes
         "rgba": _saved("RGBA", "PNG", compress_level=1),
         "16": _saved("I;16", "PNG", compress_level=1),
         "palette": _saved("P", "PNG", compress_level=1),
-        "film": _saved("RGBA", "PNG", compress_level=1, frames=3),
+        "animation": _saved("RGBA", "PNG", compress_level=1, frames=3),
     },
-    ImageFormat.GIF: {"still": _saved("P", "GIF"), "film": _saved("P", "GIF", frames=3)},
+    ImageFormat.GIF: {"still": _saved("P", "GIF"), "animation": _saved("P", "GIF", frames=3)},
     ImageFormat.WEBP: {
         "lossy": _saved("RGB", "WEBP", method=0),
         "alpha": _saved("RGBA", "WEBP", method=0),
         "lossless": _saved("RGBA", "WEBP", method=0, lossless=True, quality=0),
-        "film": _saved("RGB", "WEBP", method=0, frames=3),
+        "animation": _saved("RGB", "WEBP", method=0, frames=3),
     },
     ImageFormat.AVIF: {
         "still": _saved("RGB", "AVIF", speed=10),
         "alpha": _saved("RGBA", "AVIF", speed=10),
-        "film": _saved("RGB", "AVIF", speed=10, frames=3),
+        "animation": _saved("RGB", "AVIF", speed=10, frames=3),
         "twice": _avif_twice,
     },
     ImageFormat.HEIF: {
         "still": _heic,
-        "overlay": _heic_canvas(b"iovl", b"\0\1" + bytes(8), told=True),
-        "overlay-lie": _heic_canvas(b"iovl", b"\0\1" + bytes(8), told=False),
-        "grid-lie": _heic_canvas(b"grid", b"\0\1\0\0", told=False),
+        "overlay": _heic_canvas(b"iovl", b"\0\1" + bytes(8), stated=True),
+        "overlay-lie": _heic_canvas(b"iovl", b"\0\1" + bytes(8), stated=False),
+        "grid-lie": _heic_canvas(b"grid", b"\0\1\0\0", stated=False),
     },
     ImageFormat.TIFF: {
         "lzw": _saved("RGB", "TIFF", compression="tiff_lzw"),

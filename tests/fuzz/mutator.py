@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from fuzz import anatomy
+from fuzz import fileparts
+from fuzz.bytechanges import with_changed_bytes
 from fuzz.large import large
-from fuzz.pokes import poked
 from fuzz.seeds import Seed, seeds
 from thumbq.core.formats import ImageFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fuzz.anatomy import Part
+    from fuzz.fileparts import Part
 
 FORMATS: Final = tuple(ImageFormat)
 _MOST_BYTES: Final = 1 << 20
@@ -67,37 +67,37 @@ def _with_changed_bytes(rng: Random, source: Seed, changes: int) -> bytes:
         other = rng.choice(seeds()[rng.choice((source.format, rng.choice(FORMATS)))])
         data = data[: rng.randrange(len(data))] + other.data[rng.randrange(len(other.data)) :]
     for _ in range(changes):
-        data = poked(rng, data)
+        data = with_changed_bytes(rng, data)
     if rng.random() < _MENDED:
-        parts = anatomy.parts_of(source.format, data)
-        for part in anatomy.every(parts):
+        parts = fileparts.parts_of(source.format, data)
+        for part in fileparts.every(parts):
             part.spoilt = False
-        data = anatomy.whole(source.format, parts)
+        data = fileparts.whole(source.format, parts)
     return data
 
 
 def _with_changed_parts(rng: Random, source: Seed, changes: int) -> bytes:
-    parts = anatomy.parts_of(source.format, source.data)
-    data_at = anatomy.data_position(parts)
+    parts = fileparts.parts_of(source.format, source.data)
+    data_at = fileparts.data_position(parts)
     relatives = seeds()[source.format]
     for _ in range(changes):
         siblings = _siblings(rng, parts)
         change = rng.choices(_CHANGES, _WEIGHTS)[0]
         change(rng, siblings, rng.randrange(len(siblings)), relatives)
     if data_at is not None and rng.random() < _MENDED:
-        anatomy.follow_data(parts, data_at)
-    data = anatomy.whole(source.format, parts)
-    return poked(rng, data) if rng.random() < 0.05 else data
+        fileparts.follow_data(parts, data_at)
+    data = fileparts.whole(source.format, parts)
+    return with_changed_bytes(rng, data) if rng.random() < 0.05 else data
 
 
 def _siblings(rng: Random, parts: list[Part]) -> list[Part]:
     """Choose one of the lists of parts, those with more parts more often."""
-    lists = [parts, *(part.inner for part in anatomy.every(parts) if part.inner)]
-    return rng.choices(lists, [len(each) for each in lists])[0] if parts else [anatomy.Part(b"", b"", framed=False)]
+    lists = [parts, *(part.inner for part in fileparts.every(parts) if part.inner)]
+    return rng.choices(lists, [len(each) for each in lists])[0] if parts else [fileparts.Part(b"", b"", framed=False)]
 
 
 def _poke(rng: Random, parts: list[Part], at: int, _: Sequence[Seed]) -> None:
-    parts[at].body = poked(rng, parts[at].body)
+    parts[at].body = with_changed_bytes(rng, parts[at].body)
 
 
 def _drop(_: Random, parts: list[Part], at: int, __: Sequence[Seed]) -> None:
@@ -117,13 +117,17 @@ def _move(rng: Random, parts: list[Part], at: int, _: Sequence[Seed]) -> None:
 def _rename(rng: Random, parts: list[Part], at: int, relatives: Sequence[Seed]) -> None:
     """Give a part the name of another: another marker, chunk type, box type."""
     part, other = parts[at], _relative(rng, relatives)
-    part.kind = other.kind if part.framed and other.framed and rng.random() < 0.8 else poked(rng, part.kind)[:4]
+    part.kind = (
+        other.kind if part.framed and other.framed and rng.random() < 0.8 else with_changed_bytes(rng, part.kind)[:4]
+    )
 
 
 def _transplant(rng: Random, parts: list[Part], at: int, relatives: Sequence[Seed]) -> None:
     """Take the same kind of part from another file: its header, its tables, its pixels."""
     donor = rng.choice(relatives)
-    kin = [part for part in anatomy.every(anatomy.parts_of(donor.format, donor.data)) if part.kind == parts[at].kind]
+    kin = [
+        part for part in fileparts.every(fileparts.parts_of(donor.format, donor.data)) if part.kind == parts[at].kind
+    ]
     if kin:
         parts[at] = rng.choice(kin)
 
@@ -142,7 +146,7 @@ def _spoil(_: Random, parts: list[Part], at: int, __: Sequence[Seed]) -> None:
 
 def _relative(rng: Random, relatives: Sequence[Seed]) -> Part:
     donor = rng.choice(relatives)
-    return rng.choice(list(anatomy.every(anatomy.parts_of(donor.format, donor.data))))
+    return rng.choice(list(fileparts.every(fileparts.parts_of(donor.format, donor.data))))
 
 
 def _copied(part: Part) -> Part:

@@ -1,4 +1,4 @@
-"""Presets that between them go through all of the code that makes renditions."""
+"""Presets that together go through all of the code of a render."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PRESETS: Final = (
     Preset(name="wide", width=90, format="webp", enlarge=True, sharpen=120),
     Preset(name="auto", height=30, format="auto"),
     Preset(name="auto-lossless", width=30, height=30, fit="cover", format="auto", lossless=True),
-    Preset(name="film-webp", width=40, height=40, format="webp", animated=True),
-    Preset(name="film-png", width=30, height=40, fit="cover", format="png", animated=True),
-    Preset(name="film-avif", width=40, height=40, format="avif", animated=True, effort=0),
-    Preset(name="film-auto", fit="none", format="auto", animated=True),
+    Preset(name="animation-webp", width=40, height=40, format="webp", animated=True),
+    Preset(name="animation-png", width=30, height=40, fit="cover", format="png", animated=True),
+    Preset(name="animation-avif", width=40, height=40, format="avif", animated=True, effort=0),
+    Preset(name="animation-auto", fit="none", format="auto", animated=True),
     Preset(name="copyright", width=60, height=60, keep_copyright=True),
     Preset(name="copyright-webp", width=60, height=60, format="webp", keep_copyright=True),
     Preset(name="copyright-png", width=60, height=60, format="png", keep_copyright=True),
-    Preset(name="copyright-film", width=40, height=40, format="avif", keep_copyright=True, animated=True),
+    Preset(name="copyright-animation", width=40, height=40, format="avif", keep_copyright=True, animated=True),
     Preset(name="embedded", width=20, height=20, embedded_thumbnail=True),
 )
 

@@ -18,7 +18,7 @@ import structlog
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fuzz import gauntlet
+from fuzz import campaign
 from fuzz.mutator import FORMATS, mutated
 from fuzz.tally import MIB, Tally
 
@@ -31,7 +31,7 @@ _MOST_GROWTH: Final = 64 * MIB
 
 def run_chunk(seed: int, indices: Sequence[int]) -> tuple[int, Tally]:
     """Run some inputs; return the process that did it, too."""
-    return os.getpid(), asyncio.run(gauntlet.run(mutated(seed, index) for index in indices))
+    return os.getpid(), asyncio.run(campaign.run(mutated(seed, index) for index in indices))
 
 
 def _hush() -> None:
@@ -51,7 +51,7 @@ def _run(seed: int, indices: Sequence[int], processes: int, *, quiet: bool) -> T
                 print(f"{tally.inputs:,} inputs, {len(tally.violations)} violations", file=sys.stderr, flush=True)
     for worker_sizes in sizes.values():
         # The first chunk loads what is loaded only once.
-        warm = worker_sizes[_CHUNK // gauntlet.BATCH - 1 :]
+        warm = worker_sizes[_CHUNK // campaign.BATCH - 1 :]
         if warm and max(warm) - warm[0] > _MOST_GROWTH:
             tally.violations.append(f"the parent grew from {warm[0] // MIB} to {max(warm) // MIB} MiB")
     return tally
@@ -64,8 +64,8 @@ def _replay(name: str, save: Path | None) -> Tally:
     return run_chunk(seed, [index])[1]
 
 
-def told(tally: Tally, seconds: float) -> str:
-    """Say what a run has found, for people."""
+def report(tally: Tally, seconds: float) -> str:
+    """Return the findings of a run, for people."""
     figures = tally.as_json(seconds)
     lists = {"violations": tally.violations, "killed": tally.killed, "out of memory": tally.starved}
     lines = [line for name, found in lists.items() for line in (f"{len(found)} {name}", *found)]
@@ -76,7 +76,7 @@ def told(tally: Tally, seconds: float) -> str:
         "slowest, ms of CPU (if killed, of time)",
         *(str(each) for each in tally.slowest[::-1]),
     ]
-    lines += ["largest peak of a child, MiB", *(str(each) for each in tally.largest[::-1])]
+    lines += ["largest peak of a render process, MiB", *(str(each) for each in tally.largest[::-1])]
     lines.append(f"longest stall of a parent {figures['longest_stall_ms']} ms, its memory {figures['parent_mib']} MiB")
     lines.append(f"{tally.inputs:,} inputs in {seconds:.0f} s ({tally.inputs / seconds:.0f}/s)")
     return "\n".join(lines)
@@ -90,7 +90,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=int, default=0, help="the first index")
     parser.add_argument("--formats", default=",".join(names), help="only these, separated by commas")
-    parser.add_argument("--processes", type=int, default=2, help="parents, each with a child")
+    parser.add_argument("--processes", type=int, default=2, help="parents, each with a render process")
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     parser.add_argument("--replay", metavar="SEED:INDEX", help="this one only")
     parser.add_argument("--save", type=Path, metavar="FILE", help="where to write the input (with --replay)")
@@ -104,7 +104,7 @@ def main() -> int:
         indices = [len(names) * turn + at for turn in rounds for at in wanted][: options.inputs]
         tally = _run(options.seed, indices, options.processes, quiet=options.json)
     seconds = time.monotonic() - started
-    print(json.dumps(tally.as_json(seconds), indent=1) if options.json else told(tally, seconds))
+    print(json.dumps(tally.as_json(seconds), indent=1) if options.json else report(tally, seconds))
     return 1 if tally.violations else 0
 
 

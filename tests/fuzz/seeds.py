@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image, PngImagePlugin
 
-from fuzz import anatomy, canaries, handmade, heifmade
+from fuzz import canaries, fileparts, handmade, heifwriter
 from fuzz.canaries import canary
 from support.pictures import images, profiles
 from thumbq.core.formats import ImageFormat
@@ -48,7 +48,7 @@ def _picture(mode: str = "RGB") -> Image.Image:
     return converted
 
 
-def _film(mode: str = "RGB") -> list[Image.Image]:
+def _frames(mode: str = "RGB") -> list[Image.Image]:
     """Make frames that differ in a part of the picture, so that encoders write partial ones."""
     frames = [_picture(mode) for _ in range(_FRAMES)]
     for number, frame in enumerate(frames):
@@ -61,13 +61,13 @@ def _saved(kind: str, mode: str = "RGB", **options: Any) -> bytes:
 
 
 def _animated(kind: str, mode: str = "RGB", **options: Any) -> bytes:
-    first, *others = _film(mode)
+    first, *others = _frames(mode)
     return images.encoded(first, kind, save_all=True, append_images=others, **({"duration": 70, "loop": 2} | options))
 
 
 def _jpegs() -> Iterator[tuple[str, bytes]]:
     comment = canary("COM").encode()
-    told: Any = {"exif": canaries.exif(6), "icc_profile": canaries.icc(), "comment": comment, "xmp": canaries.xmp()}
+    metadata: Any = {"exif": canaries.exif(6), "icc_profile": canaries.icc(), "comment": comment, "xmp": canaries.xmp()}
     kinds: dict[str, tuple[str, dict[str, Any]]] = {
         "baseline": ("RGB", {}),
         "progressive": ("RGB", {"progressive": True}),
@@ -84,7 +84,7 @@ def _jpegs() -> Iterator[tuple[str, bytes]]:
     resources = b"Photoshop 3.0\0" + canaries.photoshop()
     iptc = b"\xff\xed" + (2 + len(resources)).to_bytes(2, "big") + resources
     for name, (mode, options) in kinds.items():
-        file = _saved("JPEG", mode, **{**told, **options})
+        file = _saved("JPEG", mode, **{**metadata, **options})
         yield name, file[:2] + iptc + file[2:]
     yield "mpo", _animated("MPO", exif=canaries.exif(3), comment=comment)
 
@@ -112,12 +112,12 @@ def _pngs() -> Iterator[tuple[str, bytes]]:
     texts = PngImagePlugin.PngInfo()
     for kind, body in _png_texts():
         texts.add(kind, body)
-    told: Any = {"pnginfo": texts, "icc_profile": canaries.icc()}
-    yield "rgb", _saved("PNG", **told)
-    yield "rgba", _saved("PNG", "RGBA", **told)
-    yield "apng", _animated("PNG", **told, blend=0, disposal=1)
-    yield "apng-alpha", _animated("PNG", "RGBA", **told, blend=1, disposal=2)
-    yield "apng-hidden-first", _animated("PNG", **told, default_image=True)
+    metadata: Any = {"pnginfo": texts, "icc_profile": canaries.icc()}
+    yield "rgb", _saved("PNG", **metadata)
+    yield "rgba", _saved("PNG", "RGBA", **metadata)
+    yield "apng", _animated("PNG", **metadata, blend=0, disposal=1)
+    yield "apng-alpha", _animated("PNG", "RGBA", **metadata, blend=1, disposal=2)
+    yield "apng-hidden-first", _animated("PNG", **metadata, default_image=True)
 
 
 def _gifs() -> Iterator[tuple[str, bytes]]:
@@ -137,74 +137,74 @@ def _gifs() -> Iterator[tuple[str, bytes]]:
 
 
 def _webps() -> Iterator[tuple[str, bytes]]:
-    told: Any = {"exif": canaries.exif(5), "xmp": canaries.xmp(), "icc_profile": canaries.icc(), "method": 0}
-    yield "lossy", _saved("WEBP", **told)
+    metadata: Any = {"exif": canaries.exif(5), "xmp": canaries.xmp(), "icc_profile": canaries.icc(), "method": 0}
+    yield "lossy", _saved("WEBP", **metadata)
     yield "lossy-plain", _saved("WEBP", method=0)
-    yield "lossless", _saved("WEBP", lossless=True, **told)
+    yield "lossless", _saved("WEBP", lossless=True, **metadata)
     yield "lossless-plain", _saved("WEBP", "RGBA", lossless=True, method=0)
-    yield "alpha", _saved("WEBP", "RGBA", **told)
-    yield "animated", _animated("WEBP", **told)
-    yield "animated-alpha", _animated("WEBP", "RGBA", **told, allow_mixed=True, background=(9, 8, 7, 0))
-    yield "animated-lossless", _animated("WEBP", "RGBA", **told, lossless=True, kmin=0, kmax=0)
+    yield "alpha", _saved("WEBP", "RGBA", **metadata)
+    yield "animated", _animated("WEBP", **metadata)
+    yield "animated-alpha", _animated("WEBP", "RGBA", **metadata, allow_mixed=True, background=(9, 8, 7, 0))
+    yield "animated-lossless", _animated("WEBP", "RGBA", **metadata, lossless=True, kmin=0, kmax=0)
 
 
 def _avifs() -> Iterator[tuple[str, bytes]]:
-    told: Any = {"exif": canaries.exif(7), "xmp": canaries.xmp(), "icc_profile": canaries.icc(), "speed": 10}
-    yield "420", _saved("AVIF", **told)
-    yield "444", _saved("AVIF", **told, subsampling="4:4:4", range="limited")
+    metadata: Any = {"exif": canaries.exif(7), "xmp": canaries.xmp(), "icc_profile": canaries.icc(), "speed": 10}
+    yield "420", _saved("AVIF", **metadata)
+    yield "444", _saved("AVIF", **metadata, subsampling="4:4:4", range="limited")
     yield "grey", _saved("AVIF", "L", speed=10, subsampling="4:0:0")
-    yield "alpha", _saved("AVIF", "RGBA", **told)
-    yield "premultiplied", _saved("AVIF", "RGBA", **told, alpha_premultiplied=True)
+    yield "alpha", _saved("AVIF", "RGBA", **metadata)
+    yield "premultiplied", _saved("AVIF", "RGBA", **metadata, alpha_premultiplied=True)
     # libavif 1.4.2 crashes when it writes a sequence that has an orientation.
-    told["exif"] = canaries.exif(1)
-    yield "sequence", undated(_animated("AVIF", **told))
-    yield "sequence-alpha", undated(_animated("AVIF", "RGBA", **told))
+    metadata["exif"] = canaries.exif(1)
+    yield "sequence", undated(_animated("AVIF", **metadata))
+    yield "sequence-alpha", undated(_animated("AVIF", "RGBA", **metadata))
 
 
 def undated(avif: bytes) -> bytes:
     """Take the time of its making out of a sequence, so that it is always the same."""
-    parts = anatomy.parts_of(ImageFormat.AVIF, avif)
-    for part in anatomy.every(parts):
+    parts = fileparts.parts_of(ImageFormat.AVIF, avif)
+    for part in fileparts.every(parts):
         if part.kind in {b"mvhd", b"tkhd", b"mdhd"}:
             end = 20 if part.body[0] else 12
             part.body = part.body[:4] + bytes(end - 4) + part.body[end:]
-    return anatomy.whole(ImageFormat.AVIF, parts)
+    return fileparts.whole(ImageFormat.AVIF, parts)
 
 
 def _heics() -> Iterator[tuple[str, bytes]]:
-    exif = heifmade.Item(b"Exif", bytes(4) + canaries.exif(6).removeprefix(b"Exif\0\0"), (), (b"cdsc", (1,)))
-    xmp = heifmade.Item(b"mime", canaries.xmp(), (), (b"cdsc", (1,)), b"application/rdf+xml\0")
-    profile = heifmade.box(b"colr", b"prof", canaries.icc())
-    description = heifmade.full_box(b"udes", *(canary("udes").encode() + b"\0" for _ in range(4)))
-    turned, mirrored = heifmade.box(b"irot", b"\3"), heifmade.box(b"imir", b"\1")
-    alpha = heifmade.full_box(b"auxC", b"urn:mpeg:hevc:2015:auxid:1\0")
-    tile, told = heifmade.picture(), [exif, xmp]
+    exif = heifwriter.Item(b"Exif", bytes(4) + canaries.exif(6).removeprefix(b"Exif\0\0"), (), (b"cdsc", (1,)))
+    xmp = heifwriter.Item(b"mime", canaries.xmp(), (), (b"cdsc", (1,)), b"application/rdf+xml\0")
+    profile = heifwriter.box(b"colr", b"prof", canaries.icc())
+    description = heifwriter.full_box(b"udes", *(canary("udes").encode() + b"\0" for _ in range(4)))
+    turned, mirrored = heifwriter.box(b"irot", b"\3"), heifwriter.box(b"imir", b"\1")
+    alpha = heifwriter.full_box(b"auxC", b"urn:mpeg:hevc:2015:auxid:1\0")
+    tile, metadata = heifwriter.picture(), [exif, xmp]
     yield "phone", images.turned_heic()
-    yield "still", heifmade.heic([heifmade.picture(profile, description), *told])
-    yield "turned", heifmade.heic([heifmade.picture(turned, mirrored), *told])
+    yield "still", heifwriter.heic([heifwriter.picture(profile, description), *metadata])
+    yield "turned", heifwriter.heic([heifwriter.picture(turned, mirrored), *metadata])
     encoded: Any = {"exif": canaries.exif(5), "xmp": canaries.xmp(), "icc_profile": canaries.icc()}
     yield "encoded", images.heic(_picture(), **encoded)
     yield "encoded-alpha", images.heic(_picture("RGBA"), **encoded)
     yield "encoded-grey", images.heic(_picture("L"), exif=canaries.exif(2), xmp=canaries.xmp())
     yield "encoded-16", images.heic(_picture("I;16"), **encoded)
     yield "encoded-444", images.heic(_picture(), **encoded, chroma=444)
-    yield "grid", heifmade.heic([heifmade.grid(3, 2, 4, turned, profile), *told, *[tile] * 6])
-    yield "thumbnail", heifmade.heic([heifmade.picture(), *told, heifmade.picture(refers=(b"thmb", (1,)))])
-    yield "alpha", heifmade.heic([heifmade.picture(), *told, heifmade.picture(alpha, refers=(b"auxl", (1,)))])
+    yield "grid", heifwriter.heic([heifwriter.grid(3, 2, 4, turned, profile), *metadata, *[tile] * 6])
+    yield "thumbnail", heifwriter.heic([heifwriter.picture(), *metadata, heifwriter.picture(refers=(b"thmb", (1,)))])
+    yield "alpha", heifwriter.heic([heifwriter.picture(), *metadata, heifwriter.picture(alpha, refers=(b"auxl", (1,)))])
 
 
 def _tiffs() -> Iterator[tuple[str, bytes]]:
     info = {270: canary("ImageDescription"), 271: canary("Make"), 315: canary("Artist"), 33432: canary("Copyright")}
     blobs = {700: canaries.xmp(), 33723: canaries.iptc(), 34377: canaries.photoshop()}
-    told: Any = {"tiffinfo": {**info, **blobs}, "icc_profile": canaries.icc()}
+    metadata: Any = {"tiffinfo": {**info, **blobs}, "icc_profile": canaries.icc()}
     for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "tiff_deflate", "zstd", "lzma"):
-        yield compression, _saved("TIFF", **told, compression=compression)
+        yield compression, _saved("TIFF", **metadata, compression=compression)
     for compression in ("group3", "group4", "tiff_ccitt"):
-        yield compression, _saved("TIFF", "1", compression=compression, tiffinfo=told["tiffinfo"])
+        yield compression, _saved("TIFF", "1", compression=compression, tiffinfo=metadata["tiffinfo"])
     for mode in ("1", "L", "LA", "P", "RGBA", "CMYK", "LAB", "YCbCr", "I;16", "I;16B", "I", "F"):
         source = "I;16" if mode.startswith("I;") else mode
         yield f"raw-{mode}", _saved("TIFF", source, tiffinfo={**info, **blobs, 274: 6}, big_endian=mode == "I;16B")
-    yield "pages", _animated("TIFF", **told, compression="tiff_lzw")
+    yield "pages", _animated("TIFF", **metadata, compression="tiff_lzw")
     basics = {256: [64], 257: [48], 274: [3], 284: [1], 339: [1, 1, 1]}
     colour = {**basics, 258: [8, 8, 8], 259: [1], 262: [2], 277: [3]}
     grey = {**basics, 258: [16], 259: [1], 262: [1], 277: [1], 339: [1]}

@@ -1,4 +1,4 @@
-"""What a run has found, as figures that add up."""
+"""The findings of a run, as figures that add up."""
 
 from __future__ import annotations
 

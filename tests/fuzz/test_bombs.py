@@ -9,7 +9,7 @@ import anyio
 import pytest
 from PIL import Image
 
-from fuzz import anatomy, health
+from fuzz import fileparts, health
 from support.pictures import images
 from support.pictures.bombs import bombs
 from support.processes.marked_pool import MIB, ONE_PROCESS, render, whole
@@ -27,7 +27,7 @@ BLIND = Limits(
 WALL = 128 * MIB
 
 
-ALL_FRAMES = Preset(name="film", width=50, format="webp", animated=True)
+ALL_FRAMES = Preset(name="animation", width=50, format="webp", animated=True)
 
 
 async def refusal(pool: RenderPool, data: bytes) -> RenderRefused:
@@ -40,15 +40,15 @@ async def refusal(pool: RenderPool, data: bytes) -> RenderRefused:
 async def test_a_bomb_is_refused_before_it_costs_anything(name: str) -> None:
     data, code = bombs()[name]
     async with RenderPool(ONE_PROCESS) as pool:
-        (child,) = pool.pids()
+        (pid,) = pool.pids()
         await render(pool, images.small_jpeg())
-        health.reset_peak(child)
-        before_s = health.cpu_s(child)
+        health.reset_peak(pid)
+        before_s = health.cpu_s(pid)
         refused = await refusal(pool, data)
         assert refused.code == code
-        assert pool.pids() == (child,)
-        assert health.cpu_s(child) - before_s < 0.05
-        peak = health.peak_bytes(child)
+        assert pool.pids() == (pid,)
+        assert health.cpu_s(pid) - before_s < 0.05
+        peak = health.peak_bytes(pid)
         assert peak is not None
         assert peak < 100 * MIB
 
@@ -66,8 +66,8 @@ async def test_what_needs_too_much_memory_after_all_ends_at_the_wall() -> None:
         await whole(pool, 1)
 
 
-async def _watch(child: int, peaks: list[int]) -> None:
-    while (peak := health.peak_bytes(child)) is not None:
+async def _watch(pid: int, peaks: list[int]) -> None:
+    while (peak := health.peak_bytes(pid)) is not None:
         peaks.append(peak)
         await anyio.sleep(0.005)
 
@@ -85,7 +85,7 @@ async def test_what_takes_too_long_after_all_ends_at_the_deadline() -> None:
 def _with_scans(count: int) -> bytes:
     """Make a progressive JPEG whose last scan comes again and again; each takes a pass over all of its pixels."""
     file = images.jpeg(Image.new("RGB", (2000, 1500)), progressive=True)
-    parts = anatomy.parts_of(ImageFormat.JPEG, file)
+    parts = fileparts.parts_of(ImageFormat.JPEG, file)
     last = max(at for at, part in enumerate(parts) if part.kind == b"\xff\xda")
     parts[last:last] = parts[last : last + 2] * count
-    return anatomy.whole(ImageFormat.JPEG, parts)
+    return fileparts.whole(ImageFormat.JPEG, parts)

@@ -12,8 +12,8 @@ import anyio
 import pytest
 from PIL import Image, PngImagePlugin
 
-from fuzz import anatomy, canaries, gauntlet, judge, large
-from fuzz.gauntlet import Gauntlet
+from fuzz import campaign, canaries, fileparts, large, oracle
+from fuzz.campaign import Campaign
 from fuzz.health import PeakWatch, StallWatch
 from fuzz.mutator import FORMATS, Input, mutated
 from fuzz.seeds import Seed, seeds
@@ -37,7 +37,7 @@ EVERY_SEED = [seed for family in seeds().values() for seed in family]
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_hostile_images_are_answered_within_limits_and_without_metadata(seed: int) -> None:
-    tally = await gauntlet.run(mutated(seed, index) for index in range(_SHORT))
+    tally = await campaign.run(mutated(seed, index) for index in range(_SHORT))
     assert tally.violations == []
     assert tally.killed == []
     assert tally.inputs == _SHORT
@@ -53,7 +53,7 @@ def test_what_mutations_begin_with_is_whole() -> None:
 
 def test_files_come_apart_and_together_again() -> None:
     for seed in EVERY_SEED:
-        assert anatomy.whole(seed.format, anatomy.parts_of(seed.format, seed.data)) == seed.data, seed.name
+        assert fileparts.whole(seed.format, fileparts.parts_of(seed.format, seed.data)) == seed.data, seed.name
         assert sniff(seed.data) is seed.format
 
 
@@ -79,8 +79,8 @@ def test_most_mutations_get_past_check_sums_and_lengths() -> None:
     assert len(files) / 2 < len(whole) < len(files)
 
 
-def _png(file: bytes) -> list[anatomy.Part]:
-    return anatomy.parts_of(ImageFormat.PNG, file)
+def _png(file: bytes) -> list[fileparts.Part]:
+    return fileparts.parts_of(ImageFormat.PNG, file)
 
 
 def _texts() -> PngImagePlugin.PngInfo:
@@ -110,14 +110,14 @@ def _texts() -> PngImagePlugin.PngInfo:
 )
 def test_the_judge_sees_metadata(image_format: str, options: dict[str, Any]) -> None:
     picture = Image.new("RGB", (16, 16))
-    assert list(judge.faults(*_answer(images.encoded(picture, image_format)))) == []
-    assert list(judge.faults(*_answer(images.encoded(picture, image_format, **options)))) != []
+    assert list(oracle.faults(*_answer(images.encoded(picture, image_format)))) == []
+    assert list(oracle.faults(*_answer(images.encoded(picture, image_format, **options)))) != []
 
 
 @pytest.mark.parametrize("code", ["ascii", "utf-16-le", "utf-16-be"])
 def test_the_judge_sees_a_canary_anywhere(code: str) -> None:
     marked = images.encoded(Image.new("RGB", (16, 16)), "WEBP") + canaries.canary("somewhere").encode(code)
-    assert "as: a canary" in list(judge.faults(*_answer(marked)))
+    assert "as: a canary" in list(oracle.faults(*_answer(marked)))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_the_judge_sees_a_canary_anywhere(code: str) -> None:
 def test_the_judge_sees_what_is_not_as_announced(change: dict[str, Any], fault: str) -> None:
     rendered, presets, original = _answer(images.encoded(Image.new("RGB", (16, 16)), "JPEG"))
     changed = replace(rendered, images=(replace(rendered.images[0], **change),))
-    assert any(fault in found for found in judge.faults(changed, presets, original))
+    assert any(fault in found for found in oracle.faults(changed, presets, original))
 
 
 def _answer(body: bytes) -> tuple[Rendered, list[Preset], bytes]:
@@ -167,7 +167,7 @@ async def test_the_gauntlet_sees_what_children_do(mark: bytes, outcome: str, vio
 
 async def _tallied(mark: bytes) -> Tally:
     async with marked_pool() as pool:
-        tested = Gauntlet(pool)
+        tested = Campaign(pool)
         await tested.run([Input(0, 0, EVERY_SEED[0], mark)])
     return tested.tally
 

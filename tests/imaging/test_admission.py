@@ -97,10 +97,10 @@ def test_what_cameras_and_people_make_is_admitted(found: Header, side: int, scal
 
 
 def test_bombs_are_refused_before_they_cost_anything() -> None:
-    child = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", BOMB_SCRIPT, str(TESTS)], capture_output=True, text=True, check=True, timeout=50
     )
-    report = json.loads(child.stdout)
+    report = json.loads(done.stdout)
     assert report["codes"] == {name: code for name, (_, code) in bombs.bombs().items()}
     assert max(report["cpu_s"].values()) < 0.05
     assert report["grown_bytes"] < 20 * MIB
@@ -143,12 +143,12 @@ def test_a_gif_with_a_monstrous_second_frame_is_a_still_like_any_other(second: t
 
 
 def test_frames_count_only_when_they_are_wanted() -> None:
-    film = replace(PNG, width=640, height=480, frames=501)
-    admit(film, 100)
-    code, text = refusal(film, 100, animated=True)
+    animation = replace(PNG, width=640, height=480, frames=501)
+    admit(animation, 100)
+    code, text = refusal(animation, 100, animated=True)
     assert code == "too-many-frames"
     assert "501 frames; the limit is 500" in text
-    long = replace(film, width=2_000, height=1_500, frames=100)
+    long = replace(animation, width=2_000, height=1_500, frames=100)
     code, text = refusal(long, 100, animated=True)
     assert code == "too-many-frames"
     assert "300,000,000 pixels" in text
@@ -209,12 +209,12 @@ def test_large_renditions_cost_more_in_some_formats_than_in_others() -> None:
     assert refusal(PNG, 4_000, formats=["avif"])[0] == "too-large"
 
 
-def test_the_first_frame_of_a_film_is_held_as_it_is_resampled_from() -> None:
-    film = Header(ImageFormat.WEBP, 61, 262_191, channels=4, frames=3)
+def test_the_first_frame_of_an_animation_is_held_as_it_is_resampled_from() -> None:
+    animation = Header(ImageFormat.WEBP, 61, 262_191, channels=4, frames=3)
     small, large = Rendition(100_000, "webp"), Rendition(1_000_000, "jpeg")
-    admission.admit(film, scale=1, reducing_gap=16, renditions=[small], animated=True, limits=Limits())
+    admission.admit(animation, scale=1, reducing_gap=16, renditions=[small], animated=True, limits=Limits())
     with pytest.raises(RenderRefused, match="MiB"):
-        admission.admit(film, scale=1, reducing_gap=4, renditions=[small, large], animated=True, limits=Limits())
+        admission.admit(animation, scale=1, reducing_gap=4, renditions=[small, large], animated=True, limits=Limits())
 
 
 def test_effort_and_losslessness_cost_memory_and_time() -> None:
@@ -244,7 +244,7 @@ def peak_inputs() -> dict[str, tuple[bytes, Preset]]:
     clear = scene.convert("RGBA")
     clear.putalpha(120)
     small, whole = THUMBNAIL, Preset(name="whole", fit="none", format="webp")
-    film = [scene.resize((400, 300)).rotate(turn) for turn in (0, 20, 40)]
+    animation = [scene.resize((400, 300)).rotate(turn) for turn in (0, 20, 40)]
     return {
         "progressive JPEG": (images.photo_jpeg(1600, 1200, progressive=True), small),
         "RGBA PNG": (images.encoded(clear, "PNG", compress_level=1), Preset(name="p", width=640)),
@@ -258,16 +258,16 @@ def peak_inputs() -> dict[str, tuple[bytes, Preset]]:
         "AVIF": (images.encoded(scene, "AVIF", speed=10), small),
         "HEIC": (images.heic(scene, quality=30), small),
         "TIFF of one strip": (images.encoded(scene, "TIFF", compression="tiff_lzw", strip_size=1 << 30), small),
-        "film": (
-            images.encoded(film[0], "PNG", save_all=True, append_images=film[1:]),
-            Preset(name="film", width=300, format="webp", animated=True),
+        "animation": (
+            images.encoded(animation[0], "PNG", save_all=True, append_images=animation[1:]),
+            Preset(name="animation", width=300, format="webp", animated=True),
         ),
     }
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_no_render_takes_more_memory_than_was_predicted(tmp_path: Path) -> None:
-    """One child each, as a heap that was used before hides what is taken from it."""
+    """One process each, as a heap that was used before hides what is taken from it."""
     taken: dict[str, list[float]] = {}
     for name, (data, preset) in peak_inputs().items():
         (tmp_path / "original").write_bytes(data)
@@ -278,8 +278,8 @@ def test_no_render_takes_more_memory_than_was_predicted(tmp_path: Path) -> None:
             str(tmp_path / "original"),
             preset.model_dump_json(exclude_unset=True),
         ]
-        child = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=50)
-        taken[name] = [number / MIB for number in json.loads(child.stdout)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=50)
+        taken[name] = [number / MIB for number in json.loads(done.stdout)]
     assert {name: (peak, predicted) for name, (peak, predicted) in taken.items() if peak > predicted} == {}
     # Nor is it predicted out of all proportion: what is small would be refused then.
     assert {name: (peak, predicted) for name, (peak, predicted) in taken.items() if predicted > 2 * peak + 20} == {}

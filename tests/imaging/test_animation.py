@@ -35,7 +35,7 @@ BASE = Frame(plain(CANVAS, RED))
 PATCH = Frame(plain((8, 6), GREEN), (4, 4))
 LAST = Frame(plain((8, 6), BLUE), (10, 8))
 
-Film = list[tuple["NDArray[np.int16]", int]]
+ShownFrames = list[tuple["NDArray[np.int16]", int]]
 
 
 def rendition(original: bytes, **options: Any) -> RenderedImage:
@@ -52,7 +52,7 @@ def refusal(original: bytes, *, animated: bool = True) -> str:
     return rendered.code
 
 
-def film(body: bytes) -> Film:
+def shown_frames(body: bytes) -> ShownFrames:
     """Return each frame of a file, transparent pixels as zeros, and for how many milliseconds it is shown."""
     shown = []
     with Image.open(io.BytesIO(body)) as image:
@@ -68,7 +68,7 @@ def bare(rgba: NDArray[Any]) -> NDArray[np.int16]:
 
 
 def shows(body: bytes, expected: Sequence[NDArray[np.uint8]], within: int = 0) -> bool:
-    seen = film(body)
+    seen = shown_frames(body)
     return len(seen) == len(expected) and all(
         np.abs(pixels - bare(wanted)).max() <= within for (pixels, _), wanted in zip(seen, expected, strict=True)
     )
@@ -109,7 +109,7 @@ def test_an_apng_frame_of_half_transparent_pixels_is_mixed_with_what_is_there() 
     first, second = (random.integers(0, 256, (16, 24, 4)).astype(np.uint8) for _ in range(2))
     first[:4, :, 3], second[:, :4, 3], second[:, 4:8, 3] = 0, 0, 255
     made = rendition(animations.apng(CANVAS, [Frame(first), Frame(second)]), format="png")
-    (_, _), (seen, _) = film(made.body)
+    (_, _), (seen, _) = shown_frames(made.body)
     below, above = first / 255, second / 255
     alpha = above[..., 3:] + below[..., 3:] * (1 - above[..., 3:])
     mixed = above[..., :3] * above[..., 3:] + below[..., :3] * below[..., 3:] * (1 - above[..., 3:])
@@ -132,7 +132,7 @@ def test_what_a_gif_says_of_a_frame_holds_for_that_frame_only() -> None:
     unsaid = data[:second] + data[second + 8 :]
     made = rendition(unsaid)
     assert shows(made.body, list(composited(CANVAS, frames)))
-    assert [ms for _, ms in film(made.body)] == [70, 100, 100]
+    assert [ms for _, ms in shown_frames(made.body)] == [70, 100, 100]
 
 
 def test_a_gif_disposal_of_4_is_that_of_3() -> None:
@@ -273,30 +273,33 @@ def test_an_apng_announces_more_frames_than_it_has() -> None:
 
 
 def test_an_apng_delay_without_a_denominator_counts_hundredths() -> None:
-    assert [ms for _, ms in film(rendition(two_frames(0, [], ONES, 2 * ONES)).body)] == [70, 70]
+    assert [ms for _, ms in shown_frames(rendition(two_frames(0, [], ONES, 2 * ONES)).body)] == [70, 70]
 
 
 @pytest.mark.parametrize(("num", "den", "ms"), [(1, 3, 333), (2, 3, 667), (0, 7, 100), (5, 1000, 5), (3, 1, 3000)])
 def test_apng_delays_are_rounded_to_milliseconds(num: int, den: int, ms: int) -> None:
     made = rendition(two_frames(0, [], ONES, 2 * ONES, num=num, den=den))
-    assert [shown for _, shown in film(made.body)] == [70, ms]
+    assert [shown for _, shown in shown_frames(made.body)] == [70, ms]
 
 
 def test_gif_delays_that_browsers_do_not_keep_are_what_they_make_of_them() -> None:
     frames = [replace(BASE, delay_ms=0), replace(PATCH, delay_ms=10), replace(LAST, delay_ms=20)]
-    assert [ms for _, ms in film(rendition(animations.gif(CANVAS, frames)).body)] == [100, 100, 20]
+    assert [ms for _, ms in shown_frames(rendition(animations.gif(CANVAS, frames)).body)] == [100, 100, 20]
 
 
 @pytest.mark.parametrize("target", ["webp", "png"])
 def test_a_delay_of_hours_is_kept_as_far_as_the_format_goes(target: str) -> None:
     made = rendition(two_frames(0, [], ONES, 2 * ONES, num=65_521, den=1), format=target)
     longest = {"webp": 16_777_215, "png": 16_777_000}
-    assert [ms for _, ms in film(made.body)] == [70, longest[target]]
+    assert [ms for _, ms in shown_frames(made.body)] == [70, longest[target]]
 
 
 def test_gif_times_over_a_minute_fit_into_an_apng() -> None:
     frames = [replace(BASE, delay_ms=65_530), replace(BASE, delay_ms=590_010), PATCH]
-    assert [ms for _, ms in film(rendition(animations.gif(CANVAS, frames), format="png").body)] == [655_500, 100]
+    assert [ms for _, ms in shown_frames(rendition(animations.gif(CANVAS, frames), format="png").body)] == [
+        655_500,
+        100,
+    ]
 
 
 def looped(repeats: int, *, name: bytes = b"NETSCAPE2.0", at_end: bool = False) -> bytes:
@@ -362,7 +365,7 @@ def avif_boxes(body: bytes) -> list[tuple[bytes, int]]:
 def test_equal_neighbours_become_one_frame_and_no_time_is_lost(target: str) -> None:
     frames = [BASE, replace(BASE, delay_ms=250), PATCH, replace(PATCH, delay_ms=30), LAST]
     made = rendition(animations.gif(CANVAS, frames), format=target, lossless=target == "webp")
-    assert [ms for _, ms in film(made.body)] == [350, 130, 100]
+    assert [ms for _, ms in shown_frames(made.body)] == [350, 130, 100]
     assert (made.frames, made.steps.frames_dropped) == (3, 2)
 
 
@@ -390,13 +393,13 @@ def test_frames_that_an_encoder_takes_for_one_are_counted_as_one() -> None:
     noise = random.integers(60, 200, (16, 24, 3)).astype(np.uint8)
     alike = [Frame(np.dstack([noise + number % 2, ONES * 255])) for number in range(4)]
     made = rendition(animations.apng(CANVAS, [*alike, PATCH]), lossless=False, quality=40)
-    assert made.frames == len(film(made.body)) == sum(kind == b"ANMF" for kind, _ in riff_chunks(made.body)) < 5
+    assert made.frames == len(shown_frames(made.body)) == sum(kind == b"ANMF" for kind, _ in riff_chunks(made.body)) < 5
     still = rendition(animations.apng(CANVAS, alike), lossless=False, quality=40)
     assert (still.frames, b"ANMF" in still.body) == (1, False)
 
 
 @pytest.mark.parametrize("target", ["webp", "png", "avif"])
-def test_a_film_holds_nothing_but_pixels_and_time(target: str) -> None:
+def test_an_animation_holds_nothing_but_pixels_and_time(target: str) -> None:
     data = animations.gif(CANVAS, [BASE, PATCH, replace(LAST, disposal="background")])
     made = rendition(data, format=target, lossless=False)
     assert leaks(made.body) == []

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fuzz import heifmade
+from fuzz import heifwriter
 from support.pictures import bombs, containers, images
 from thumbq.errors import RenderRefused
 from thumbq.imaging.formats.registry import read_header
@@ -37,7 +37,7 @@ def refused(data: bytes) -> str:
     return caught.value.code
 
 
-def film(image_format: str, **options: Any) -> bytes:
+def animated(image_format: str, **options: Any) -> bytes:
     frames = [RGB.rotate(20 * turn) for turn in range(5)]
     return images.encoded(frames[0], image_format, save_all=True, append_images=frames[1:], duration=50, **options)
 
@@ -54,7 +54,7 @@ KINDS: dict[str, tuple[Callable[[], bytes], dict[str, Any]]] = {
     "JPEG": (lambda: images.jpeg(RGB), {"channels": 3}),
     "grey JPEG": (lambda: images.jpeg(RGB.convert("L")), {"channels": 1}),
     "CMYK JPEG": (lambda: images.jpeg(RGB.convert("CMYK")), {"channels": 4}),
-    "MPO": (lambda: film("MPO"), {"frames": 1}),
+    "MPO": (lambda: animated("MPO"), {"frames": 1}),
     "PNG": (lambda: images.encoded(RGB, "PNG"), {"channels": 3, "bits": 8}),
     "PNG, RGBA": (lambda: images.encoded(rgba(), "PNG"), {"channels": 4}),
     "PNG, 16 bits": (lambda: images.encoded(GREY_16, "PNG"), {"channels": 1, "bits": 16}),
@@ -64,19 +64,19 @@ KINDS: dict[str, tuple[Callable[[], bytes], dict[str, Any]]] = {
         lambda: images.encoded(RGB, "PNG", transparency=(1, 2, 3)),
         {"channels": 4, "color_key": True},
     ),
-    "APNG": (lambda: film("PNG"), {"frames": 5}),
+    "APNG": (lambda: animated("PNG"), {"frames": 5}),
     "GIF": (lambda: images.encoded(RGB, "GIF"), {"channels": 1, "palette": True, "frames": 1}),
-    "animated GIF": (lambda: film("GIF"), {"frames": 5, "animated_size": None}),
+    "animated GIF": (lambda: animated("GIF"), {"frames": 5, "animated_size": None}),
     "WebP": (lambda: images.encoded(RGB, "WEBP"), {"channels": 3}),
     "WebP, RGBA": (lambda: images.encoded(rgba(), "WEBP"), {"channels": 4}),
     "WebP, lossless": (lambda: images.encoded(RGB, "WEBP", lossless=True), {"channels": 3}),
     "WebP with EXIF": (lambda: images.encoded(RGB, "WEBP", exif=images.exif(6)), {"channels": 3}),
-    "animated WebP": (lambda: film("WEBP"), {"frames": 5}),
+    "animated WebP": (lambda: animated("WEBP"), {"frames": 5}),
     "AVIF": (lambda: images.encoded(RGB, "AVIF"), {"channels": 3, "bits": 8, "scratch_bytes": 96 * 64 * 3 // 2}),
     "AVIF, RGBA": (lambda: images.encoded(rgba(), "AVIF"), {"channels": 4}),
     "AVIF, 4:4:4": (lambda: images.encoded(RGB, "AVIF", subsampling="4:4:4"), {"scratch_bytes": 96 * 64 * 3}),
     "AVIF, grey": (lambda: images.encoded(RGB.convert("L"), "AVIF", subsampling="4:0:0"), {"channels": 1}),
-    "animated AVIF": (lambda: film("AVIF"), {"frames": 5}),
+    "animated AVIF": (lambda: animated("AVIF"), {"frames": 5}),
     "HEIC": (lambda: images.heic(RGB), {"channels": 3, "bits": 8, "frames": 1}),
     "HEIC, RGBA": (lambda: images.heic(rgba()), {"channels": 4}),
     "TIFF": (lambda: images.encoded(RGB, "TIFF"), {"channels": 3, "scratch_bytes": 0}),
@@ -138,11 +138,11 @@ def test_where_a_jpeg_begins_and_ends() -> None:
 
 
 def test_of_several_pictures_in_a_jpeg_the_first_one_ends_at_its_own_end() -> None:
-    data = film("MPO")
+    data = animated("MPO")
     assert facts(data).end == data.index(b"\xff\xd9", facts(data).pixels_at) < len(data) // 2
 
 
-@pytest.mark.parametrize("after", [bytes(5000), b"film" * 5000, images.small_jpeg()[:300]])
+@pytest.mark.parametrize("after", [bytes(5000), b"clip" * 5000, images.small_jpeg()[:300]])
 def test_what_follows_the_end_of_a_jpeg_does_not_count(after: bytes) -> None:
     data = images.photo_jpeg(640, 480)
     assert facts(data + after).end == len(data) - 2
@@ -213,8 +213,8 @@ def test_an_image_of_several_is_as_large_as_the_file_says_or_refused(kind: bytes
     for side, taken in ((64, True), (12_000, False)):
         fill = bytes(2 if kind == b"grid" else 8)
         data = bytes((0, long)) + fill + struct.pack(">II" if long else ">HH", side, side) + bytes(8)
-        made = heifmade.Item(kind, data, (heifmade.extent(),), (b"dimg", (2,)))
-        file = heifmade.heic([made, heifmade.picture()])
+        made = heifwriter.Item(kind, data, (heifwriter.extent(),), (b"dimg", (2,)))
+        file = heifwriter.heic([made, heifwriter.picture()])
         if taken:
             assert read_header(file).scratch_bytes == 64 * 64 * 3 // 2
         else:
@@ -222,9 +222,9 @@ def test_an_image_of_several_is_as_large_as_the_file_says_or_refused(kind: bytes
 
 
 def test_tiles_and_what_they_are_made_of_count_by_the_largest() -> None:
-    tile = heifmade.Item(b"iden", b"", (heifmade.extent(),), (b"dimg", (3,)))
-    large = heifmade.Item(b"hvc1", b"", (heifmade.coded()[1], heifmade.extent(9_000, 9_000)))
-    file = heifmade.heic([heifmade.grid(1, 1, 2), tile, large])
+    tile = heifwriter.Item(b"iden", b"", (heifwriter.extent(),), (b"dimg", (3,)))
+    large = heifwriter.Item(b"hvc1", b"", (heifwriter.coded()[1], heifwriter.extent(9_000, 9_000)))
+    file = heifwriter.heic([heifwriter.grid(1, 1, 2), tile, large])
     assert read_header(file).scratch_bytes >= 9_000 * 9_000
 
 
@@ -260,9 +260,9 @@ def test_a_file_that_is_cut_is_truncated(image_format: str, share: float) -> Non
     assert refused(whole[: int(len(whole) * share)]) == "truncated"
 
 
-def test_a_film_that_is_cut_is_truncated() -> None:
+def test_an_animation_that_is_cut_is_truncated() -> None:
     for image_format in ("PNG", "GIF", "WEBP", "AVIF"):
-        whole = film(image_format)
+        whole = animated(image_format)
         assert refused(whole[: int(len(whole) * 0.8)]) == "truncated"
 
 

@@ -71,7 +71,7 @@ def test_grey_and_cmyk_load_too(mode: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "after", [bytes(1000), b"\xff" * 1000, END, images.small_jpeg(), b"\xff\xd9 a film \xff\xd9"], ids=repr
+    "after", [bytes(1000), b"\xff" * 1000, END, images.small_jpeg(), b"\xff\xd9 a clip \xff\xd9"], ids=repr
 )
 def test_what_follows_the_picture_is_no_matter(after: bytes) -> None:
     assert same(images.photo_jpeg(333, 250) + after)

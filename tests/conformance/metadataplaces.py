@@ -1,4 +1,4 @@
-"""Claims: canaries in each place that a file has for words; none may come through."""
+"""Claims: canaries in each place that a file has for metadata; none may come through."""
 
 from __future__ import annotations
 
@@ -115,10 +115,10 @@ def _in_gif() -> dict[str, bytes]:
 
 
 def _in_webp() -> dict[str, bytes]:
-    told = {"exif": canaries.exif(), "xmp": canaries.xmp(), "icc_profile": canaries.icc()}
+    metadata = {"exif": canaries.exif(), "xmp": canaries.xmp(), "icc_profile": canaries.icc()}
     scene = images.scene(pictures.WIDTH, pictures.HEIGHT)
     planted = {
-        name: images.encoded(scene, "WEBP", quality=92, **{option: told[option]})
+        name: images.encoded(scene, "WEBP", quality=92, **{option: metadata[option]})
         for name, option in (("exif", "exif"), ("xmp", "xmp"), ("profile", "icc_profile"))
     }
     parts = riff_chunks(planted["exif"])

@@ -1,4 +1,4 @@
-"""Claims: what is no image of a format that is taken is turned away."""
+"""Claims: a file of no supported format is refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _turned_away() -> Iterator[Claim]:
         "ppm": (b"P6 2 2 255\n" + bytes(12), "not a format for photos on pages"),
         "jpeg-2000": (_saved("JPEG2000"), "not a format for photos on pages"),
         "jpeg-xl": (b"\xff\x0a" + bytes(60), "no decoder for it is among the dependencies"),
-        "mp4": (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(60), "a film has the boxes of a HEIC"),
+        "mp4": (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(60), "a video has the boxes of a HEIC"),
         "xbm": (b"#define a_width 8\n#define a_height 8\nstatic char a_bits[] = {0};", "text that is a picture"),
         "zip": (b"PK\3\4" + zlib.compress(bytes(100)), "an archive"),
     }

@@ -1,4 +1,4 @@
-"""Claims: a file that is only untidy is taken."""
+"""Claims: a file with harmless faults is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How it is told whether an animation plays as it should."""
+"""Checks of how an animation plays."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def runs_as(timeline: Sequence[tuple[NDArray[np.uint8], int]], within: int = 0) 
     total = sum(ms for _, ms in timeline)
 
     def fault(output: Output) -> str | None:
-        lasts = sum(shown.ms for shown in output.film)
+        lasts = sum(shown.ms for shown in output.shown_frames)
         if lasts != total:
-            return f"it lasts {lasts} ms: {[shown.ms for shown in output.film]}"
+            return f"it lasts {lasts} ms: {[shown.ms for shown in output.shown_frames]}"
         start = 0
         for number, (pixels, ms) in enumerate(timeline):
             seen = _seen_at(output, start + ms / 2)
@@ -61,8 +61,8 @@ def runs_as(timeline: Sequence[tuple[NDArray[np.uint8], int]], within: int = 0) 
 
 
 def _seen_at(output: Output, ms: float) -> NDArray[np.int16]:
-    for shown in output.film:
+    for shown in output.shown_frames:
         if ms < shown.ms:
             return shown.rgba
         ms -= shown.ms
-    return output.film[-1].rgba
+    return output.shown_frames[-1].rgba

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from fuzz import heifmade
+from fuzz import heifwriter
 from support.pictures import images
 from support.pictures.containers import boxes
 
@@ -16,7 +16,7 @@ TILE = 64
 """Both sides of a tile are so long."""
 
 
-def _item(image: Image.Image, *more: bytes, refers: tuple[bytes, tuple[int, ...]] | None = None) -> heifmade.Item:
+def _item(image: Image.Image, *more: bytes, refers: tuple[bytes, tuple[int, ...]] | None = None) -> heifwriter.Item:
     """Make an item of a picture whose sides are multiples of ``TILE``, so that the encoder crops nothing."""
     data = images.heic(image)
     (mdat,) = (data[start:end] for kind, start, end in boxes(data) if kind == b"mdat")
@@ -27,7 +27,7 @@ def _item(image: Image.Image, *more: bytes, refers: tuple[bytes, tuple[int, ...]
         data[start - 8 : end] for kind, start, end in boxes(data, *ipco[1:]) if kind in {b"hvcC", b"ispe", b"pixi"}
     )
     coded = mdat[: 4 + struct.unpack_from(">I", mdat)[0]]
-    return heifmade.Item(b"hvc1", coded, (*needed, *more), refers)
+    return heifwriter.Item(b"hvc1", coded, (*needed, *more), refers)
 
 
 def tiled(image: Image.Image, *more: bytes) -> bytes:
@@ -38,9 +38,9 @@ def tiled(image: Image.Image, *more: bytes) -> bytes:
         for row in range(rows)
         for column in range(columns)
     ]
-    return heifmade.heic([heifmade.grid(columns, rows, 2, *more), *tiles])
+    return heifwriter.heic([heifwriter.grid(columns, rows, 2, *more), *tiles])
 
 
 def with_thumbnail(image: Image.Image, thumbnail: Image.Image) -> bytes:
     """Write a picture with a thumbnail that may show something else."""
-    return heifmade.heic([_item(image), _item(thumbnail, refers=(b"thmb", (1,)))])
+    return heifwriter.heic([_item(image), _item(thumbnail, refers=(b"thmb", (1,)))])

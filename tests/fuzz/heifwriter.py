@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from fuzz import anatomy
+from fuzz import fileparts
 from support.pictures import images
 from thumbq.core.formats import ImageFormat
 
@@ -36,7 +36,7 @@ class Item:
 def coded() -> tuple[bytes, bytes]:
     """Return the HEVC picture and the box with its decoder's configuration."""
     original = images.turned_heic()
-    for part in anatomy.every(anatomy.parts_of(ImageFormat.HEIF, original)):
+    for part in fileparts.every(fileparts.parts_of(ImageFormat.HEIF, original)):
         if part.kind == b"hvcC":
             return original[492 : 492 + 73], box(b"hvcC", part.body)
     raise AssertionError("a HEIC without hvcC")

@@ -1,4 +1,4 @@
-"""Changes of bytes that know nothing of formats."""
+"""Changes of bytes without regard to the format."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _EXTREMES: Final = (
 _LONGEST_INSERT: Final = 400
 
 
-def poked(rng: Random, data: bytes) -> bytes:
+def with_changed_bytes(rng: Random, data: bytes) -> bytes:
     """Change some bytes in one way."""
-    return rng.choices(_POKES, _WEIGHTS)[0](rng, data) if data else bytes([rng.choice(_BYTES)])
+    return rng.choices(_CHANGES, _WEIGHTS)[0](rng, data) if data else bytes([rng.choice(_BYTES)])
 
 
 def _flip(rng: Random, data: bytes) -> bytes:
@@ -86,7 +86,7 @@ def _deflated(rng: Random, data: bytes) -> bytes:
         inside = zlib.decompress(data)
     except zlib.error:
         return _flip(rng, data)
-    return zlib.compress(poked(rng, inside), 1)
+    return zlib.compress(with_changed_bytes(rng, inside), 1)
 
 
 def _stretch(rng: Random, data: bytes) -> tuple[int, int]:
@@ -98,7 +98,7 @@ def _replaced(data: bytes, at: int, new: bytes) -> bytes:
     return data[:at] + new[: len(data) - at] + data[at + len(new) :]
 
 
-_POKES: Final[tuple[Callable[[Random, bytes], bytes], ...]] = (
+_CHANGES: Final[tuple[Callable[[Random, bytes], bytes], ...]] = (
     _flip, _set, _number, _fill, _noise, _insert, _cut, _end, _copy, _deflated,
 )  # fmt: skip
 _WEIGHTS: Final = (4, 4, 8, 1, 1, 1, 1, 1, 1, 1)

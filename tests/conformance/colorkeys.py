@@ -1,4 +1,4 @@
-"""Claims: what is transparent because tRNS names it, and what auto makes of transparency."""
+"""Claims: transparency by a PNG's tRNS, and the format that auto chooses for it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from conformance import checks, filmchecks, pictures
+from conformance import animationchecks, checks, pictures
 from conformance.claims import Claim
 from conformance.orientation import REASON, exif_of, jpeg_with_exif, upright_claim
 from support.pictures import animations, images
@@ -153,7 +153,7 @@ def _animated() -> Iterator[Claim]:
         recipe={"fit": "none", "format": "png", "animated": True},
         rule="every frame of an animation stands upright",
         reason="RFC 9649, 2.7.1.5",
-        checks=(filmchecks.runs_as([(upright, 100), (_darker(upright), 100)]),),
+        checks=(animationchecks.runs_as([(upright, 100), (_darker(upright), 100)]),),
     )
 
 

@@ -1,4 +1,4 @@
-"""What holds of every rendition: it opens, is what was announced, and holds pixels only."""
+"""The test oracle: every rendition opens, is as announced, and holds pixels only."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _MOST_LOADED: Final = 4_000_000
 
 def faults(rendered: Rendered, presets: Sequence[Preset], original: bytes) -> Iterator[str]:
     """Yield what is wrong with the answer to an original."""
-    told = sniff(original)
-    if told is None or rendered.format != told.name:
-        yield f"a {told} became a {rendered.format}"
+    announced = sniff(original)
+    if announced is None or rendered.format != announced.name:
+        yield f"a {announced} became a {rendered.format}"
     if min(rendered.width, rendered.height, rendered.frames) < 1:
         yield f"{rendered.frames} frames of {rendered.width} by {rendered.height}"
     if rendered.dominant_color is not None and not re.fullmatch("#[0-9a-f]{6}", rendered.dominant_color):

@@ -1,4 +1,4 @@
-"""The real pool under hostile inputs, watched: what it answers, and what the inputs do to its processes."""
+"""A fuzzing campaign: hostile inputs through a real pool, whose answers and processes are checked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from fuzz import health, judge
+from fuzz import health, oracle
 from fuzz.recipes import chosen
 from fuzz.tally import MIB, Tally, Trace
 from support.processes.marked_pool import children_of, parent, whole
@@ -29,7 +29,7 @@ LIMITS: Final = Limits(max_cpu_s=2.5)
 
 MEMORY_LIMIT: Final = 512 * MIB
 MOST_PEAK: Final = 400 * MIB
-"""Resident memory of a child, whatever it is given."""
+"""The most resident memory of a render process, whatever it is given."""
 
 _LATE_S: Final = 2.0
 _MOST_STALL_S: Final = 1.0
@@ -42,22 +42,22 @@ _KILLS: Final = {"render-crashed", "decode-timeout"}
 
 
 async def run(inputs: Iterable[Input]) -> Tally:
-    """Send inputs through a pool of one child, so that each one's peak is known."""
+    """Send inputs through a pool of one render process, so that each one's peak is known."""
     config = PoolConfig(
         processes=1, memory_limit_bytes=MEMORY_LIMIT, timeout_s=TIMEOUT_S, limits=LIMITS, recycling=Recycling(jobs=400)
     )
     async with RenderPool(config) as pool, anyio.create_task_group() as tasks:
-        gauntlet = Gauntlet(pool)
-        tasks.start_soon(gauntlet.stalls.run)
-        tasks.start_soon(gauntlet.peaks.run)
+        campaign = Campaign(pool)
+        tasks.start_soon(campaign.stalls.run)
+        tasks.start_soon(campaign.peaks.run)
         remaining = iter(inputs)
         while batch := list(islice(remaining, BATCH)):
-            await gauntlet.run(batch)
+            await campaign.run(batch)
         tasks.cancel_scope.cancel()
-    return gauntlet.tally
+    return campaign.tally
 
 
-class Gauntlet:
+class Campaign:
     """Sends inputs through a pool and keeps the tally."""
 
     def __init__(self, pool: RenderPool) -> None:
@@ -75,18 +75,18 @@ class Gauntlet:
                 if each.index // 8 % _REPEATED == 0:
                     await self._repeat(each, rendered)
         for each, rendered in made:
-            for fault in judge.faults(rendered, chosen(each.seed, each.index), each.data):
+            for fault in oracle.faults(rendered, chosen(each.seed, each.index), each.data):
                 self._violation(each, fault)
         await self._look_at_processes(batch[-1])
 
     async def _rendered(self, each: Input) -> Rendered | None:
         """Render one input and count what became of it."""
-        (child,) = await whole(self._pool, 1)
-        health.reset_peak(child)
-        before, cpu_before_s = health.peak_bytes(child), health.cpu_s(child)
+        (pid,) = await whole(self._pool, 1)
+        health.reset_peak(pid)
+        before, cpu_before_s = health.peak_bytes(pid), health.cpu_s(pid)
         started, rendered, outcome = time.monotonic(), None, "rendered"
         try:
-            with self.peaks.watching(child):
+            with self.peaks.watching(pid):
                 rendered = await self._render(each)
         except RenderRefused as refused:
             outcome = refused.code
@@ -105,7 +105,7 @@ class Gauntlet:
         took_s = time.monotonic() - started
         if took_s > TIMEOUT_S + _LATE_S:
             self._violation(each, f"answered after {took_s:.1f} s")
-        used_s = health.cpu_s(child) - cpu_before_s
+        used_s = health.cpu_s(pid) - cpu_before_s
         took = Trace(1000 * (used_s if used_s > 0 else took_s), each.name, each.source.name, outcome)
         self.tally.add(each.source.format.name, outcome, took, self._peak(before, each, outcome))
         return rendered
@@ -117,7 +117,7 @@ class Gauntlet:
                 return await process.render(source, chosen(each.seed, each.index))
 
     def _peak(self, before: int | None, each: Input, outcome: str) -> Trace | None:
-        """Return the child's peak, also of one that has ended, if this input has raised it above what was left."""
+        """Return the process's peak, also of one that has ended, if this input has raised it above what was left."""
         peak = self.peaks.peak_bytes
         if before is None or peak is None or peak - before < MIB:
             return None
@@ -137,10 +137,12 @@ class Gauntlet:
             self._violation(each, f"rendered twice, with different results {others}")
 
     async def _look_at_processes(self, last: Input) -> None:
-        (child,) = await whole(self._pool, 1)
-        server = parent(child)
+        (pid,) = await whole(self._pool, 1)
+        server = parent(pid)
         try:
-            await until(lambda: _only_child(self._pool, server), within_s=5, what="one child, and no other left")
+            await until(
+                lambda: _only_process(self._pool, server), within_s=5, what="one render process, and no other left"
+            )
             self._descriptors = self._descriptors or health.own_descriptors()
             await until(lambda: health.own_descriptors() <= self._descriptors, within_s=5, what="no more open files")
         except AssertionError as error:
@@ -155,7 +157,7 @@ class Gauntlet:
         self.tally.violations.append(f"{_named(each)}: {what}")
 
 
-def _only_child(pool: RenderPool, server: int) -> bool:
+def _only_process(pool: RenderPool, server: int) -> bool:
     return len(pool.pids()) == 1 and children_of(server) == set(pool.pids())
 
 
