@@ -41,7 +41,5 @@ def of_formats() -> str:
         media_types = ", ".join(f"`{name}`" for name in (declared.media_type, *declared.also))
         read = "stills" + " and animations" * declared.animated + (f" ({declared.covers})" if declared.covers else "")
         written = "" if output is None else f"`{known.name.lower()}`: stills" + " and animations" * output.animated
-        rows.append(
-            f"| {known.name} | {media_types} | {read}{declared.covers and f' ({declared.covers})'} | {written} |"
-        )
+        rows.append(f"| {known.name} | {media_types} | {read} | {written} |")
     return "\n".join(rows)
