@@ -156,7 +156,7 @@ def _answer(body: bytes) -> tuple[Rendered, list[Preset], bytes]:
         (b"leak 450", "rendered", "MiB in memory", ""),
     ],
 )
-async def test_a_campaign_sees_the_faults_of_render_processes(mark: bytes, outcome: str, violated: str, killed: str) -> None:
+async def test_a_campaign_sees_faults_of_processes(mark: bytes, outcome: str, violated: str, killed: str) -> None:
     tally = await _tallied(mark)
     assert tally.outcomes == {("JPEG", outcome): 1}
     assert bool(tally.violations) == bool(violated)
