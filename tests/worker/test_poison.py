@@ -12,7 +12,7 @@ from support.replicas.replica import until
 from thumbq.core import keys
 from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.job import ObjectRef
-from thumbq.errors import RenderKilled, SendRefused
+from thumbq.errors import BackendUnavailable, RenderKilled, SendRefused
 from thumbq.jobs.prioritylock import PriorityLock
 
 if TYPE_CHECKING:
@@ -210,3 +210,16 @@ async def test_a_record_is_closed_before_the_renditions_are_stored(backend: Back
         await upload(backend)
         await settled(backend)
     assert at_puts == [[]]
+
+
+async def test_a_record_that_could_not_be_read_is_removed_with_its_message(backend: Backend) -> None:
+    class Failing(Delegate):
+        async def get(self, ref: ObjectRef, **options: Any) -> Any:
+            if ref.key.startswith(keys.CRASH_RECORDS_PREFIX) and ref.key != keys.PROBE_KEY:
+                raise BackendUnavailable("S3 is away")
+            return await self.target.get(ref, **options)
+
+    async with consuming(replace(backend, store=Failing(backend.store)), FakeRenderer(CRASH), max_receive_count=2):
+        await upload(backend)
+        await settled(backend, dead=1)
+    assert await crash_records(backend) == []

@@ -71,7 +71,8 @@ class ManifestWriter:
             error=ErrorRecord(code=bury.code, message=bury.text),
             finished_at=self._now(),
         )
-        await write_record(self._store, ObjectRef(self._bucket, keys.failed_message_key(message.id)), record)
+        ref = ObjectRef(self._bucket, keys.failed_message_key(message.id))
+        await write_record(self._store, ref, record)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)

@@ -48,18 +48,17 @@ class CrashHistory:
         """Whether that one does not say what ``record`` does."""
 
     async def load(self) -> None:
-        """Read what earlier attempts have left. Raises BackendError."""
-        self._stored = False
-        if not self._redelivered:
-            return
-        if (found := await read_record(self._store, self._ref, CrashRecord)) is not None:
-            self.record, self._stored = found.found(), True
+        """Read what earlier attempts have left. Raises BackendError: then the store may hold a record all the same."""
+        found = await read_record(self._store, self._ref, CrashRecord) if self._redelivered else None
+        self._stored = found is not None
+        if found is not None:
+            self.record = found.found()
 
     async def render_begins(self) -> None:
         """Record that a render is under way. Raises BackendError."""
         if self._redelivered:
             self._stale = self._stored = True
-            await self._write(self.record.model_copy(update={"open": True}))
+            await write_record(self._store, self._ref, self.record.model_copy(update={"open": True}))
 
     async def render_killed(self, error: RenderKilled) -> None:
         """Record that the render was killed."""
@@ -84,15 +83,12 @@ class CrashHistory:
     async def _settle(self, *, keep: bool) -> None:
         try:
             if keep:
-                await self._write(self.record)
+                await write_record(self._store, self._ref, self.record)
             else:
                 await self._store.delete(self._ref)
             self._stale, self._stored = False, keep
         except BackendError as error:
             log.warning("crash_record.unwritten", error=str(error))
-
-    async def _write(self, record: CrashRecord) -> None:
-        await write_record(self._store, self._ref, record)
 
 
 @asynccontextmanager
