@@ -18,6 +18,7 @@ import yaml
 
 from support import documents
 from support.documents import LAMBDA
+from support.patience import patience
 from support.pictures.images import photo_jpeg
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def render(python: str, directory: Path, archive: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=patience(10),
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

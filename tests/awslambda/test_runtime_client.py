@@ -16,7 +16,8 @@ import pytest
 
 from support.lambda_runtime.runtime_api import InvocationFailed, RuntimeApi, runtime_api
 from support.lambda_runtime.sqs_trigger import THROTTLED, function_environment, ten_messages, trigger
-from support.replicas.replica import Replica, kill, until
+from support.patience import until
+from support.replicas.replica import Replica, kill
 from support.servers.emulators import without_aws
 
 if TYPE_CHECKING:

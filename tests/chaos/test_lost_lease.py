@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from anyio import to_thread
 
+from support.patience import until
 from support.pictures import images
-from support.replicas.replica import until
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.local.schema import DATABASE_NAME

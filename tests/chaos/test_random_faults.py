@@ -11,9 +11,9 @@ import anyio
 import pytest
 from PIL import Image
 
+from support.patience import until
 from support.pictures import images
 from support.replicas.fleet import Fleet, logged, story
-from support.replicas.replica import until
 from support.servers.fault_proxy import Fault
 from thumbq.ports import QueueCounts
 
@@ -31,7 +31,6 @@ CLIENTS = 6
 STORIES = 5
 
 
-@pytest.mark.timeout(120)  # three replicas that start again and again, on a machine that runs other tests too
 async def test_every_upload_that_was_taken_ends_done_whatever_is_killed_and_whatever_fails(
     place: Place, proxy: FaultProxy, random: Random, form: str, figure: Callable[[str, object], None]
 ) -> None:

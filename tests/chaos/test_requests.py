@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from support.patience import until
 from support.pictures import images
 from support.replicas.place import queued
-from support.replicas.replica import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -32,7 +32,6 @@ def anywhere(request: pytest.FixtureRequest) -> Place:
     return place
 
 
-@pytest.mark.timeout(120)  # six replicas, one after the other, on a machine that runs other tests too
 async def test_stops_at_random_moments_end_in_time_strand_nothing_and_bury_nothing(
     anywhere: Place, form: str, random: Random, figure: Callable[[str, object], None]
 ) -> None:

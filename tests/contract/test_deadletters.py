@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from support.patience import within
 from thumbq.core.deadletter import ATTRIBUTE, Note, decode
 from thumbq.errors import SendRefused
 from thumbq.ports import DeadLetter, EntryResult, QueueCounts, VisibilityChange
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from thumbq.ports import Backend, DeadLetters
 
 # Starting an emulator for the first time may mean fetching it: only the claim itself is on the clock.
-pytestmark = [pytest.mark.timeout(60, func_only=True), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.timeout(func_only=True), pytest.mark.asyncio(loop_scope="session")]
 
 OK, LOST = EntryResult.OK, EntryResult.LOST
 MAX_RECEIVE_COUNT = 3
@@ -34,7 +35,7 @@ def dead(backend: Backend) -> DeadLetters:
 async def receive_from(dead: DeadLetters, number: int = 1, *, timeout_s: int = 30) -> list[DeadLetter]:
     """Receive exactly ``number`` dead letters; a queue may hand out fewer at a time than it has."""
     received: list[DeadLetter] = []
-    with anyio.fail_after(10):
+    with within(10):
         while len(received) < number:
             received += await dead.receive(
                 max_messages=min(10, number - len(received)), wait_s=1, visibility_timeout_s=timeout_s

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from support.patience import within
 from thumbq.errors import SendRefused
 from thumbq.ports import EntryResult, VisibilityChange
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from thumbq.ports import Backend, ReceivedMessage
 
 # Starting an emulator for the first time may mean fetching it: only the claim itself is on the clock.
-pytestmark = [pytest.mark.timeout(60, func_only=True), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.timeout(func_only=True), pytest.mark.asyncio(loop_scope="session")]
 
 MAX_RECEIVE_COUNT = 3
 OK = EntryResult.OK
@@ -98,7 +99,7 @@ async def test_a_message_that_waits_for_its_next_attempt_keeps_its_group_back(fi
     await release(fifo, second)
     await release(fifo, first, delay_s=1)
     assert not await receive(fifo)
-    with anyio.fail_after(10):
+    with within(10):
         assert bodies(await receive(fifo, wait_s=5)) == ["a1", "a2", "a3"]
 
 
@@ -131,7 +132,7 @@ async def test_receivers_side_by_side_keep_the_order_of_every_group(fifo: Backen
                 done[message.body[0]].append(int(message.body[1]))
                 await fifo.queue.delete([message.receipt])
 
-    with anyio.fail_after(20):
+    with within(20):
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
                 tasks.start_soon(consume)

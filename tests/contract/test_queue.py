@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from support.patience import within
 from thumbq.errors import SendRefused
 from thumbq.ports import EntryResult, QueueCounts, ReceivedMessage, VisibilityChange
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from thumbq.ports import Backend, JobQueue
 
 # Starting an emulator for the first time may mean fetching it: only the claim itself is on the clock.
-pytestmark = [pytest.mark.timeout(60, func_only=True), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.timeout(func_only=True), pytest.mark.asyncio(loop_scope="session")]
 
 OK, LOST, CAPPED = EntryResult.OK, EntryResult.LOST, EntryResult.CAPPED
 MAX_RECEIVE_COUNT = 3
@@ -26,7 +27,7 @@ MAX_RECEIVE_COUNT = 3
 async def take(queue: JobQueue, number: int = 1, *, timeout_s: int = 30) -> list[ReceivedMessage]:
     """Receive exactly ``number`` messages; a queue may hand out fewer at a time than it has."""
     messages: list[ReceivedMessage] = []
-    with anyio.fail_after(10):
+    with within(10):
         while len(messages) < number:
             messages += await queue.receive(
                 max_messages=min(10, number - len(messages)), wait_s=1, visibility_timeout_s=timeout_s
@@ -197,7 +198,7 @@ async def test_two_receivers_never_hold_the_same_message(backend: Backend) -> No
             batch = await backend.queue.receive(max_messages=3, wait_s=0, visibility_timeout_s=30)
             received.extend(message.id for message in batch)
 
-    with anyio.fail_after(20):
+    with within(20):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(consume)
             tasks.start_soon(consume)
@@ -241,7 +242,7 @@ async def test_a_long_poll_returns_as_soon_as_a_message_is_sent(backend: Backend
         assert len(await backend.queue.receive(max_messages=10, wait_s=10, visibility_timeout_s=30)) == 1
         returned_at.append(anyio.current_time())
 
-    with anyio.fail_after(8):
+    with within(8):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(poll)
             await anyio.sleep(0.3)  # lets the poll reach the server; sent before it, the claim would be easier

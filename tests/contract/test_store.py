@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from thumbq.ports import Backend
 
 # Starting an emulator for the first time may mean fetching it: only the claim itself is on the clock.
-pytestmark = [pytest.mark.timeout(60, func_only=True), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.timeout(func_only=True), pytest.mark.asyncio(loop_scope="session")]
 
 MIB = 1 << 20
 

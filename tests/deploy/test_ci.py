@@ -9,6 +9,7 @@ from pathlib import Path
 
 from support import documents
 from support.documents import README
+from support.patience import patience
 
 ROOT = Path(__file__).parents[2]
 CI = ROOT / ".ci" / "run"
@@ -16,7 +17,7 @@ CI = ROOT / ".ci" / "run"
 
 def test_the_ci_script_is_executable_and_valid_bash() -> None:
     assert os.access(CI, os.X_OK)
-    subprocess.run(["bash", "-n", CI], check=True, timeout=20)
+    subprocess.run(["bash", "-n", CI], check=True, timeout=patience(10))
 
 
 def test_ci_ends_with_the_test_command_of_readme_and_may_not_skip_the_emulator() -> None:

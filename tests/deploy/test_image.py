@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from support.patience import patience
 from thumbq.pool.sandbox import LIBRARY
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def check_health(port: int | str) -> subprocess.CompletedProcess[str]:
         env={"THUMBQ_PORT": str(port), "HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=patience(10),
         check=False,
     )
 

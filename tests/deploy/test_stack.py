@@ -19,9 +19,10 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
 from support.aws.rights import ACCOUNT, Recorder, covers, grants
+from support.patience import until
 from support.pictures import images
 from support.replicas.place import Place, opened
-from support.replicas.replica import THUMBQ, until
+from support.replicas.replica import THUMBQ
 from support.servers.emulators import REGION, aws_environment, without_aws
 
 if TYPE_CHECKING:

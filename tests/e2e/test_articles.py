@@ -28,9 +28,10 @@ from aiobotocore.session import AioSession
 from PIL import Image
 
 from support.lambda_runtime.runtime_api import runtime_api
+from support.patience import until
 from support.pictures import images
 from support.replicas.place import opened
-from support.replicas.replica import THUMBQ, running, until
+from support.replicas.replica import THUMBQ, running
 from support.servers.emulators import aws_environment, without_aws
 
 if TYPE_CHECKING:

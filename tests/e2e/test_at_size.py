@@ -39,8 +39,6 @@ _MEASURE = (
     " print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr); sys.exit(code)"
 )
 
-pytestmark = pytest.mark.timeout(120)  # the data are made first, and an emulator may have to be fetched
-
 
 async def measured(place: Place, *arguments: str) -> tuple[list[str], float, int]:
     """Run a command that must end well; return its lines, how many seconds it took, and its peak memory in bytes."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from support.patience import until
 from support.pictures import images
-from support.replicas.replica import alive, until
+from support.replicas.replica import alive
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,6 +11,7 @@ import aiohttp
 import anyio
 import pytest
 
+from support.patience import within
 from support.pictures import images
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ async def cut_off(replica: Replica) -> dict[str, Any]:
         await stream.send(head.encode() + body)
         await stream.send_eof()
         answer = b""
-        with anyio.fail_after(5):
+        with within(5):
             while True:
                 try:
                     answer += await stream.receive()

@@ -16,9 +16,10 @@ import aiohttp
 import anyio
 import pytest
 
+from support.patience import until
 from support.pictures import images
 from support.replicas.place import Place
-from support.replicas.replica import THUMBQ, until
+from support.replicas.replica import THUMBQ
 from support.schemas.manifest_schema import faults
 from support.servers.emulators import aws_environment, without_aws
 from thumbq.core import keys

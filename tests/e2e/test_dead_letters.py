@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from support.patience import until
 from support.pictures import images
-from support.replicas.replica import THUMBQ, until
+from support.replicas.replica import THUMBQ
 from support.servers.emulators import without_aws
 from thumbq.core import keys
 from thumbq.core.deadletter import Note

@@ -13,8 +13,9 @@ import anyio
 import pytest
 from PIL import Image
 
+from support.patience import until
 from support.pictures import images
-from support.replicas.replica import THUMBQ, until
+from support.replicas.replica import THUMBQ
 from support.servers.emulators import aws_env, without_aws
 from thumbq.aws.session import open_clients
 from thumbq.core import keys

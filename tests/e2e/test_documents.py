@@ -21,8 +21,8 @@ import anyio
 import pytest
 
 from support.documents import BENCHMARK, COMMANDS, README, ROOT, UPLOADS, example, examples
+from support.patience import until
 from support.pictures import images
-from support.replicas.replica import until
 from support.servers.emulators import without_aws
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ DEAD_LETTERS = example(COMMANDS, "Dead letters", "sh")
 LOST_MESSAGES = example(COMMANDS, "Lost messages", "sh")
 BENCH = example(BENCHMARK, "Benchmark", "sh")
 
-pytestmark = pytest.mark.timeout(180)
 needs_curl = pytest.mark.skipif(
     shutil.which("curl") is None, reason="the documents upload with curl, which is not here"
 )

@@ -14,9 +14,10 @@ import anyio
 import pytest
 from PIL import Image
 
+from support.patience import until
 from support.pictures import images
 from support.replicas.place import opened, put_unsigned, set_up
-from support.replicas.replica import THUMBQ, until
+from support.replicas.replica import THUMBQ
 from support.servers.emulators import aws_env, without_aws
 from thumbq.aws.session import open_clients
 from thumbq.core import keys
@@ -115,7 +116,6 @@ async def kill_one(place: Place, number: int, *, at: int) -> None:
     await place.replica(**SETTINGS)
 
 
-@pytest.mark.timeout(120)  # a thousand jobs and five starts, on a machine that runs other tests too
 async def test_fifty_groups_keep_their_order_over_three_replicas_and_kill_9(
     place: Place, clients: Clients, record_property: Callable[[str, object], None]
 ) -> None:

@@ -12,9 +12,9 @@ import pytest
 from support import documents
 from support.documents import QUEUES, UPLOADS
 from support.doubles.clocks import SystemClock
+from support.patience import until
 from support.pictures import images
 from support.replicas.place import opened, queued
-from support.replicas.replica import until
 from thumbq.core import keys, message
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.local import open_local_queues

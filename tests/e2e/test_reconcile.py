@@ -16,8 +16,9 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from support.patience import until
 from support.pictures import images
-from support.replicas.replica import THUMBQ, until
+from support.replicas.replica import THUMBQ
 from support.servers.emulators import without_aws
 from thumbq.core.job import ObjectRef
 

@@ -11,8 +11,8 @@ import anyio
 from fuzz import health, oracle
 from fuzz.recipes import chosen
 from fuzz.tally import MIB, Tally, Trace
+from support.patience import until
 from support.processes.marked_pool import children_of, parent, whole
-from support.replicas.replica import until
 from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 from thumbq.imaging import Limits
 from thumbq.pool import PoolConfig, Recycling, RenderPool

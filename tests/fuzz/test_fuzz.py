@@ -17,9 +17,9 @@ from fuzz.campaign import Campaign
 from fuzz.health import PeakWatch, StallWatch
 from fuzz.mutator import FORMATS, Input, mutated
 from fuzz.seeds import Seed, seeds
+from support.patience import until
 from support.pictures import images
 from support.processes.marked_pool import marked_pool
-from support.replicas.replica import until
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.preset import Preset
 from thumbq.errors import RenderRefused

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.patience import patience
 from support.pictures import bombs, images
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
@@ -98,7 +99,11 @@ def test_what_cameras_and_people_make_is_admitted(found: Header, side: int, scal
 
 def test_bombs_are_refused_before_they_cost_anything() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", BOMB_SCRIPT, str(TESTS)], capture_output=True, text=True, check=True, timeout=50
+        [sys.executable, "-c", BOMB_SCRIPT, str(TESTS)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=patience(10),
     )
     report = json.loads(done.stdout)
     assert report["codes"] == {name: code for name, (_, code) in bombs.bombs().items()}
@@ -278,7 +283,7 @@ def test_no_render_takes_more_memory_than_was_predicted(tmp_path: Path) -> None:
             str(tmp_path / "original"),
             preset.model_dump_json(exclude_unset=True),
         ]
-        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=50)
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=patience(10))
         taken[name] = [number / MIB for number in json.loads(done.stdout)]
     assert {name: (peak, predicted) for name, (peak, predicted) in taken.items() if peak > predicted} == {}
     # Nor is it predicted out of all proportion: what is small would be refused then.

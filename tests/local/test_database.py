@@ -15,6 +15,7 @@ import pytest
 
 from support.backends import open_local
 from support.doubles.clocks import SystemClock
+from support.patience import within
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable, ObjectExists
 from thumbq.local import schema
@@ -68,7 +69,7 @@ async def test_an_operation_that_fails_takes_no_other_with_it(backend: Backend, 
     with locked(directory):
         put = asyncio.ensure_future(backend.store.put(REF, b"no", content_type="text/plain", if_absent=True))
         sends = [asyncio.ensure_future(backend.queue.send(f"{number}")) for number in range(20)]
-        with anyio.fail_after(5):
+        with within(5):
             while len(files(directory)) < 2:  # noqa: ASYNC110 - a file on disk has no event
                 await anyio.sleep(0.005)
     with pytest.raises(ObjectExists):
@@ -84,7 +85,7 @@ async def test_the_loop_goes_on_while_the_database_waits(backend: Backend, direc
         for _ in range(20):
             await anyio.sleep(0.005)
         assert not send.done()
-    with anyio.fail_after(5):
+    with within(5):
         await send
 
 
@@ -119,7 +120,7 @@ async def test_a_cancelled_receive_gives_back_what_it_took(backend: Backend, dir
         receive.cancel()
         await asyncio.wait([receive])
     assert receive.cancelled()
-    with anyio.fail_after(5):
+    with within(5):
         [message] = await backend.queue.receive(max_messages=1, wait_s=4, visibility_timeout_s=9)
     assert message.receive_count == 1
 

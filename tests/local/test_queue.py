@@ -9,6 +9,7 @@ import pytest
 
 from support.backends import open_local
 from support.doubles.clocks import SetClock
+from support.patience import within
 from thumbq.ports import EntryResult, VisibilityChange
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ async def test_stop_receiving_ends_an_open_long_poll_at_once(backend: Backend) -
         await anyio.sleep(0.05)  # lets the poll begin
         backend.queue.stop_receiving()
 
-    with anyio.fail_after(2):
+    with within(2):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop_receiving)
             assert not await backend.queue.receive(max_messages=1, wait_s=20, visibility_timeout_s=9)
@@ -129,7 +130,7 @@ async def test_a_long_poll_returns_what_was_released_in_its_process_at_once(back
         await anyio.sleep(0.05)  # lets the poll begin
         await backend.queue.extend([VisibilityChange(message.receipt, 0)])
 
-    with anyio.fail_after(2):
+    with within(2):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(release)
             assert await backend.queue.receive(max_messages=1, wait_s=20, visibility_timeout_s=9)

@@ -9,6 +9,7 @@ import pytest
 
 from support.backends import open_local
 from support.doubles.clocks import SetClock, SystemClock
+from support.patience import within
 from thumbq.core.job import ObjectRef
 from thumbq.local import messagetable, open_local_queues, schema
 from thumbq.ports import QueueCounts, VisibilityChange
@@ -164,7 +165,7 @@ async def test_a_long_poll_brings_the_next_of_a_group_as_soon_as_the_one_before_
         await anyio.sleep(0.05)  # lets the poll begin
         await queue.delete([first.receipt])
 
-    with anyio.fail_after(2):
+    with within(2):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(finish)
             [second] = await queue.receive(max_messages=1, wait_s=20, visibility_timeout_s=9)

@@ -17,8 +17,9 @@ from pathlib import Path
 import anyio
 import structlog
 
+from support.patience import until
 from support.processes.marked_render import render
-from support.replicas.replica import alive, until
+from support.replicas.replica import alive
 from thumbq.core.preset import THUMBNAIL
 from thumbq.errors import SetupError
 from thumbq.pool import PoolConfig, RenderPool

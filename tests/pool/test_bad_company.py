@@ -7,8 +7,8 @@ import random
 import anyio
 import pytest
 
+from support.patience import until, within
 from support.processes.marked_pool import MIB, children_of, marked_pool, parent, render, whole
-from support.replicas.replica import until
 from thumbq.errors import RenderKilled, RenderRefused, ThumbqError
 
 BAD = {
@@ -40,7 +40,7 @@ async def test_20_bad_renders_among_500_good_ones_cost_themselves_only() -> None
                 bad.append((mark, type(error), error.code))
             assert len(pool.pids()) <= 3
 
-        with anyio.fail_after(25):
+        with within(25):
             async with anyio.create_task_group() as tasks:
                 for mark in marks:
                     tasks.start_soon(one, mark)

@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from support.patience import until, within
 from support.processes.marked_pool import (
     MIB,
     Begun,
@@ -26,7 +27,7 @@ from support.processes.marked_pool import (
     stopped,
     whole,
 )
-from support.replicas.replica import alive, until
+from support.replicas.replica import alive
 from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 from thumbq.pool.processhandle import ProcessHandle
 
@@ -74,7 +75,7 @@ async def test_a_cpu_limit_counts_as_a_time_out() -> None:
 async def test_a_render_that_takes_too_long_is_killed_and_replaced(mark: bytes, used: str) -> None:
     async with marked_pool(timeout_s=0.3) as pool:
         (before,) = pool.pids()
-        with anyio.fail_after(2), pytest.raises(RenderKilled) as killed:
+        with within(2), pytest.raises(RenderKilled) as killed:
             await render(pool, mark)
         assert killed.value.code == "decode-timeout"
         assert killed.value.text.startswith("the render took longer than 0.3 s")
@@ -87,7 +88,7 @@ async def test_a_render_that_takes_too_long_is_killed_and_replaced(mark: bytes, 
 async def test_a_stopped_process_is_killed_at_its_deadline() -> None:
     async with marked_pool(timeout_s=0.3) as pool:
         os.kill(pool.pids()[0], signal.SIGSTOP)
-        with anyio.fail_after(2), pytest.raises(RenderKilled):
+        with within(2), pytest.raises(RenderKilled):
             await render(pool, b"ok")
         await pid_of_render(pool)
 
@@ -126,7 +127,7 @@ async def test_cancelling_the_task_of_a_render_kills_its_process() -> None:
         task = asyncio.create_task(render(pool, b"hold", begun=begun))
         await begun.reaches(1)
         task.cancel()
-        with anyio.fail_after(1), pytest.raises(asyncio.CancelledError):
+        with within(1), pytest.raises(asyncio.CancelledError):
             await task
         assert len(before & set(await whole(pool, 2))) == 1
 
@@ -196,7 +197,7 @@ async def test_a_killed_render_says_so_while_its_process_is_still_being_replaced
     async with marked_pool(timeout_s=0.3) as pool:
         (before,) = pool.pids()
         with stopped(parent(before)):
-            with anyio.fail_after(1), pytest.raises(RenderKilled):
+            with within(1), pytest.raises(RenderKilled):
                 await render(pool, b"hold")
             assert pool.pids() == ()
         assert await pid_of_render(pool) != before
@@ -319,7 +320,7 @@ def open_files() -> int:
 
 @pytest.mark.parametrize("halted", [False, True])
 async def test_leaving_the_pool_is_quick_whatever_the_processes_do(*, halted: bool) -> None:
-    with anyio.fail_after(2):
+    with within(2):
         async with marked_pool(processes=2) as pool, anyio.create_task_group() as tasks:
             processes, begun = pool.pids(), Begun()
             tasks.start_soon(lambda: render(pool, b"spin", begun=begun))
@@ -380,7 +381,7 @@ async def test_a_bug_in_the_pool_itself_ends_those_who_use_it(monkeypatch: pytes
             os.kill(processes[0], signal.SIGKILL)
             await anyio.sleep_forever()
 
-    with anyio.fail_after(5), pytest.raises(ExceptionGroup) as group:
+    with within(5), pytest.raises(ExceptionGroup) as group:
         await use()
     assert [type(error) for error in group.value.exceptions] == [ZeroDivisionError]
     await gone(*processes)

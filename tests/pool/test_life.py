@@ -13,8 +13,9 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
+from support.patience import patience, until
 from support.processes import marked_render
-from support.replicas.replica import Replica, alive, kill, until
+from support.replicas.replica import Replica, alive, kill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,13 +103,13 @@ def is_fork_server(pid: int) -> bool:
 def test_a_program_with_a_pool_ends_silently_and_its_main_module_runs_once(tmp_path: Path) -> None:
     with program(tmp_path, "ok", "ok", "ok") as (tree, output):
         processes(output)
-        rest, errors = tree.process.communicate(timeout=10)
+        rest, errors = tree.process.communicate(timeout=patience(10))
         assert (tree.process.returncode, rest, errors) == (0, b"", b"")
 
 
 def test_a_pool_that_cannot_start_its_processes_says_so(tmp_path: Path) -> None:
     with program(tmp_path, "no-python") as (tree, _):
-        printed, _ = tree.process.communicate(timeout=10)
+        printed, _ = tree.process.communicate(timeout=patience(10))
         assert tree.process.returncode == 2
         assert b"a render process cannot be started: FileNotFoundError" in printed
 
@@ -120,6 +121,6 @@ async def test_ctrl_c_ends_the_program_and_its_processes_silently(tmp_path: Path
         family = tree.children()
         for pid in [*family, tree.process.pid]:
             os.kill(pid, signal.SIGINT)
-        _, errors = tree.process.communicate(timeout=10)
+        _, errors = tree.process.communicate(timeout=patience(10))
         assert (tree.process.returncode, errors) == (130, b"")
         await until(lambda: not any(alive(pid) for pid in family), within_s=2, what=f"the end of {family}")

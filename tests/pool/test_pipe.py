@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.patience import patience
 from thumbq.errors import Problem
 from thumbq.pool.pipe import PipeExecutor, semaphores_exist
 
@@ -68,7 +69,7 @@ def test_an_answer_that_makes_no_sense_counts_as_the_end_of_the_process(raw: byt
 
 
 def test_a_program_that_leaves_a_process_behind_ends_nevertheless() -> None:
-    done = subprocess.run([sys.executable, "-c", _LEFT_OPEN], capture_output=True, timeout=10, check=False)
+    done = subprocess.run([sys.executable, "-c", _LEFT_OPEN], capture_output=True, timeout=patience(10), check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"b'\\x00'\n", b"")
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from support.patience import until
 from support.processes import marked_render
 from support.processes.marked_pool import ONE_PROCESS
-from support.replicas.replica import until
 from thumbq.core.preset import THUMBNAIL
 from thumbq.pool import RenderPool
 

@@ -11,6 +11,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from support.patience import until, within
 from support.processes import marked_render
 from support.processes.marked_pool import (
     MIB,
@@ -26,7 +27,6 @@ from support.processes.marked_pool import (
     stopped,
     whole,
 )
-from support.replicas.replica import until
 from thumbq.errors import RenderRefused
 from thumbq.pool import RenderPool
 from thumbq.pool.processhandle import ProcessHandle
@@ -153,7 +153,7 @@ async def test_a_process_that_is_due_goes_on_when_no_other_one_can_be_started() 
 
 @pytest.mark.parametrize("after_s", [0, 0.001, 0.005, 0.01, 0.02, 0.04, 0.08])
 async def test_leaving_the_pool_while_a_process_is_being_replaced_leaves_no_process(after_s: float) -> None:
-    with anyio.fail_after(5):
+    with within(5):
         async with marked_pool(recycle_jobs=1) as pool:
             server = parent(pool.pids()[0])
             await pid_of_render(pool)

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
-import anyio
 import pytest
 
+from support.patience import within
 from support.processes import hostile_render
 from support.processes.marked_pool import MIB, ONE_PROCESS, gone, render, whole
 from thumbq.core.preset import THUMBNAIL, Preset
@@ -148,7 +148,7 @@ async def test_a_process_cannot_end_its_parent_by_leaving() -> None:
 
 @pytest.mark.usefixtures("way")
 async def test_half_an_answer_holds_up_neither_the_deadline_nor_the_end_of_the_pool() -> None:
-    with anyio.fail_after(5):
+    with within(5):
         async with RenderPool(replace(ONE_PROCESS, timeout_s=0.3), render=hostile_render.render) as pool:
             with pytest.raises(RenderKilled, match="longer than"):
                 await render(pool, b"answer half")

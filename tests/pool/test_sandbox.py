@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.patience import until
 from support.pictures import images
 from support.processes import hostile_render
 from support.processes.marked_pool import ONE_PROCESS, render, whole
-from support.replicas.replica import running, until
+from support.replicas.replica import running
 from thumbq.core.preset import Preset
 from thumbq.errors import RenderKilled, RenderRefused
 from thumbq.pool import RenderPool, cpulimit

@@ -17,7 +17,6 @@ RUN = Path(__file__).with_name("run.py")
 DISASTERS = {f"replica-{what}" for what in ("kill", "stop", "freeze", "suspend", "wall")} | {"killed-by-a-render"}
 
 
-@pytest.mark.timeout(300)  # some 10 s on a core of their own
 @pytest.mark.parametrize(
     ("backend", "seeds", "faults"),
     [("model", 100, MODEL_FAULTS | {"moved-silently"}), ("local", 30, LOCAL_FAULTS)],

@@ -13,17 +13,19 @@ if TYPE_CHECKING:
 
 
 _MOMENT_S: Final = 1e-6
+_END_S: Final = 20_000
 
 
 class Stuck(Exception):
-    """Nothing is ready, no timer is set and no thread is at work: what is awaited will never happen."""
+    """What is awaited will never happen: hours have passed, or nothing is ready, no timer set and no thread at work."""
 
 
 class _Jumping(selectors.DefaultSelector):
     """Instead of waiting it moves the time on. Only for a thread's answer it really waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
+        self._loop = loop
         self.now = 0.0
         self.threads_at_work = 0
 
@@ -33,8 +35,9 @@ class _Jumping(selectors.DefaultSelector):
             return found
         if self.threads_at_work:
             return super().select(None)
-        if timeout is None:
-            raise Stuck
+        if timeout is None or self.now > _END_S:
+            tasks = "\n".join(map(repr, asyncio.all_tasks(self._loop)))
+            raise Stuck(f"at {self.now:.0f} s with these tasks:\n{tasks}")
         self.now += timeout
         return found
 
@@ -47,7 +50,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        self._jumping = _Jumping()
+        self._jumping = _Jumping(self)
         super().__init__(self._jumping)
 
     def time(self) -> float:

@@ -8,6 +8,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from support.patience import within
 from support.servers.web import JPEG, FaultyBackend, open_faulty
 from thumbq.core import filenames, message
 from thumbq.core.formats import ImageFormat
@@ -77,7 +78,7 @@ async def test_a_backend_that_never_answers_is_unavailable_and_the_original_stay
 ) -> None:
     faults = behind.store if held == "put" else behind.queue
     faults.gates[held] = anyio.Event()
-    with anyio.fail_after(5), pytest.raises(BackendUnavailable, match=r"0\.05 s"):
+    with within(5), pytest.raises(BackendUnavailable, match=r"0\.05 s"):
         await behind.intake.accept(JPEG, filename=None, within_s=0.05)
     assert behind.store.calls == ["put"]
 

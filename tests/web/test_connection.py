@@ -10,6 +10,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from support.patience import within
 from support.servers.web import JPEG, answers, document, form, multipart
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def nothing_is_said_outside_of_our_log(caplog: pytest.LogCaptureFixture) -> Iter
 
 
 async def no_connections(served: Served) -> None:
-    with anyio.fail_after(5):
+    with within(5):
         while served.connections():  # noqa: ASYNC110 - the server tells nobody that a connection is gone
             await anyio.sleep(0.005)
 
@@ -98,7 +99,7 @@ async def test_a_half_close_while_the_upload_is_stored_leaves_it_its_answer(serv
         for _ in range(5):
             await anyio.lowlevel.checkpoint()
         gate.set()
-        with anyio.fail_after(5):
+        with within(5):
             answer = b"".join([chunk async for chunk in stream])
     assert answer.startswith(b"HTTP/1.1 201 ")
     await no_connections(served)
@@ -119,7 +120,7 @@ async def test_an_idle_connection_is_closed_when_its_client_goes(served: Served)
         await stream.send(GET)
         assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
         await stream.send_eof()
-        with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
+        with within(5), pytest.raises(anyio.EndOfStream):
             await stream.receive()
     await no_connections(served)
 
@@ -252,5 +253,5 @@ async def test_a_client_that_lingers_does_not_hold_the_stop(served: Served) -> N
             assert (await stream.receive()).startswith(b"HTTP/1.")
         for _ in range(5):
             await anyio.lowlevel.checkpoint()
-        with anyio.fail_after(1.5):
+        with within(1.5):
             await served.server.close()

@@ -15,6 +15,7 @@ import pytest
 
 from support import documents
 from support.documents import PRESIGNED_UPLOADS
+from support.patience import within
 from support.servers.web import FORM_BYTES, FORM_EXPIRY_S, JPEG, answers, document, multipart, serve
 from thumbq.core import keys, message, objectmetadata
 from thumbq.core.formats import ImageFormat
@@ -349,7 +350,7 @@ async def test_a_client_that_stalls_is_told(hasty: Served) -> None:
         ).encode()
         async with await anyio.connect_tcp(hasty.host, hasty.port) as stream:
             await stream.send(head)
-            with anyio.fail_after(5):
+            with within(5):
                 answer = await stream.receive()
         assert (answers(answer), document(answer)["code"]) == ([408], "upload-stalled")
 

@@ -8,6 +8,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from support.patience import within
 from support.servers.web import JPEG, answers, document, form, head, multipart, serve
 from thumbq.web.app import UploadLimits
 
@@ -33,7 +34,7 @@ async def impatient(behind: FaultyBackend) -> AsyncIterator[Served]:
 async def test_an_upload_does_not_wait_for_a_frozen_backend_for_long(impatient: Served, held: str) -> None:
     faults = impatient.behind.store if held == "put" else impatient.behind.queue
     faults.gates[held] = anyio.Event()
-    with anyio.fail_after(5), capture_logs() as logs:
+    with within(5), capture_logs() as logs:
         async with impatient.http.post("/upload", data=form(("a.jpg", JPEG), ("b.jpg", JPEG))) as response:
             document = await response.json(content_type=None)
             assert (response.status, response.headers["Retry-After"]) == (503, "5")
@@ -46,7 +47,7 @@ async def test_an_upload_does_not_wait_for_a_frozen_backend_for_long(impatient: 
 @pytest.mark.parametrize("path", [f"/jobs/{JOB}", f"/jobs/{JOB}/thumbnail"])
 async def test_a_question_does_not_wait_for_a_frozen_store_for_long(impatient: Served, path: str, held: str) -> None:
     impatient.behind.store.gates[held] = anyio.Event()
-    with anyio.fail_after(5):
+    with within(5):
         async with impatient.http.get(path) as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "5")
             assert (await response.json(content_type=None))["code"] == "backend-unavailable"
@@ -70,7 +71,7 @@ async def begun(served: Served, sent: bytes, *, length: int = len(BODY)) -> Sock
 async def test_uploads_that_wait_for_bytes_are_answered_when_they_are_cut_off(served: Served, cut: int) -> None:
     async with await begun(served, BODY[:cut]) as stream:
         stop(served)
-        with anyio.fail_after(1):
+        with within(1):
             answer = await stream.receive()
     assert answers(answer) == [503]
     assert document(answer)["code"] == "stopping"
@@ -96,7 +97,7 @@ async def test_an_upload_that_never_stops_sending_is_cut_off_too(served: Served,
             tasks.start_soon(served.server.close)
             # It reads late, as a client does that has more to send; a reset would have taken the answer away.
             await anyio.sleep(0.1)
-        with anyio.fail_after(2):
+        with within(2):
             assert answers(await stream.receive()) == [503]
         tasks.cancel_scope.cancel()
 
@@ -112,7 +113,7 @@ async def test_a_file_that_is_being_stored_is_finished_and_those_behind_it_are_c
         await served.behind.queue.until_called("send")
         stop(served)
         gate.set()
-        with anyio.fail_after(2):
+        with within(2):
             answer = await stream.receive()
     assert answers(answer) == [207]
     stored, cut = document(answer)["data"]["jobs"]
@@ -151,6 +152,6 @@ async def test_uploads_that_come_after_the_cut_are_told_so_at_once(served: Serve
 async def test_an_upload_that_is_cut_off_does_not_hold_the_stop(served: Served) -> None:
     async with await begun(served, BODY[:50]) as stream:
         stop(served)
-        with anyio.fail_after(1.5):
+        with within(1.5):
             await served.server.close()
         assert answers(await stream.receive()) == [503]

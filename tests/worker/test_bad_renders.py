@@ -33,7 +33,6 @@ async def outcome(backend: Backend, key: str) -> Manifest:
 
 
 @pytest.mark.real_time
-@pytest.mark.timeout(120)  # each of 8 hanging renders is waited for twice
 async def test_bad_renders_cost_the_good_ones_no_attempt_and_are_buried_with_their_reasons(
     backend: Backend, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from support.doubles.consuming import (
     settled,
     upload,
 )
-from support.replicas.replica import until
+from support.patience import until
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.errors import AccessDenied, BackendUnavailable, RenderKilled, RenderRefused

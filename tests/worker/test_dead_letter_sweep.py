@@ -10,7 +10,7 @@ import pytest
 from support.backends import open_local
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
-from support.replicas.replica import until
+from support.patience import until
 from thumbq.core import keys
 from thumbq.core.deadletter import Note
 from thumbq.core.failedmessage import FailedMessage

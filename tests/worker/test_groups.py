@@ -14,7 +14,7 @@ import pytest
 
 from support.doubles.clocks import HandClock, SystemClock
 from support.doubles.consuming import Delegate, consuming, record, settled
-from support.replicas.replica import until
+from support.patience import until
 from support.virtual_time import on_virtual_time
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable, RenderKilled, RenderRefused

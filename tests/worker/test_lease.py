@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from support.doubles.clocks import HandClock
-from support.replicas.replica import until
+from support.patience import until, within
 from thumbq.errors import BackendUnavailable
 from thumbq.ports import MAX_LEASE_S, EntryResult, ReceivedMessage
 from thumbq.worker.acks import Acks
@@ -187,7 +187,7 @@ async def test_a_bug_in_a_beat_ends_the_keeper_and_leaves_nobody_waiting() -> No
     clock.now += 11
     with pytest.raises(ExceptionGroup):
         await heartbeat.run()
-    with anyio.fail_after(1):
+    with within(1):
         assert await lease.close()
 
 

@@ -15,7 +15,7 @@ from support.aws.event_bodies import record, s3_event
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import FailingOnce, FakeRenderer, buried, consuming, done, put, settled
 from support.doubles.consuming import record as manifest_of
-from support.replicas.replica import until
+from support.patience import until
 from thumbq.core import keys
 from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.job import ObjectRef

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from support.doubles.consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
-from support.replicas.replica import until
+from support.patience import until
 from thumbq.core import keys
 from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.job import ObjectRef

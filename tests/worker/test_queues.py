@@ -14,7 +14,7 @@ import pytest
 
 from support.doubles.clocks import HandClock, SystemClock
 from support.doubles.consuming import Delegate, FakeRenderer, record, settled, upload
-from support.replicas.replica import until
+from support.patience import until, within
 from thumbq.core import keys
 from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.job import ObjectRef
@@ -363,7 +363,7 @@ async def test_originals_that_wait_in_one_queue_never_keep_those_of_another_from
         with anyio.move_on_after(0.01) as full:
             await held.enter_async_context(budget.reserve(10, "low"))
         assert full.cancelled_caught
-        with anyio.fail_after(1):
+        with within(1):
             async with budget.reserve(10, "high"):
                 pass
 
@@ -379,6 +379,6 @@ async def test_a_large_original_in_a_queue_of_little_weight_gets_its_turn() -> N
 
         for _ in range(5):
             tasks.start_soon(small)
-        with anyio.fail_after(2):
+        with within(2):
             async with budget.reserve(1000, "low"):
                 begun.set()

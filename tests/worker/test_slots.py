@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from support.doubles.consuming import Delegate, FakeRenderer, consuming, record, settled, upload
-from support.replicas.replica import until
+from support.patience import until, within
 from thumbq.core.job import ObjectRef
 from thumbq.jobs.bytebudget import ByteBudget
 
@@ -86,7 +86,7 @@ async def test_who_is_cancelled_in_the_moment_of_the_grant_gives_it_back() -> No
     waiter.cancel()  # in the same turn of the loop as the grant
     with pytest.raises(asyncio.CancelledError):
         await waiter
-    with anyio.fail_after(1):
+    with within(1):
         async with budget.reserve(10):
             pass
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from support.doubles.consuming import Delegate, FakeRenderer, SlowAnswers, consuming, record, upload
-from support.replicas.replica import until
+from support.patience import until, within
 from thumbq.core import keys
 from thumbq.errors import BackendUnavailable
 from thumbq.ports import QueueCounts
@@ -82,7 +82,7 @@ async def test_a_stop_while_the_queue_is_away_ends_its_pause(backend: Backend) -
     queue = Away(backend.queue)
     async with consuming(replace(backend, queue=queue), FakeRenderer()) as consumer:
         await until(lambda: queue.failures >= 4, within_s=30, what="a long pause")
-        with anyio.fail_after(0.5):
+        with within(0.5):
             consumer.stop()
             await anyio.wait_all_tasks_blocked()
 
@@ -141,7 +141,7 @@ async def test_a_stop_does_not_wait_for_a_store_that_hangs(backend: Backend) -> 
 
     store = Hanging(backend.store)
     await upload(backend)
-    with anyio.fail_after(8):
+    with within(8):
         async with consuming(replace(backend, store=store), FakeRenderer()):
             await until(lambda: store.probes, within_s=5, what="a probe that hangs")
     counts = await backend.queue.counts()

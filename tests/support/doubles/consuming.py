@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from support.doubles.clocks import SystemClock
-from support.replicas.replica import until
+from support.patience import until
 from thumbq.core import keys
 from thumbq.core.deadletter import Note
 from thumbq.core.job import ObjectRef

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.patience import until
 from support.processes import marked_render
-from support.replicas.replica import alive, until
+from support.replicas.replica import alive
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import Problem, SetupError
 from thumbq.pool import PoolConfig, Recycling, RenderPool

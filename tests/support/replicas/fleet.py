@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import anyio
 
-from support.replicas.replica import kill, until
+from support.patience import until
+from support.replicas.replica import kill
 
 if TYPE_CHECKING:
     from random import Random

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import anyio
 
-from support.replicas.replica import Replica, running, until
+from support.patience import until
+from support.replicas.replica import Replica, running
 from support.servers.emulators import aws_env, aws_environment, without_aws
 from thumbq.aws.provision import provision
 from thumbq.backends import open_backend

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
-from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
+from support.patience import until
 from support.servers.emulators import without_aws
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 THUMBQ = str(Path(sys.executable).with_name("thumbq"))
-
-
-async def until(condition: Callable[[], Any], *, within_s: float, what: str | Callable[[], str]) -> Any:
-    """Wait until ``condition`` (plain or async) gives something true, and return that; ``what`` says what it was."""
-    try:
-        with anyio.fail_after(within_s):
-            # A look may cost requests; what took long already may be seen a moment later.
-            for pause_s in chain(repeat(0.02, 10), repeat(0.05, 20), repeat(0.1)):
-                found = condition()
-                if inspect.isawaitable(found):
-                    found = await found
-                if found:
-                    return found
-                await anyio.sleep(pause_s)
-    except TimeoutError:
-        missing = what if isinstance(what, str) else what()
-        raise AssertionError(f"not within {within_s} s: {missing}") from None
 
 
 class Replica:

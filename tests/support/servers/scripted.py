@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from aiohttp import web
 
+from support.patience import within
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -44,7 +46,7 @@ class Script:
 
     async def asked(self, times: int) -> None:
         """Wait until so many requests have come."""
-        with anyio.fail_after(5):
+        with within(5):
             while len(self.requests) < times:  # noqa: ASYNC110 - the plainest way to wait for a condition
                 await anyio.sleep(0.005)
 

@@ -16,6 +16,7 @@ import anyio
 from aiohttp import web
 
 from support.backends import open_local
+from support.patience import within
 from thumbq.core.catalog import Catalog
 from thumbq.core.preset import BUILT_IN
 from thumbq.intake.presigned import PresignedIntake
@@ -77,11 +78,11 @@ class Faults:
         return call
 
     async def until_called(self, name: str) -> None:
-        with anyio.fail_after(5):
+        with within(5):
             await self._called[name].wait()
 
     async def until_returned(self, name: str) -> None:
-        with anyio.fail_after(5):
+        with within(5):
             await self._returned[name].wait()
 
 
@@ -153,7 +154,7 @@ class Served:
             if half_close:
                 await stream.send_eof()
             answer = b""
-            with anyio.fail_after(20):
+            with within(20):
                 async for chunk in stream:
                     answer += chunk
             return answer
