@@ -1,4 +1,4 @@
-"""The composition root: the one place that knows all the parts, and the order in which they start and stop."""
+"""The composition root of `thumbq serve`: it makes the parts, starts them, and shuts them down in order."""
 
 from __future__ import annotations
 
@@ -92,29 +92,35 @@ class Service:
         return self._stop.asked.is_set()
 
     async def run(self, announce: Callable[[str], None]) -> None:
-        """Start, serve until a signal, and stop in order: consumers, server, pool."""
+        """Start, work until a signal, and shut down in order: consumers, server, pool."""
         server = HttpServer(self._make_app(), shutdown_timeout_s=self._settings.shutdown_deadline_s)
         try:
             address = await self._listen(server)
             async with render_pool(self._settings) as pool:
                 try:
-                    await self._work(await self._make_consumers(pool), address, announce)
+                    self._consumers = await self._make_consumers(pool)
+                    await self._main_loop(self._consumers, address, announce)
                 finally:
-                    await self._close(server)
+                    await self._shut_down_server(server)
         finally:
-            await self._close(server)
+            await self._shut_down_server(server)
 
-    async def _work(self, consumers: Consumers, address: str, announce: Callable[[str], None]) -> None:
-        self._consumers = consumers
-        drained = anyio.Event()
+    async def _main_loop(self, consumers: Consumers, address: str, announce: Callable[[str], None]) -> None:
+        """Work until a signal asks for the stop, and until the consumers have stopped."""
+        stopped = anyio.Event()
+
+        async def consume() -> None:
+            await consumers.run()
+            stopped.set()
+
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._consume, consumers, drained)
+            tasks.start_soon(consume)
             self._phase = None
             self._stop.started = True
             log.info("service.ready", address=address, processes=self._settings.processes)
             announce(address)
             await self._stop.asked.wait()
-            await self._drain(consumers, drained)
+            await self._shut_down_consumers(consumers, stopped)
             tasks.cancel_scope.cancel()
 
     async def _make_consumers(self, pool: RenderPool) -> Consumers:
@@ -164,10 +170,6 @@ class Service:
             )
         )
 
-    async def _consume(self, consumers: Consumers, drained: anyio.Event) -> None:
-        await consumers.run()
-        drained.set()
-
     async def _listen(self, server: HttpServer) -> str:
         host, port = self._settings.host, self._settings.port
         try:
@@ -179,20 +181,20 @@ class Service:
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound_host, bound_host)  # noqa: S104 - what to connect to
         return f"http://[{reachable}]:{bound_port}" if ":" in reachable else f"http://{reachable}:{bound_port}"
 
-    async def _drain(self, consumers: Consumers, drained: anyio.Event) -> None:
+    async def _shut_down_consumers(self, consumers: Consumers, stopped: anyio.Event) -> None:
         """Take no new messages and let running jobs end; what is left near the deadline is killed and given back."""
         self._deadline = anyio.current_time() + self._settings.shutdown_deadline_s
         self._phase = "the service is stopping"
         consumers.stop()
         with anyio.move_on_at(self._deadline - KILL_RESERVE_S):
-            await drained.wait()
-        if not drained.is_set():
+            await stopped.wait()
+        if not stopped.is_set():
             log.warning("service.drain_cut_off")
             consumers.abort(within_s=KILL_RESERVE_S / 2)
             with anyio.move_on_after(KILL_RESERVE_S / 2):
-                await drained.wait()
+                await stopped.wait()
 
-    async def _close(self, server: HttpServer) -> None:
+    async def _shut_down_server(self, server: HttpServer) -> None:
         """Let open requests be answered; uploads whose bytes still come near the deadline are told to come again."""
         end = min(self._deadline, anyio.current_time() + self._settings.shutdown_deadline_s) - CLOSE_RESERVE_S
         with anyio.CancelScope(shield=True):
