@@ -41,7 +41,7 @@ SRCSET: Final = tuple(
     for image_format in ("jpeg", "webp")
     for width in (160, 320, 640, 1280)
 )
-"""What a page with responsive pictures wants: four sizes, each as JPEG and as WebP."""
+"""The renditions for a page with responsive pictures: four sizes, each as JPEG and as WebP."""
 
 CASES: Final[Mapping[str, Case]] = {
     case.name: case

@@ -49,7 +49,7 @@ class Memory:
 
     @property
     def above_idle_bytes(self) -> int:
-        """What the job came to."""
+        """The job's share."""
         return self.peak_bytes - self.idle_bytes
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from thumbq.imaging import Original
 
 _SOFT: Final = 8
-"""What a lens draws, and a sensor cannot resolve: everything but the grain is made at an eighth of the size."""
+"""The resolution of a lens is below that of a sensor: everything but the grain is made at an eighth of the size."""
 
 _OCTAVES: Final = ((64, 40), (16, 30), (4, 22), (1, 14))
 """Texture: at these fractions of the size, noise of these standard deviations."""

@@ -1,6 +1,6 @@
 """Pixels: one original in, its renditions out. Runs in render processes only; pure computation.
 
-This module itself does not load Pillow: the parent needs these words without the decoders.
+This module itself does not load Pillow: the parent needs these names without the decoders.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ READ_WHOLE_BYTES: Final = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one render may cost, by what its header predicts; admission refuses what is over.
+    """The limits of one render's predicted cost; admission refuses an image over them.
 
     ``max_memory_bytes`` bounds the memory beyond that of an idle process, ``max_cpu_s`` the CPU time of decoding,
-    ``max_scans`` the scans of a JPEG. ``max_frames`` and ``max_animation_pixels`` (all frames together) bound what is
-    animated in and out; of an animation that becomes a still only the first frame counts.
+    ``max_scans`` the scans of a JPEG. ``max_frames`` and ``max_animation_pixels`` (all frames together) bound
+    animations in and out; of an animation that becomes a still only the first frame counts.
     """
 
     max_memory_bytes: int = 356 * MIB
@@ -38,7 +38,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an image is not rendered. A value, since an exception that does not unpickle breaks an executor.
+    """The reason why an image is not rendered. A value, since an exception that does not unpickle breaks an executor.
 
     ``code`` is unsupported-format, too-large, too-many-frames, too-many-scans, truncated, corrupt or out-of-memory;
     ``text`` is for people.

@@ -23,7 +23,7 @@ __all__ = ["ImageBudget", "Rendition", "admit", "renditions"]
 
 
 class ImageBudget:
-    """A Budget: what the header predicts, held against the limits."""
+    """The budget of one image: the cost that its header predicts, against the limits."""
 
     def __init__(self, header: Header, limits: Limits) -> None:
         self._header = header
@@ -43,7 +43,7 @@ class ImageBudget:
         )
 
     def allows(self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int) -> bool:
-        """Whether ``admit`` would pass."""
+        """Return whether ``admit`` would pass."""
         try:
             self.admit(targets, presets, scale=scale)
         except RenderRefused:

@@ -1,4 +1,4 @@
-"""Animations that stay animations: their frames one after the other, how long each is shown, how often all of it is."""
+"""Animations that stay animations: their frames one after the other, the time of each, and the number of plays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from thumbq.imaging.resize import Picture
 
 _NO_DELAY_MS: Final = 100
-"""What browsers make of a frame that is to be shown for no time."""
+"""The time for which browsers show a frame without a delay."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What one image may cost, as a format asks it; `admission.py` answers."""
+"""The port by which a format asks whether decoding an image is affordable; ``admission`` implements it."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ class Budget(Protocol):
         ...
 
     def allows(self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int) -> bool:
-        """Whether ``admit`` would pass."""
+        """Return whether ``admit`` would pass."""
         ...

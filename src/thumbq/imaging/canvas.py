@@ -1,4 +1,4 @@
-"""The canvas of an animation: what is seen of each frame on top of what the frames before it have left."""
+"""The canvas of an animation: each frame on top of the remains of the frames before it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WITH_ALPHA: Final = frozenset({"LA", "RGBA"})
 
 
 class Disposal(Enum):
-    """What becomes of a frame's place on the canvas when the frame has been shown."""
+    """The change of a frame's place on the canvas after the frame has been shown."""
 
     KEEP = auto()
     CLEAR = auto()
@@ -30,7 +30,7 @@ class Frame:
     """One frame as it stands in the file.
 
     ``box`` is left, top, right and bottom of its place, which need not lie on the canvas; ``load`` decodes its pixels.
-    ``over`` lays transparent pixels over what is there; else they replace it.
+    ``over`` lays transparent pixels over those of the canvas; else they replace them.
     """
 
     box: tuple[int, int, int, int]

@@ -1,4 +1,4 @@
-"""What a render will cost, by what its header says.
+"""The predicted cost of a render, from the header alone.
 
 The numbers here and in the formats' folders are measured: files of 3 to 48 megapixels of every format and kind of
 pixel, each rendered in a fresh process (Pillow 13.0, pi-heif 1.4, x86-64) at 100 and at 1,280 pixels and at full size
@@ -28,7 +28,7 @@ _REDUCING_GAP: Final = 4
 """Pixels beyond this times the target's are averaged away band by band, before any copy is made of them."""
 
 _PROFILE_NANOSECONDS: Final = 40
-"""What the colours of CMYK take more."""
+"""The extra cost of a pixel of CMYK."""
 
 _FINISHED_BYTES: Final = 4
 _GREY: Final = 0.5

@@ -1,4 +1,4 @@
-"""From a file to pixels: at the smallest scale that serves, and only at a cost within the limits."""
+"""The usual way from a file to pixels, at full size and only within the budget."""
 
 from __future__ import annotations
 

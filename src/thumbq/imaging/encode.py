@@ -29,7 +29,7 @@ _ONLY_PIXELS: Final[dict[str, Any]] = {"icc_profile": None}
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A file, its media type, the background that transparent pixels were laid on, if they were, and its frames."""
+    """A file, its media type, the background under transparent pixels (None without any), and its frames."""
 
     body: bytes
     content_type: str
@@ -81,12 +81,12 @@ def _image_format(preset: Preset, *, keeps_more: bool) -> str:
 
 
 def is_seen_through(pixels: Image.Image) -> bool:
-    """Whether any pixel is transparent, wholly or in part."""
+    """Return whether any pixel is transparent, wholly or in part."""
     return pixels.mode in {"LA", "RGBA"} and pixels.getchannel("A").getextrema() != _OPAQUE
 
 
 def _ready(pixels: Image.Image, preset: Preset, image_format: str, *, seen_through: bool) -> Image.Image:
-    """Return pixels with nothing else attached: without an alpha channel that says nothing, flattened, sharpened."""
+    """Return pixels with nothing else attached: without a needless alpha channel, flattened, sharpened."""
     if pixels.mode in {"LA", "RGBA"} and not seen_through:
         bare = pixels.convert(pixels.mode.removesuffix("A"))
     elif not OUTPUTS[image_format].alpha:
@@ -103,7 +103,7 @@ def _ready(pixels: Image.Image, preset: Preset, image_format: str, *, seen_throu
 
 
 def _cleared(pixels: Image.Image) -> Image.Image:
-    """Take the colours away where nothing is seen of them: what somebody has erased may still be there."""
+    """Remove the colours of fully transparent pixels: erased parts of a picture may still be there."""
     if pixels.mode not in {"LA", "RGBA"}:
         return pixels
     alpha = pixels.getchannel("A")
@@ -127,7 +127,7 @@ def _sharpened(pixels: Image.Image, percent: int) -> Image.Image:
     mask = ImageFilter.UnsharpMask(_SHARPEN_RADIUS, percent, threshold=0)
     if pixels.mode not in {"LA", "RGBA"}:
         return pixels.filter(mask)
-    # What nobody sees would show at the edges: there the colours beside it go on.
+    # Hidden colours would show at the edges: they are replaced by the colours beside them.
     opaque, premultiplied = pixels.mode.removesuffix("A"), pixels.mode.removesuffix("A") + "a"
     alpha = pixels.getchannel("A")
     spread = pixels.convert(premultiplied).filter(ImageFilter.GaussianBlur(_SPREAD_RADIUS)).convert(pixels.mode)

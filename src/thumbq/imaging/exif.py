@@ -46,7 +46,7 @@ class _Field(NamedTuple):
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; anything that makes no sense counts as 1."""
+    """Return the EXIF orientation, 1 to 8; an invalid one counts as 1."""
     block = _block(image)
     field = _field(block, ExifTags.Base.Orientation)
     if field is None or field.kind not in _WHOLE_NUMBERS or field.number != 1:

@@ -1,4 +1,4 @@
-"""Sizes and crops: what a preset asks of an upright picture, and where that lies in its stored pixels."""
+"""Sizes and crops: a preset's part of an upright picture, and its place in the stored pixels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _GRAVITY: Final = {
     "west": (0.0, 0.5),
     "northwest": (0.0, 0.0),
 }
-"""How the room that a crop leaves is shared out: left of it and above it."""
+"""The shares of the space outside a crop that are left of it and above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def contained(upright: Size, box: Size) -> Target:
 
 
 def target(upright: Size, preset: Preset) -> Target:
-    """Return what a preset makes of a picture of this upright size: at least 1 pixel a side."""
+    """Return a preset's target for a picture of this upright size: at least 1 pixel a side."""
     longest = OUTPUTS[preset.format].max_side if preset.format in OUTPUTS else _AUTO_MAX_SIDE
     if preset.fit == "fill":
         assert preset.width is not None

@@ -1,4 +1,4 @@
-"""What an image's header says, as its format's reader gives it."""
+"""An image's header, as its format's reader returns it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from thumbq.core.formats import ImageFormat
 
 MOST_FRAMES: Final = 10_000
-"""Where the counting of frames ends."""
+"""The number at which the counting of frames ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """How a JPEG is coded, and where in the file its parts lie.
+    """The coding of a JPEG, and the places of its parts in the file.
 
     ``dc_end`` is the offset of the first marker that belongs to a scan with more than DC coefficients, None unless the
     image is progressive and the scans before give every component its DC. ``pixels_at`` is where the data of the first

@@ -1,4 +1,4 @@
-"""How a decoder gets a file, before its pixels are loaded."""
+"""Opening: a decoder gets the file and reads its header, before any pixels are loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How animations run."""
+"""The playback of animations: times and number of plays."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LONGEST_IN_ALL_MS: Final = (1 << 31) - 1
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """How an animation runs: milliseconds a frame, and how often it is played (0: for ever)."""
+    """Milliseconds of each frame, and the number of plays of all (0: for ever)."""
 
     durations_ms: tuple[int, ...]
     plays: int
 
 
 def merged(frames: Sequence[Image.Image], playback: Playback) -> tuple[list[Image.Image], Playback]:
-    """Show equal neighbours as one frame, for the time of both, and no frame longer than a file can say.
+    """Show equal neighbours as one frame, for the time of both, and no frame longer than a file can state.
 
     Encoders would do it by themselves, but some do and some do not.
     """

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _TRUNCATED_WORDS: Final = ("truncated", "end of file", "unexpected end")
 _NO_CODEC_WORDS: Final = "has not been built in"
-"""What pi-heif says of an image that is not coded in HEVC, such as an AV1 that calls itself HEIC."""
+"""Part of pi-heif's message for an image that is not coded in HEVC, such as an AV1 that calls itself HEIC."""
 
 _SUMMARY_BOX: Final = (100, 100)
 
@@ -52,7 +52,7 @@ _SUMMARY_BOX: Final = (100, 100)
 def render(original: Original, presets: Sequence[Preset], limits: Limits) -> Rendered | Refusal:
     """Make each preset's rendition of one original, in the order of the presets (at least one).
 
-    Never raises for anything that is in the image: what a decoder throws comes back as a Refusal.
+    Never raises for the image: an exception of a decoder comes back as a Refusal.
     """
     try:
         # Decoders warn about bad metadata; nobody reads a render process's standard error.

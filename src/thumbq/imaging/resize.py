@@ -1,4 +1,4 @@
-"""Resampling: every size of one picture from one decode, the largest first, each from what was made before it."""
+"""Resampling: every size of one picture from one decode, the largest first, each from an earlier one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _UPRIGHT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ResamplingQuality:
-    """What may be saved in resampling; the default is right for letters, the sharpest edges that there are.
+    """How exactly pixels are resampled; the default is right for letters, the sharpest edges there are.
 
     Whole blocks are averaged down to no less than ``reducing_gap`` times the target before the Lanczos step, and a
     rendition is made from an earlier one that has at least ``mip_step`` times its size.
@@ -60,7 +60,7 @@ class Picture:
         return left * across, top * down, min(right * across, width), min(bottom * down, height)
 
     def serves(self, stored: Box, size: Size) -> bool:
-        """Whether a box of the original can be resampled from here without a loss that shows."""
+        """Return whether a box of the original can be resampled from here without a loss that shows."""
         left, top, right, bottom = self.part(stored)
         step = self.quality.mip_step
         return right - left >= step * size[0] and bottom - top >= step * size[1]

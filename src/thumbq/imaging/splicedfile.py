@@ -30,7 +30,7 @@ class _Spliced(io.RawIOBase):
         self._at = 0
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read what is there of one part, as far as there is room."""
+        """Read from one part, as far as there is room."""
         index = bisect_right(self._ends, self._at)
         if index == len(self._parts):
             return 0
@@ -49,9 +49,9 @@ class _Spliced(io.RawIOBase):
         return self._at
 
     def readable(self) -> bool:
-        """Whether one can read: yes."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Whether one can move: yes."""
+        """Return True."""
         return True

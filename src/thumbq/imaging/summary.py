@@ -1,4 +1,4 @@
-"""What a page can show of a picture before it has the picture: its dominant colour and its ThumbHash."""
+"""A picture's dominant colour and ThumbHash, for a page to show before it has the picture."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Summary:
 def summarize(pixels: Image.Image) -> Summary:
     """Summarize an upright sRGB picture in mode L, LA, RGB or RGBA.
 
-    A small one will do, and is cheap: 0.4 to 0.6 ms for 100 by 75 pixels.
+    A small one suffices, and is cheap: 0.4 to 0.6 ms for 100 by 75 pixels.
     """
     if pixels.mode in {"L", "LA"}:
         pixels = pixels.convert("RGB" if pixels.mode == "L" else "RGBA")

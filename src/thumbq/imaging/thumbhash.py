@@ -1,8 +1,8 @@
 """ThumbHash: a blurred picture in about 25 bytes, for pages to show until the rendition is there.
 
-The format, and the way to it, are those of https://evanw.github.io/thumbhash/ (Evan Wallace, 2023). Three things are
-done otherwise, since the original takes 30 ms in Python: the cosines are computed once, rows and columns have a pass
-each, and the picture is shrunk to 16 pixels and not to 100. A hash holds at most 7 half-waves: 16 samples tell them.
+The format, and the way to it, are those of https://evanw.github.io/thumbhash/ (Evan Wallace, 2023). Three things
+differ, since the original takes 30 ms in Python: the cosines are computed once, rows and columns have a pass each, and
+the picture is shrunk to 16 pixels and not to 100. A hash holds at most 7 half-waves: 16 samples suffice for them.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _small(side: int, longer: int) -> int:
 def _planes(small: Image.Image) -> tuple[list[Plane], bytes | None]:
     """Return red + green + blue, red + green - 2 blue and red - green; and alpha, None when all is opaque.
 
-    Transparent pixels get the mean colour of the others. All of it is linear, so premultiplied colours will do.
+    Transparent pixels get the mean colour of the others. All of it is linear, so premultiplied colours suffice.
     """
     red, green, blue, *rest = (band.tobytes() for band in small.split())
     both = list(map(add, red, green))

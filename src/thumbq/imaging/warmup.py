@@ -1,4 +1,4 @@
-"""Small renders that show that the decoders work here, and make them load what they load late."""
+"""Small renders that prove that the decoders work here, and make them load their late parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PRESETS: Final = tuple(Preset(name=name, format=name, width=16) for name in ("j
 
 
 def warm_up() -> None:
-    """Render to every format and back. Raises RuntimeError when one does not work."""
+    """Render to every format and back. Raises RuntimeError when one fails."""
     for image in _rendered(_BMP, _PRESETS):
         _rendered(image, _PRESETS[:1])
 

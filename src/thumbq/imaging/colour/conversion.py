@@ -1,4 +1,4 @@
-"""From the colours of a profile to sRGB."""
+"""The conversion from a profile's colours to sRGB."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from thumbq.ports.rendering import Profile
 
     Plan = Callable[[Image.Image], Image.Image] | None
-    """How to convert pixels; None when they are sRGB as they are."""
+    """The conversion of pixels; None when they are sRGB as they are."""
 
 _SPACES: Final = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}
 _SRGB: Final = ImageCms.createProfile("sRGB")
@@ -131,7 +131,7 @@ _heavy_plan = lru_cache(maxsize=2)(_made_plan)
 
 
 def _grey_plan(conversion: _Conversion, space: str) -> Plan:
-    """Make a table of what becomes of each of the 256 greys."""
+    """Make a table of the 256 greys, each converted."""
     greys = Image.frombytes("L", (256, 1), bytes(range(256)))
     bands = conversion.apply(greys.convert(space)).split()
     red, green, blue = bands

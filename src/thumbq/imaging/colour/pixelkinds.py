@@ -12,7 +12,7 @@ _READY: Final = frozenset({"L", "LA", "RGB", "RGBA", "CMYK", "LAB", "I", "F"})
 _CONVERTED: Final = {"1": "L", "La": "LA", "PA": "RGBA", "YCbCr": "RGB"}
 
 COLOR_KEY: Final = "transparency"
-"""Where Pillow keeps a transparent colour in an image's info."""
+"""The key of a transparent colour in an image's info, by Pillow."""
 
 INVERTED: Final = "white_is_zero"
 TWELVE_BITS: Final = "12_bits"
@@ -24,8 +24,8 @@ def expanded(pixels: Image.Image) -> Image.Image:
 
     The modes are L, LA, RGB, RGBA, CMYK and LAB; and I and F (4 bytes a pixel), whose range nothing states: ``to_srgb``
     finds it. Depends on nothing but each pixel, so that a band of an image gives that band of the whole. At most one
-    copy of the pixels is made beside the result, in two bytes a pixel. Raises RenderRefused for a mode that no decoder
-    of ours gives.
+    copy of the pixels is made beside the result, in two bytes a pixel. Raises RenderRefused for a mode that no
+    decoder here gives.
     """
     mode, key = pixels.mode, pixels.info.get(COLOR_KEY)
     if mode.startswith("I;16"):

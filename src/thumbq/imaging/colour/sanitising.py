@@ -51,7 +51,7 @@ def space(profile: bytes) -> bytes:
 
 
 def has_table(profile: bytes) -> bool:
-    """Whether a sanitised profile converts by a table, and not by three curves and a matrix."""
+    """Return whether a sanitised profile converts by a table, and not by three curves and a matrix."""
     (count,) = struct.unpack_from(">I", profile, _HEADER)
     return any(profile[_HEADER + 4 + 12 * index :][:3] == b"A2B" for index in range(count))
 
@@ -70,7 +70,7 @@ def _kept_tags(profile: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _table_fits(tag: bytes) -> bool:
-    """Whether the colour table that a tag says it has is in the tag."""
+    """Return whether a tag is as long as the colour table that it announces."""
     if len(tag) < _SMALLEST_LUT:
         return False
     kind, inputs, outputs = tag[:4], tag[8], tag[9]

@@ -1,4 +1,4 @@
-"""What a format's folder declares of it as an input."""
+"""The declaration of a format as an input, in its folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DecodingCosts:
-    """What it takes to decode one frame; ``costs`` says how the numbers were measured.
+    """The cost of decoding one frame; ``costs`` says how the numbers were measured.
 
     ``memory`` returns bytes for a header, the pixels that are decoded (a JPEG's are fewer when it shrinks) and the
     number of frames that are: at the peak, and what is still held when the pixels are there. ``nanoseconds`` returns
@@ -42,7 +42,7 @@ class DecodingCosts:
 
 @dataclass(frozen=True, slots=True)
 class InputFormat:
-    """How images of one format are read.
+    """The reading of images of one format.
 
     ``read_header`` needs no decoder, never raises anything but RenderRefused, and takes well under a millisecond for a
     usual file of any size. ``decode`` loads an image, the first frame of an animation, at a size that serves all
@@ -67,7 +67,7 @@ _BYTE_NANOSECONDS, _PIXEL_NANOSECONDS = 10, 30
 
 
 def usual_memory(header: Header, pixels: int, frames: int) -> tuple[float, float]:
-    """Return what a decoder takes that fills Pillow's pixels and holds ``scratch_bytes`` beside them."""
+    """Return the memory of a decoder that fills Pillow's pixels and holds ``scratch_bytes`` beside them."""
     held = header.scratch_bytes + pixels * (_CANVAS_BYTES if frames > 1 else header.pixel_bytes)
     return held, held
 

@@ -1,4 +1,4 @@
-"""What a format's folder declares of it as an output."""
+"""The declaration of a format as an output, in its folder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 MOST_EFFORT = 9
 _USUAL_EFFORT = 3
-"""Where a preset names none; PNG's is another, and no matter."""
+"""For a preset without one; PNG's own is another, which changes no cost."""
 
 
 class Rendition(NamedTuple):
-    """Pixels of a rendition, and what of its preset makes it costly."""
+    """Pixels of a rendition, and the options of its preset that make it costly."""
 
     pixels: int
     format: str
@@ -31,7 +31,7 @@ class Rendition(NamedTuple):
 
 
 class EncodingCost(NamedTuple):
-    """What a pixel of a rendition takes to encode: bytes and nanoseconds, without and with alpha, and in an animation.
+    """The cost of encoding a pixel: bytes and nanoseconds, without and with alpha, and in an animation.
 
     ``frame_bytes`` are held for each pixel of all its frames. ``costs`` says how the numbers were measured: of noise,
     whose encoding takes the longest.
@@ -46,7 +46,7 @@ class EncodingCost(NamedTuple):
     frame_bytes: int
 
     def times(self, factor: float) -> EncodingCost:
-        """Return a cost of which each pixel takes so much longer."""
+        """Return the cost with all times multiplied."""
         return self._replace(
             opaque_ns=round(factor * self.opaque_ns),
             alpha_ns=round(factor * self.alpha_ns),
@@ -73,11 +73,11 @@ def unchanged(file: bytes, _playback: Playback, _seen_through: bool) -> bytes:  
 
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
-    """How renditions are written in one format.
+    """The writing of renditions in one format.
 
-    ``options`` are Pillow's for a preset, ``animation_options`` those for an animation beside them. ``cost`` is what a
-    pixel of a rendition takes. ``mend_animation`` puts right what the encoder got wrong in an animated file; it is told
-    how the animation runs, and whether any of it is transparent.
+    ``options`` are Pillow's for a preset, ``animation_options`` those for an animation beside them. ``cost`` is that of
+    a pixel of a rendition. ``mend_animation`` corrects an animated file after its encoder; its arguments are the file,
+    its playback, and whether any of it is transparent.
     """
 
     options: Callable[[Preset], dict[str, Any]]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _REFERENCES: Final = 9
 _WORKING: Final = 1.3
-"""What its decoder takes of its planes' size; it counts where these are larger than the image."""
+"""The decoder's memory as a share of its planes; it counts where these are larger than the image."""
 
 _SPEED: Final = 6
 _COST: Final = EncodingCost(28.5, 39, 290, 800, 1200, 2300, 8)

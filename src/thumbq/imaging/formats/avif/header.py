@@ -17,7 +17,7 @@ _SEQUENCE_BRAND: Final = b"avis"
 
 
 def is_sequence(original: Original) -> bool:
-    """Whether the major brand says that the file is a sequence; so does libavif decide."""
+    """Return whether the major brand says that the file is a sequence, as libavif decides."""
     return original[8:12] == _SEQUENCE_BRAND
 
 

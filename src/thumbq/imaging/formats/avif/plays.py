@@ -1,4 +1,4 @@
-"""How often an AVIF sequence is played (ISO/IEC 14496-12, 8.6.6; libavif), and the dates of its making.
+"""The number of plays of an AVIF sequence (ISO/IEC 14496-12, 8.6.6; libavif), and its dates.
 
 The edit list of a track covers it once. Where it is marked as repeated, the track lasts as long as all plays do.
 """
@@ -26,7 +26,7 @@ _REPEATED: Final = 1
 
 
 def plays_of(original: Original) -> int:
-    """Return how often a sequence is played, 0 for ever and where it does not say."""
+    """Return how often a sequence is played; 0: for ever, or the file does not say."""
     lasts = once = 0
     try:
         for box in _boxes(original, 0, len(original)):
@@ -43,7 +43,7 @@ def plays_of(original: Original) -> int:
 
 
 def with_plays(body: bytes, *, plays: int) -> bytes:
-    """Return a sequence by libavif that is played so often (0: for ever, as it is), without the dates of its making.
+    """Return a sequence by libavif with a number of plays (0: for ever, as it is), and without its dates.
 
     So the same pixels give the same bytes.
     """

@@ -18,7 +18,7 @@ DESCRIPTOR: Final = struct.Struct("<HHHHB")
 """A picture's left, top, width, height and flags."""
 
 SCREEN_END: Final = 13
-"""Where the header and the logical screen's descriptor end."""
+"""The offset behind the header and the logical screen's descriptor."""
 
 _CONTROL: Final = struct.Struct("<BHB")
 _CONTROL_START: Final = b"\xf9\x04"
@@ -26,7 +26,7 @@ _SCREEN: Final = struct.Struct("<HHB")
 _SCREEN_AT: Final = 6
 _HAS_TABLE: Final = 0x80
 _HAS_CLEAR: Final = 1
-"""The flag of a graphic control that tells of a transparent colour."""
+"""The flag of a graphic control for a transparent colour."""
 
 _PICTURE: Final = 0x2C
 _TRAILER: Final = 0x3B
@@ -40,7 +40,7 @@ _FEW_STEPS: Final = 60_000
 
 
 class Control(NamedTuple):
-    """What a graphic control says: flags, the delay in 1/100 s, the index of the transparent colour."""
+    """A graphic control: flags, the delay in 1/100 s, the index of the transparent colour."""
 
     flags: int
     delay: int
@@ -80,7 +80,7 @@ def canvas(original: Original, first: Picture) -> tuple[int, int]:
 
 
 def leaves_open(original: Original, first: Picture) -> bool:
-    """Whether the first picture has no pixels, or does not cover the canvas and has no transparent colour either."""
+    """Return whether the first picture has no pixels, or neither covers the canvas nor has a transparent colour."""
     left, top, right, bottom = first.box
     return left == right or top == bottom or (not first.is_clear and first.box != (0, 0, *canvas(original, first)))
 
@@ -99,7 +99,7 @@ def pictures(original: Original, *, steps: int = _FEW_STEPS) -> Iterator[Picture
 
 
 def control(original: Original, extension: Block) -> Control | None:
-    """Return what an extension says if it is a graphic control."""
+    """Return an extension as a graphic control, None if it is another."""
     body = extension.at + len(_CONTROL_START)
     if original[extension.at : body] != _CONTROL_START or body + _CONTROL.size > len(original):
         return None
@@ -107,7 +107,7 @@ def control(original: Original, extension: Block) -> Control | None:
 
 
 def table_size(flags: int) -> int:
-    """Return the size in bytes of the colour table that the flags of a screen or a picture tell of."""
+    """Return the size in bytes of the colour table by the flags of a screen or a picture."""
     return 3 << ((flags & 7) + 1) if flags & _HAS_TABLE else 0
 
 

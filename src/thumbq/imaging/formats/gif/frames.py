@@ -1,7 +1,7 @@
 """The frames of a GIF (CompuServe, GIF89a), as browsers show them.
 
-Where the standard says nothing, or nobody keeps it: the canvas is transparent at first, disposal 2 clears to
-transparent and not to the background colour, a frame that is to be shown for 1/100 s or less is shown for 1/10 s. The
+Where the standard is silent, or not followed: the canvas is transparent at first, disposal 2 clears to
+transparent and not to the background colour, a frame with a delay of 1/100 s or less is shown for 1/10 s. The
 first frame makes the canvas larger where it reaches over it; later frames are clipped.
 """
 
@@ -53,7 +53,7 @@ def animation(original: Original, header: Header) -> Animation:
 def first_file(original: Original) -> IO[bytes]:
     """Return a GIF of the first frame alone, in its place on the canvas.
 
-    From the whole of it Pillow takes other blocks than anybody else when there is an extension without data.
+    From the whole file Pillow takes other blocks than browsers do when there is an extension without data.
     """
     first = _first(original)
     return _file(original, first, first.box, blocks.canvas(original, first))

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from thumbq.imaging import Original
 
 _COMPOSITED_BYTES: Final = 3
-"""What a pixel takes beyond the decoder's when the canvas gets an alpha channel."""
+"""Bytes of a pixel beyond the decoder's when the canvas gets an alpha channel."""
 
 
 def read(original: Original) -> Header:
     """Read a GIF's blocks. As in browsers the first frame makes the canvas larger where it reaches over it.
 
-    Later frames do not; ``animated_size`` tells of those that are themselves larger than the canvas.
+    Later frames do not; ``animated_size`` covers those that are themselves larger than the canvas.
     """
     width = height = frames = 0
     clear = is_open = False

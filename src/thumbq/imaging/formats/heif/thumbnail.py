@@ -1,4 +1,4 @@
-"""The thumbnail that a HEIC carries, for presets that trust it to show what the image shows."""
+"""The thumbnail in a HEIC, for presets that trust it to show the same as the image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNKNOWN: Final = b"skip"
 _PLACED: Final = (b"irot", b"imir", b"clap")
 _COLOURED: Final = (b"colr",)
 _MOST_SKEW: Final = 0.02
-"""How much the proportions may differ: encoders round, and blocks have an even number of pixels."""
+"""The largest difference of the proportions: encoders round, and blocks have an even number of pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def thumbnail(original: Original) -> Thumbnail | None:
 
 
 def _goes_with(original: Original, small: list[Box], image: list[Box]) -> bool:
-    """Whether a thumbnail is turned and cut like its image, and has the image's colours or says nothing of its own."""
+    """Return whether a thumbnail is turned and cut like its image, and has the image's colours or none of its own."""
     colours = _contents(original, small, _COLOURED)
     return _contents(original, small, _PLACED) == _contents(original, image, _PLACED) and (
         not colours or colours == _contents(original, image, _COLOURED)

@@ -35,9 +35,9 @@ Area = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Aperture:
-    """Where the shown part lies in the picture that the decoder gives, and the size that this picture must have.
+    """The place of the shown part in the decoder's picture, and the size that this picture must have.
 
-    ``places`` are offsets in the file of the types of the boxes that say so.
+    ``places`` are the offsets of its boxes' types in the file.
     """
 
     area: Area
@@ -48,7 +48,7 @@ class Aperture:
 def aperture(original: Original, header: Header, *, turns: bool) -> Aperture | None:
     """Return the clean aperture of a still; nearly always there is none.
 
-    ``turns``: the decoder obeys irot and imir itself. Raises RenderRefused for an aperture that makes no sense.
+    ``turns``: the decoder obeys irot and imir itself. Raises RenderRefused for a damaged aperture.
     """
     meta = next((box for box in boxes(original, 0, len(original)) if box.kind == b"meta"), None)
     if meta is None or original.find(_CLAP, meta.at, meta.end) < 0:
@@ -62,7 +62,7 @@ def aperture(original: Original, header: Header, *, turns: bool) -> Aperture | N
 
 
 def load_shown(image: ImageFile.ImageFile, shown: Aperture | None) -> Image.Image:
-    """Decode a still, and leave what is shown of it: all where there is no aperture.
+    """Decode a still and cut it to its aperture, if it has one.
 
     Raises RenderRefused for an unexpected size.
     """
@@ -76,7 +76,7 @@ def load_shown(image: ImageFile.ImageFile, shown: Aperture | None) -> Image.Imag
 
 
 def without(original: Original, shown: Aperture) -> io.BytesIO:
-    """Return a file that says nothing of a clean aperture: its boxes have become free space."""
+    """Return a file without a clean aperture: its boxes are turned into free space."""
     file = io.BytesIO(original)
     for place in shown.places:
         file.seek(place)
@@ -108,7 +108,7 @@ def _walked(original: Original, properties: list[Box], size: Size, *, turns: boo
 
 
 def _clean(original: Original, box: Box, size: Size) -> Area:
-    """Return the area that a box names. Fractions of a pixel, which MIAF (7.3.6.7) forbids, are rounded down."""
+    """Return the area of a box. Fractions of a pixel, which MIAF (7.3.6.7) forbids, are rounded down."""
     if box.end - box.at < _FIELDS.size:
         raise damaged()
     values = _FIELDS.unpack_from(original, box.at)

@@ -51,5 +51,5 @@ def number(original: Original, at: int, size: int) -> int:
 
 
 def damaged() -> RenderRefused:
-    """Return the refusal of a file whose boxes make no sense."""
+    """Return the refusal of a file with damaged boxes."""
     return RenderRefused("corrupt", "the boxes of the file are damaged")

@@ -1,4 +1,4 @@
-"""How the pictures of AVIF and HEIC are coded, from the decoder's configuration (av1C, hvcC)."""
+"""The coding of pictures in AVIF and HEIC, from the decoder's configuration (av1C, hvcC)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Coding(NamedTuple):
     samples: float = 3.0
 
     def plane_bytes(self, *sizes: tuple[int, int], alpha: bool) -> int:
-        """Return what the planes of a decoded picture take, of the largest of some sizes."""
+        """Return the bytes of the planes of a decoded picture, the largest of some sizes."""
         pixels = max(width * height for width, height in sizes)
         return ceil(pixels * (self.samples + alpha)) * (1 if self.bits == 8 else 2)  # noqa: PLR2004 -- bits of a byte
 
 
 def of(original: Original, properties: Iterable[Box]) -> Coding:
-    """Return the coding that the first configuration among some boxes tells."""
+    """Return the coding of the first configuration among some boxes."""
     for box in properties:
         if box.kind == b"av1C":
             flags = number(original, box.at + 2, 1)

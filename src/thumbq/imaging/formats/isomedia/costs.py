@@ -1,4 +1,4 @@
-"""What the decoders of AVIF and HEIF hand over."""
+"""A cost that the decoders of AVIF and HEIF share."""
 
 from __future__ import annotations
 

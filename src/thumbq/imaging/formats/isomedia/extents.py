@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Extents:
-    """Parts of a file (start and length) as one run of bytes; what would lie beyond the file's end is not there."""
+    """Parts of a file (start and length) as one run of bytes; ranges beyond the file's end are left out."""
 
     def __init__(self, original: Original, parts: Iterable[tuple[int, int]]) -> None:
         self._original = original

@@ -1,4 +1,4 @@
-"""The items of a HEIF file (ISO/IEC 23008-12): which there are, their properties, and what refers to what."""
+"""The items of a HEIF file (ISO/IEC 23008-12): their kinds, properties and references."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _AUXILIARY_OF: Final = b"auxl"
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """What a meta box says of its items, by their numbers; references by their type and the item that they are from.
+    """The items in a meta box, by their numbers; references by their type and the item that they are from.
 
-    ``places`` says where in the file an item's data lies: offsets and lengths.
+    ``places`` are the offsets and lengths of an item's data in the file.
     """
 
     primary: int

@@ -1,4 +1,4 @@
-"""JPEG, in and out: its decoder can leave out what no preset needs, and is given nothing but the picture."""
+"""JPEG, in and out: its decoder can shrink while it loads, and is given nothing but the picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from thumbq.imaging.header import Header
 
 _ROW_BYTES: Final = 200
-"""What libjpeg's row buffers take for a column."""
+"""The size of libjpeg's row buffers for a column."""
 
 _COEFFICIENT_BYTES: Final = 128
 """Of a block of 8 by 8 samples in a JPEG that is not decoded in one pass."""

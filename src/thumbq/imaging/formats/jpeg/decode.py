@@ -1,4 +1,4 @@
-"""JPEGs to pixels: their decoder can leave out what no preset needs."""
+"""JPEGs to pixels: their decoder can shrink them while they load."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _CAREFUL: Final[Mapping[int, float]] = {8: 4.5, 4: 4.5, 2: 3.0}
 """A JPEG is decoded at no less than this times the targets; the Lanczos step does the rest."""
 
 _BOLD: Final[Mapping[int, float]] = {8: 4.5, 4: 1.5, 2: 1.5}
-"""The same for pictures that turn out to be smooth: letters have edges at the limit of the resolution, lenses none."""
+"""The same for smooth pictures: letters have edges at the limit of the resolution, lenses draw none."""
 
 _ROUGH: Final[Mapping[int, float]] = {4: 8.0, 2: 12.0}
-"""How much neighbours differ (root mean square) in what is rough, by the shrinking. At 1/8 letters are grey like stone.
+"""The difference of neighbours (root mean square) above which a picture is rough. At 1/8 letters are grey like stone.
 
 Photos have 4 to 10, pages of text 17 and more; see tests/imaging/test_quality.py.
 """
 
 _SMOOTH: Final = ResamplingQuality(reducing_gap=2.0, mip_step=2.0)
 _EVEN: Final = ResamplingQuality(reducing_gap=2.5)
-"""For what even the careful way shrinks on load: libjpeg's own shrinking is better than averaging."""
+"""For pictures that even the careful way shrinks on load: libjpeg's own shrinking is better than averaging."""
 
 _SAMPLED_BANDS: Final = 16
 _BAND_ROWS: Final = 8
@@ -48,7 +48,7 @@ _BAND_ROWS: Final = 8
 _SHRINKINGS: Final[Mapping[int, Shrinking]] = {2: "1/2", 4: "1/4", 8: "1/8"}
 _MEANS: Final = 8
 _DC_ONLY_GAP: Final = 16
-"""With this many pixels for one of the target, the DC coefficients (an eighth of the size) are all that is needed."""
+"""With this many pixels for one of the target, the DC coefficients (an eighth of the size) suffice."""
 
 
 def decode(original: Original, header: Header, presets: Sequence[Preset], budget: Budget) -> Decoded:

@@ -110,7 +110,7 @@ def _coding(
 
 
 def _has_long_fill(original: Original, coding: JpegHeader) -> bool:
-    """Whether FF fills a block of 32 KiB of the scans, at every one of which a byte is looked at."""
+    """Return whether FF fills a block of 32 KiB of the scans; one byte of each block is checked first."""
     return any(
         original[at] == _FILL and original[at : at + _LONGEST_FILL].count(_FILL) == _LONGEST_FILL
         for at in range(coding.pixels_at, coding.end - _LONGEST_FILL + 1, _LONGEST_FILL)

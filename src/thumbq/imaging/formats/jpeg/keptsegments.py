@@ -45,7 +45,7 @@ class KeptSegments:
 
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        """Where they begin and end, in their order."""
+        """Start and end of each, in their order."""
         return tuple(self._ranges)
 
     def add(self, segment: Segment) -> None:

@@ -1,4 +1,4 @@
-"""The scans of a JPEG (ITU-T T.81, B.2.3 and G.1.1): which bits of which coefficients have come."""
+"""The scans of a JPEG (ITU-T T.81, B.2.3 and G.1.1): which bits of which coefficients they hold."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parse(parameters: bytes, *, progressive: bool) -> Scan:
 
 
 class Script:
-    """What the scans so far have brought."""
+    """The coefficients that the scans so far hold."""
 
     def __init__(self, components: Iterable[int]) -> None:
         self._low_bits: dict[int, list[int]] = {component: [_COEFFICIENTS] * _COEFFICIENTS for component in components}

@@ -1,4 +1,4 @@
-"""The bytes of a JPEG that its decoder is to see, without copying the file."""
+"""The bytes of a JPEG for its decoder, without copying the file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PADDING: Final = b"\xff\x00" * 8
 def open_jpeg(original: Original, coding: JpegHeader, *, dc_only: bool) -> IO[bytes]:
     """Return a file of the picture alone; with ``dc_only`` of its first scans, the means of 8 by 8 pixels.
 
-    Metadata that nobody reads is left out.
+    Metadata that thumbq does not read is left out.
 
     A one-pass JPEG is given without its end marker: libjpeg fills what a cut picture lacks with grey when it meets the
     marker, and waits for more when it does not. So Pillow raises for a JPEG that was cut and closed again.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from thumbq.imaging import Original
 
 FIRST_CHUNK: Final = 8
-"""Where the signature ends."""
+"""The offset of the first chunk, behind the signature."""
 
 _CHUNK: Final = struct.Struct(">I4s")
 _FRAME: Final = struct.Struct(">IIII")

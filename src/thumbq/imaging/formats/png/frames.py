@@ -33,17 +33,17 @@ _SIZE: Final = struct.Struct(">II")
 _CONTROL: Final = struct.Struct(">I16xHHBB")
 _SEQUENCE_SIZE: Final = 4
 _TAIL_AT: Final = 8
-"""Where in IHDR the bit depth and all else that is no size begins."""
+"""The offset in IHDR of the bit depth and the rest after the size."""
 
 _DISPOSALS: Final = {0: Disposal.KEEP, 1: Disposal.CLEAR, 2: Disposal.RESTORE}
 _BLENDS: Final = {0: False, 1: True}
 _HUNDREDTHS: Final = 100
 _AT_ONCE_MS: Final = 100
-"""How long browsers show a frame that is to be shown for no time."""
+"""The time for which browsers show a frame without a delay."""
 
 _GREY: Final = frozenset({0, 4})
 _SHARED: Final = frozenset({b"PLTE", b"tRNS"})
-"""What a frame needs of the file besides its own data; colours are converted after the compositing."""
+"""The chunks that every frame needs besides its own data; colours are converted after the compositing."""
 
 
 def animation(original: Original, header: Header) -> Animation:

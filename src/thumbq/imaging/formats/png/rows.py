@@ -1,4 +1,4 @@
-"""Whether all rows of a PNG have come: Pillow leaves those black that its data lacks."""
+"""Missing rows of a PNG: Pillow leaves them black and raises nothing."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _MARKS: Final[dict[str, int | tuple[int, ...]]] = {
 
 _INTERLACE_AT: Final = 28
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""Where the passes begin and how they step, across and down (PNG, third edition, 8.1)."""
+"""Start and step of each pass, across and down (PNG, third edition, 8.1)."""
 
 _PIECE: Final = 1 << 18
 
 
 def mark(image: ImageFile.ImageFile) -> None:
-    """Colour the last row of a PNG that is about to be loaded: a row that comes replaces it."""
+    """Colour the last row of a PNG that is about to be loaded: a row in the data replaces it."""
     replace_pixels(image)
     row = Image.new(image.mode, (image.width, 1), _MARKS[image.mode])
     for top in _last_rows(image):
@@ -44,7 +44,7 @@ def mark(image: ImageFile.ImageFile) -> None:
 
 
 def all_there(image: ImageFile.ImageFile, original: Original, header: Header) -> bool:
-    """Whether all rows of a marked and loaded PNG have come. Costs next to nothing unless its last row has the mark."""
+    """Return whether the data of a marked and loaded PNG held all rows. Cheap unless the last row has the mark."""
     expected = _MARKS[image.mode]
     levels = expected if isinstance(expected, tuple) else (expected,)
     for top in _last_rows(image):

@@ -1,4 +1,4 @@
-"""What the header of an animated WebP says of its transparency (RFC 9649, 2.7)."""
+"""The flag of transparency in the header of an animated WebP (RFC 9649, 2.7)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VP8X_AT: Final = 12
 
 
 def lacks_alpha(file: Original) -> bool:
-    """Whether an extended WebP says that it has no transparency."""
+    """Return whether an extended WebP says that it has no transparency."""
     flags = file[VP8X_FLAGS_AT : VP8X_FLAGS_AT + 1]
     return file[_VP8X_AT : _VP8X_AT + len(_VP8X)] == _VP8X and not int.from_bytes(flags, "little") & ALPHA
 

@@ -56,7 +56,7 @@ def _header(size: _Size, *, alpha: bool, frames: int = 1) -> Header:
 def _frames(original: Original, chunks: Iterator[tuple[bytes, int, int]], canvas: _Size) -> tuple[int, bool]:
     """Return the number of frames, 1 for a still picture, and whether opaque ones leave holes in the canvas.
 
-    They are looked at. Raises RenderRefused.
+    Raises RenderRefused for frames that are damaged.
     """
     frames, still, has_holes = 0, False, False
     cleared: _Box = 0, 0, *canvas
