@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
+import socket
+import struct
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
 from structlog.testing import capture_logs
 
-from support.patience import within
-from support.servers.web import JPEG, answers, document, form, multipart
+from support.patience import until, within
+from support.servers.web import JPEG, answers, document, form, multipart, serve
+from thumbq.web import connection
+from thumbq.web.app import UploadLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.servers.web import Served
+    from support.servers.web import FaultyBackend, Served
 
 BODY = multipart(('name="file"; filename="a.jpg"', JPEG))
 GET = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -218,6 +224,17 @@ async def test_a_compressed_body_that_is_damaged_has_its_problem(served: Served)
     await no_connections(served)
 
 
+async def test_a_client_that_stays_behind_a_damaged_body_is_closed_without_a_trace(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_LINGER_S", 0.01)
+    begin = post(f"Content-Length: {len(BODY) + 5}\r\nContent-Encoding: gzip")
+    async with await anyio.connect_tcp(served.host, served.port) as stream:
+        await stream.send(begin + BODY)
+        assert (await stream.receive()).startswith(b"HTTP/1.1 400 ")
+        await no_connections(served)
+
+
 async def test_the_refusal_reaches_a_client_that_goes_on_sending(served: Served) -> None:
     begin = post("Content-Length: 3000000\r\nContent-Encoding: br")
     assert answers(await served.exchange(begin, *[bytes(500_000) for _ in range(6)])) == [415]
@@ -242,8 +259,12 @@ async def test_a_failure_outside_of_the_application_is_a_problem_and_keeps_its_t
     assert isinstance(line["exc_info"], ZeroDivisionError)
 
 
-async def test_a_client_that_lingers_does_not_hold_the_stop(served: Served) -> None:
+async def test_a_client_that_lingers_does_not_hold_the_stop(
+    behind: FaultyBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_LINGER_S", 600)
     async with (
+        serve(behind, UploadLimits(), shutdown_timeout_s=600) as served,
         await anyio.connect_tcp(served.host, served.port) as unreadable,
         await anyio.connect_tcp(served.host, served.port) as early,
     ):
@@ -253,5 +274,16 @@ async def test_a_client_that_lingers_does_not_hold_the_stop(served: Served) -> N
             assert (await stream.receive()).startswith(b"HTTP/1.")
         for _ in range(5):
             await anyio.lowlevel.checkpoint()
-        with within(1.5):
+        with within(1):
             await served.server.close()
+
+
+async def test_nobody_waits_for_a_client_that_is_gone(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_LINGER_S", 600)
+    before = asyncio.all_tasks()
+    async with await anyio.connect_tcp(served.host, served.port) as stream:
+        await stream.send(b"NOT HTTP\r\n\r\n")
+        assert (await stream.receive()).startswith(b"HTTP/1.")
+        reset_at_close = struct.pack("ii", 1, 0)
+        stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_at_close)
+    await until(lambda: asyncio.all_tasks() <= before, within_s=1, what="the end of the connection's task")

@@ -1,11 +1,23 @@
-"""One client's connection: aiohttp's own, but it answers also where aiohttp would drop the connection.
+"""The connection of one client: aiohttp's own, which also answers where aiohttp closes without an answer.
 
-What it uses of aiohttp's private parts, and why:
+What each part does that aiohttp 3.14 does not:
 
-- ``_messages``, the requests that are parsed and not begun: nothing else tells the last request from one before it.
-- ``_waiter``: the task of the connection is idle while there is one.
-- ``_parser``: only it knows whether half of a request's head has arrived.
-- ``_lingering_time``, and ``_ErrInfo``, the parser's refusal in the queue of requests.
+- ``eof_received``: a client may close its direction behind its request (``nc``, some proxies). aiohttp closes the
+  connection then, request or not.
+- ``data_received``: a body with damaged chunks gets one answer, its handler's. aiohttp sends a second one, which a
+  proxy would take for the answer to the next request.
+- ``handle_error`` and ``finish_response``: errors of the parser and an unknown Expect are problems as all others, and a
+  line in the log. aiohttp sends plain text and logs a stack trace for each.
+- ``finish_response``: the last answer waits until the client has closed. aiohttp closes at once on bytes that it has
+  not read, which resets the connection, and a client that is still sending never sees the answer.
+- ``shutdown`` and ``connection_lost``: nobody waits for such a client when the service stops or the client is gone.
+
+Private parts of aiohttp that this uses:
+
+- ``_messages``, the requests that are parsed and not begun: no public part says whether a request is the last one.
+- ``_waiter``: it is there while the task of the connection is idle.
+- ``_parser``: only the parser knows whether half of a request's head has arrived.
+- ``_ErrInfo``, the parser's refusal in the queue of requests.
 """
 
 from __future__ import annotations
@@ -28,28 +40,29 @@ if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
 
 _MAX_REASON_CHARS: Final = 200
-_LAST_LINGER_S: Final = 0.5
+_LINGER_S: Final = 10.0  # for a client that may still be sending, once it has its answer
+_LAST_LINGER_S: Final = 0.5  # when the service stops
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Connection(RequestHandler):
-    """Reads requests until the client ends its direction or sends what is no HTTP, and answers what was read.
+    """Reads requests until the client closes its direction or sends no HTTP, and answers all that it has read.
 
-    A body that ends too early is handed to its handler as it came, ended there.
+    A body that ends early goes to its handler as it is, with its end there.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, lingering_time=_LINGER_S, **kwargs)
         self._newest_body: StreamReader = EMPTY_PAYLOAD
         self._answered_body: StreamReader = EMPTY_PAYLOAD
         self._unreadable = False
         self._ended = False
         self._stopping = False
-        self._read = anyio.Event()
+        self._wait_ended = anyio.Event()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of the client; nothing more is read once the requests cannot be told apart."""
+        """Take bytes of the client, unless the parser has lost the boundary between requests."""
         if self._unreadable or self._ended:
             return
         super().data_received(data)
@@ -66,31 +79,31 @@ class Connection(RequestHandler):
             self._end_requests()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio takes a bool; aiohttp narrowed it to None
-        """Answer what has come before the client closed its direction; True keeps the connection for that."""
+        """Answer the requests that came before the client closed its direction; True keeps the connection for that."""
         self._ended = True
-        self._read.set()
+        self._wait_ended.set()
         if self._newest_body.is_eof():
             self._refuse_unfinished_head()
         return self._end_requests()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Wait no longer for the client to read."""
-        self._read.set()
+        """End the wait for the client to close."""
+        self._wait_ended.set()
         super().connection_lost(exc)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
-        """Let a request be answered within ``timeout`` seconds; a client that has its answer gets a moment to read."""
+        """Let a request be answered within ``timeout`` seconds; one that is answered gets a moment to be read."""
         self._stopping = True
-        self._read.set()
+        self._wait_ended.set()
         if not self._answered_body.is_eof():
-            await self._let_it_be_read(_LAST_LINGER_S)
+            await self._wait_for_close(_LAST_LINGER_S)
             self._answered_body.feed_eof()
         await super().shutdown(timeout)
 
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; the last one of a connection that is read no more says so."""
+        """Send an answer; the last one of a connection says so, and waits until the client has closed."""
         if isinstance(resp, web.HTTPException) and resp.status >= HTTPStatus.BAD_REQUEST:
             # Raised by aiohttp outside of the middlewares: an unknown Expect.
             log.info("request.unreadable", status=resp.status, reason=resp.text)
@@ -104,9 +117,9 @@ class Connection(RequestHandler):
         answer = await super().finish_response(request, resp, start_time)
         self._answered_body = request.content
         if last:
-            await self._let_it_be_read(self._lingering_time)
+            await self._wait_for_close(_LINGER_S)
         elif self._stopping and not request.content.is_eof():
-            await self._let_it_be_read(_LAST_LINGER_S)
+            await self._wait_for_close(_LAST_LINGER_S)
         return answer
 
     def handle_error(
@@ -116,7 +129,7 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what the parser refused, or a failure outside of the application, with a problem."""
+        """Return the problem of a request that the parser refused, or of a failure outside of the application."""
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             reason = (message or "").partition("\n")[0].rstrip(":")[:_MAX_REASON_CHARS]
             log.info("request.unreadable", status=status, reason=reason)
@@ -143,7 +156,7 @@ class Connection(RequestHandler):
                 self._waiter.set_result(None)
 
     def _end_requests(self) -> bool:
-        """End the body that was being read; return whether anything is left to answer."""
+        """End the body that was being read; return whether a request is left to answer."""
         if not self._newest_body.is_eof():
             self._newest_body.feed_eof()
         if self._messages:
@@ -153,17 +166,17 @@ class Connection(RequestHandler):
         self.close()
         return True
 
-    async def _let_it_be_read(self, at_most_s: float) -> None:
-        """Close in two steps: closing at once on bytes that were not read resets the connection, answer and all."""
+    async def _wait_for_close(self, at_most_s: float) -> None:
+        """Close in two steps: a close on unread bytes resets the connection, and the answer is lost with it."""
         if self.transport is None or self._ended:
             return
         try:
             self.transport.write_eof()
         except OSError:  # the client has reset the connection
             return
-        self._read = anyio.Event()
+        self._wait_ended = anyio.Event()
         with anyio.move_on_after(at_most_s):
-            await self._read.wait()
+            await self._wait_ended.wait()
 
 
 def _explain(error: BaseException | None, reason: str) -> HttpProblem:

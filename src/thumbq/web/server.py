@@ -41,7 +41,7 @@ class HttpServer:
         self._app[UPLOADS].cut_off()
 
     async def close(self) -> None:
-        """Listen no more, let open requests be answered until the shutdown's time-out, and close the connections.
+        """Stop listening, let open requests be answered until the shutdown's time-out, and close the connections.
 
         Uploads come first: once aiohttp cleans up, it reads no more of a body.
         """

@@ -223,7 +223,7 @@ async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
 
 @asynccontextmanager
 async def serve(
-    behind: FaultyBackend, limits: UploadLimits, *, backend_timeout_s: float = 20.0
+    behind: FaultyBackend, limits: UploadLimits, *, backend_timeout_s: float = 20.0, shutdown_timeout_s: float = 1.0
 ) -> AsyncIterator[Served]:
     health = Health()
     app = create_app(
@@ -237,7 +237,7 @@ async def serve(
             presigned=behind.presigned,
         )
     )
-    server = HttpServer(app, shutdown_timeout_s=1)
+    server = HttpServer(app, shutdown_timeout_s=shutdown_timeout_s)
     try:
         await server.start("127.0.0.1", 0)
         host, port = server.address
