@@ -287,7 +287,7 @@ async def test_a_cancelled_run_tells_all_that_it_queued(backend: Backend, settin
 def test_the_prefixes_are_uploads_and_the_routes_none_inside_another(settings: Settings) -> None:
     routes = [Route(prefix=prefix, presets=("thumbnail",)) for prefix in ("uploads/vip/", "b/", "a/x", "a/x/y")]
     routed = Settings(local=settings.local, routes=tuple(routes))
-    assert prefixes_of(routed, []) == ["a/x", "b/", "inbox/", "uploads/"]
-    assert prefixes_of(routed, ["c/", ""]) == [""]
+    assert prefixes_of(routed.catalog, []) == ["a/x", "b/", "inbox/", "uploads/"]
+    assert prefixes_of(routed.catalog, ["c/", ""]) == [""]
     with pytest.raises(SetupError, match="no originals"):
-        prefixes_of(routed, ["manifests/uploads/"])
+        prefixes_of(routed.catalog, ["manifests/uploads/"])

@@ -15,12 +15,11 @@ from thumbq.bench.figures import LEGEND, MIB, NOT_GENERATED, REFERENCES, THUMBQ,
 from thumbq.cli.console import Command, config_option, load_settings, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from thumbq.bench.cases import Case
     from thumbq.bench.figures import NotMeasured
     from thumbq.core.preset import Preset
-    from thumbq.settings import Settings
 
 _PRESET: Final = "thumbnail"
 _RUNS: Final = 7
@@ -67,7 +66,7 @@ def render(
     settings = load_settings(default_level="warning", config=config)
     from thumbq.commands import bench as command  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
-    presets = _presets(settings, names)
+    presets = _presets(settings.presets, names)
     cases = [case.quick() if quick else case for case in _cases(only, everything=everything)]
     runs = runs or (_QUICK_RUNS if quick else _RUNS)
     results: list[Measured | NotMeasured] = []
@@ -88,11 +87,11 @@ def render(
     sys.exit(0 if printed and all(isinstance(result, Measured) for result in results) else 1)
 
 
-def _presets(settings: Settings, names: Sequence[str]) -> list[Preset]:
-    unknown = [name for name in names if name not in settings.presets]
+def _presets(known: Mapping[str, Preset], names: Sequence[str]) -> list[Preset]:
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise click.BadParameter(f"no preset {unknown[0]!r}; there are: {', '.join(settings.presets)}")
-    return [settings.presets[name] for name in dict.fromkeys(names or [_PRESET])]
+        raise click.BadParameter(f"no preset {unknown[0]!r}; there are: {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(names or [_PRESET])]
 
 
 def _cases(only: Sequence[str], *, everything: bool) -> list[Case]:

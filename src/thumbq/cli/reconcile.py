@@ -88,7 +88,7 @@ def reconcile(
                 partial(
                     command.reconcile,
                     settings,
-                    command.prefixes_of(settings, prefixes),
+                    command.prefixes_of(settings.catalog, prefixes),
                     modified_before=time.time() - older_than,
                     apply=apply,
                     progress=progress,

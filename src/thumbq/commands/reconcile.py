@@ -18,6 +18,7 @@ from thumbq.manifests import read_manifest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from thumbq.core.catalog import Catalog
     from thumbq.ports import Backend, ListedObject
     from thumbq.settings import Settings
 
@@ -43,16 +44,16 @@ class Progress:
     looked_at: int = 0
 
 
-def prefixes_of(settings: Settings, given: Sequence[str]) -> list[str]:
+def prefixes_of(catalog: Catalog, given: Sequence[str]) -> list[str]:
     """Return the prefixes to search, in order and none inside another.
 
     They are the given ones; without any, those of uploads, of presigned uploads and of the routes. Raises SetupError
     for a prefix that thumbq itself writes to.
     """
     for prefix in given:
-        if settings.catalog.is_output(prefix) or text_of(prefix) != prefix:
+        if catalog.is_output(prefix) or text_of(prefix) != prefix:
             raise SetupError([Problem(f"under {text_of(prefix)} are no originals", "name another --prefix")])
-    wanted = given or [keys.UPLOADS_PREFIX, keys.INBOX_PREFIX, *(route.prefix for route in settings.routes)]
+    wanted = given or [keys.UPLOADS_PREFIX, keys.INBOX_PREFIX, *(route.prefix for route in catalog.routes)]
     chosen: list[str] = []
     for prefix in sorted(set(wanted)):
         if not chosen or not prefix.startswith(chosen[-1]):
@@ -80,7 +81,11 @@ async def reconcile(
         for prefix in prefixes:
             manifests = ManifestCursor(backend.store, backend.bucket, prefix)
             while page := await backend.store.list(backend.bucket, prefix=prefix, after=progress.after):
-                old = [entry for entry in page if entry.modified_at < modified_before and _is_original(entry, settings)]
+                old = [
+                    entry
+                    for entry in page
+                    if entry.modified_at < modified_before and _is_original(entry, settings.catalog)
+                ]
                 candidates = [entry for entry in old if not await manifests.has(entry.key)]
                 for batch in _batches(candidates):
                     await _report_missing(backend, batch, apply=apply, report=report)
@@ -95,9 +100,9 @@ def _batches(candidates: Sequence[ListedObject]) -> Iterable[Sequence[ListedObje
     return (candidates[start : start + CONCURRENCY] for start in range(0, len(candidates), CONCURRENCY))
 
 
-def _is_original(entry: ListedObject, settings: Settings) -> bool:
+def _is_original(entry: ListedObject, catalog: Catalog) -> bool:
     """Whether this may be an original; an empty object whose key ends in ``/`` marks a folder."""
-    return not settings.catalog.is_output(entry.key) and not (entry.size == 0 and entry.key.endswith("/"))
+    return not catalog.is_output(entry.key) and not (entry.size == 0 and entry.key.endswith("/"))
 
 
 async def _report_missing(
