@@ -1,4 +1,4 @@
-"""Settings that are good one by one and do not go together."""
+"""Conflicts: settings that are valid one by one, but not together."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A problem between settings; ``fields`` are those that it follows from."""
+    """A conflict between settings; ``fields`` are those that it follows from."""
 
     fields: frozenset[str]
     problem: Problem
 
 
-class Disagreement(ValueError):
-    """Settings that are good one by one and do not go together."""
+class SettingsConflict(ValueError):
+    """Settings that are valid one by one, but not together; ``faults`` has every conflict."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(fault.problem.what for fault in faults))
@@ -28,5 +28,5 @@ class Disagreement(ValueError):
 
 
 def fault(*fields: str, what: str, fix: str) -> Fault:
-    """Say what is wrong between these fields, and what to do about it."""
+    """Return the fault that these fields are in conflict, and what to do about it."""
     return Fault(frozenset(fields), Problem(what, fix))

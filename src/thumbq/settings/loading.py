@@ -1,4 +1,4 @@
-"""Where settings come from, and what is said when they are wrong."""
+"""The sources of settings, and the report of all that is wrong in them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SERVICE_LINK_URL: Final = re.compile(r"(tcp|udp|sctp)://")
 
 _TABLES: Final[dict[str, type[BaseModel]]] = {"presets": Preset, "routes": Route, "queues": QueueTable}
 _TYPES: Final = {"tuple_type": "Input should be a list", "model_type": "Input should be a table"}
-"""What TOML calls what pydantic calls otherwise."""
+"""Messages of pydantic in the words of TOML."""
 
 _FILE_ONLY: Final = frozenset(f"{PREFIX}{field.upper()}" for field in _TABLES)
 _VARIABLES: Final = tuple(
@@ -37,8 +37,8 @@ _VARIABLES: Final = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """What each source says; the earlier wins."""
+class _Sources:
+    """The values of each source, the strongest first."""
 
     options: dict[str, Any]
     variables: dict[str, Any]
@@ -48,8 +48,8 @@ class _Given:
     def values(self) -> dict[str, Any]:
         return {**self.table, **self.variables, **self.options}
 
-    def blamed(self, field: str) -> str:
-        """Return what the user wrote the value of a field to."""
+    def place_of(self, field: str) -> str:
+        """Return where the value of a field is written: an option, a variable, or a place in the file."""
         if field in self.options:
             return f"--{field}"
         return f"{PREFIX}{field.upper()}" if field in self.variables else f"{self.file}: {field}"
@@ -66,21 +66,21 @@ def load(**overrides: Any) -> Settings:
     named = options.get("config", variables.get("config"))
     file = DEFAULT_FILE if named is None else Path(named)
     table: dict[str, Any] = {}
-    unsure: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
     try:
         table = _read(file, must_exist=named is not None)
     except SetupError as error:
         problems += error.problems
-        unsure = frozenset(Settings.model_fields) - {*options, *variables}
+        unread = frozenset(Settings.model_fields) - {*options, *variables}
     if table.pop("config", None) is not None:
         problems.append(
             Problem(f"{file}: config is no setting of a file", "name the file with --config or THUMBQ_CONFIG")
         )
-    given = _Given(options, variables, table, file)
-    problems += _wrong(given, given.values(), unsure)
+    sources = _Sources(options, variables, table, file)
+    problems += _problems(sources, sources.values(), unread)
     if problems:
         raise SetupError(problems)
-    return Settings(**given.values())
+    return Settings(**sources.values())
 
 
 def only_queue(settings: Settings, name: str | None) -> Settings:
@@ -139,35 +139,35 @@ def _read(file: Path, *, must_exist: bool) -> dict[str, Any]:
     raise SetupError([problem])
 
 
-def _wrong(given: _Given, values: dict[str, Any], unsure: frozenset[str]) -> list[Problem]:
-    """Return all that is wrong with ``values``; what would follow from the ``unsure`` fields is not said."""
+def _problems(sources: _Sources, values: dict[str, Any], unread: frozenset[str]) -> list[Problem]:
+    """Return all that is wrong with ``values``, without the conflicts that ``unread`` fields may be in."""
     try:
         Settings(**values)
     except ValidationError as error:
         entries = error.errors()
     else:
         return []
-    faulty = frozenset(str(entry["loc"][0]) for entry in entries if entry["loc"])
-    if not faulty:
+    invalid = frozenset(str(entry["loc"][0]) for entry in entries if entry["loc"])
+    if not invalid:
         faults = [fault for entry in entries for fault in entry["ctx"]["error"].faults]
-        return [fault.problem for fault in faults if not fault.fields & unsure]
-    # pydantic asks whether the fields agree only when each of them is good.
-    others = {name: value for name, value in values.items() if name not in faulty}
-    return [_explain(entry, given) for entry in entries] + _wrong(given, others, unsure | faulty)
+        return [fault.problem for fault in faults if not fault.fields & unread]
+    # pydantic looks for conflicts only when each field is valid by itself.
+    others = {name: value for name, value in values.items() if name not in invalid}
+    return [_explain(entry, sources) for entry in entries] + _problems(sources, others, unread | invalid)
 
 
-def _explain(entry: Any, given: _Given) -> Problem:
+def _explain(entry: Any, sources: _Sources) -> Problem:
     path = [str(part) for part in entry["loc"]]
     where, text = ".".join(path), _TYPES.get(entry["type"], entry["msg"].removeprefix("Value error, "))
     if entry["type"] == "extra_forbidden":
         known = _TABLES.get(path[0], Settings).model_fields
-        return Problem(f"{given.file}: {where} is no setting{suggestion(path[-1], known)}", "correct or remove it")
+        return Problem(f"{sources.file}: {where} is no setting{suggestion(path[-1], known)}", "correct or remove it")
     if len(path) == 1 and path[0] not in _TABLES:
-        what = f"{given.blamed(path[0])} = {entry['input']!r}: {text}"
+        what = f"{sources.place_of(path[0])} = {entry['input']!r}: {text}"
         return Problem(what, "give a value of that kind (`thumbq docs settings` has the table)")
     if path[0] == "presets" and path[2:] == ["name"]:
         where, text = f"presets.{path[1]}", _misnamed(path[1])
-    return Problem(f"{given.file}: {where}: {text}", f"mend it in {given.file}")
+    return Problem(f"{sources.file}: {where}: {text}", f"mend it in {sources.file}")
 
 
 def _misnamed(name: str) -> str:

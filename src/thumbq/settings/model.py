@@ -1,4 +1,4 @@
-"""The settings themselves: each one's unit, default and check, and how they must agree."""
+"""The settings themselves: each one's unit, default and check, and the conflicts between them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from thumbq.core.catalog import Catalog, Route
 from thumbq.core.preset import BUILT_IN, Preset
 from thumbq.core.quoting import suggestion
 from thumbq.ports import MAX_LEASE_S
-from thumbq.settings.faults import Disagreement, Fault, fault
+from thumbq.settings.faults import Fault, SettingsConflict, fault
 from thumbq.settings.queues import QueueConfig, QueueTable, long_poll_faults, queue_configs, table_faults
 
 if TYPE_CHECKING:
@@ -144,10 +144,10 @@ class Settings(BaseModel):
         return named
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _check_conflicts(self) -> Self:
         faults = [*self._backend_faults(), *self._queue_faults(), *self._preset_faults(), *self._route_faults()]
         if faults:
-            raise Disagreement(faults)
+            raise SettingsConflict(faults)
         return self
 
     def _backend_faults(self) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""The queues that a replica works on, however few there are, and how their tables must agree."""
+"""The queues that a replica works on, however few there are, and the conflicts between their tables."""
 
 from __future__ import annotations
 
