@@ -11,7 +11,7 @@ import pytest
 
 from support.patience import within
 from support.servers.scripted import Script, cuts_the_body, hangs_up, s3_error, says, sqs_error, stalls
-from thumbq.aws import batches
+from thumbq.aws import requests
 from thumbq.core.job import ObjectRef
 from thumbq.errors import AccessDenied, BackendUnavailable, ObjectExists, ObjectTooLarge, SendRefused
 from thumbq.ports import EntryResult, VisibilityChange
@@ -118,7 +118,7 @@ async def test_an_open_poll_brings_its_messages_after_a_stop_and_later_ones_are_
 async def test_a_stalled_server_holds_up_a_beat_for_a_bounded_time_only(
     script: Script, queue: SqsQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(requests, "_ANSWER_S", 0.2)
     script.then(stalls)
     start = time.monotonic()
     with pytest.raises(BackendUnavailable, match="TimeoutError"):

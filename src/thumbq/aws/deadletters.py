@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from thumbq.aws import batches
-from thumbq.aws.addresses import is_fifo
-from thumbq.aws.errors import not_offered, translated, translated_send
+from thumbq.aws import requests
+from thumbq.aws.errors import not_offered, translated
 from thumbq.core import message
 from thumbq.core.deadletter import ATTRIBUTE
 from thumbq.errors import BackendError
@@ -21,10 +19,9 @@ if TYPE_CHECKING:
     from thumbq.aws.addresses import QueueAddress
     from thumbq.ports import EntryResult, VisibilityChange
 
-_SEND_S: Final = 10
 _ANSWER_S: Final = 30
-_POLL_SLACK_S: Final = 15
 _TASKS: Final = 10
+_SYSTEM_ATTRIBUTES: Final = ["ApproximateReceiveCount", "SentTimestamp", "DeadLetterQueueSourceArn", "MessageGroupId"]
 _MOVING: Final = {"RUNNING", "CANCELLING"}
 
 
@@ -47,42 +44,34 @@ class SqsDeadLetters:
     async def send(self, body: str, note: str, *, group: str | None = None) -> None:
         """Send a message with its note, as they are; each call is one dead letter, on a FIFO queue too."""
         message.check_sendable(body)
-        more: dict[str, Any] = {} if group is None else {"MessageGroupId": group}
-        if is_fifo(self._dead.name):
-            more["MessageDeduplicationId"] = uuid.uuid4().hex
-        with translated_send(f"send to {self._dead.name}", within_s=_SEND_S):
-            await self._control.send_message(
-                QueueUrl=self._dead.url,
-                MessageBody=body,
-                MessageAttributes={ATTRIBUTE: {"DataType": "String", "StringValue": note}},
-                **more,
-            )
+        await requests.send(
+            self._control,
+            self._dead.url,
+            body,
+            group=group,
+            MessageAttributes={ATTRIBUTE: {"DataType": "String", "StringValue": note}},
+        )
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:
-        """Receive once, without a retry: a request whose answer is lost hides its dead letters."""
-        with translated(f"receive from {self._dead.name}", within_s=wait_s + _POLL_SLACK_S):
-            answer = await self._polling.receive_message(
-                QueueUrl=self._dead.url,
-                MaxNumberOfMessages=max_messages,
-                WaitTimeSeconds=wait_s,
-                VisibilityTimeout=visibility_timeout_s,
-                MessageSystemAttributeNames=[
-                    "ApproximateReceiveCount",
-                    "SentTimestamp",
-                    "DeadLetterQueueSourceArn",
-                    "MessageGroupId",
-                ],
-                MessageAttributeNames=[ATTRIBUTE],
-            )
-        return [_dead_letter(entry, self._queue_arn) for entry in answer.get("Messages", [])]
+        """Receive dead letters with their notes; see requests.receive."""
+        received = await requests.receive(
+            self._polling,
+            self._dead.url,
+            max_messages=max_messages,
+            wait_s=wait_s,
+            visibility_timeout_s=visibility_timeout_s,
+            MessageSystemAttributeNames=_SYSTEM_ATTRIBUTES,
+            MessageAttributeNames=[ATTRIBUTE],
+        )
+        return [_dead_letter(entry, self._queue_arn) for entry in received]
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         """Change how long dead letters stay hidden; 0 gives them back."""
-        return await batches.extend(self._control, self._dead.url, changes)
+        return await requests.extend(self._control, self._dead.url, changes)
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
         """Delete dead letters."""
-        return await batches.delete(self._control, self._dead.url, receipts)
+        return await requests.delete(self._control, self._dead.url, receipts)
 
     async def purge(self) -> None:
         """Remove all dead letters; SQS takes up to a minute for it, and refuses to be asked twice within one."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from thumbq.aws import batches
+from thumbq.aws import requests
 from thumbq.aws.addresses import retention_s
-from thumbq.aws.errors import translated, translated_send
+from thumbq.aws.errors import translated
 from thumbq.core import message
 from thumbq.errors import SendRefused
 from thumbq.ports import QueueAttributes, QueueCounts, ReceivedMessage
@@ -21,10 +20,9 @@ if TYPE_CHECKING:
     from thumbq.aws.addresses import QueueAddress
     from thumbq.ports import EntryResult, VisibilityChange
 
-_SEND_S: Final = 10
 _ANSWER_S: Final = 10
-_POLL_SLACK_S: Final = 15
 
+_SYSTEM_ATTRIBUTES: Final = ["ApproximateReceiveCount", "SentTimestamp", "AWSTraceHeader", "MessageGroupId"]
 _BACKLOG: Final[list[Any]] = [
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -52,43 +50,33 @@ class SqsQueue:
         message.check_sendable(body)
         if self._address.fifo and group is None:
             raise SendRefused(f"{self._address.name} is a FIFO queue: a message needs a group, and this one has none")
-        more: dict[str, Any] = {} if group is None else {"MessageGroupId": group}
-        if self._address.fifo:
-            more["MessageDeduplicationId"] = uuid.uuid4().hex
-        with translated_send(f"send to {self._address.name}", within_s=_SEND_S):
-            answer = await self._control.send_message(QueueUrl=self._url, MessageBody=body, **more)
-        return answer["MessageId"]
+        return await requests.send(self._control, self._url, body, group=group)
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
-        """Receive once, without a retry: a request whose answer is lost hides its messages."""
+        """Receive messages, unless receives were stopped; see requests.receive."""
         if self._stopping:
             return []
-        with translated(f"receive from {self._address.name}", within_s=wait_s + _POLL_SLACK_S):
-            answer = await self._polling.receive_message(
-                QueueUrl=self._url,
-                MaxNumberOfMessages=max_messages,
-                WaitTimeSeconds=wait_s,
-                VisibilityTimeout=visibility_timeout_s,
-                MessageSystemAttributeNames=[
-                    "ApproximateReceiveCount",
-                    "SentTimestamp",
-                    "AWSTraceHeader",
-                    "MessageGroupId",
-                ],
-            )
-        return [_received(entry) for entry in answer.get("Messages", [])]
+        received = await requests.receive(
+            self._polling,
+            self._url,
+            max_messages=max_messages,
+            wait_s=wait_s,
+            visibility_timeout_s=visibility_timeout_s,
+            MessageSystemAttributeNames=_SYSTEM_ATTRIBUTES,
+        )
+        return [_received(entry) for entry in received]
 
     def stop_receiving(self) -> None:
         """Let later receives return nothing at once; an open long poll ends in its own time."""
         self._stopping = True
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
-        """Change how long messages stay hidden, within five seconds; see batches.extend."""
-        return await batches.extend(self._control, self._url, changes)
+        """Change how long messages stay hidden, within five seconds; see requests.extend."""
+        return await requests.extend(self._control, self._url, changes)
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
         """Delete messages, within five seconds."""
-        return await batches.delete(self._control, self._url, receipts)
+        return await requests.delete(self._control, self._url, receipts)
 
     async def attributes(self) -> QueueAttributes:
         """Return the queue's settings; the dead-letter queue's retention is that of the start."""

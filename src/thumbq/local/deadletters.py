@@ -11,9 +11,9 @@ from thumbq.core import message
 from thumbq.core.deadletter import ATTRIBUTE
 from thumbq.errors import BackendError, SendRefused
 from thumbq.local import deadlettertable, leases
+from thumbq.local.leasedtable import LeasedTable
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
     from thumbq.local.database import Database
@@ -34,6 +34,7 @@ class LocalDeadLetters:
     def __init__(self, database: Database, clock: Clock, rules: QueueRules) -> None:
         self._database = database
         self._clock = clock
+        self._rows = LeasedTable(database, clock, _TABLE)
         self._rules = rules
 
     @property
@@ -69,7 +70,16 @@ class LocalDeadLetters:
                     connection, _TABLE, queue=self._rules.queue, now=self._clock.wall()
                 )
             ):
-                taken = await self._take(max_messages, visibility_timeout_s)
+                taken = await self._rows.receive(
+                    lambda connection, token, now: deadlettertable.take(
+                        connection,
+                        self._rules.queue,
+                        limit=max_messages,
+                        token=token,
+                        timeout_s=visibility_timeout_s,
+                        now=now,
+                    )
+                )
                 if taken:
                     return taken
             left = deadline - anyio.current_time()
@@ -77,31 +87,13 @@ class LocalDeadLetters:
                 return []
             await anyio.sleep(min(left, _LOOK_EVERY_S))
 
-    async def _take(self, limit: int, timeout_s: int) -> list[DeadLetter]:
-        token = uuid.uuid4().hex
-
-        def take(connection: sqlite3.Connection) -> list[DeadLetter]:
-            return deadlettertable.take(
-                connection, self._rules.queue, limit=limit, token=token, timeout_s=timeout_s, now=self._clock.wall()
-            )
-
-        def undo(connection: sqlite3.Connection, taken: list[DeadLetter]) -> None:
-            receipts = [letter.receipt for letter in taken]
-            leases.undo_receive(connection, _TABLE, receipts, now=self._clock.wall())
-
-        return await self._database.write(take, undo=undo)
-
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         """Change how long dead letters stay hidden; see DeadLetters.extend."""
-        return await self._database.write(
-            lambda connection: leases.extend_each(connection, _TABLE, changes, now=self._clock.wall())
-        )
+        return await self._rows.extend(changes)
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
         """Remove dead letters for good; see leases.delete for receipts that ran out."""
-        return await self._database.write(
-            lambda connection: [leases.delete(connection, _TABLE, receipt=receipt) for receipt in receipts]
-        )
+        return await self._rows.delete(receipts)
 
     async def purge(self) -> None:
         """Remove all dead letters for good."""

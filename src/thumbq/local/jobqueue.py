@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from thumbq.core import message
-from thumbq.local import leases, messagetable
+from thumbq.local import messagetable
+from thumbq.local.leasedtable import LeasedTable
 from thumbq.ports import QueueAttributes
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -24,7 +24,6 @@ _LOOK_EVERY_S: Final = 0.1
 """How often a long poll looks for messages of other processes and for leases that ran out."""
 
 _VISIBILITY_TIMEOUT_S: Final = 30
-_TABLE: Final = "messages"
 
 
 class LocalQueue:
@@ -33,6 +32,7 @@ class LocalQueue:
     def __init__(self, database: Database, clock: Clock, rules: QueueRules, *, directory: Path) -> None:
         self._database = database
         self._clock = clock
+        self._rows = LeasedTable(database, clock, "messages")
         self._rules = rules
         self._attributes = QueueAttributes(
             f"{rules.queue} in {directory}" if rules.queue else str(directory),
@@ -65,7 +65,16 @@ class LocalQueue:
             if await self._database.read(
                 lambda connection: messagetable.any_to_take(connection, self._rules, now=self._clock.wall())
             ):
-                taken = await self._take(max_messages, visibility_timeout_s)
+                taken = await self._rows.receive(
+                    lambda connection, token, now: messagetable.take(
+                        connection,
+                        self._rules,
+                        limit=max_messages,
+                        token=token,
+                        timeout_s=visibility_timeout_s,
+                        now=now,
+                    )
+                )
                 if taken:
                     return taken
             left = deadline - anyio.current_time()
@@ -75,19 +84,6 @@ class LocalQueue:
                 await news.wait()
         return []
 
-    async def _take(self, limit: int, timeout_s: int) -> list[ReceivedMessage]:
-        token = uuid.uuid4().hex
-
-        def take(connection: sqlite3.Connection) -> list[ReceivedMessage]:
-            return messagetable.take(
-                connection, self._rules, limit=limit, token=token, timeout_s=timeout_s, now=self._clock.wall()
-            )
-
-        def undo(connection: sqlite3.Connection, taken: list[ReceivedMessage]) -> None:
-            leases.undo_receive(connection, _TABLE, [entry.receipt for entry in taken], now=self._clock.wall())
-
-        return await self._database.write(take, undo=undo)
-
     def stop_receiving(self) -> None:
         """Let open and later receives return at once."""
         self._stopping = True
@@ -95,18 +91,14 @@ class LocalQueue:
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         """Change how long messages stay hidden; see JobQueue.extend."""
-        results = await self._database.write(
-            lambda connection: leases.extend_each(connection, _TABLE, changes, now=self._clock.wall())
-        )
+        results = await self._rows.extend(changes)
         if any(change.timeout_s == 0 for change in changes):
             self._wake_polls()
         return results
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
         """Remove messages for good; see JobQueue.delete, and leases.delete for receipts that ran out."""
-        results = await self._database.write(
-            lambda connection: [leases.delete(connection, _TABLE, receipt=receipt) for receipt in receipts]
-        )
+        results = await self._rows.delete(receipts)
         if self._rules.fifo:
             self._wake_polls()  # the next of the group may come
         return results

@@ -1,11 +1,12 @@
-"""Batches of SQS: one request about up to ten messages of a queue, with a result for each."""
+"""Requests about the messages of a queue, for the ports to messages and to dead letters."""
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from thumbq.aws.addresses import name_of
-from thumbq.aws.errors import batch_result, entry_result, translated
+from thumbq.aws.addresses import is_fifo, name_of
+from thumbq.aws.errors import batch_result, entry_result, translated, translated_send
 from thumbq.errors import BackendError
 from thumbq.ports import MAX_LEASE_S, EntryResult
 
@@ -16,7 +17,38 @@ if TYPE_CHECKING:
 
     from thumbq.ports import VisibilityChange
 
+_SEND_S: Final = 10
 _ANSWER_S: Final = 5
+_POLL_SLACK_S: Final = 15
+
+
+async def send(sqs: SQSClient, url: str, body: str, *, group: str | None, **more: Any) -> str:
+    """Send a message and return its id; on a FIFO queue each call is a message of its own (see SqsQueue.send)."""
+    if group is not None:
+        more["MessageGroupId"] = group
+    if is_fifo(url):
+        more["MessageDeduplicationId"] = uuid.uuid4().hex
+    with translated_send(f"send to {name_of(url)}", within_s=_SEND_S):
+        answer = await sqs.send_message(QueueUrl=url, MessageBody=body, **more)
+    return answer["MessageId"]
+
+
+async def receive(
+    sqs: SQSClient, url: str, *, max_messages: int, wait_s: int, visibility_timeout_s: int, **wanted: Any
+) -> list[Any]:
+    """Receive once, without a retry: a request whose answer is lost hides its messages.
+
+    ``wanted`` are the names of attributes, as ReceiveMessage calls them.
+    """
+    with translated(f"receive from {name_of(url)}", within_s=wait_s + _POLL_SLACK_S):
+        answer = await sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=max_messages,
+            WaitTimeSeconds=wait_s,
+            VisibilityTimeout=visibility_timeout_s,
+            **wanted,
+        )
+    return list(answer.get("Messages", []))
 
 
 async def extend(sqs: SQSClient, url: str, changes: Sequence[VisibilityChange]) -> list[EntryResult]:
