@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import anyio
 
 from thumbq.core import filenames, keys, uploadoptions
-from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.core.job import ObjectRef
 from thumbq.core.presigned import PresignedRecord
 from thumbq.core.signing import UploadPolicy
 from thumbq.errors import BackendUnavailable
-from thumbq.intake.storing import Original, check_not_empty, queue_job, store, to_the_end
+from thumbq.intake.storing import Original, check_not_empty, store_and_queue
 from thumbq.process import SystemClock
 from thumbq.records import read_record, write_record
 
@@ -90,12 +90,15 @@ class PresignedIntake:
         """
         check_not_empty(body)
         original = Original(body, policy.content_type, policy.metadata)
-        await to_the_end(lambda: self._store_and_queue(original, policy.ref), within_s=within_s)
-
-    async def _store_and_queue(self, original: Original, source: ObjectRef) -> None:
-        await store(original, source, backend=self._backend)
-        # The job has no presets: they are in the metadata, since an event of S3 cannot name them either.
-        await queue_job(original, JobRequest(source), backend=self._backend, remove_if_refused=True)
+        # The job has no options: they are in the metadata, since an event of S3 cannot name them either.
+        await store_and_queue(
+            original,
+            [policy.ref],
+            backend=self._backend,
+            if_absent=False,
+            remove_if_refused=True,
+            within_s=within_s,
+        )
 
     def _record_ref(self, upload_id: str) -> ObjectRef:
         return ObjectRef(self._backend.bucket, keys.presigned_key(upload_id))

@@ -9,13 +9,21 @@ import anyio
 import structlog
 
 from thumbq.core import keys, message, uploadoptions
+from thumbq.core.job import JobRequest
 from thumbq.core.uploadoptions import NO_OPTIONS, UploadOptions
-from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, SendRefused, UploadRefused
+from thumbq.errors import (
+    AccessDenied,
+    BackendError,
+    BackendUnavailable,
+    ObjectExists,
+    SendRefused,
+    UploadRefused,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from thumbq.core.job import JobRequest, ObjectRef
+    from thumbq.core.job import ObjectRef
     from thumbq.ports import Backend, ObjectStore
 
 T = TypeVar("T")
@@ -38,42 +46,81 @@ def check_not_empty(body: bytes) -> None:
         raise UploadRefused("empty-file", "The file is empty.")
 
 
-async def store(original: Original, ref: ObjectRef, *, backend: Backend, if_absent: bool = False) -> str:
-    """Store an original durably and return its ETag. Raises what ``ObjectStore.put`` raises."""
-    return await backend.store.put(
-        ref, original.body, content_type=original.content_type, metadata=original.metadata, if_absent=if_absent
-    )
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """An original that is stored, and whose job is queued."""
+
+    source: ObjectRef
+    etag: str
+    message_id: str
 
 
-async def queue_job(
+async def store_and_queue(
     original: Original,
-    job: JobRequest,
+    refs: Iterable[ObjectRef],
     *,
     backend: Backend,
     options: UploadOptions = NO_OPTIONS,
+    if_absent: bool,
     remove_if_refused: bool,
-) -> str:
-    """Send the job of an original that is stored, and return the id of the message.
+    within_s: float,
+) -> Queued:
+    """Store an original and queue its job; when this returns, both are durable.
+
+    With ``if_absent`` it is stored under the first of ``refs`` that is free, and else under the first.
 
     Raises SendRefused or AccessDenied when the queue refuses the message: then the original is removed again, if
-    ``remove_if_refused``. Raises BackendUnavailable when it is unknown whether the job is queued: the original stays,
-    since the job may run.
+    ``remove_if_refused``. Raises BackendUnavailable when it is unknown whether the job is queued (the original stays:
+    the job may run), or when the store and the queue do not answer within ``within_s`` seconds, and ObjectExists when
+    none of ``refs`` is free. A cancelled call first finishes, within the same bound, so that no original is left
+    without its message.
     """
-    group = uploadoptions.group_of(options, job.source.key, fifo=backend.fifo)
-    try:
-        message_id = await backend.queue.send(message.encode(job), group=group)
-    except (SendRefused, AccessDenied):
-        if remove_if_refused:
-            await _remove(job.source, backend.store)
-        raise
-    log.info(
-        "upload.accepted",
-        job_id=keys.upload_id(job.source.key) or job.source.key,
-        message_id=message_id,
-        bytes=len(original.body),
-        content_type=original.content_type,
-    )
-    return message_id
+
+    async def work() -> Queued:
+        source, etag = await _store(original, refs, backend.store, if_absent=if_absent)
+        try:
+            message_id = await _queue(source, options, backend)
+        except (SendRefused, AccessDenied):
+            if remove_if_refused:
+                await _remove(source, backend.store)
+            raise
+        log.info(
+            "upload.accepted",
+            job_id=keys.upload_id(source.key) or source.key,
+            message_id=message_id,
+            bytes=len(original.body),
+            content_type=original.content_type,
+        )
+        return Queued(source, etag, message_id)
+
+    return await _to_the_end(work, within_s=within_s)
+
+
+async def _store(
+    original: Original, refs: Iterable[ObjectRef], store: ObjectStore, *, if_absent: bool
+) -> tuple[ObjectRef, str]:
+    taken: ObjectExists | None = None
+    for ref in refs:
+        try:
+            etag = await store.put(
+                ref,
+                original.body,
+                content_type=original.content_type,
+                metadata=original.metadata,
+                if_absent=if_absent,
+            )
+        except ObjectExists as error:
+            taken = error
+        else:
+            return ref, etag
+    assert taken is not None
+    raise taken
+
+
+async def _queue(source: ObjectRef, options: UploadOptions, backend: Backend) -> str:
+    job = JobRequest(source, options.presets or None, options.callback_url)
+    group = uploadoptions.group_of(options, source.key, fifo=backend.fifo)
+    return await backend.queue.send(message.encode(job), group=group)
 
 
 async def _remove(ref: ObjectRef, store: ObjectStore) -> None:
@@ -83,7 +130,7 @@ async def _remove(ref: ObjectRef, store: ObjectStore) -> None:
         log.warning("intake.original_left", source=str(ref), error=str(error))
 
 
-async def to_the_end(work: Callable[[], Awaitable[T]], *, within_s: float) -> T:
+async def _to_the_end(work: Callable[[], Awaitable[T]], *, within_s: float) -> T:
     """Finish ``work`` and return its result, also when the caller is cancelled, but wait ``within_s`` seconds at most.
 
     Raises what it raises, and BackendUnavailable when the time is over.

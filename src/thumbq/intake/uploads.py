@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from thumbq.core import filenames, keys, uploadoptions
 from thumbq.core.formats import ImageFormat, sniff
-from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.core.job import ObjectRef
 from thumbq.core.uploadoptions import NO_OPTIONS, UploadOptions
-from thumbq.errors import ObjectExists, UploadRefused
-from thumbq.intake.storing import Original, check_not_empty, queue_job, store, to_the_end
+from thumbq.errors import UploadRefused
+from thumbq.intake.storing import Original, check_not_empty, store_and_queue
 from thumbq.process import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from thumbq.ports import Backend, Clock
 
@@ -95,49 +95,31 @@ class UploadIntake:
         image_format = _recognised(body)
         name = filenames.clean(filename)
         original = Original(body, image_format.content_type, uploadoptions.metadata(options, name))
-        source, etag, message_id = await to_the_end(
-            lambda: self._store_and_queue(original, key, options), within_s=within_s
+        queued = await store_and_queue(
+            original,
+            self._new_refs() if key is None else [ObjectRef(self._backend.bucket, key)],
+            backend=self._queue_of(options),
+            options=options,
+            if_absent=key is None,
+            remove_if_refused=key is None,
+            within_s=within_s,
         )
         return Accepted(
-            id=keys.upload_id(source.key) if key is None else None,
-            source=source,
-            message_id=message_id,
+            id=keys.upload_id(queued.source.key) if key is None else None,
+            source=queued.source,
+            message_id=queued.message_id,
             size=len(body),
             content_type=image_format.content_type,
             format=image_format,
-            etag=etag,
+            etag=queued.etag,
             filename=name,
             presets=options.presets or None,
         )
 
-    async def _store_and_queue(
-        self, original: Original, key: str | None, options: UploadOptions
-    ) -> tuple[ObjectRef, str, str]:
-        if key is None:
-            source, etag = await self._store_new(original)
-        else:
-            source = ObjectRef(self._backend.bucket, key)
-            etag = await store(original, source, backend=self._backend)
-        message_id = await queue_job(
-            original,
-            JobRequest(source, options.presets or None, options.callback_url),
-            backend=self._queue_of(options),
-            options=options,
-            remove_if_refused=key is None,
-        )
-        return source, etag, message_id
-
-    async def _store_new(self, original: Original) -> tuple[ObjectRef, str]:
-        drawn = 1
-        while True:
+    def _new_refs(self) -> Iterator[ObjectRef]:
+        for _ in range(_MAX_IDS):
             upload_id = keys.new_id(int(self._clock.wall() * 1000), self._random.getrandbits(80))
-            source = ObjectRef(self._backend.bucket, keys.upload_key(upload_id))
-            try:
-                return source, await store(original, source, backend=self._backend, if_absent=True)
-            except ObjectExists:
-                if drawn == _MAX_IDS:
-                    raise
-                drawn += 1
+            yield ObjectRef(self._backend.bucket, keys.upload_key(upload_id))
 
     def _queue_of(self, options: UploadOptions) -> Backend:
         return self._backend if options.priority is None else self._queues[options.priority]
