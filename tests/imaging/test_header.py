@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RGB = images.scene(96, 64)
 
 
-def facts(data: bytes) -> JpegHeader:
+def coding(data: bytes) -> JpegHeader:
     found = read_header(data).jpeg
     assert found is not None
     return found
@@ -130,7 +130,7 @@ def test_reading_a_large_photo_takes_next_to_no_time() -> None:
 
 def test_where_a_jpeg_begins_and_ends() -> None:
     data = images.photo_jpeg(640, 480)
-    found = facts(data)
+    found = coding(data)
     assert data[found.end :] == b"\xff\xd9"
     assert data[found.pixels_at - 14 : found.pixels_at - 12] == b"\xff\xda"
     assert (found.progressive, found.scans, found.one_pass, found.dc_end) == (False, 1, True, None)
@@ -139,25 +139,25 @@ def test_where_a_jpeg_begins_and_ends() -> None:
 
 def test_of_several_pictures_in_a_jpeg_the_first_one_ends_at_its_own_end() -> None:
     data = animated("MPO")
-    assert facts(data).end == data.index(b"\xff\xd9", facts(data).pixels_at) < len(data) // 2
+    assert coding(data).end == data.index(b"\xff\xd9", coding(data).pixels_at) < len(data) // 2
 
 
 @pytest.mark.parametrize("after", [bytes(5000), b"clip" * 5000, images.small_jpeg()[:300]])
 def test_what_follows_the_end_of_a_jpeg_does_not_count(after: bytes) -> None:
     data = images.photo_jpeg(640, 480)
-    assert facts(data + after).end == len(data) - 2
+    assert coding(data + after).end == len(data) - 2
 
 
 def test_a_preview_in_the_metadata_is_not_the_picture() -> None:
     data = images.photo_jpeg(640, 480)
     whole = containers.jpeg_with(data, (0xE2, images.small_jpeg()))
-    assert (read_header(whole).width, facts(whole).end) == (640, len(whole) - 2)
+    assert (read_header(whole).width, coding(whole).end) == (640, len(whole) - 2)
     assert refused(whole[: len(whole) // 2]) == "truncated"
 
 
 def test_the_means_of_a_progressive_jpeg_end_where_finer_scans_begin() -> None:
     data = images.photo_jpeg(640, 480, progressive=True)
-    found = facts(data)
+    found = coding(data)
     assert (found.progressive, found.scans, found.one_pass) == (True, 10, False)
     assert found.dc_end is not None
     assert data[found.dc_end : found.dc_end + 2] == b"\xff\xc4"
@@ -167,7 +167,7 @@ def test_the_means_of_a_progressive_jpeg_end_where_finer_scans_begin() -> None:
 @pytest.mark.parametrize("scans", range(1, 10))
 def test_a_progressive_jpeg_that_lacks_scans_is_truncated(scans: int) -> None:
     data = images.photo_jpeg(320, 240, progressive=True)
-    at = facts(data).pixels_at
+    at = coding(data).pixels_at
     for _ in range(scans - 1):
         at = data.index(b"\xff\xda", at) + 2
     assert refused(data[: at + 30] + b"\xff\xd9") == "truncated"
@@ -175,8 +175,8 @@ def test_a_progressive_jpeg_that_lacks_scans_is_truncated(scans: int) -> None:
 
 def test_sequential_scans_of_one_component_each_are_counted_and_missed() -> None:
     scans = [_sequential_scan(component) for component in (1, 2, 3)]
-    assert facts(_sequential(*scans)).scans == 3
-    assert not facts(_sequential(*scans)).one_pass
+    assert coding(_sequential(*scans)).scans == 3
+    assert not coding(_sequential(*scans)).one_pass
     assert refused(_sequential(*scans[:2])) == "truncated"
 
 

@@ -32,9 +32,9 @@ SIZES = [(333, 250), (64, 64), (17, 33), (8, 8), (1, 1), (3, 200), (200, 3)]
 
 
 def stream(data: bytes | mmap.mmap, *, dc_only: bool = False) -> IO[bytes]:
-    facts = read_header(data).jpeg
-    assert facts is not None
-    return open_jpeg(data, facts, dc_only=dc_only)
+    coding = read_header(data).jpeg
+    assert coding is not None
+    return open_jpeg(data, coding, dc_only=dc_only)
 
 
 def loaded(file: IO[bytes], scale: int = 1) -> Image.Image:
@@ -99,12 +99,12 @@ def test_a_mapped_file_loads_like_its_bytes() -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_a_jpeg_that_was_cut_and_closed_again_is_refused(kind: str, share: float) -> None:
     data = images.jpeg(SCENE, **KINDS[kind])
-    facts = read_header(data).jpeg
-    assert facts is not None
-    end = data.rindex(b"\xff\xda") if facts.progressive else facts.end
-    cut = data[: facts.pixels_at + int(share * (end - facts.pixels_at))].rstrip(b"\xff") + END
+    coding = read_header(data).jpeg
+    assert coding is not None
+    end = data.rindex(b"\xff\xda") if coding.progressive else coding.end
+    cut = data[: coding.pixels_at + int(share * (end - coding.pixels_at))].rstrip(b"\xff") + END
     for scale in (1, 8):
-        if facts.one_pass:
+        if coding.one_pass:
             loaded(io.BytesIO(cut), scale)  # Pillow alone takes it for whole
         with pytest.raises((OSError, RenderRefused), match=r"truncated|not all|ends in"):
             loaded(stream(cut), scale)
@@ -122,11 +122,11 @@ def test_of_two_pictures_the_first_one_cut_is_refused_too() -> None:
     file = io.BytesIO()
     SCENE.save(file, "MPO", save_all=True, append_images=[NOISE])
     data = file.getvalue()
-    facts = read_header(data).jpeg
-    assert facts is not None
-    middle = (facts.pixels_at + facts.end) // 2
+    coding = read_header(data).jpeg
+    assert coding is not None
+    middle = (coding.pixels_at + coding.end) // 2
     with pytest.raises(OSError, match="truncated"):
-        loaded(stream(data[:middle].rstrip(b"\xff") + data[facts.end :]))
+        loaded(stream(data[:middle].rstrip(b"\xff") + data[coding.end :]))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])

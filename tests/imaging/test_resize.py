@@ -95,8 +95,8 @@ def test_a_palette_is_expanded_before_it_is_averaged() -> None:
 
 def test_a_size_is_made_from_a_larger_one_but_never_from_one_that_was_enlarged() -> None:
     image = images.scene(400, 300)
-    ladder = MipLevels(Picture(image, (1.0, 1.0)), upright_size=image.size, orientation=1)
+    levels = MipLevels(Picture(image, (1.0, 1.0)), upright_size=image.size, orientation=1)
     whole = contained((400, 300), (400, 300)).crop
-    ladder.resized(Target((1600, 1200), whole))
-    small = ladder.resized(Target((133, 100), whole))
+    levels.resized(Target((1600, 1200), whole))
+    small = levels.resized(Target((133, 100), whole))
     assert small == image.resize((133, 100), Image.Resampling.LANCZOS, reducing_gap=4.0)

@@ -102,6 +102,22 @@ OUTPUTS: Final = {known.name.lower(): known.output for known in ImageFormat if k
 EXTENSIONS: Final = {f"image/{name}": output.extension for name, output in OUTPUTS.items()}
 """The file name extension of each media type that is written."""
 
+AUTO: Final = "auto"
+"""The name by which a preset leaves the format to the picture."""
+
+
+def output_name(name: str, *, lossless: bool, keeps_more: bool) -> str:
+    """Return the output format of a preset's rendition by its name.
+
+    ``auto`` is JPEG, or where transparency or frames are to be kept (``keeps_more``) WebP, with ``lossless`` PNG.
+    """
+    if name != AUTO:
+        return name
+    if not keeps_more:
+        return "jpeg"
+    return "png" if lossless else "webp"
+
+
 # A file that begins like a TIFF is one, whatever comes later: patterns that leave the start open come last.
 _MAGIC: Final = tuple(
     (re.compile(known.value.magic, re.DOTALL), known)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from thumbq.core import keys
-from thumbq.core.formats import EXTENSIONS
+from thumbq.core.formats import EXTENSIONS, output_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,9 +155,12 @@ class Preset(BaseModel):
     @property
     def content_types(self) -> tuple[str, ...]:
         """The media types that this preset's renditions may have, the usual one first."""
-        if self.format != "auto":
-            return (f"image/{self.format}",)
-        return "image/jpeg", "image/png" if self.lossless else "image/webp"
+        names = (self.output_name(keeps_more=keeps_more) for keeps_more in (False, True))
+        return tuple(dict.fromkeys(f"image/{name}" for name in names))
+
+    def output_name(self, *, keeps_more: bool) -> str:
+        """Return the format of a rendition that keeps transparency or frames, or has none to keep."""
+        return output_name(self.format, lossless=self.lossless, keeps_more=keeps_more)
 
     @property
     def fingerprint(self) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Final
 
+from thumbq.core.formats import output_name
 from thumbq.imaging import MIB, READ_WHOLE_BYTES
 from thumbq.imaging.formats.registry import INPUT_FORMATS, OUTPUT_FORMATS
 
@@ -87,10 +88,8 @@ def predict(
 
 def encoding_cost(rendition: Rendition, *, alpha: bool, animated: bool) -> EncodingCost:
     """Return what each pixel of a rendition takes to encode, of an image with or without alpha."""
-    output = rendition.format
-    if output == "auto":
-        output = "jpeg" if not (alpha or animated) else "png" if rendition.lossless else "webp"
-    cost = OUTPUT_FORMATS[output].cost(rendition)
+    name = output_name(rendition.format, lossless=rendition.lossless, keeps_more=alpha or animated)
+    cost = OUTPUT_FORMATS[name].cost(rendition)
     if not rendition.sharpened:
         return cost
     return cost._replace(opaque_bytes=cost.opaque_bytes + _SHARPENING[0], alpha_bytes=cost.alpha_bytes + _SHARPENING[1])

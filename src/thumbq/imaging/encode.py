@@ -50,7 +50,7 @@ def encode(
     if playback is None or len(frames) == 1:
         return _still(frames[0], preset, exif)
     seen_through = any(is_seen_through(frame) for frame in frames)
-    image_format = _image_format(preset, keeps_more=True)
+    image_format = preset.output_name(keeps_more=True)
     output = OUTPUT_FORMATS[image_format]
     first, *others = _of_one_mode([_ready(frame, preset, image_format, seen_through=seen_through) for frame in frames])
     options = output.options(preset) | output.animation_options(playback)
@@ -63,21 +63,12 @@ def encode(
 
 def _still(pixels: Image.Image, preset: Preset, exif: bytes) -> Encoded:
     seen_through = is_seen_through(pixels)
-    image_format = _image_format(preset, keeps_more=seen_through)
+    image_format = preset.output_name(keeps_more=seen_through)
     output = OUTPUT_FORMATS[image_format]
     ready = _ready(pixels, preset, image_format, seen_through=seen_through)
     body = output.save(ready, image_format, _ONLY_PIXELS | output.options(preset) | {"exif": exif})
     flattened_on = preset.background if seen_through and not OUTPUTS[image_format].alpha else None
     return Encoded(body, f"image/{image_format}", flattened_on)
-
-
-def _image_format(preset: Preset, *, keeps_more: bool) -> str:
-    """Return the format in which ``auto`` keeps transparency or frames, if there are any, or else the usual one."""
-    if preset.format != "auto":
-        return preset.format
-    if not keeps_more:
-        return "jpeg"
-    return "png" if preset.lossless else "webp"
 
 
 def is_seen_through(pixels: Image.Image) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from thumbq.core.formats import OUTPUTS
 from thumbq.core.preset import Preset
 from thumbq.imaging import Limits, Refusal
 from thumbq.imaging.render import render
@@ -11,7 +12,7 @@ from thumbq.imaging.render import render
 _BMP: Final = b"BM" + bytes.fromhex("3a000000 00000000 36000000 28000000 01000000 01000000 0100 1800") + bytes(28)
 """One black pixel."""
 
-_PRESETS: Final = tuple(Preset(name=name, format=name, width=16) for name in ("jpeg", "png", "webp", "avif"))
+_PRESETS: Final = tuple(Preset.model_validate({"name": name, "format": name, "width": 16}) for name in OUTPUTS)
 
 
 def warm_up() -> None:

@@ -37,10 +37,10 @@ def clap(width: int, height: int, across: int, down: int, *, over: int = 2) -> b
 def shown(data: bytes, aperture: bytes) -> bytes:
     """Give the primary item a clean aperture, before irot and imir: in a new meta box at the end of the file."""
     ((start, end),) = ((start, end) for kind, start, end in boxes(data) if kind == b"meta")
-    children = list(boxes(data, start + 4, end))
-    ((iprp, iprp_end),) = ((start, end) for kind, start, end in children if kind == b"iprp")
+    parts = list(boxes(data, start + 4, end))
+    ((iprp, iprp_end),) = ((start, end) for kind, start, end in parts if kind == b"iprp")
     (ipco, ipma) = ((start, end) for _, start, end in boxes(data, iprp, iprp_end))
-    (primary,) = (data[start + 4 : start + 6] for kind, start, _ in children if kind == b"pitm")
+    (primary,) = (data[start + 4 : start + 6] for kind, start, _ in parts if kind == b"pitm")
     kinds = [kind for kind, _, _ in boxes(data, *ipco)]
     at = data.index(primary, ipma[0] + 8) + 2
     indices = data[at + 1 : at + 1 + data[at]]
@@ -49,8 +49,8 @@ def shown(data: bytes, aperture: bytes) -> bytes:
     properties = _box(b"ipco", data[slice(*ipco)], aperture) + _box(
         b"ipma", data[ipma[0] : at], linked, data[at + 1 + data[at] : ipma[1]]
     )
-    bodies = {b"iprp": properties} | {kind: data[start:end] for kind, start, end in children if kind != b"iprp"}
-    meta = _box(b"meta", data[start : start + 4], *(_box(kind, bodies[kind]) for kind, _, _ in children))
+    bodies = {b"iprp": properties} | {kind: data[start:end] for kind, start, end in parts if kind != b"iprp"}
+    meta = _box(b"meta", data[start : start + 4], *(_box(kind, bodies[kind]) for kind, _, _ in parts))
     return data[: start - 4] + b"free" + data[start:] + meta
 
 
