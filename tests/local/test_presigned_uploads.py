@@ -1,4 +1,4 @@
-"""Forms for direct uploads: what was signed is what is taken, by every process of the directory, until it expires."""
+"""Presigned uploads on a directory: any of its processes takes what was signed, and nothing else, until it expires."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ _STOPPING: Final = problem_of(
 )
 
 
-class Uploads:
-    """The uploads of one process."""
+class RunningUploads:
+    """The uploads that run in one process."""
 
     def __init__(self, *, max_concurrent: int) -> None:
         self._slots = anyio.Semaphore(max_concurrent)

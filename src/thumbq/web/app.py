@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 
 from thumbq.web import health, inbox, jobs, presigned, upload
-from thumbq.web.admission import Uploads
+from thumbq.web.admission import RunningUploads
 from thumbq.web.problems import problem_middleware
 from thumbq.web.services import SERVICES, UPLOADS, UploadLimits, WebServices
 
@@ -27,7 +27,7 @@ def create_app(services: WebServices) -> web.Application:
     """Return the application. It opens and closes nothing: what it uses belongs to the caller."""
     app = web.Application(middlewares=[_log_requests, _close_when_stopping, problem_middleware])
     app[SERVICES] = services
-    app[UPLOADS] = Uploads(max_concurrent=services.limits.max_concurrent)
+    app[UPLOADS] = RunningUploads(max_concurrent=services.limits.max_concurrent)
     app.on_response_prepare.append(_forbid_sniffing)
     app.add_routes(
         [

@@ -10,7 +10,7 @@ import anyio
 from aiohttp import web
 
 from thumbq.errors import BackendUnavailable
-from thumbq.web.admission import Uploads
+from thumbq.web.admission import RunningUploads
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -56,7 +56,7 @@ class WebServices:
 
 
 SERVICES: Final = web.AppKey("services", WebServices)
-UPLOADS: Final = web.AppKey("uploads", Uploads)
+UPLOADS: Final = web.AppKey("uploads", RunningUploads)
 
 
 def in_time(handler: Handler) -> Handler:
