@@ -13,8 +13,8 @@ from support import documents
 from support.documents import PRESIGNED_UPLOADS
 from support.servers.emulators import aws_env
 from support.servers.scripted import Script, s3_error, says, sqs_error
-from thumbq.aws import provision
 from thumbq.aws.events import EVENTS, NOTIFICATION_ID, STATEMENT_ID, wire_events, with_notification, with_statement
+from thumbq.aws.provision import provision
 from thumbq.aws.session import open_clients
 from thumbq.errors import SetupError
 

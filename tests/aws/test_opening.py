@@ -11,7 +11,7 @@ import pytest
 from support.backends import open_aws
 from support.servers.emulators import REGION
 from support.servers.scripted import Script, s3_error, says, sqs_error
-from thumbq.aws import provision
+from thumbq.aws.provision import provision
 from thumbq.aws.session import open_clients
 from thumbq.errors import SetupError
 from thumbq.ports import QueueAttributes

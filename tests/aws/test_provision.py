@@ -9,7 +9,7 @@ import pytest
 
 from support.servers.emulators import REGION
 from support.servers.scripted import Script, s3_error, says, sqs_error
-from thumbq.aws import Step, provision
+from thumbq.aws.provision import Step, provision
 from thumbq.aws.session import open_clients
 from thumbq.errors import SetupError
 

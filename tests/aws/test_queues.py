@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thumbq.aws import open_aws_queues, provision
+from thumbq.aws import open_aws_queues
+from thumbq.aws.provision import provision
 from thumbq.backends import open_backend, open_backends
 from thumbq.errors import SetupError
 from thumbq.settings import QueueTable, Settings, only_queue

@@ -9,7 +9,6 @@ from thumbq.aws.check import checked
 from thumbq.aws.deadletters import SqsDeadLetters
 from thumbq.aws.jobqueue import SqsQueue
 from thumbq.aws.presigned import S3PresignedUploads
-from thumbq.aws.provision import Step, provision
 from thumbq.aws.session import open_clients
 from thumbq.aws.store import S3Store
 from thumbq.ports import Backend
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from thumbq.aws.addresses import QueueAddress
     from thumbq.aws.session import Clients
 
-__all__ = ["Step", "open_aws_queues", "provision"]
+__all__ = ["assembled", "open_aws_queues"]
 
 
 @asynccontextmanager
