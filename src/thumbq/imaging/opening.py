@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from thumbq.core.formats import ImageFormat
     from thumbq.imaging import Original
-    from thumbq.imaging.header import Header
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,6 @@ class Opened:
     load: Callable[[], Image.Image]
     orientation: Callable[[Image.Image], int] = exif.orientation
     thumbnail: Callable[[], ImageFile.ImageFile | None] | None = None
-
-
-def open_usual(original: Original, header: Header) -> Opened:
-    """Open an image of a format for which Pillow does all."""
-    return opened(open_with_pillow(file_of(original), header.format))
 
 
 def opened(image: ImageFile.ImageFile) -> Opened:
@@ -68,7 +62,7 @@ def open_with_pillow(file: IO[bytes], image_format: ImageFormat) -> ImageFile.Im
 
 
 def open_known_kind(original: Original, image_format: ImageFormat) -> ImageFile.ImageFile:
-    """Open a file whose header, once it makes sense to thumbq's reader, can still ask for a kind that Pillow lacks.
+    """Open a file whose header, though valid for thumbq's reader, can ask for a kind of pixels that Pillow lacks.
 
     Raises RenderRefused for such a kind.
     """

@@ -47,9 +47,10 @@ class InputFormat:
     ``read_header`` needs no decoder, never raises anything but RenderRefused, and takes well under a millisecond for a
     usual file of any size. ``decode`` loads an image, the first frame of an animation, at a size that serves all
     presets; it raises RenderRefused when that would cost more than the budget, and a decoder may raise anything.
-    ``animation`` returns the frames where thumbq composites them itself, since Pillow does it
-    differently from the standards and from browsers. Where the decoder does it right, ``plays`` tells how often an
-    animation is played (0: for ever). ``exif_text`` returns type and bytes of a text in the EXIF tags.
+
+    ``animation`` returns the frames where thumbq composites them itself, since Pillow does it differently from the
+    standards and from browsers; elsewhere ``plays`` returns the number of plays (0: for ever) of an opened animation.
+    ``exif_text`` returns type and bytes of a text in the EXIF tags, None without it.
     """
 
     read_header: Callable[[Original], Header]
