@@ -51,7 +51,6 @@ class Queued:
     """An original that is stored, and whose job is queued."""
 
     source: ObjectRef
-    etag: str
     message_id: str
 
 
@@ -77,7 +76,7 @@ async def store_and_queue(
     """
 
     async def work() -> Queued:
-        source, etag = await _store(original, refs, backend.store, if_absent=if_absent)
+        source = await _store(original, refs, backend.store, if_absent=if_absent)
         try:
             message_id = await _queue(source, options, backend)
         except (SendRefused, AccessDenied):
@@ -91,18 +90,16 @@ async def store_and_queue(
             bytes=len(original.body),
             content_type=original.content_type,
         )
-        return Queued(source, etag, message_id)
+        return Queued(source, message_id)
 
     return await _to_the_end(work, within_s=within_s)
 
 
-async def _store(
-    original: Original, refs: Iterable[ObjectRef], store: ObjectStore, *, if_absent: bool
-) -> tuple[ObjectRef, str]:
+async def _store(original: Original, refs: Iterable[ObjectRef], store: ObjectStore, *, if_absent: bool) -> ObjectRef:
     taken: ObjectExists | None = None
     for ref in refs:
         try:
-            etag = await store.put(
+            await store.put(
                 ref,
                 original.body,
                 content_type=original.content_type,
@@ -112,7 +109,7 @@ async def _store(
         except ObjectExists as error:
             taken = error
         else:
-            return ref, etag
+            return ref
     assert taken is not None
     raise taken
 

@@ -32,8 +32,6 @@ class Accepted:
     message_id: str
     size: int
     content_type: str
-    format: ImageFormat
-    etag: str
     filename: str | None
     presets: tuple[str, ...] | None
     """None when they are left to the routes."""
@@ -110,8 +108,6 @@ class UploadIntake:
             message_id=queued.message_id,
             size=len(body),
             content_type=image_format.content_type,
-            format=image_format,
-            etag=queued.etag,
             filename=name,
             presets=options.presets or None,
         )
