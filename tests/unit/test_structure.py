@@ -20,8 +20,8 @@ MAX_ROOMS = 10
 # It knows all rooms, so that no other module has to.
 COMPOSITION_ROOT = "thumbq.service"
 
-# Values: nothing is built from their members, which come from outside and are read one by one.
-VALUES = {"thumbq.imaging.header.Header", "thumbq.intake.uploads.Accepted"}
+# A value: what a file's header says, in members that are read one by one. (Records and settings are pydantic's.)
+VALUES = {"thumbq.imaging.header.Header"}
 
 ROOT = Path(thumbq.__file__).parent
 
