@@ -12,31 +12,14 @@ from thumbq.core.formats import ImageFormat
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge
 from thumbq.web.jobstate import JobState, find_job
+from thumbq.web.links import future_renditions, job_url, rendition_url
 from thumbq.web.problems import HttpProblem, ProblemRaised, not_found
 from thumbq.web.services import SERVICES, WebServices, in_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from thumbq.core.manifest import Manifest, RenditionRecord
-    from thumbq.core.preset import Preset
 
 _NOT_READY_RETRY_AFTER_S: Final = 1
-
-
-def job_url(job_id: str) -> str:
-    """Return the path of a job."""
-    return f"/jobs/{job_id}"
-
-
-def renditions_to_come(services: WebServices, source_key: str, names: Sequence[str] | None) -> dict[str, Any]:
-    """Return the future addresses of an upload's renditions: of the presets with these names, or of the routes'."""
-    if names is None:
-        presets: Iterable[Preset] = services.catalog.presets_for(source_key)
-    else:
-        presets = [services.catalog.presets[name] for name in names if name in services.catalog.presets]
-    job_id = keys.upload_id(source_key) or ""
-    return {preset.name: {"url": _rendition_url(job_id, preset.name)} for preset in presets}
 
 
 @in_time
@@ -52,7 +35,7 @@ async def get_job(request: web.Request) -> web.Response:
         "status": state.status,
         "url": job_url(job_id),
         "original": _original_members(state),
-        "renditions": renditions_to_come(services, state.key, state.presets)
+        "renditions": future_renditions(services.catalog, state.key, state.presets)
         if manifest is None
         else {name: _rendition_members(job_id, name, record) for name, record in manifest.renditions.items()},
     }
@@ -148,7 +131,7 @@ def _content_type(manifest: Manifest) -> str | None:
 
 def _rendition_members(job_id: str, preset: str, record: RenditionRecord) -> dict[str, Any]:
     return {
-        "url": _rendition_url(job_id, preset),
+        "url": rendition_url(job_id, preset),
         "width": record.width,
         "height": record.height,
         "frames": record.frames,
@@ -156,10 +139,6 @@ def _rendition_members(job_id: str, preset: str, record: RenditionRecord) -> dic
         "content_type": record.content_type,
         "sha256": record.sha256,
     }
-
-
-def _rendition_url(job_id: str, preset: str) -> str:
-    return f"{job_url(job_id)}/{preset}"
 
 
 def _no_job() -> ProblemRaised:

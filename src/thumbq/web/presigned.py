@@ -14,7 +14,7 @@ from thumbq.core.formats import MEDIA_TYPES
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
 from thumbq.web.bodies import reading
-from thumbq.web.jobs import job_url, renditions_to_come
+from thumbq.web.links import future_renditions, job_url
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _members(presigned: PresignedUpload, services: WebServices, origin: str) -> 
         },
         "max_bytes": presigned.record.max_bytes,
         "expires_at": presigned.record.expires,
-        "renditions": renditions_to_come(services, keys.inbox_key(presigned.id), presigned.record.presets),
+        "renditions": future_renditions(services.catalog, keys.inbox_key(presigned.id), presigned.record.presets),
     }
 
 

@@ -16,7 +16,7 @@ from thumbq.errors import UploadRefused
 from thumbq.web import fields, problems
 from thumbq.web.fields import Fields
 from thumbq.web.formreader import FILE, MAX_FIELDS, FormReader, FormTexts, check_encoding
-from thumbq.web.jobs import job_url, renditions_to_come
+from thumbq.web.links import future_renditions, job_url
 from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES, UPLOADS
 
@@ -183,7 +183,7 @@ def _entry_members(entry: Accepted | _Refused, services: WebServices) -> dict[st
         "status": "queued",
         "url": job_url(entry.id),
         "original": {"filename": entry.filename, "bytes": entry.size, "content_type": entry.content_type},
-        "renditions": renditions_to_come(services, entry.source.key, entry.presets),
+        "renditions": future_renditions(services.catalog, entry.source.key, entry.presets),
     }
 
 
