@@ -1,4 +1,4 @@
-"""The emulators, the long form of the chaos tests, and the figures that tests give, told at the end."""
+"""The emulators, which tests run in which form, and the figures that tests give, printed at the end."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import structlog
+from _pytest.runner import runtestprotocol
 
 from support.servers.emulators import EmulatorMissing, ministack_server, moto_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from support.figures import AtMost
+
+TRIES: Final = 3
 
 # More than 200 Pythons start in a run. Where the environment forbids to keep bytecode, as many sandboxes and images do,
 # each of them would compile all that it imports, which is most of what a short one does.
@@ -35,15 +40,47 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="short",
         help="how much of the tests that have a long form: what CI runs, or that (give -n0 with it)",
     )
+    parser.addoption(
+        "--measured", action="store_true", help="run the tests of figures, and no others (give -n0 with it)"
+    )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move the tests that mostly wait out of the last quarter: none of them is to be what all workers wait for.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of figures, or all others, and the tests that mostly wait out of the last quarter.
 
-    Otherwise the random order stays as it is.
+    None of those is to be what all workers wait for. Otherwise the random order stays as it is.
     """
+    wanted = {item for item in items if bool(item.get_closest_marker("measured")) is config.getoption("measured")}
+    config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+    items[:] = [item for item in items if item in wanted]
     places = {item: place for place, item in enumerate(items)}
     items.sort(key=lambda item: places[item] * (1 if {"e2e", "chaos"}.isdisjoint(item.path.parts) else 0.75))
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Give a test of figures three tries: what else the machine does is no fault of the code."""
+    if item.get_closest_marker("measured") is None:
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    for _ in range(TRIES - 1):
+        if any(report.failed for report in reports):
+            reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+@pytest.fixture
+def at_most(record_property: Callable[[str, object], None]) -> AtMost:
+    """Print a figure beside its bound at the end of the run, and hold it to that."""
+
+    def check(name: str, figure: float, bound: float) -> None:
+        record_property(name, f"{figure:.4g} (at most {bound:g})")
+        assert figure <= bound, name
+
+    return check
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 import anyio
@@ -120,10 +119,8 @@ async def test_a_stalled_server_holds_up_a_beat_for_a_bounded_time_only(
 ) -> None:
     monkeypatch.setattr(requests, "_ANSWER_S", 0.2)
     script.then(stalls)
-    start = time.monotonic()
-    with pytest.raises(BackendUnavailable, match="TimeoutError"):
+    with within(2), pytest.raises(BackendUnavailable, match="TimeoutError"):
         await queue.extend([VisibilityChange("r", 30)])
-    assert time.monotonic() - start < 2
 
 
 async def test_a_beat_does_not_queue_behind_long_polls(script: Script, queue: SqsQueue) -> None:

@@ -179,7 +179,6 @@ async def test_a_loop_that_stands_still_is_seen() -> None:
         await anyio.sleep(0.01)
         with watch.watching():
             await anyio.sleep(0.02)
-            assert watch.longest_s < 0.05
             time.sleep(0.1)  # noqa: ASYNC251 - which is what must not happen
             await anyio.sleep(0.01)
         assert watch.longest_s > 0.05
@@ -202,7 +201,7 @@ async def test_the_peak_of_a_process_that_has_ended_is_known() -> None:
             process.kill()
             await process.wait()
         assert watch.peak_bytes is not None
-        assert 90 << 20 <= watch.peak_bytes < 200 << 20
+        assert watch.peak_bytes >= 90 << 20
         tasks.cancel_scope.cancel()
 
 

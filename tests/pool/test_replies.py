@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import time
 from concurrent.futures.process import _ResultItem
 from dataclasses import replace
 from pickle import UnpicklingError
@@ -152,5 +151,3 @@ async def test_half_an_answer_holds_up_neither_the_deadline_nor_the_end_of_the_p
         async with RenderPool(replace(ONE_PROCESS, timeout_s=0.3), render=hostile_render.render) as pool:
             with pytest.raises(RenderKilled, match="longer than"):
                 await render(pool, b"answer half")
-            begun = time.monotonic()
-        assert time.monotonic() - begun < 2
