@@ -16,7 +16,7 @@ from PIL import AvifImagePlugin, Image, ImageFile, PngImagePlugin
 from thumbq.imaging.colour.sanitising import MAX_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     Area = tuple[int, int, int, int]
 
@@ -74,13 +74,15 @@ def crop_in_place(image: ImageFile.ImageFile, area: Area) -> None:
     image.im, image._size = part.im, part.size  # noqa: SLF001 -- see above
 
 
-def replace_pixels(image: ImageFile.ImageFile) -> None:
-    """Give an opened image pixels of its mode and size before it is loaded: rows that do not come stay as they are.
+def prefill(image: ImageFile.ImageFile, row: Image.Image, tops: Iterable[int]) -> None:
+    """Give an opened image pixels before it is loaded, with a row in some places: a row that does not come stays.
 
-    Pillow makes them itself when there are none (``ImageFile.load_prepare``), and reports no missing rows of a PNG. Can
-    go when it raises for a PNG whose data ends early.
+    Pillow makes pixels itself when there are none (``ImageFile.load_prepare``), and reports no missing rows of a PNG.
+    Can go when it raises for a PNG whose data ends early.
     """
     image.im = Image.new(image.mode, image.size).im
+    for top in tops:
+        image.im.paste(row.im, (0, top, image.width, top + 1))
 
 
 def _skip(stream: PngImagePlugin.PngStream, _position: int, length: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from PIL import Image
 
 from thumbq.imaging.formats.png.chunks import chunks
-from thumbq.imaging.pillowpatches import replace_pixels
+from thumbq.imaging.pillowpatches import prefill
 
 if TYPE_CHECKING:
     from PIL import ImageFile
@@ -37,10 +37,7 @@ _PIECE: Final = 1 << 18
 
 def mark(image: ImageFile.ImageFile) -> None:
     """Colour the last row of a PNG that is about to be loaded: a row in the data replaces it."""
-    replace_pixels(image)
-    row = Image.new(image.mode, (image.width, 1), _MARKS[image.mode])
-    for top in _last_rows(image):
-        image.im.paste(row.im, (0, top, image.width, top + 1))
+    prefill(image, Image.new(image.mode, (image.width, 1), _MARKS[image.mode]), _last_rows(image))
 
 
 def all_there(image: ImageFile.ImageFile, original: Original, header: Header) -> bool:
