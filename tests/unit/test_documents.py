@@ -68,6 +68,7 @@ CHECKED_BY: Final = {
         "tests/aws/test_events.py::test_the_documented_cors_rule_lets_a_page_post_its_form"
     ),
     (MESSAGES, "Bare keys", "text"): MESSAGE_FORMS,
+    (MESSAGES, "Bare keys", "json"): MESSAGE_FORMS,
     (MESSAGES, "JSON", "json"): MESSAGE_FORMS,
     (MESSAGES, "S3 events", "json"): MESSAGE_FORMS,
     (MESSAGES, "EventBridge", "json"): MESSAGE_FORMS,

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.aws.event_bodies import FORMS, JSON_FORMS, hostile, nested, no_jobs, record, s3_event, short_record, sns
+from support.aws.event_bodies import (
+    FORMS,
+    JSON_FORMS,
+    cloudtrail,
+    hostile,
+    nested,
+    no_jobs,
+    record,
+    s3_event,
+    short_record,
+    sns,
+)
 from thumbq.cli import deadletters
 from thumbq.commands.dlq.parsing import parse
 from thumbq.core import callback, message, objectmetadata, retry
@@ -39,12 +50,12 @@ keys = st.one_of(
 
 def in_sqs(key: str) -> bool:
     """Whether a bare key can be a message, and is not read as JSON."""
-    body = key.strip(" \t\n\r")
+    body = key.removeprefix("\ufeff").strip(" \t\n\r")
     try:
         message.check_sendable(key)
     except SendRefused:
         return False
-    return bool(body) and not body.startswith(("{", "["))
+    return bool(body) and not body.startswith(("{", "[", '"'))
 
 
 @pytest.mark.parametrize("form", JSON_FORMS.values(), ids=JSON_FORMS)
@@ -60,6 +71,24 @@ def test_every_form_gives_back_the_key_that_it_was_made_of(form: Callable[[str, 
 def test_a_bare_key_stays_exactly_as_it_was_sent(key: str, depth: int) -> None:
     parsed = message.parse(nested(key, depth % 4), default_bucket="here")
     assert parsed.jobs == (JobRequest(ObjectRef("here", key)),)
+
+
+@given(key=keys, depth=st.integers(0, 3), plain=st.booleans())
+@quick
+def test_a_json_string_is_the_key_in_it(key: str, depth: int, *, plain: bool) -> None:
+    parsed = message.parse(nested(f" {json.dumps(key, ensure_ascii=not plain)}\n", depth), default_bucket="here")
+    assert parsed.jobs == (JobRequest(ObjectRef("here", key)),)
+
+
+@pytest.mark.parametrize("key", ['"', '"a', 'a"', '"a"b"', '"\\x"', '"a" + "b"', "\ufeffa.png"])
+def test_a_bare_key_with_quotes_or_behind_a_mark_that_is_no_json_stays_as_it_is(key: str) -> None:
+    assert message.parse(key, default_bucket="b").jobs == (JobRequest(ObjectRef("b", key)),)
+
+
+@pytest.mark.parametrize("name", ["PutObject", "CopyObject", "CompleteMultipartUpload", "PostObject"])
+def test_every_request_that_stores_an_object_is_a_job_by_cloudtrail(name: str) -> None:
+    body = cloudtrail("b", "photos/my cat (+1).png", name=name)
+    assert message.parse(body, default_bucket="other").jobs == (JobRequest(ObjectRef("b", "photos/my cat (+1).png")),)
 
 
 @given(sources=st.lists(st.tuples(st.sampled_from(["a", "b"]), keys), min_size=1, max_size=20))
@@ -80,7 +109,7 @@ json_values = st.recursive(
 @given(data=st.data())
 @settings(quick, max_examples=150)
 def test_a_wrong_type_at_any_place_is_a_job_or_malformed_and_nothing_else(data: st.DataObject) -> None:
-    document: Any = json.loads(data.draw(st.sampled_from([*JSON_FORMS.values()]))("b", "k"))
+    document: Any = json.loads(data.draw(st.sampled_from([*JSON_FORMS.values()]))("b", "k").removeprefix("\ufeff"))
     place = document
     while True:
         name = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))

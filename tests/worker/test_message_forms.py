@@ -106,7 +106,7 @@ def own_with(presets: Sequence[str]) -> str:
 async def test_the_documented_examples_are_what_the_document_says_they_are(backend: Backend) -> None:
     shown = [example.removesuffix("\n") for example in documents.examples(MESSAGES, "Messages", "json", "text")]
     no_job = documents.example(MESSAGES, "Ignored messages", "json").removesuffix("\n")
-    assert (len(shown), shown[-1]) == (6, no_job)
+    assert (len(shown), shown[-1]) == (8, no_job)
     renderer = FakeRenderer()
     async with consuming(backend, renderer):
         for number, example in enumerate(shown, 1):

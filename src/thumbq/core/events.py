@@ -1,7 +1,7 @@
 """Events of S3, and what carries them: what AWS puts around the news that an object was stored.
 
-Sources: Amazon S3 User Guide, "Event message structure" and "Using EventBridge"; Amazon SNS Developer Guide,
-"HTTP/HTTPS notification JSON format" (the same in SQS).
+Sources: Amazon S3 User Guide, "Event message structure", "Using EventBridge" and "Logging Amazon S3 API calls using AWS
+CloudTrail"; Amazon SNS Developer Guide, "HTTP/HTTPS notification JSON format" (the same in SQS).
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ MAX_BUCKET_CHARS: Final = 255
 """The longest name that a bucket ever could have; since 2018 it is 63."""
 
 _CREATED: Final = "ObjectCreated:"
+_STORING: Final = frozenset({"PutObject", "POST Object", "PostObject", "CopyObject", "CompleteMultipartUpload"})
+"""The requests that store an object: the reason of an event of EventBridge, or an event name of CloudTrail."""
+_OBJECT_CREATED: Final = "Object Created"
+_API_CALL: Final = "AWS API Call via CloudTrail"
 _CONFIRMATIONS: Final = frozenset({"SubscriptionConfirmation", "UnsubscribeConfirmation"})
 
 
@@ -63,6 +67,8 @@ def created(document: dict[str, Any]) -> list[JobRequest] | None:
         return _of_records(document["Records"])
     if "detail-type" in document:
         return _of_eventbridge(document)
+    if isinstance(document.get("object"), dict) and "bucket" in document:
+        return _of_detail(document) if _is_storing(document.get("reason")) else []
     return None
 
 
@@ -94,10 +100,35 @@ def _of_eventbridge(document: dict[str, Any]) -> list[JobRequest]:
     source, kind = document.get("source"), document["detail-type"]
     if source != "aws.s3":
         raise MalformedMessage(f"the event of EventBridge comes from {quoted(source)}, and not from aws.s3")
-    if kind != "Object Created":
+    if kind == _API_CALL:
+        return _of_api_call(document.get("detail"))
+    return _of_detail(document.get("detail")) if kind == _OBJECT_CREATED else []
+
+
+def _of_detail(detail: Any) -> list[JobRequest]:
+    """Read the detail of "Object Created"; it comes alone where a rule has the InputPath ``$.detail``."""
+    bucket, stored = _bucket_and_object(detail, "the event's detail")
+    return _listed(_job(bucket, stored.get("key"), stored))
+
+
+def _of_api_call(detail: Any) -> list[JobRequest]:
+    """Read CloudTrail's record of a request to S3: a job if it has stored an object."""
+    if not isinstance(detail, dict):
+        raise MalformedMessage("the event of CloudTrail has no detail")
+    if not _is_storing(detail.get("eventName")) or "errorCode" in detail:
         return []
-    bucket, stored = _bucket_and_object(document.get("detail"), "the event's detail")
-    job = _job(bucket, stored.get("key"), stored)
+    asked, told = detail.get("requestParameters"), detail.get("additionalEventData")
+    if not isinstance(asked, dict):
+        raise MalformedMessage("the event of CloudTrail has no requestParameters")
+    size = told.get("bytesTransferredIn") if isinstance(told, dict) else None
+    return _listed(_job(asked.get("bucketName"), asked.get("key"), {"size": size}))
+
+
+def _is_storing(request: Any) -> bool:
+    return isinstance(request, str) and request in _STORING
+
+
+def _listed(job: JobRequest | None) -> list[JobRequest]:
     return [] if job is None else [job]
 
 

@@ -23,6 +23,7 @@ MAX_JOBS: Final = 1000
 _NOT_SENDABLE: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _GROUP: Final = re.compile(r"[!-~]{1,128}")
 _JSON_SPACE: Final = " \t\n\r"
+_BOM: Final = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +66,20 @@ def check_sendable(body: str) -> None:
 def parse(body: str, *, default_bucket: str) -> Parsed:
     """Read a message's body.
 
-    A body that starts with ``{`` or ``[`` is JSON, anything else of at most 1,024 bytes a bare key in
-    ``default_bucket``. Raises MalformedMessage, with a reason for people, for everything that is neither a job nor one
-    of those that AWS sends without wanting any.
+    A body that starts with ``{`` or ``[`` is JSON, also behind a byte order mark. A JSON string is the key in it,
+    anything else of at most 1,024 bytes a bare key, both in ``default_bucket``. Raises MalformedMessage, with a reason
+    for people, for everything that is neither a job nor one of those that AWS sends without wanting any.
 
     A version that an event names does not count: what is rendered is the object as it is when its job runs. So events
     of one key may come out of order or twice, and the last picture that was stored is the one that is shown.
     """
     for _ in range(1 + MAX_ENVELOPES):
-        text = body.strip(_JSON_SPACE)
+        text = body.removeprefix(_BOM).strip(_JSON_SPACE)
         if not text:
             raise MalformedMessage("the body is empty; a job is a key or a JSON object with bucket and key")
         if not text.startswith(("{", "[")):
-            return Parsed((JobRequest(checked_source(default_bucket, body)),))
+            key = _string(text)
+            return Parsed((JobRequest(checked_source(default_bucket, body if key is None else key)),))
         document = _loaded(text)
         if "key" in document:
             return Parsed((_asked_for(document, default_bucket),))
@@ -86,6 +88,16 @@ def parse(body: str, *, default_bucket: str) -> Parsed:
             return _of_event(document)
         body = inner
     raise MalformedMessage(f"there are more than {MAX_ENVELOPES} envelopes of SNS inside each other")
+
+
+def _string(text: str) -> str | None:
+    """Return what a JSON string holds, as EventBridge sends with an InputPath to the key; None when it is no string."""
+    if not (text.startswith('"') and text.endswith('"')):
+        return None
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return None
 
 
 def _loaded(text: str) -> dict[str, Any]:

@@ -63,6 +63,34 @@ def eventbridge(bucket: str, key: str, *, kind: str = "Object Created", size: in
     return json.dumps(event)
 
 
+def cloudtrail(bucket: str, key: str, *, name: str = "PutObject", size: int = 1024, **more: Any) -> str:
+    """Return CloudTrail's record of a request in an event of EventBridge (AWS CloudTrail User Guide)."""
+    detail = {
+        "eventVersion": "1.11",
+        "userIdentity": {"type": "AssumedRole", "principalId": "AROAEXAMPLE:app", "accountId": "111122223333"},
+        "eventTime": "2026-01-31T12:00:00Z",
+        "eventSource": "s3.amazonaws.com",
+        "eventName": name,
+        "awsRegion": "ap-northeast-1",
+        "sourceIPAddress": "192.0.2.7",
+        "requestParameters": {"bucketName": bucket, "Host": f"{bucket}.s3.amazonaws.com", "key": key},
+        "responseElements": {"x-amz-server-side-encryption": "AES256"},
+        "additionalEventData": {"bytesTransferredIn": size, "bytesTransferredOut": 0},
+        "readOnly": False,
+        "resources": [{"type": "AWS::S3::Object", "ARN": f"arn:aws:s3:::{bucket}/{key}"}],
+        "eventType": "AwsApiCall",
+        "managementEvent": False,
+        "eventCategory": "Data",
+    }
+    event = json.loads(eventbridge(bucket, key, kind="AWS API Call via CloudTrail"))
+    return json.dumps(event | {"resources": [], "detail": detail | more})
+
+
+def detail(bucket: str, key: str, *, reason: str = "PutObject", size: int = 1024) -> str:
+    """Return what a rule of EventBridge with the InputPath ``$.detail`` sends."""
+    return json.dumps(json.loads(eventbridge(bucket, key, size=size))["detail"] | {"reason": reason})
+
+
 def sns(inner: str, *, kind: str = "Notification") -> str:
     """Return an envelope of SNS around a message (Amazon SNS Developer Guide, "Message and JSON formats")."""
     envelope = {
@@ -98,11 +126,19 @@ JSON_FORMS: Final[dict[str, Callable[[str, str], str]]] = {
     "own JSON in SNS": lambda bucket, key: sns(own(bucket, key)),
     "S3 event in SNS": lambda bucket, key: sns(s3_event(record(bucket, key))),
     "EventBridge in SNS": lambda bucket, key: sns(eventbridge(bucket, key)),
+    "EventBridge, its detail alone": detail,
+    "CloudTrail by EventBridge": cloudtrail,
+    "own JSON behind a byte order mark": lambda bucket, key: f"\ufeff{own(bucket, key)}",
+    "S3 event behind a byte order mark in SNS": lambda bucket, key: sns("\ufeff" + s3_event(record(bucket, key))),
     "S3 event in SNS in SNS": lambda bucket, key: nested(s3_event(record(bucket, key)), 2),
 }
 """Every form that names its bucket; with raw delivery SNS sends what is inside."""
 
-FORMS: Final = JSON_FORMS | {"bare key": lambda _bucket, key: key, "bare key in SNS": lambda _bucket, key: sns(key)}
+FORMS: Final = JSON_FORMS | {
+    "bare key": lambda _bucket, key: key,
+    "bare key in SNS": lambda _bucket, key: sns(key),
+    "EventBridge, its key alone": lambda _bucket, key: json.dumps(key),
+}
 TEST_EVENT: Final = json.dumps(
     {
         "Service": "Amazon S3",
@@ -126,6 +162,12 @@ def no_jobs(bucket: str) -> dict[str, str]:
         "restore": s3_event(record(bucket, "a.png", event="ObjectRestore:Completed")),
         "lost": s3_event(record(bucket, "a.png", event="ReducedRedundancyLostObject")),
         "removal by EventBridge": eventbridge(bucket, "a.png", kind="Object Deleted"),
+        "removal by EventBridge, its detail alone": detail(bucket, "a.png", reason="DeleteObject"),
+        "reading, by CloudTrail": cloudtrail(bucket, "a.png", name="GetObject"),
+        "removal by CloudTrail": cloudtrail(bucket, "a.png", name="DeleteObject"),
+        "begin of an upload in parts, by CloudTrail": cloudtrail(bucket, "a.png", name="CreateMultipartUpload"),
+        "a refused request, by CloudTrail": cloudtrail(bucket, "a.png", errorCode="AccessDenied"),
+        "folder by CloudTrail": cloudtrail(bucket, "photos/", size=0),
         "folder": s3_event(record(bucket, "photos/", size=0)),
         "folder by EventBridge": eventbridge(bucket, "photos/", size=0),
         "subscription": sns("You have chosen to subscribe", kind="SubscriptionConfirmation"),
@@ -162,6 +204,11 @@ def hostile() -> dict[str, str]:
         "no records": '{"Records": []}',
         "a record of wrong types": json.dumps(wrong),
         "an event of another service": json.dumps({"detail-type": "EC2 Instance State", "source": "aws.ec2"}),
+        "an empty key in JSON": '""',
+        "a lone surrogate in JSON": '"\\ud800.png"',
+        "CloudTrail without a request": cloudtrail("b", "k", requestParameters=None),
+        "CloudTrail with a key of a wrong type": cloudtrail("b", "k", requestParameters={"bucketName": "b", "key": 5}),
+        "CloudTrail without a detail": json.dumps({**json.loads(cloudtrail("b", "k")), "detail": None}),
         "an envelope without a message": json.dumps({"Type": "Notification", "Message": {"key": "a.png"}}),
         "presets of a wrong type": '{"key": "a.png", "presets": [1]}',
         "a bucket of a wrong type": '{"key": "a.png", "bucket": {"name": "b"}}',
