@@ -84,13 +84,91 @@ async def test_a_body_that_lies_about_its_compression_is_an_incomplete_body(serv
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-async def test_forms_in_forms_and_bad_charsets_are_refused(served: Served) -> None:
+async def test_forms_in_forms_are_refused(served: Served) -> None:
     nested = multipart((FILE + "\r\nContent-Type: multipart/mixed; boundary=i", b"--i\r\n\r\nx\r\n--i--"))
     answer = await served.exchange(head(len(nested)) + nested)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert document(answer)["code"] == "nested-form"
-    charset = multipart(('name="_charset_"', b"x" * 50), (FILE, JPEG))
-    assert (await served.exchange(head(len(charset)) + charset)).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("boundary", ["b", "----WebKitFormBoundary7MA4YWxkTrZu0gW", "x" * 70])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_form_with_a_charset_field_is_taken_wherever_the_field_stands(
+    served: Served, boundary: str, place: int
+) -> None:
+    parts = [('name="title"', b"x"), (FILE, JPEG)]
+    parts.insert(place, ('name="_charset_"', b"UTF-8"))
+    body = multipart(*parts, boundary=boundary)
+    answer = await served.exchange(head(len(body), boundary=boundary) + body)
+    (job,) = document(answer)["data"]["jobs"]
+    assert (job["status"], job["original"]["bytes"]) == ("queued", len(JPEG))
+
+
+async def test_a_charset_is_that_of_the_fields_and_file_names_behind_it(served: Served) -> None:
+    body = multipart(('name="_charset_"', b"ISO-8859-1"), ('name="priority"', b"\xe9"), (FILE, JPEG))
+    problem = document(await served.exchange(head(len(body)) + body))
+    assert (problem["code"], "é" in problem["detail"]) == ("unknown-priority", True)
+    body = multipart(('name="_charset_"', b"Shift_JIS"), ('name="file"; filename="@.jpg"', JPEG))
+    body = body.replace(b"@", "猫".encode("shift_jis"))
+    (job,) = document(await served.exchange(head(len(body)) + body))["data"]["jobs"]
+    assert job["original"]["filename"] == "猫.jpg"
+
+
+@pytest.mark.parametrize("name", [b"", b"x" * 50, b"klingon", b"rot13", b"utf\x00-8", b"\xff"])
+async def test_a_charset_that_nobody_knows_is_told(served: Served, name: bytes) -> None:
+    body = multipart(('name="_charset_"', name), (FILE, JPEG))
+    problem = document(await served.exchange(head(len(body)) + body))
+    assert (problem["status"], problem["code"]) == (400, "invalid-field")
+    assert "_charset_" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ("", "no-boundary"),
+        (";", "no-boundary"),
+        ("; boundary=", "no-boundary"),
+        ('; boundary=""', "no-boundary"),
+        ("; charset=utf-8", "no-boundary"),
+        (f"; boundary={'x' * 71}", "no-boundary"),
+        ("; boundary=other", "incomplete-body"),
+    ],
+)
+async def test_a_form_without_a_boundary_is_told_so(served: Served, parameters: str, code: str) -> None:
+    body = multipart((FILE, JPEG))
+    sent = head(len(body)).replace(b"; boundary=b0undary", parameters.encode())
+    problem = document(await served.exchange(sent + body))
+    assert (problem["status"], problem["code"]) == (400, code)
+    assert ("boundary of 1 to 70" in problem["detail"]) == (code == "no-boundary")
+    assert served.behind.store.calls == []
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "code", "word"),
+    [
+        ("X: " + "x" * 9000, 413, "part-head-too-large", "8,190 bytes"),
+        ("\r\n".join(f"X-{number}: y" for number in range(200)), 413, "part-head-too-large", "128 headers"),
+        ("X: a\x00b", 400, "invalid-part-head", "NUL"),
+        ("X\x00: b", 400, "invalid-part-head", "NUL"),
+        ("no colon", 400, "invalid-part-head", "colon"),
+        (": no name", 400, "invalid-part-head", "name"),
+    ],
+    ids=["long", "many", "NUL in a value", "NUL in a name", "no colon", "no name"],
+)
+async def test_a_head_of_a_part_that_cannot_be_read_is_told_why(
+    served: Served, header: str, status: int, code: str, word: str
+) -> None:
+    body = multipart((f"{FILE}\r\n{header}", JPEG))
+    problem = document(await served.exchange(head(len(body)) + body))
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert word in problem["detail"]
+
+
+async def test_a_nul_in_a_file_name_or_a_field_does_no_harm(served: Served) -> None:
+    body = multipart(("name=\"file\"; filename*=utf-8''a%00b.jpg", JPEG))
+    assert (await served.exchange(head(len(body)) + body)).startswith(b"HTTP/1.1 201 ")
+    body = multipart(('name="presets"', b"a\x00b"), (FILE, JPEG))
+    assert document(await served.exchange(head(len(body)) + body))["code"] == "unknown-preset"
 
 
 async def test_a_file_in_a_transfer_encoding_is_told_to_come_plain(served: Served) -> None:

@@ -14,9 +14,9 @@ from thumbq.web.services import SERVICES, UPLOADS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What aiohttp raises when a body ends early or is no multipart: the reader's own complaints (RuntimeError for a bad
-# `_charset_`), a connection that went away, and faults of chunking or compression.
-_BROKEN: Final = (ValueError, RuntimeError, ConnectionError, web.RequestPayloadError, HttpProcessingError)
+# What aiohttp raises when a body ends early or is no multipart: the reader's own complaints, a connection that went
+# away, and faults of chunking or compression.
+_BROKEN: Final = (ValueError, ConnectionError, web.RequestPayloadError, HttpProcessingError)
 
 
 @contextmanager

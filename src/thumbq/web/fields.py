@@ -18,14 +18,14 @@ class Fields:
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
 
-    def add(self, name: str, content: bytes | None) -> None:
-        """Take a field's content (None: it is too long). Raises UploadRefused with what is wrong with it."""
+    def add(self, name: str, content: bytes | None, charset: str) -> None:
+        """Take a field's content in this encoding; None when it is too long. Raises UploadRefused for what is wrong."""
         if content is None:
             raise UploadRefused("field-too-large", f"The field {name} has more than {MAX_FIELD_BYTES:,} bytes.")
         try:
-            text = content.decode().strip()
+            text = content.decode(charset).strip()
         except UnicodeDecodeError:
-            raise UploadRefused("invalid-field", f"The field {name} is not UTF-8.") from None
+            raise UploadRefused("invalid-field", f"The field {name} is not {charset.upper()}.") from None
         if not text:
             raise UploadRefused("invalid-field", f"The field {name} is empty: leave it out, or fill it in.")
         if name in self._texts and name != PRESETS:

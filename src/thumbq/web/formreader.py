@@ -13,6 +13,7 @@ from aiohttp.multipart import BadContentDispositionHeader, BadContentDisposition
 
 from thumbq.errors import UploadRefused
 from thumbq.web.bodies import reading, unbroken
+from thumbq.web.multipart import CHARSET, MAX_CHARSET_BYTES, charset_of, parts_of, readable_head
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -51,23 +52,32 @@ class FormReader:
     """
 
     def __init__(self, request: web.Request, texts: FormTexts, *, max_bytes: float = math.inf) -> None:
-        if request.content_type != "multipart/form-data":
-            raise UploadRefused("not-multipart", texts.not_multipart)
+        self._reader = parts_of(request, not_multipart=texts.not_multipart)
         self._request = request
         self._texts = texts
         self._max_bytes = max_bytes
-        self._reader: MultipartReader | None = None
+        self._charset: str | None = None
         self._check_size(request.content_length or 0)
 
     async def next(self) -> BodyPartReader | None:
         """Read the boundary behind the part before and the head of the next part; None behind the last part."""
-        with self._waiting():
-            if self._reader is None:
-                self._reader = await self._request.multipart()
+        part = await self._next()
+        if part is not None and self._charset is None and self.name(part) == CHARSET:
+            self._charset = charset_of(await self.read(part, max_bytes=MAX_CHARSET_BYTES))
+            part = await self._next()
+        return part
+
+    async def _next(self) -> BodyPartReader | None:
+        with self._waiting(), readable_head(self._request.content):
             part = await self._reader.next()
         if isinstance(part, MultipartReader):
             raise UploadRefused("nested-form", self._texts.nested)
         return part
+
+    @property
+    def charset(self) -> str:
+        """The encoding of the fields, as Python calls it: UTF-8 unless the form has named another."""
+        return self._charset or "utf-8"
 
     def name(self, part: BodyPartReader) -> str:
         """Return the name of a part; "" when it has none."""
@@ -77,7 +87,10 @@ class FormReader:
     def filename(self, part: BodyPartReader) -> str | None:
         """Return the file name of a part."""
         with unbroken(self._texts.incomplete):
-            return part.filename
+            name = part.filename
+        if name is None or self._charset is None:
+            return name
+        return name.encode(errors="surrogateescape").decode(self._charset, errors="replace")
 
     async def read(self, part: BodyPartReader, *, max_bytes: int) -> bytes | None:
         """Return the content of a part; None as soon as it has more than ``max_bytes``: the rest stays unread."""

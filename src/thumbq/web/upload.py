@@ -101,7 +101,8 @@ class _UploadForm:
         elif self._files:
             raise UploadRefused("field-after-file", f"Send the field {name} before the files that it is for.")
         else:
-            self._fields.add(name, await self._read(part, max_bytes=fields.MAX_FIELD_BYTES))
+            content = await self._read(part, max_bytes=fields.MAX_FIELD_BYTES)
+            self._fields.add(name, content, self._reader.charset)
         self._part = await self._reader.next()
 
     async def _read_file(self, part: BodyPartReader) -> _File:
