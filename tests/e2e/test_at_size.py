@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from anyio import to_thread
 
-from support.replicas.place import Place, put_unsigned, set_up
+from support.replicas.place import Place, opened, put_unsigned, set_up
 from support.replicas.replica import THUMBQ
 from support.servers.emulators import aws_env, without_aws
 from thumbq.aws.session import open_clients
 from thumbq.core import keys
 from thumbq.core.deadletter import ATTRIBUTE, Note
-from thumbq.local import schema
+from thumbq.local import blobnames, schema
+from thumbq.local.blobnames import Description
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 LETTERS = 5_000
 ORIGINALS = 20_000
+JOBS = 200_000
 MIB = 1 << 20
 GROWTH_MIB = 8
 
@@ -151,6 +154,40 @@ async def test_20000_originals_are_reconciled_in_bounded_memory(
     record_property(f"{len(expected)} queued", f"{took:.1f} s, {peak / MIB:.0f} MiB")
     at_most("MiB more than for a twentieth", (peak - base) / MIB, GROWTH_MIB)
     assert queued(tmp_path / "many") == Counter(f'{{"bucket": "local", "key": "{key}"}}' for key in expected)
+
+
+def fill_with_jobs(directory: Path, number: int) -> None:
+    """Give a directory the original, the rendition and the manifest of each job: rows, and links to one file."""
+    one = directory / "one"
+    one.write_bytes(b"x")
+    rows = []
+    for index in range(number):
+        source = keys.upload_key(keys.new_id(index, index))
+        for key in (source, f"thumbnail/{index}.jpg", keys.manifest_key(source)):
+            blob = blobnames.new(Description(key, "image/jpeg"), max_bytes=255)
+            os.link(one, directory / "objects" / blob[:2] / blob)
+            rows.append(("local", key, blob, 1, "e", "image/jpeg", "{}", 1.7e9))
+    with closing(sqlite3.connect(directory / schema.DATABASE_NAME)) as connection, connection:
+        connection.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+@pytest.mark.timeout(240)
+async def test_a_start_with_200000_jobs_is_as_quick_as_one_with_none(tmp_path: Path, at_most: AtMost) -> None:
+    async def ready_s(name: str) -> float:
+        """Return the better of two starts."""
+        took = []
+        for _ in range(2):
+            folder = tmp_path / uuid.uuid4().hex
+            async with opened(folder, {"THUMBQ_LOCAL": str(tmp_path / name)}) as place:
+                started = time.monotonic()
+                await place.replica()
+                took.append(time.monotonic() - started)
+        return min(took)
+
+    none = await ready_s("none")
+    await ready_s("many")
+    await to_thread.run_sync(fill_with_jobs, tmp_path / "many", JOBS)
+    at_most(f"seconds more to be ready with {JOBS} jobs", await ready_s("many") - none, 1.5)
 
 
 @pytest.fixture

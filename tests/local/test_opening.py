@@ -146,21 +146,6 @@ async def test_a_journal_left_by_a_crash_is_rolled_back(used: Path, tmp_path: Pa
     assert (counts.visible, counts.dead) == (1, 0)
 
 
-async def test_files_that_no_object_names_are_swept_when_they_are_old(backend: Backend, directory: Path) -> None:
-    await backend.store.put(REF, b"kept", content_type="text/plain")
-    [kept] = files(directory)
-    old, young = (directory / "objects" / "ab" / ("ab" + letter * 30) for letter in "cd")
-    unfinished, theirs = directory / "tmp" / ("e" * 32), directory / "objects" / "ab" / "theirs.txt"
-    for path in (old, young, unfinished, theirs):
-        path.write_bytes(b"x")
-    for path in (kept, old, unfinished, theirs):
-        os.utime(path, (0, 0))
-
-    async with open_local(directory, clock=SystemClock()) as other:
-        assert files(directory) == {kept, young, theirs}
-        assert (await other.store.get(REF, max_bytes=10))[1] == b"kept"
-
-
 async def test_overwritten_and_deleted_objects_leave_no_files(backend: Backend, directory: Path) -> None:
     for body in (b"one", b"two"):
         await backend.store.put(REF, body, content_type="text/plain")

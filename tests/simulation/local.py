@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from simulation.replica import Replica
     from simulation.world import World
+    from thumbq.local.blobnames import Description
 
 T = TypeVar("T")
 
@@ -131,13 +132,13 @@ class _Blobs(Blobs):
         self._services = services
         self._replica = replica
 
-    def write(self, body: bytes) -> str:
+    def write(self, body: bytes, description: Description | None = None) -> str:
         if self._services.hit("disk-full"):
             raise OSError(28, "No space left on device")
         if self._services.dies("killed-before-a-file"):
             (self._temporary / uuid.uuid4().hex).write_bytes(body[: len(body) // 2])
             self._services.die(self._replica)
-        name = super().write(body)
+        name = super().write(body, description)
         now = self._replica.clock.wall()
         os.utime(self.path(name), (now, now))
         if self._services.dies("killed-after-a-file"):

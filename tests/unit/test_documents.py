@@ -20,6 +20,7 @@ from support.documents import (
     LAMBDA,
     MANIFEST,
     MESSAGES,
+    OPERATIONS,
     PRESETS,
     PRESIGNED_UPLOADS,
     QUEUES,
@@ -47,6 +48,8 @@ MESSAGE_FORMS: Final = (
 LAMBDA_BUILD: Final = (
     "tests/awslambda/test_build.py::test_its_document_names_the_build_and_parameters_that_the_template_has"
 )
+
+OLDER_DATABASE: Final = "tests/e2e/test_local_directory.py::test_an_older_database_put_back_as_documented_costs_nothing"
 
 CHECKED_BY: Final = {
     (README, "Start", "sh"): COMMANDS_OF_README,
@@ -82,6 +85,8 @@ CHECKED_BY: Final = {
     (COMMANDS, "Files", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Dead letters", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Lost messages", "sh"): COMMANDS_OF_README,
+    (OPERATIONS, "Backup", "sh"): OLDER_DATABASE,
+    (OPERATIONS, "An older database", "sh"): OLDER_DATABASE,
     (BENCHMARK, "Benchmark", "sh"): COMMANDS_OF_README,
     (DEPLOY, "CloudFormation", "text"): (
         "tests/deploy/test_template.py"

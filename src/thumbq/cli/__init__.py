@@ -10,6 +10,7 @@ from thumbq.cli.bench import bench
 from thumbq.cli.dlq import dlq
 from thumbq.cli.docs import docs
 from thumbq.cli.files import render, send
+from thumbq.cli.local import local
 from thumbq.cli.reconcile import reconcile
 from thumbq.cli.service import serve, setup
 
@@ -26,5 +27,5 @@ def main() -> None:
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
 
 
-for command in (serve, setup, send, render, dlq, reconcile, bench, docs):
+for command in (serve, setup, send, render, dlq, reconcile, local, bench, docs):
     main.add_command(command)

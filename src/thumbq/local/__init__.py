@@ -6,8 +6,9 @@ count only while a row names them. Every method returns once its effect would su
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import asynccontextmanager, contextmanager
+from random import Random
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
@@ -17,8 +18,10 @@ from thumbq.local.blobs import Blobs
 from thumbq.local.database import open_database
 from thumbq.local.deadletters import LocalDeadLetters
 from thumbq.local.jobqueue import LocalQueue
+from thumbq.local.orphans import Orphans
 from thumbq.local.presigned import LocalPresignedUploads
-from thumbq.local.schema import DATABASE_NAME
+from thumbq.local.recovery import Recovery
+from thumbq.local.schema import BUCKET, DATABASE_NAME
 from thumbq.local.signingsecret import shared_secret
 from thumbq.local.store import LocalStore
 from thumbq.ports import Backend
@@ -27,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from thumbq.local.database import Database
     from thumbq.ports import Clock
 
-BUCKET: Final = "local"
+__all__ = ["BUCKET", "is_local", "open_local_queues", "recovering"]
 
 
 def is_local(directory: Path) -> bool:
@@ -53,23 +57,16 @@ async def open_local_queues(
     becomes a dead letter of its queue instead of being received again. ``warn`` gets a Problem for each queue that has
     messages and is not opened. Raises SetupError when the directory cannot be used; nothing in it is changed then.
     """
-    async with open_database(directory) as database:
-        blobs = Blobs(directory)
+    async with _opened(directory) as (database, blobs):
         store = LocalStore(database, blobs, clock)
-        try:
-            await to_thread.run_sync(blobs.prepare)
-            await store.remove_orphans()
+        with _usable(directory):
             secret = await database.write(lambda _: shared_secret(directory))
             waiting = await database.read(messagetable.waiting)
-        except (OSError, BackendError) as error:
-            what = f"the directory {directory} cannot be used: {error}"
-            raise SetupError(
-                [Problem(what, "see that all of it belongs to this user and the disk has room")]
-            ) from error
         if warn is not None:
             for problem in _unopened(waiting, queues, directory):
                 warn(problem)
         presigned = LocalPresignedUploads(secret, clock)
+        orphans = Orphans(database, blobs, clock, Random(), directory=directory)  # noqa: S311 - jitter
         yield tuple(
             Backend(
                 store,
@@ -79,9 +76,36 @@ async def open_local_queues(
                 presigned_uploads=presigned,
                 presigned_verifier=presigned,
                 fifo=rules.fifo,
+                upkeep=orphans.run,
             )
             for rules in (messagetable.QueueRules(name, max_receive_count) for name in queues)
         )
+
+
+@asynccontextmanager
+async def recovering(directory: Path, *, clock: Clock) -> AsyncIterator[Recovery]:
+    """Open a directory to bring back files that no row names. Raises SetupError."""
+    async with _opened(directory) as (database, blobs):
+        orphans = Orphans(database, blobs, clock, Random(), directory=directory)  # noqa: S311 - jitter
+        yield Recovery(database, blobs, orphans, clock)
+
+
+@asynccontextmanager
+async def _opened(directory: Path) -> AsyncIterator[tuple[Database, Blobs]]:
+    async with open_database(directory) as database:
+        blobs = Blobs(directory)
+        with _usable(directory):
+            await to_thread.run_sync(blobs.prepare)
+        yield database, blobs
+
+
+@contextmanager
+def _usable(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, BackendError) as error:
+        what = f"the directory {directory} cannot be used: {error}"
+        raise SetupError([Problem(what, "see that all of it belongs to this user and the disk has room")]) from error
 
 
 def _unopened(waiting: Mapping[str, int], queues: Sequence[str], directory: Path) -> Iterator[Problem]:

@@ -83,3 +83,9 @@ def without_object(connection: sqlite3.Connection, blobs: Iterable[str]) -> list
     """Return the names of the files that belong to no object."""
     named = "SELECT 1 FROM objects WHERE blob = ?"
     return [blob for blob in blobs if connection.execute(named, (blob,)).fetchone() is None]
+
+
+def blobs_in(connection: sqlite3.Connection, folder: str) -> set[str]:
+    """Return the names of all files that objects have in a folder: those that begin with its name."""
+    rows = connection.execute("SELECT blob FROM objects WHERE blob >= ? AND blob < ?", (folder, f"{folder}g"))
+    return {blob for (blob,) in rows}

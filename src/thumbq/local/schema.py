@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 3
 DATABASE_NAME: Final = "thumbq.sqlite3"
 OBJECTS: Final = "objects"
+BUCKET: Final = "local"
+"""The bucket that all objects are in."""
 
 BUSY_TIMEOUT_S: Final = 30.0
 """How long to wait for another process that holds the database's lock."""
@@ -151,7 +153,8 @@ def _prepare(connection: sqlite3.Connection, directory: Path) -> None:
         if version < SCHEMA_VERSION:
             for statement in _STEPS[version]:
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        # Also where it is so already: a transaction that changes nothing would go well where nothing can be written.
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):

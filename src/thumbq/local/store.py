@@ -13,6 +13,7 @@ from anyio import to_thread
 from thumbq.core.keys import MAX_KEY_BYTES
 from thumbq.errors import BackendError, BackendUnavailable, ObjectMissing, ObjectTooLarge
 from thumbq.local import errors, objecttable
+from thumbq.local.blobnames import Description
 from thumbq.ports import ObjectInfo
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ T = TypeVar("T")
 
 _CHUNK_BYTES: Final = 1 << 20
 _THREADS: Final = 8
-_ORPHAN_AGE_S: Final = 3600.0
-"""How old a file must be before it counts as left behind; far longer than a put between its file and its row."""
 
 
 class LocalStore:
@@ -54,19 +53,20 @@ class LocalStore:
     ) -> str:
         """Store an object; see ObjectStore.put."""
         _check_key(ref)
-        blob, etag = await self._in_thread(ref, partial(self._write, body))
+        description = Description(ref.key, content_type, metadata or {})
+        blob, etag = await self._in_thread(ref, partial(self._write, body, description))
         entry = objecttable.Entry(blob, ObjectInfo(len(body), etag, content_type, metadata or {}))
 
         def insert(connection: sqlite3.Connection) -> str | None:
-            # A process that was stopped for an hour may find its file swept: then there must be no row either.
+            # A process that was stopped for an hour may find its file moved aside: then there must be no row either.
             if not self._blobs.path(blob).exists():
-                raise BackendUnavailable(f"{ref}: the file was swept away before it was committed; put it again")
+                raise BackendUnavailable(f"{ref}: the file was moved aside before it was committed; put it again")
             return objecttable.insert(connection, ref, entry, if_absent=if_absent, now=self._clock.wall())
 
         try:
             replaced = await self._database.write(insert)
         except BackendUnavailable:
-            raise  # the row may have been committed; if it was not, the sweep finds the file
+            raise  # the row may have been committed; if it was not, the look for orphans finds the file
         except BackendError:
             await self._in_thread(ref, partial(self._blobs.remove, blob))
             raise
@@ -112,26 +112,8 @@ class LocalStore:
             lambda connection: objecttable.page(connection, bucket, prefix=prefix, after=after, limit=limit)
         )
 
-    async def remove_orphans(self) -> None:
-        """Remove files that belong to no object, as a crash or a cancelled call leaves them.
-
-        Other processes may be writing. A file is removed only in a transaction that sees it without a row, and
-        ``put`` looks for its file in the transaction that makes the row.
-        """
-        before = self._clock.wall() - _ORPHAN_AGE_S
-        await to_thread.run_sync(self._blobs.clear_temporary, before, limiter=self._threads)
-        old = await to_thread.run_sync(self._blobs.older_than, before, limiter=self._threads)
-        orphans = await self._database.read(lambda connection: objecttable.without_object(connection, old))
-
-        def remove(connection: sqlite3.Connection) -> None:
-            for blob in objecttable.without_object(connection, orphans):
-                self._blobs.remove(blob)
-
-        if orphans:
-            await self._database.write(remove)
-
-    def _write(self, body: bytes) -> tuple[str, str]:
-        return self._blobs.write(body), hashlib.sha256(body).hexdigest()
+    def _write(self, body: bytes, description: Description) -> tuple[str, str]:
+        return self._blobs.write(body, description), hashlib.sha256(body).hexdigest()
 
     async def _find(self, ref: ObjectRef) -> Entry:
         entry = await self._database.read(lambda connection: objecttable.find(connection, ref))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
 from thumbq.ports.presigned import PresignedPost, PresignedUploads, PresignedUploadVerifier
@@ -20,6 +20,9 @@ from thumbq.ports.queueing import (
 )
 from thumbq.ports.rendering import Rendered, RenderedImage, Renderer, RenderProcess, RenderSource, Steps
 from thumbq.ports.storage import ListedObject, ObjectInfo, ObjectStore, Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 __all__ = [
     "FIFO_ENDING",
@@ -67,6 +70,8 @@ class Backend:
     """None when clients post presigned uploads to the store itself, as to S3."""
     fifo: bool = False
     """Whether the queue is a FIFO queue: then each message needs a group."""
+    upkeep: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Runs beside the service until it is cancelled; None when the store looks after itself."""
 
 
 class Clock(Protocol):
