@@ -17,9 +17,9 @@ from thumbq.jobs.resources import make_job_resources
 from thumbq.pool.memory import memory_problem
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
-from thumbq.web.app import create_app
+from thumbq.web.app import UploadLimits, create_app
 from thumbq.web.server import HttpServer
-from thumbq.web.services import UploadLimits, WebServices
+from thumbq.web.services import WebServices
 from thumbq.worker import make_consumers
 from thumbq.worker.warnings import queue_warnings, weights_warning
 

@@ -337,8 +337,9 @@ async def test_a_file_that_was_cut_off_is_not_stored(served: Served) -> None:
 
 @pytest.fixture
 async def hasty(behind: FaultyBackend) -> AsyncIterator[Served]:
-    """Serve with little patience and one upload at a time."""
-    async with serve(behind, UploadLimits(stall_timeout_s=0.1, max_concurrent=1), backend_timeout_s=0.1) as served:
+    """Serve with little patience, and room for one form's file at a time."""
+    limits = UploadLimits(stall_timeout_s=0.1, max_file_bytes=FORM_BYTES, max_concurrent=1, queue_s=0)
+    async with serve(behind, limits, backend_timeout_s=0.1) as served:
         yield served
 
 
@@ -361,7 +362,7 @@ async def test_forms_that_are_used_count_as_uploads(hasty: Served) -> None:
     codes: list[str] = []
 
     async def use(presigned: dict[str, Any]) -> None:
-        codes.append((await post(hasty, presigned))[1]["code"])
+        codes.append((await post(hasty, presigned, bytes(FORM_BYTES)))[1]["code"])
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(use, first)

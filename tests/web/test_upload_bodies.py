@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from support.patience import within
-from support.servers.web import JPEG, document, form, head, multipart
+from support.patience import until, within
+from support.servers.web import JPEG, answers, document, head, multipart
+from thumbq.web import admission
 from thumbq.web.app import UploadLimits
 
 if TYPE_CHECKING:
@@ -241,20 +243,19 @@ async def test_files_over_the_number_are_refused_and_the_others_stored(served: S
     assert (await served.post(*[("x", b"x")] * 101, field="other"))[1]["code"] == "too-many-fields"
 
 
-@pytest.mark.parametrize("limits", [UploadLimits(max_concurrent=1)])
-async def test_one_upload_too_many_is_answered_busy_without_reading_its_body(
+@pytest.mark.parametrize("limits", [UploadLimits(max_concurrent=1, queue_s=0, max_file_bytes=500_000)])
+async def test_an_upload_that_finds_no_room_is_answered_busy_and_small_ones_find_it(
     served: Served, limits: UploadLimits
 ) -> None:
     gate = served.behind.queue.gates["send"] = anyio.Event()
-    body = multipart((FILE, JPEG + bytes(30 * MIB)))
+    body = multipart((FILE, JPEG + bytes(limits.max_file_bytes)))
     statuses: list[int] = []
 
-    async def upload() -> None:
-        statuses.append((await served.post(("a.jpg", JPEG)))[0])
+    async def upload(size: int) -> None:
+        statuses.append((await served.post(("a.jpg", JPEG + bytes(size))))[0])
 
     async with anyio.create_task_group() as tasks:
-        for _ in range(limits.max_concurrent):
-            tasks.start_soon(upload)
+        tasks.start_soon(upload, admission.ALLOWANCE_BYTES)
         await served.behind.queue.until_called("send")
         answer = await served.exchange(head(len(body)) + body)
         assert answer.startswith(b"HTTP/1.1 503 ")
@@ -262,7 +263,32 @@ async def test_one_upload_too_many_is_answered_busy_without_reading_its_body(
         assert document(answer)["code"] == "busy"
         async with served.http.get("/livez") as response:
             assert response.status == 200
+        for _ in range(50):
+            tasks.start_soon(upload, 0)
+        tasks.start_soon(upload, limits.max_file_bytes // 2)
+        await until(lambda: served.behind.queue.calls.count("send") == 52, within_s=5, what="all of them in the queue")
         gate.set()
-    assert statuses == [201]
-    async with served.http.post("/upload", data=form(("b.jpg", JPEG))) as response:
-        assert response.status == 201
+    assert statuses == [201] * 52
+    assert (await served.post(("b.jpg", JPEG.ljust(limits.max_file_bytes, b"x"))))[0] == 201
+
+
+@pytest.mark.parametrize("limits", [UploadLimits(max_concurrent=2, max_file_bytes=200_000, min_bytes_per_s=10**12)])
+async def test_clients_that_trickle_are_ended_for_others_and_only_then(
+    served: Served, limits: UploadLimits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "_JUDGED_AFTER_S", 0.0)
+    monkeypatch.setattr(admission, "_LOOK_S", 0.01)
+    large = JPEG.ljust(limits.max_file_bytes, b"x")
+    body = multipart((FILE, large))
+    async with AsyncExitStack() as stack:
+        slow = [await stack.enter_async_context(await anyio.connect_tcp(served.host, served.port)) for _ in range(2)]
+        for stream in slow:
+            await stream.send(head(len(body)) + body[:-20])
+            await anyio.sleep(0.01)
+        assert (await served.post(("small.jpg", JPEG)))[0] == 201
+        assert (await served.post(("large.jpg", large)))[0] == 201
+        first = await slow[0].receive()
+        assert (answers(first), document(first)["code"]) == ([408], "upload-too-slow")
+        assert b"Retry-After: 1\r\n" in first
+        await slow[1].send(body[-20:])
+        assert answers(await slow[1].receive()) == [201]

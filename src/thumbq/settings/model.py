@@ -77,7 +77,8 @@ class Settings(BaseModel):
     max_uploads: int = Field(
         default=16,
         ge=1,
-        description="Upload requests at once; one more is answered 503. Each may hold one file in memory.",
+        description="Files of the largest size that uploads may hold in memory at once; smaller ones share their room."
+        " An upload that finds none waits 5 s and is then answered 503.",
     )
     upload_expiry_s: int = Field(
         default=900, ge=1, le=604_800, description="How long a presigned upload can be used; at most a week."

@@ -11,7 +11,8 @@ from aiohttp import web
 from thumbq.web import health, inbox, jobs, presigned, upload
 from thumbq.web.admission import RunningUploads
 from thumbq.web.problems import problem_middleware
-from thumbq.web.services import SERVICES, UPLOADS, UploadLimits, WebServices
+from thumbq.web.services import SERVICES, UPLOADS, WebServices
+from thumbq.web.uploadlimits import UploadLimits
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -27,7 +28,7 @@ def create_app(services: WebServices) -> web.Application:
     """Return the application. It opens and closes nothing: what it uses belongs to the caller."""
     app = web.Application(middlewares=[_log_requests, _close_when_stopping, problem_middleware])
     app[SERVICES] = services
-    app[UPLOADS] = RunningUploads(max_concurrent=services.limits.max_concurrent)
+    app[UPLOADS] = RunningUploads(services.limits)
     app.on_response_prepare.append(_forbid_sniffing)
     app.add_routes(
         [

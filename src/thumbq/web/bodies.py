@@ -5,34 +5,41 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from thumbq.errors import UploadRefused
-from thumbq.web.services import SERVICES, UPLOADS
+from thumbq.web.services import UPLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from thumbq.web.admission import RunningUpload
 
 # What aiohttp raises when a body ends early or is no multipart: the reader's own complaints, a connection that went
 # away, and faults of chunking or compression.
 _BROKEN: Final = (ValueError, ConnectionError, web.RequestPayloadError, HttpProcessingError)
 
 
+def running(request: web.Request) -> AbstractContextManager[RunningUpload]:
+    """Run the upload that a request is. Raises ProblemRaised when the service stops."""
+    compressed = request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity"
+    return request.app[UPLOADS].upload(request.content, None if compressed else request.content_length)
+
+
 @contextmanager
-def reading(request: web.Request, *, what: str, if_broken: str) -> Iterator[None]:
-    """Wait for bytes of a request's body, which is called ``what``, and no longer than the limits allow.
+def reading(upload: RunningUpload, *, what: str, if_broken: str) -> Iterator[None]:
+    """Wait for bytes of an upload's body, which is called ``what``, and no longer than the limits allow.
 
     Raises UploadRefused with the code ``upload-stalled``, or with that of ``unbroken``, and ProblemRaised when the
-    service stops.
+    upload is ended.
     """
-    stall_s = request.app[SERVICES].limits.stall_timeout_s
     try:
-        with unbroken(if_broken), request.app[UPLOADS].waiting(at_most_s=stall_s):
+        with unbroken(if_broken), upload.waiting():
             yield
-    except TimeoutError:
-        text = f"No byte of the {what} came for {stall_s:g} seconds."
-        raise UploadRefused("upload-stalled", text) from None
+    except TimeoutError as error:
+        raise UploadRefused("upload-stalled", f"No byte of the {what} came for {error}.") from None
 
 
 @contextmanager

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from thumbq.web.admission import RunningUpload
+
 FILE: Final = "file"
 """The name of a part that is a file."""
 
@@ -48,12 +50,16 @@ class FormReader:
     A part is complete only when ``next`` has read the boundary behind it: aiohttp gives no other sign of one that was
     cut off. A form of more than ``max_bytes`` is refused, before it is read if it says its length.
 
-    Every method raises UploadRefused for a form that cannot be read on, and ProblemRaised when the service stops.
+    Every method raises UploadRefused for a form that cannot be read on, and ProblemRaised when its upload is ended or
+    finds no room.
     """
 
-    def __init__(self, request: web.Request, texts: FormTexts, *, max_bytes: float = math.inf) -> None:
+    def __init__(
+        self, request: web.Request, upload: RunningUpload, texts: FormTexts, *, max_bytes: float = math.inf
+    ) -> None:
         self._reader = parts_of(request, not_multipart=texts.not_multipart)
-        self._request = request
+        self._body = request.content
+        self._upload = upload
         self._texts = texts
         self._max_bytes = max_bytes
         self._charset: str | None = None
@@ -68,7 +74,7 @@ class FormReader:
         return part
 
     async def _next(self) -> BodyPartReader | None:
-        with self._waiting(), readable_head(self._request.content):
+        with self._waiting(), readable_head(self._body):
             part = await self._reader.next()
         if isinstance(part, MultipartReader):
             raise UploadRefused("nested-form", self._texts.nested)
@@ -100,6 +106,7 @@ class FormReader:
             content.write(await self._chunk(part))
             if content.tell() > max_bytes:
                 return None
+            await self._upload.hold(content.tell(), at_most=max_bytes)
         return content.getvalue()
 
     async def skip(self, part: BodyPartReader) -> None:
@@ -110,7 +117,7 @@ class FormReader:
     async def _chunk(self, part: BodyPartReader) -> bytes:
         with self._waiting():
             chunk = await part.read_chunk(_CHUNK_BYTES)
-        self._check_size(self._request.content.total_bytes)
+        self._check_size(self._body.total_bytes)
         return chunk
 
     def _check_size(self, size: int) -> None:
@@ -118,7 +125,7 @@ class FormReader:
             raise UploadRefused("too-large", f"The request is larger than {self._max_bytes} bytes.")
 
     def _waiting(self) -> AbstractContextManager[None]:
-        return reading(self._request, what="upload", if_broken=self._texts.incomplete)
+        return reading(self._upload, what="upload", if_broken=self._texts.incomplete)
 
 
 def check_encoding(part: BodyPartReader) -> None:

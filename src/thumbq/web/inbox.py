@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from thumbq.errors import UploadRefused
+from thumbq.web.bodies import running
 from thumbq.web.formreader import FILE, MAX_FIELDS, FormReader, FormTexts, check_encoding
-from thumbq.web.services import SERVICES, UPLOADS
+from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
     from aiohttp import BodyPartReader
@@ -31,8 +32,8 @@ async def accept_presigned_upload(request: web.Request) -> web.Response:
     verifier = services.backend.presigned_verifier
     if verifier is None:
         raise UploadRefused("no-direct-uploads", "Forms are not posted here.")
-    reader = FormReader(request, _TEXTS)
-    with request.app[UPLOADS].slot():
+    with running(request) as upload:
+        reader = FormReader(request, upload, _TEXTS)
         fields, file = await _read_fields(reader)
         policy = verifier.verify(fields)
         body = await _read_file(reader, file, max_bytes=policy.max_bytes)

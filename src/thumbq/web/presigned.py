@@ -13,14 +13,17 @@ from thumbq.core import callback, keys
 from thumbq.core.formats import MEDIA_TYPES
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
-from thumbq.web.bodies import reading
+from thumbq.web.bodies import reading, running
 from thumbq.web.links import future_renditions, job_url
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from aiohttp import StreamReader
+
     from thumbq.intake.presigned import PresignedUpload
+    from thumbq.web.admission import RunningUpload
     from thumbq.web.services import WebServices
 
 MAX_BODY_BYTES: Final = 16 << 10
@@ -49,7 +52,9 @@ async def presign_upload(request: web.Request) -> web.Response:
     """Answer the address and the fields of a presigned upload, and the address of its future job."""
     services = request.app[SERVICES]
     origin = _origin(request)
-    wanted = _parse(await _read(request), services.catalog.presets)
+    with running(request) as upload:
+        body = await _read(request.content, upload)
+    wanted = _parse(body, services.catalog.presets)
     presigned = await services.presigned.presign(
         content_type=wanted.content_type,
         filename=wanted.filename,
@@ -91,11 +96,11 @@ def _origin(request: web.Request) -> str:
     return f"{request.scheme}://{host}"
 
 
-async def _read(request: web.Request) -> bytes:
+async def _read(content: StreamReader, upload: RunningUpload) -> bytes:
     body = b""
     while len(body) <= MAX_BODY_BYTES:
-        with reading(request, what="request", if_broken="The body ends early or is damaged."):
-            chunk = await request.content.read(MAX_BODY_BYTES + 1 - len(body))
+        with reading(upload, what="request", if_broken="The body ends early or is damaged."):
+            chunk = await content.read(MAX_BODY_BYTES + 1 - len(body))
         if not chunk:
             return body
         body += chunk

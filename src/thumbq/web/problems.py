@@ -51,6 +51,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "form-not-signed": 403,
     "no-direct-uploads": 404,
     "upload-stalled": 408,
+    "upload-too-slow": 408,
     "part-head-too-large": 413,
     "too-large": 413,
     "too-many-fields": 413,

@@ -19,23 +19,7 @@ if TYPE_CHECKING:
     from thumbq.intake.presigned import PresignedIntake
     from thumbq.intake.uploads import UploadIntake
     from thumbq.ports import Backend, Health
-
-_FORM_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class UploadLimits:
-    """How much one process takes at once: bytes and files of a request, requests, seconds without a byte."""
-
-    max_file_bytes: int = 25 << 20
-    max_files: int = 20
-    max_concurrent: int = 16
-    stall_timeout_s: float = 30.0
-
-    @property
-    def max_request_bytes(self) -> int:
-        """How many bytes of one request are read at all: the files, and a little for the form around them."""
-        return self.max_files * self.max_file_bytes + _FORM_BYTES
+    from thumbq.web.uploadlimits import UploadLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from aiohttp import hdrs, web
 from thumbq.core.uploadoptions import NO_OPTIONS
 from thumbq.errors import UploadRefused
 from thumbq.web import fields, problems
+from thumbq.web.bodies import running
 from thumbq.web.fields import Fields
 from thumbq.web.formreader import FILE, MAX_FIELDS, FormReader, FormTexts, check_encoding
 from thumbq.web.links import future_renditions, job_url
 from thumbq.web.problems import HttpProblem, ProblemRaised
-from thumbq.web.services import SERVICES, UPLOADS
+from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
     from aiohttp import BodyPartReader
@@ -54,8 +55,8 @@ class _Refused:
 async def upload(request: web.Request) -> web.Response:
     """Take the files of a form, and answer what became of each."""
     services = request.app[SERVICES]
-    reader = FormReader(request, _TEXTS, max_bytes=services.limits.max_request_bytes)
-    with request.app[UPLOADS].slot():
+    with running(request) as running_upload:
+        reader = FormReader(request, running_upload, _TEXTS, max_bytes=services.limits.max_request_bytes)
         form = _UploadForm(reader, services)
         entries = await form.take_files()
     if not entries:
