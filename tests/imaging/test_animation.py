@@ -257,12 +257,37 @@ def test_apng_frames_of_2_bits_have_their_transparent_grey() -> None:
     [{"sequence": 5}, {"end": 3}, {"mix": 2}, {"width": 25}, {"height": 0}, {"x": 1}],
     ids=["order", "disposal", "blend", "too-wide", "no-height", "outside"],
 )
-def test_an_apng_whose_frames_are_no_frames_is_refused(changed: dict[str, int]) -> None:
-    assert refusal(two_frames(0, [], ONES, ONES, **changed)) == "corrupt"
+def test_an_apng_whose_frames_are_no_frames_is_its_default_image(changed: dict[str, int]) -> None:
+    assert is_default_image(two_frames(0, [], 90 * ONES, ONES, **changed))
 
 
-def test_an_apng_frame_that_lacks_rows_is_refused() -> None:
-    assert refusal(two_frames(0, [], ONES, ONES[:-2])) == "truncated"
+def test_an_apng_with_a_frame_that_does_not_decode_is_its_default_image() -> None:
+    whole = two_frames(0, [], 90 * ONES, ONES)
+    assert is_default_image(two_frames(0, [], 90 * ONES, ONES[:-2]))
+    for cut in (13, 20, 40, 60):
+        assert is_default_image(whole[:-cut])
+    at = whole.index(b"fdAT") + 12
+    assert is_default_image(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    garbage = [(kind, body[:4] + b"no zlib" if kind == b"fdAT" else body) for kind, body in png_chunks(whole)]
+    assert is_default_image(png_file(garbage))
+
+
+@pytest.mark.parametrize(
+    "spoilt", [(b"acTL", 0, bytes(4)), (b"acTL", 8, b"\0"), (b"fcTL", 26, b"\0"), (b"fdAT", 0, b"\xff")], ids=repr
+)
+def test_an_apng_whose_animation_is_damaged_is_its_default_image(spoilt: tuple[bytes, int, bytes]) -> None:
+    kind, at, byte = spoilt
+    parts = png_chunks(two_frames(0, [], 90 * ONES, ONES))
+    assert is_default_image(
+        png_file((each, body[:at] + byte + body[at + len(byte) :] if each == kind else body) for each, body in parts)
+    )
+
+
+def is_default_image(data: bytes) -> bool:
+    rendered = render(data, [Preset(name="any", fit="none", animated=True, format="png")], Limits())
+    assert not isinstance(rendered, Refusal), rendered
+    with Image.open(io.BytesIO(rendered.images[0].body)) as image:
+        return (rendered.frames, image.convert("L").getextrema()) == (1, (90, 90))
 
 
 def test_an_apng_announces_more_frames_than_it_has() -> None:

@@ -256,7 +256,7 @@ def test_a_tiff_whose_strips_or_tiles_do_not_cover_it_is_truncated() -> None:
     assert refused(bombs.tiff({256: 96, 257: 64, 322: 16, 323: 16})) == "truncated"
 
 
-@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
+@pytest.mark.parametrize("image_format", ["JPEG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
 def test_a_file_that_is_cut_is_truncated(image_format: str, share: float) -> None:
     whole = images.encoded(RGB, image_format)
@@ -264,7 +264,7 @@ def test_a_file_that_is_cut_is_truncated(image_format: str, share: float) -> Non
 
 
 def test_an_animation_that_is_cut_is_truncated() -> None:
-    for image_format in ("PNG", "GIF", "WEBP", "AVIF"):
+    for image_format in ("GIF", "WEBP", "AVIF"):
         whole = animated(image_format)
         assert refused(whole[: int(len(whole) * 0.8)]) == "truncated"
 

@@ -40,6 +40,10 @@ class Frame:
     over: bool = True
 
 
+class AnimationDamaged(Exception):
+    """A frame does not decode, in a format whose standard shows another picture then (APNG)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Animation:
     """An animation before it is composited: mode (LA or RGBA) and size of the canvas, plays (0: endless) and frames."""

@@ -7,6 +7,8 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from thumbq.core.formats import ImageFormat
 
 MOST_FRAMES: Final = 10_000
@@ -44,6 +46,21 @@ class JpegHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class PngHeader:
+    """The places of a PNG's parts in the file.
+
+    ``shared`` are the ranges of the palette and the transparency, which every frame needs, and ``pixels`` those of the
+    picture's data, all as whole chunks; ``cut`` is the data of a last chunk of pixels that ends with the file. ``told``
+    has the data of each ancillary chunk that counts, by its type.
+    """
+
+    shared: tuple[tuple[int, int], ...]
+    pixels: tuple[tuple[int, int], ...]
+    cut: tuple[int, int] | None
+    told: Mapping[bytes, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """Size of the canvas as it is stored (before any turning), samples a pixel and bits a sample, and frames.
 
@@ -67,6 +84,7 @@ class Header:
     scratch_bytes: int = 0
     file_bytes: int = 0
     jpeg: JpegHeader | None = None
+    png: PngHeader | None = None
 
     @property
     def has_alpha(self) -> bool:

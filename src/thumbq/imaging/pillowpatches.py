@@ -5,15 +5,11 @@ Each entry says why it is there and when it can go. As of Pillow 13.0 and pi-hei
 
 from __future__ import annotations
 
-import io
-import zlib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import pi_heif  # type: ignore[import-untyped]  # it ships no types
-from PIL import AvifImagePlugin, Image, ImageFile, PngImagePlugin
-
-from thumbq.imaging.colour.sanitising import MAX_BYTES
+from PIL import AvifImagePlugin, Image, ImageFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,11 +28,6 @@ Image.MAX_IMAGE_PIXELS = None
 
 _MOST_JPEG_BYTES: Final = 6
 """Bytes that a pixel of a JPEG can take: noise in full colour at quality 100 has 4."""
-
-_UNREAD_CHUNKS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"tIME"})
-_DEFLATED: Final = b"\0"
-_CODE_POINTS: Final = 4
-"""Bytes of a cICP chunk: primaries, transfer, matrix, range."""
 
 
 @contextmanager
@@ -83,61 +74,3 @@ def prefill(image: ImageFile.ImageFile, row: Image.Image, tops: Iterable[int]) -
     image.im = Image.new(image.mode, image.size).im
     for top in tops:
         image.im.paste(row.im, (0, top, image.width, top + 1))
-
-
-def _skip(stream: PngImagePlugin.PngStream, _position: int, length: int) -> bytes:
-    """Pass over a PNG's chunk that no rendition needs, whatever it unpacks to.
-
-    Pillow unpacks texts, and gives up a picture for one that is damaged or unpacks to more than a limit. Can go when it
-    reads them only on demand.
-    """
-    assert stream.fp is not None
-    stream.fp.seek(length, io.SEEK_CUR)
-    return b""
-
-
-def _check(stream: PngImagePlugin.PngStream, kind: bytes, data: bytes) -> None:
-    """Check a chunk's checksum, but not that of a chunk that is skipped: the bytes of ``data`` are not its own."""
-    if kind in _UNREAD_CHUNKS:
-        stream.crc_skip(kind, data)
-    else:
-        PngImagePlugin.ChunkStream.crc(stream, kind, data)
-
-
-def _read_iccp(stream: PngImagePlugin.PngStream, _position: int, length: int) -> bytes:
-    """Read a PNG's profile.
-
-    Pillow's own method gives up the picture for a profile that is large or packed oddly. Can go when such a profile
-    only counts as none.
-    """
-    body = _chunk(stream, length)
-    packed = body.partition(b"\0")[2]
-    unpacked = b""
-    if packed[:1] == _DEFLATED:
-        with suppress(zlib.error):
-            unpacked = zlib.decompressobj().decompress(packed[1:], MAX_BYTES + 1)
-    stream.im_info["icc_profile"] = unpacked
-    return body
-
-
-def _read_cicp(stream: PngImagePlugin.PngStream, _position: int, length: int) -> bytes:
-    """Read a PNG's code points. Can go when Pillow reads cICP, which it does not know."""
-    body = _chunk(stream, length)
-    if len(body) == _CODE_POINTS:
-        stream.im_info["cicp"] = tuple(body)
-    return body
-
-
-def _chunk(stream: PngImagePlugin.PngStream, length: int) -> bytes:
-    assert stream.fp is not None
-    body = stream.fp.read(length)
-    if len(body) < length:
-        raise OSError("truncated PNG chunk")
-    return body
-
-
-for _kind in _UNREAD_CHUNKS:
-    setattr(PngImagePlugin.PngStream, f"chunk_{_kind.decode()}", _skip)
-PngImagePlugin.PngStream.crc = _check  # type: ignore[assignment]
-PngImagePlugin.PngStream.chunk_iCCP = _read_iccp  # type: ignore[assignment]
-PngImagePlugin.PngStream.chunk_cICP = _read_cicp  # type: ignore[attr-defined]

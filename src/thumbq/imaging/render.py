@@ -23,6 +23,7 @@ from thumbq.errors import RenderRefused
 from thumbq.imaging import Refusal, exif
 from thumbq.imaging.admission import ImageBudget
 from thumbq.imaging.animation import animated
+from thumbq.imaging.canvas import AnimationDamaged
 from thumbq.imaging.encode import encode
 from thumbq.imaging.formats.registry import INPUT_FORMATS, read_header
 from thumbq.imaging.geometry import contained
@@ -78,7 +79,10 @@ def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Re
         stills = sizes.make(decoded.targets)
         summary = _summary(sizes, decoded)
         moving = [target for preset, target in recipes if preset.animated and header.frames > 1]
-        animation = animated(original, decoded, header, moving) if moving else None
+        try:
+            animation = animated(original, decoded, header, moving) if moving else None
+        except AnimationDamaged:
+            header, animation = replace(header, frames=1), None
         steps = Steps(decoded.orientation, sizes.profile, None, header.frames - 1, decoded.shrink_on_load)
         images = []
         for preset, target in recipes:

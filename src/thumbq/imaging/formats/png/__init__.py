@@ -16,8 +16,9 @@ from thumbq.imaging.formats.png import rows
 from thumbq.imaging.formats.png.colours import source_profile
 from thumbq.imaging.formats.png.frames import animation
 from thumbq.imaging.formats.png.header import read
+from thumbq.imaging.formats.png.stream import open_png
 from thumbq.imaging.formats.png.transparency import scale_color_key
-from thumbq.imaging.opening import Opened, file_of, open_with_pillow
+from thumbq.imaging.opening import Opened, open_with_pillow
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,7 +39,8 @@ _COSTS: Final = {
 
 
 def _open(original: Original, header: Header) -> Opened:
-    image = open_with_pillow(file_of(original), ImageFormat.PNG)
+    assert header.png is not None
+    image = open_with_pillow(open_png(original, header.png), ImageFormat.PNG)
     scale_color_key(image)
 
     def load() -> Image.Image:
@@ -48,7 +50,7 @@ def _open(original: Original, header: Header) -> Opened:
             raise RenderRefused("truncated", "the PNG has fewer rows than its header says")
         return image
 
-    return Opened(image, source_profile(image), load)
+    return Opened(image, source_profile(original, header.png.told), load)
 
 
 def _options(preset: Preset) -> dict[str, Any]:

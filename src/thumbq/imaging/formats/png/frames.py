@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from thumbq.core.formats import ImageFormat
 from thumbq.errors import RenderRefused
-from thumbq.imaging.canvas import Animation, Disposal, Frame
+from thumbq.imaging.canvas import Animation, AnimationDamaged, Disposal, Frame
 from thumbq.imaging.formats.png import chunks as png
 from thumbq.imaging.formats.png import rows
 from thumbq.imaging.formats.png.header import read
@@ -32,8 +32,8 @@ _COUNTS: Final = struct.Struct(">II")
 _SIZE: Final = struct.Struct(">II")
 _CONTROL: Final = struct.Struct(">I16xHHBB")
 _SEQUENCE_SIZE: Final = 4
-_TAIL_AT: Final = 8
-"""The offset in IHDR of the bit depth and the rest after the size."""
+_TAIL_AT: Final = png.FIRST_CHUNK + 8 + _SIZE.size
+"""The offset of the bit depth, and of the header's rest, behind the size."""
 
 _DISPOSALS: Final = {0: Disposal.KEEP, 1: Disposal.CLEAR, 2: Disposal.RESTORE}
 _BLENDS: Final = {0: False, 1: True}
@@ -42,46 +42,36 @@ _AT_ONCE_MS: Final = 100
 """The time for which browsers show a frame without a delay."""
 
 _GREY: Final = frozenset({0, 4})
-_SHARED: Final = frozenset({b"PLTE", b"tRNS"})
-"""The chunks that every frame needs besides its own data; colours are converted after the compositing."""
 
 
 def animation(original: Original, header: Header) -> Animation:
     """Return an APNG's frames: those of the animation, without a default image that is no part of it.
 
-    Raises RenderRefused: corrupt.
+    Raises AnimationDamaged.
     """
-    chunks = png.chunks(original)
-    ihdr = next(chunks)
-    tail, shared, plays = original[ihdr.at + _TAIL_AT : ihdr.end], b"", 1
+    assert header.png is not None
+    tail = original[_TAIL_AT : png.BEHIND_HEADER - 4]
+    shared = b"".join(original[start:end] for start, end in header.png.shared)
     frames: list[Frame] = []
     data: list[slice] | None = None
-    sequence = 0
-    for chunk in chunks:
-        if chunk.kind == b"acTL":
-            _, plays = _COUNTS.unpack(_start(original, chunk, _COUNTS.size))
-        elif chunk.kind in _SHARED:
-            shared += original[chunk.at - 8 : chunk.end + 4]
-        elif chunk.kind in {b"fcTL", b"fdAT"}:
-            if int.from_bytes(_start(original, chunk, _SEQUENCE_SIZE), "big") != sequence:
-                raise RenderRefused("corrupt", "the APNG's frames are out of order")
-            sequence += 1
+    for chunk in png.chunks(original):
         if chunk.kind == b"fcTL":
             if len(frames) == header.frames:
                 break
             data = []
             frames.append(_frame(original, chunk, partial(_load, original, tail, shared, data)))
+        elif chunk.kind == b"fdAT" and not chunk.fits_checksum(original):
+            raise AnimationDamaged
         elif data is not None and chunk.kind in {b"IDAT", b"fdAT"}:
             data.append(slice(chunk.at + _SEQUENCE_SIZE * (chunk.kind == b"fdAT"), chunk.end))
+    _, plays = _COUNTS.unpack_from(original, header.png.told[b"acTL"][0])
     grey = tail[1] in _GREY
     return Animation("LA" if grey else "RGBA", (header.width, header.height), plays, tuple(frames))
 
 
 def _frame(original: Original, control: png.Chunk, load: Callable[[tuple[int, int]], Image.Image]) -> Frame:
     box = left, top, right, bottom = png.frame_box(original, control)
-    _, numerator, denominator, disposal, blend = _CONTROL.unpack(_start(original, control, _CONTROL.size))
-    if disposal not in _DISPOSALS or blend not in _BLENDS:
-        raise RenderRefused("corrupt", "the APNG has a frame of an unknown kind")
+    _, numerator, denominator, disposal, blend = _CONTROL.unpack_from(original, control.at)
     denominator = denominator or _HUNDREDTHS
     delay_ms = round(1000 * numerator / denominator)
     size = right - left, bottom - top
@@ -89,7 +79,7 @@ def _frame(original: Original, control: png.Chunk, load: Callable[[tuple[int, in
 
 
 def _load(original: Original, tail: bytes, shared: bytes, data: Sequence[slice], size: tuple[int, int]) -> Image.Image:
-    """Decode a frame by itself: as a PNG of its size."""
+    """Decode a frame by itself: as a PNG of its size. Raises AnimationDamaged."""
     file = io.BytesIO()
     file.write(_SIGNATURE)
     _write(file, b"IHDR", [_SIZE.pack(*size), tail])
@@ -97,6 +87,15 @@ def _load(original: Original, tail: bytes, shared: bytes, data: Sequence[slice],
     _write(file, b"IDAT", (original[part] for part in data))
     _write(file, b"IEND", [])
     file.seek(0)
+    try:
+        return _decoded(file)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise AnimationDamaged from error
+
+
+def _decoded(file: io.BytesIO) -> Image.Image:
     image = open_with_pillow(file, ImageFormat.PNG)
     scale_color_key(image)
     rows.mark(image)
@@ -117,8 +116,3 @@ def _write(file: IO[bytes], kind: bytes, pieces: Iterable[bytes]) -> None:
     file.seek(start)
     file.write(_CHUNK_START.pack(length, kind))
     file.seek(0, io.SEEK_END)
-
-
-def _start(original: Original, chunk: png.Chunk, size: int) -> bytes:
-    """Return the first bytes of a chunk's data; what it lacks counts as 0."""
-    return original[chunk.at : min(chunk.end, chunk.at + size)].ljust(size, b"\0")
