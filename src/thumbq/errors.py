@@ -6,6 +6,7 @@
     ├── SetupError              the start cannot go on; lists every problem with its fix
     ├── BackendError            something that S3, SQS or the local directory answered
     │   ├── BackendUnavailable  network, throttling, 5xx, disk full: try again later
+    │   │   └── RestartNeeded   what was opened is there no more, and only another start opens what there is now
     │   ├── AccessDenied        the credentials may not do this
     │   ├── ObjectMissing       there is no such object
     │   ├── ObjectExists        a put-if-absent found an object
@@ -64,6 +65,10 @@ class BackendError(ThumbqError):
 
 class BackendUnavailable(BackendError):
     """The store or the queue cannot answer now. Whether the request took effect is unknown."""
+
+
+class RestartNeeded(BackendUnavailable):
+    """What this process has opened is not what lies under its name now: another process would open that."""
 
 
 class AccessDenied(BackendError):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
+import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from anyio import to_thread
 
 from support.documents import OPERATIONS, example
 from support.patience import until
@@ -76,3 +80,40 @@ async def test_an_older_database_put_back_as_documented_costs_nothing(place: Pla
     assert lines[-1] == "2 keys, 0 originals without a manifest, 0 queued"
     assert await place.job(replica, after) == whole
     assert list((directory / "lost-and-found").iterdir()) == []
+
+
+def without_root_s_rights() -> None:
+    """Have the program that is executed next heed permissions, also as root (capabilities(7), capsh(1))."""
+    drop_from_bounding_set, dac_override, dac_read_search = 24, 1, 2
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None)
+        for capability in (dac_override, dac_read_search):
+            assert libc.prctl(drop_from_bounding_set, capability, 0, 0, 0) == 0
+
+
+@pytest.mark.parametrize("part", ["", "objects/7f"])
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+async def test_a_directory_that_may_not_be_written_to_is_not_served(place: Place, part: str) -> None:
+    directory = Path(place.environment["THUMBQ_LOCAL"])
+    async with place.backend():
+        pass
+    kept = directory / part
+    kept.chmod(0o555)
+    try:
+        served = await to_thread.run_sync(
+            partial(
+                subprocess.run,
+                [THUMBQ, "serve", "--port", "0"],
+                env=without_aws(os.environ) | place.environment,
+                check=False,
+                capture_output=True,
+                text=True,
+                preexec_fn=without_root_s_rights,
+                timeout=60,
+            )
+        )
+    finally:
+        kept.chmod(0o755)
+    assert served.returncode == 2
+    assert str(kept) in served.stderr
+    assert "fix: " in served.stderr

@@ -15,6 +15,7 @@ from anyio import to_thread
 from thumbq.errors import BackendError, Problem, SetupError
 from thumbq.local import messagetable
 from thumbq.local.blobs import Blobs
+from thumbq.local.condition import Condition
 from thumbq.local.database import open_database
 from thumbq.local.deadletters import LocalDeadLetters
 from thumbq.local.jobqueue import LocalQueue
@@ -62,6 +63,7 @@ async def open_local_queues(
         with _usable(directory):
             secret = await database.write(lambda _: shared_secret(directory))
             waiting = await database.read(messagetable.waiting)
+            condition = Condition(directory)
         if warn is not None:
             for problem in _unopened(waiting, queues, directory):
                 warn(problem)
@@ -77,6 +79,7 @@ async def open_local_queues(
                 presigned_verifier=presigned,
                 fifo=rules.fifo,
                 upkeep=orphans.run,
+                check=condition.check,
             )
             for rules in (messagetable.QueueRules(name, max_receive_count) for name in queues)
         )

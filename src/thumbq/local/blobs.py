@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from functools import cached_property
@@ -45,6 +46,9 @@ class Blobs:
         self._objects.mkdir(exist_ok=True)
         for folder in FOLDERS:
             (self._objects / folder).mkdir(exist_ok=True)
+        for path in (self._directory, self._temporary, *(self._objects / folder for folder in FOLDERS)):
+            if not os.access(path, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "it may not be written to", str(path))
         sync_directory(self._objects)
         sync_directory(self._directory)
         sync_directory(self._directory.parent)

@@ -72,6 +72,8 @@ class Backend:
     """Whether the queue is a FIFO queue: then each message needs a group."""
     upkeep: Callable[[], Coroutine[Any, Any, None]] | None = None
     """Runs beside the service until it is cancelled; None when the store looks after itself."""
+    check: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Raises BackendError when the store seems to be away, and RestartNeeded; None when only a request can tell."""
 
 
 class Clock(Protocol):
