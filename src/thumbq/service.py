@@ -116,7 +116,7 @@ class Service:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(consume)
             if self._backend.upkeep is not None:
-                tasks.start_soon(self._backend.upkeep)
+                tasks.start_soon(self._backend.upkeep.run)
             self._phase = None
             self._stop.started = True
             log.info("service.ready", address=address, processes=self._settings.processes)

@@ -39,8 +39,8 @@ def emptied(directory: Path) -> None:
 
 
 async def check(backend: Backend) -> None:
-    assert backend.check is not None
-    await backend.check()
+    assert backend.upkeep is not None
+    await backend.upkeep.check()
 
 
 async def test_a_directory_in_use_is_in_good_condition(backend: Backend) -> None:

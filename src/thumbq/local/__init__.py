@@ -7,6 +7,7 @@ count only while a row names them. Every method returns once its effect would su
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -60,15 +61,15 @@ async def open_local_queues(
     """
     async with _opened(directory) as (database, blobs):
         store = LocalStore(database, blobs, clock)
+        orphans = Orphans(database, blobs, clock, Random(), directory=directory)  # noqa: S311 - jitter
         with _usable(directory):
             secret = await database.write(lambda _: shared_secret(directory))
             waiting = await database.read(messagetable.waiting)
-            condition = Condition(directory)
+            upkeep = _Upkeep(orphans, Condition(directory))
         if warn is not None:
             for problem in _unopened(waiting, queues, directory):
                 warn(problem)
         presigned = LocalPresignedUploads(secret, clock)
-        orphans = Orphans(database, blobs, clock, Random(), directory=directory)  # noqa: S311 - jitter
         yield tuple(
             Backend(
                 store,
@@ -78,11 +79,24 @@ async def open_local_queues(
                 presigned_uploads=presigned,
                 presigned_verifier=presigned,
                 fifo=rules.fifo,
-                upkeep=orphans.run,
-                check=condition.check,
+                upkeep=upkeep,
             )
             for rules in (messagetable.QueueRules(name, max_receive_count) for name in queues)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Upkeep:
+    """The Upkeep of a directory."""
+
+    orphans: Orphans
+    condition: Condition
+
+    async def run(self) -> None:
+        await self.orphans.run()
+
+    async def check(self) -> None:
+        await self.condition.check()
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
 from thumbq.ports.presigned import PresignedPost, PresignedUploads, PresignedUploadVerifier
@@ -20,9 +20,6 @@ from thumbq.ports.queueing import (
 )
 from thumbq.ports.rendering import Rendered, RenderedImage, Renderer, RenderProcess, RenderSource, Steps
 from thumbq.ports.storage import ListedObject, ObjectInfo, ObjectStore, Sink
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
 
 __all__ = [
     "FIFO_ENDING",
@@ -52,6 +49,7 @@ __all__ = [
     "Renderer",
     "Sink",
     "Steps",
+    "Upkeep",
     "VisibilityChange",
 ]
 
@@ -70,10 +68,20 @@ class Backend:
     """None when clients post presigned uploads to the store itself, as to S3."""
     fifo: bool = False
     """Whether the queue is a FIFO queue: then each message needs a group."""
-    upkeep: Callable[[], Coroutine[Any, Any, None]] | None = None
-    """Runs beside the service until it is cancelled; None when the store looks after itself."""
-    check: Callable[[], Coroutine[Any, Any, None]] | None = None
-    """Raises BackendError when the store seems to be away, and RestartNeeded; None when only a request can tell."""
+    upkeep: Upkeep | None = None
+    """None when the store is looked after elsewhere, as S3 is."""
+
+
+class Upkeep(Protocol):
+    """What a store needs that nobody else looks after."""
+
+    async def run(self) -> None:
+        """Keep it in order beside the service, until cancelled."""
+        ...
+
+    async def check(self) -> None:
+        """Raise BackendError when the store seems to be away, and RestartNeeded; this asks the store nothing."""
+        ...
 
 
 class Clock(Protocol):
