@@ -24,6 +24,7 @@ from conformance import (
     privacy,
     refusals,
     sizes,
+    tiffkinds,
     tolerance,
     transparency,
 )
@@ -38,7 +39,7 @@ SUBJECTS: Final[Mapping[str, tuple[ModuleType, ...]]] = {
     "orientation": (orientation, orientationtags),
     "sizes": (sizes, framing),
     "colour": (colour, printcolours, depth),
-    "pixels": (pixels,),
+    "pixels": (pixels, tiffkinds),
     "transparency": (transparency, colorkeys),
     "animation": (animation, disposal),
     "formats": (formats, refusals),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from PIL import Image, PngImagePlugin
 
 from fuzz import canaries, fileparts, handmade, heifwriter
 from fuzz.canaries import canary
-from support.pictures import images, profiles
+from support.pictures import images, profiles, tiffs
 from thumbq.core.formats import ImageFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _SIZE: Final = (61, 47)
 _FRAMES: Final = 3
@@ -215,6 +216,33 @@ def _tiffs() -> Iterator[tuple[str, bytes]]:
     yield "planes", handmade.tiff({**colour, 284: [2], 278: [48]}, planes, tiled=False, order=">")
     wide = {**colour, 258: [16, 16, 16], 278: [12]}
     yield "strips-16", handmade.tiff(wide, handmade.noise_blocks(4, 64 * 12 * 6), tiled=False)
+    yield from _odd_tiffs()
+
+
+def _odd_tiffs() -> Iterator[tuple[str, bytes]]:
+    """Yield TIFFs that Pillow is not given as they are."""
+    scene = np.asarray(images.scene(*_SIZE))
+    four = np.concatenate([scene, scene[..., :1]], axis=2)
+    told: dict[int, Sequence[int] | bytes] = {270: canary("ImageDescription").encode(), 700: canaries.xmp()}
+    rgb = tiffs.Layout(photometric=tiffs.RGB, tags=told, rows=10)
+    kinds = {
+        "big": (scene, replace(rgb, big=True, compression=tiffs.LZW)),
+        "big-big-endian": (scene, replace(rgb, big=True, order=">")),
+        "planar-16": (scene.astype("u2") * 257, replace(rgb, planar=2)),
+        "planar-alpha": (four, replace(rgb, planar=2, extra=[1], compression=tiffs.DEFLATE, tile=(32, 16))),
+        "cmyk-alpha": (np.concatenate([four, four[..., :1]], axis=2), replace(rgb, photometric=tiffs.CMYK, extra=[2])),
+        "lab-planar": (scene, replace(rgb, photometric=tiffs.LAB, planar=2)),
+        "ycbcr": (scene, replace(rgb, photometric=tiffs.YCBCR, tags=told | {530: [2, 2]})),
+        "grey-32": (scene[..., 0].astype("u4") << 24, replace(rgb, photometric=tiffs.BLACK_IS_ZERO)),
+        "grey-alpha-16": (four[..., :2].astype("u2"), replace(rgb, photometric=tiffs.BLACK_IS_ZERO, extra=[2])),
+        "signed": (scene[..., 0].astype("i2") * 128, replace(rgb, photometric=tiffs.BLACK_IS_ZERO, order=">")),
+        "palette-8-bit": (
+            scene[..., 0] >> 4,
+            replace(rgb, photometric=tiffs.PALETTE, bits=4, tags=told | {320: [*range(48)]}),
+        ),
+    }
+    for name, (samples, layout) in kinds.items():
+        yield name, tiffs.tiff(samples, layout)
 
 
 def _bmps() -> Iterator[tuple[str, bytes]]:

@@ -78,7 +78,11 @@ class ImageFormat(Enum):
         covers="HEIC, the photos of phones",
         also=("image/heic",),
     )
-    TIFF = Declaration("image/tiff", rb"II\*\0|MM\0\*", covers="its first page")
+    TIFF = Declaration(
+        "image/tiff",
+        rb"II\*\0|MM\0\*|II\+\0\x08\0\0\0|MM\0\+\0\x08\0\0",
+        covers="its first page, also of a BigTIFF",
+    )
     # "BM" alone is two letters of any text: the reserved words and the header's size must fit too.
     BMP = Declaration("image/bmp", rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}")
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import pi_heif  # type: ignore[import-untyped]  # it ships no types
-from PIL import AvifImagePlugin, Image, ImageFile
+from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,6 +28,13 @@ Image.MAX_IMAGE_PIXELS = None
 
 _MOST_JPEG_BYTES: Final = 6
 """Bytes that a pixel of a JPEG can take: noise in full colour at quality 100 has 4."""
+
+
+_IN_FILE_ORDER: Final = {
+    "I;16S": "I;16NS", "I;16BS": "I;16NS", "I;32S": "I;32NS", "I;32BS": "I;32NS",
+    "F;32F": "F;32NF", "F;32BF": "F;32NF",
+}  # fmt: skip
+"""Pillow's names for numbers of a sign or with a fraction, and those for the same in the order of this machine."""
 
 
 @contextmanager
@@ -74,3 +81,38 @@ def prefill(image: ImageFile.ImageFile, row: Image.Image, tops: Iterable[int]) -
     image.im = Image.new(image.mode, image.size).im
     for top in tops:
         image.im.paste(row.im, (0, top, image.width, top + 1))
+
+
+@contextmanager
+def all_by_libtiff(*, wanted: bool) -> Iterator[None]:
+    """Let Pillow open a TIFF so that libtiff reads its pixels, also when they are not compressed.
+
+    Pillow's own reader knows nothing of colours at half the size. Can go when Pillow leaves these to libtiff.
+    """
+    usual, TiffImagePlugin.READ_LIBTIFF = TiffImagePlugin.READ_LIBTIFF, wanted
+    try:
+        yield
+    finally:
+        TiffImagePlugin.READ_LIBTIFF = usual
+
+
+def in_native_order(image: ImageFile.ImageFile) -> None:
+    """Have an opened TIFF's numbers taken in the order of this machine, in which libtiff gives them.
+
+    Pillow does that for 16 bits without a sign, and takes others in the order of the file. Can go when it does not.
+    """
+    for index, tile in enumerate(image.tile):
+        if isinstance(tile.args, tuple) and tile.args[0] in _IN_FILE_ORDER:
+            image.tile[index] = tile._replace(args=(_IN_FILE_ORDER[tile.args[0]], *tile.args[1:]))
+
+
+# Grey of TIFFs for which Pillow has no mode, or no entry though it can read it. What has four bytes a pixel becomes
+# four channels (with an entry of its own, it takes 32 bits for numbers with a sign, and half of them for black). Can go
+# with modes and entries for these.
+for _order in (TiffImagePlugin.II, TiffImagePlugin.MM):
+    for _photometric in (0, 1):
+        TiffImagePlugin.OPEN_INFO[_order, _photometric, (1,), 1, (32,), ()] = ("RGBA", "RGBA")
+        TiffImagePlugin.OPEN_INFO[_order, _photometric, (1,), 1, (12,), ()] = ("I;16", "I;12")
+    for _extra in (0, 1, 2):
+        TiffImagePlugin.OPEN_INFO[_order, 1, (1,), 1, (16, 16), (_extra,)] = ("RGBA", "RGBA")
+TiffImagePlugin.OPEN_INFO[TiffImagePlugin.MM, 0, (1,), 1, (16,), ()] = ("I;16B", "I;16B")

@@ -74,9 +74,10 @@ def check(_: RenderFunction, mode: SandboxMode) -> Problem | None:
     It takes the render function so that its module is loaded before. Raises RuntimeError when images do not render.
     """
     # Loaded here if not in the fork server, which before Python 3.13 does not know where this program's modules lie.
-    from thumbq.pool.preload import warmup  # noqa: PLC0415 -- as in render_image
+    from thumbq.pool.preload import standarderror, warmup  # noqa: PLC0415 -- as in render_image
 
     leave_resource_tracker()
+    standarderror.prepare()
     missing = None if mode == "off" else sandbox.confine()
     warmup.warm_up_one()
     return missing

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 from thumbq.core import preset
-from thumbq.imaging import render, warmup
+from thumbq.imaging import render, standarderror, warmup
 
-__all__ = ["preset", "render", "warmup"]
+__all__ = ["preset", "render", "standarderror", "warmup"]
 
 # Pillow loads some of itself with the first image, and in the sandbox it could not: no file opens there.
 # A failure is reported by the process that tries it again.

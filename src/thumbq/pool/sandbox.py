@@ -33,7 +33,7 @@ _MACHINES: Final = {"x86_64", "aarch64"}
 
 _ALLOWED: Final = (
     # open files
-    *("read", "readv", "pread64", "write", "writev", "pwrite64", "lseek", "close", "fstat", "recvmsg"),
+    *("read", "readv", "pread64", "write", "writev", "pwrite64", "lseek", "close", "fstat", "recvmsg", "dup3"),
     *("poll", "ppoll", "select", "pselect6"),
     # memory
     *("brk", "munmap", "madvise"),

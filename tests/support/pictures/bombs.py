@@ -188,8 +188,8 @@ def avif_sequence(width: int, height: int, *, frames: int, coded: Sequence[tuple
 
 
 def tiff(numbers: Mapping[int, int], *, strips: int = 1) -> bytes:
-    """Make an RGB TIFF of a few tags and one byte of pixels."""
-    tags = {258: 8, 259: 1, 262: 2, 277: 3, **numbers}
+    """Make an RGB TIFF of a few tags and one byte of pixels, which is said to be compressed."""
+    tags = {258: 8, 259: 5, 262: 2, 277: 3, **numbers}
     entries = [(tag, 4, 1, value) for tag, value in tags.items()]
     entries += [(324 if 322 in tags else 273, 4, strips, 8), (325 if 322 in tags else 279, 4, strips, 1)]
     return _tiff(entries, b"\0" * 8)

@@ -176,13 +176,13 @@ def _cielab() -> _Conversion:
 
 
 def _in_8_bits(pixels: Image.Image) -> Image.Image:
-    """Return numbers of no stated range as L: their largest tells whether 1, 255, 65535 or 2³² - 1 is white.
+    """Return numbers of no stated range as L: their largest tells whether 1, 255, 65535 or the end of it is white.
 
     Resampling may have gone beyond the largest, but not by half. What is below zero is black.
     """
     extrema = pixels.getextrema()
     largest = float(extrema[1])  # type: ignore[arg-type]  # a single band has one pair
-    ranges = (255, 65_535) if pixels.mode == "I" else (1, 255, 65_535)
-    white = next((white for white in ranges if largest < 2 * white), (1 << 32) - 1)
+    *ranges, end = (255, 65_535, (1 << 31) - 1) if pixels.mode == "I" else (1, 255, 65_535, (1 << 32) - 1)
+    white = next((white for white in ranges if largest < 2 * white), end)
     scale = 255 / white
     return pixels.convert("F").point(lambda value: value * scale + 0.5).convert("L")
