@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from thumbq.errors import Problem, SetupError
+from thumbq.jobs.storeprobe import check_store
 from thumbq.process import SystemClock
 
 if TYPE_CHECKING:
@@ -37,9 +38,12 @@ class NoBackend(SetupError):
 async def open_backends(settings: Settings) -> AsyncIterator[tuple[Backend, ...]]:
     """Open and check all that the settings name; returns a Backend for each queue, over one store.
 
-    A local directory is made when it is missing. Raises SetupError with everything that is wrong.
+    A local directory is made when it is missing. Raises SetupError with everything that is wrong, and also when the
+    store cannot do what thumbq needs of it.
     """
     async with _opened(settings, settings.queue_configs, warn=_log_warning) as backends:
+        for problem in await check_store(backends[0].store, backends[0].bucket):
+            _log_warning(problem)
         yield backends
 
 

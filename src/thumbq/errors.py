@@ -6,8 +6,12 @@
     ├── SetupError              the start cannot go on; lists every problem with its fix
     ├── BackendError            something that S3, SQS or the local directory answered
     │   ├── BackendUnavailable  network, throttling, 5xx, disk full: try again later
-    │   │   └── RestartNeeded   what was opened is there no more, and only another start opens what there is now
-    │   ├── AccessDenied        the credentials may not do this
+    │   │   ├── RestartNeeded   what was opened is there no more, and only another start opens what there is now
+    │   │   └── BadAnswer       no answer of S3 or SQS at all, or one without what it must have
+    │   ├── BackendRefused      answered with a refusal: of this request, or of everybody's (only a probe can tell)
+    │   │   ├── AccessDenied    the credentials may not do this
+    │   │   ├── ObjectArchived  the object is in an archive and has to be restored before it can be read
+    │   │   └── SourceDenied    the store refuses to hand out a job's original (code)
     │   ├── ObjectMissing       there is no such object
     │   ├── ObjectExists        a put-if-absent found an object
     │   ├── ObjectTooLarge      the object is larger than the caller takes
@@ -18,6 +22,7 @@
     │   ├── BucketNotAllowed    the message names a bucket that thumbq does not serve
     │   ├── UnknownPreset       the message names a preset that the settings do not have
     │   ├── SourceMissing       the original is gone
+    │   ├── SourceArchived      the original is in an archive
     │   └── RenderRefused       the image is not rendered: unsupported, corrupt, too large …
     ├── RenderKilled            the render process died or ran out of time; says nothing sure about the image
     ├── SourceReplaced          the original is another one by now: what was rendered of the old one is not stored
@@ -71,8 +76,30 @@ class RestartNeeded(BackendUnavailable):
     """What this process has opened is not what lies under its name now: another process would open that."""
 
 
-class AccessDenied(BackendError):
+class BadAnswer(BackendUnavailable):
+    """What answered is no S3 or SQS (a proxy's page), or its answer lacks what it must have."""
+
+
+class BackendRefused(BackendError):
+    """The request was answered with a refusal.
+
+    It may be about this request alone (a key that may not be used) or about all (a key that was disabled for the
+    whole bucket): the answer does not say which.
+    """
+
+
+class AccessDenied(BackendRefused):
     """The credentials do not allow this request."""
+
+
+class ObjectArchived(BackendRefused):
+    """The object is in an archive (S3 Glacier): it cannot be read before it is restored."""
+
+
+class SourceDenied(BackendRefused):
+    """The store refuses to hand out a job's original. ``code`` is what the job fails with at its last receive."""
+
+    code = "source-denied"
 
 
 class ObjectMissing(BackendError):
@@ -136,6 +163,12 @@ class SourceMissing(JobFailed):
     """The original that the message names does not exist."""
 
     code = "source-missing"
+
+
+class SourceArchived(JobFailed):
+    """The original that the message names is in an archive."""
+
+    code = "source-archived"
 
 
 class RenderRefused(JobFailed):

@@ -22,7 +22,10 @@ from thumbq.aws.errors import batch_result, entry_result, translated, translated
 from thumbq.errors import (
     AccessDenied,
     BackendError,
+    BackendRefused,
     BackendUnavailable,
+    BadAnswer,
+    ObjectArchived,
     ObjectExists,
     ObjectMissing,
     SendRefused,
@@ -90,7 +93,8 @@ async def raised(error: BaseException) -> BackendError:
 
 @pytest.mark.parametrize("error", [*NO_ANSWER, *TRY_LATER, *CREDENTIALS], ids=named)
 async def test_what_may_be_well_later_is_unavailable(error: BaseException) -> None:
-    assert type(await raised(error)) is BackendUnavailable
+    meaning = BadAnswer if isinstance(error, ResponseParserError) else BackendUnavailable
+    assert type(await raised(error)) is meaning
 
 
 @pytest.mark.parametrize(
@@ -99,14 +103,23 @@ async def test_what_may_be_well_later_is_unavailable(error: BaseException) -> No
         (answer(403, "AccessDenied"), AccessDenied),
         (answer(400, "AccessDeniedException"), AccessDenied),
         (answer(403, "403"), AccessDenied),
-        (answer(403, "InvalidObjectState"), AccessDenied),
+        (answer(403, "InvalidObjectState"), ObjectArchived),
         (answer(404, "NoSuchKey"), ObjectMissing),
         (answer(404, "404"), ObjectMissing),
         (answer(404, "NoSuchBucket"), BackendUnavailable),
         (answer(412, "PreconditionFailed"), ObjectExists),
         (answer(400, "AWS.SimpleQueueService.NonExistentQueue"), BackendUnavailable),
-        (answer(400, "KeyTooLongError"), BackendError),
-        (ParamValidationError(report="no such bucket name"), BackendError),
+        (answer(400, "KeyTooLongError"), BackendRefused),
+        (ParamValidationError(report="no such bucket name"), BackendRefused),
+        (answer(400, "KMS.DisabledException"), BackendRefused),
+        (answer(400, "KMS.KMSInvalidStateException"), BackendRefused),
+        (answer(400, "KMS.NotFoundException"), BackendRefused),
+        (answer(400, "KMS.NotFound"), BackendRefused),
+        (answer(400, "KmsDisabled"), BackendRefused),
+        (answer(403, "KMS.AccessDeniedException"), AccessDenied),
+        (answer(301, "PermanentRedirect"), BackendRefused),
+        (answer(400, "AuthorizationHeaderMalformed"), BackendRefused),
+        (answer(400, "BadDigest"), BackendRefused),
     ],
     ids=lambda value: named(value) if isinstance(value, BaseException) else "",
 )

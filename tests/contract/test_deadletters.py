@@ -58,6 +58,7 @@ async def test_a_dead_letter_arrives_with_its_note_as_it_was_sent(backend: Backe
 
     assert (dead_letter.body, dead_letter.note, dead_letter.receive_count) == (body, NOTE, 1)
     assert dead_letter.id
+    assert dead_letter.sent_at is not None
     assert before - 1 <= dead_letter.sent_at <= after + 1
     note = decode(dead_letter.note)
     assert note is not None
@@ -68,7 +69,7 @@ async def test_what_the_queue_moved_itself_keeps_what_it_was_and_has_no_note(
     backend: Backend, dead: DeadLetters
 ) -> None:
     message_id = await backend.queue.send("poison")
-    sent_at = 0.0
+    sent_at: float | None = None
     for _ in range(MAX_RECEIVE_COUNT):
         [message] = await backend.queue.receive(max_messages=1, wait_s=1, visibility_timeout_s=0)
         sent_at = message.sent_at

@@ -54,6 +54,7 @@ async def test_a_message_comes_with_its_time_of_sending(backend: Backend) -> Non
     await backend.queue.send("a")
     after = time.time()
     [message] = await take(backend.queue)
+    assert message.sent_at is not None
     assert before - 1 <= message.sent_at <= after + 1
 
 

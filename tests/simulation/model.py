@@ -58,8 +58,8 @@ class S3Model:
 
     def get(self, ref: ObjectRef, max_bytes: int) -> StoredObject:
         found = self.head(ref)
-        if found.info.size > max_bytes:
-            raise ObjectTooLarge(str(ref), found.info.size)
+        if len(found.body) > max_bytes:
+            raise ObjectTooLarge(str(ref), len(found.body))
         return found
 
     def head(self, ref: ObjectRef) -> StoredObject:
@@ -77,7 +77,7 @@ class S3Model:
         )
         found = [key for key in keys if key.encode() > after.encode()][:limit]
         return [
-            ListedObject(key, self.objects[bucket, key].info.size, self.objects[bucket, key].stored_at) for key in found
+            ListedObject(key, len(self.objects[bucket, key].body), self.objects[bucket, key].stored_at) for key in found
         ]
 
 

@@ -11,7 +11,7 @@ from support.servers.web import JPEG, PNG, document, form, head, multipart
 from thumbq.core import message
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.keys import is_id, upload_key
-from thumbq.errors import AccessDenied, BackendUnavailable, SendRefused
+from thumbq.errors import AccessDenied, BackendRefused, BackendUnavailable, BadAnswer, ObjectMissing, SendRefused
 
 if TYPE_CHECKING:
     from support.servers.web import Served
@@ -160,13 +160,25 @@ async def test_a_lost_answer_of_the_queue_leaves_the_original_since_the_job_may_
     assert (await served.behind.real.store.head(source)).size == len(JPEG)
 
 
-@pytest.mark.parametrize("error", [BackendUnavailable("s3 is down"), AccessDenied("no")])
-async def test_a_store_that_fails_is_503_and_one_file_is_enough_to_find_out(served: Served, error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BackendUnavailable("s3 is down"), 503),
+        (AccessDenied("no"), 503),
+        (BackendRefused("400 KMS.DisabledException"), 503),
+        (ObjectMissing("404 to a put"), 503),
+        (BadAnswer("no ETag"), 502),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+async def test_a_store_that_fails_is_503_or_502_and_one_file_is_enough_to_find_out(
+    served: Served, error: Exception, status: int
+) -> None:
     served.behind.store.errors["put"] = error
     async with served.http.post("/upload", data=form(("a.jpg", JPEG), ("b.jpg", JPEG), ("c.txt", b"text"))) as response:
         document: dict[str, Any] = await response.json(content_type=None)
-        assert (response.status, response.headers["Retry-After"]) == (503, "5")
-    assert [job["problem"]["status"] for job in document["data"]["jobs"]] == [503, 503, 503]
+        assert (response.status, response.headers["Retry-After"]) == (status, "5")
+    assert [job["problem"]["status"] for job in document["data"]["jobs"]] == [status] * 3
     assert served.behind.store.calls == ["put"]
     served.behind.store.errors.clear()
     assert (await served.post(("a.jpg", JPEG)))[0] == 201

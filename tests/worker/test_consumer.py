@@ -25,7 +25,7 @@ from support.doubles.consuming import (
 from support.patience import until
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
-from thumbq.errors import AccessDenied, BackendUnavailable, RenderKilled, RenderRefused
+from thumbq.errors import AccessDenied, BackendRefused, BackendUnavailable, BadAnswer, RenderKilled, RenderRefused
 from thumbq.ports import Backend, EntryResult
 
 if TYPE_CHECKING:
@@ -278,28 +278,39 @@ class Outage(Delegate):
 
     over = False
 
-    def __init__(self, target: Any, *operations: str) -> None:
+    def __init__(self, target: Any, *operations: str, error: Exception | None = None) -> None:
         super().__init__(target)
         self.operations = operations
+        self.error = error or BackendUnavailable("S3 is away")
         self.probes = 0
 
     def __getattr__(self, name: str) -> Any:
         async def away(ref: ObjectRef, *_: Any, **__: Any) -> Any:
             self.probes += ref.key == keys.PROBE_KEY
-            raise BackendUnavailable("S3 is away")
+            raise self.error
 
         return away if name in self.operations and not self.over else super().__getattr__(name)
 
 
 @pytest.mark.parametrize("operations", [("get", "put", "fetch", "head", "delete"), ("put",)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        BackendUnavailable("S3 is away"),
+        AccessDenied("no"),
+        BackendRefused("KMS.DisabledException"),
+        BadAnswer("no ETag"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 async def test_an_outage_of_the_store_burns_one_attempt_and_a_recovery_ends_it(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, operations: tuple[str, ...]
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, operations: tuple[str, ...], error: Exception
 ) -> None:
     monkeypatch.setattr("thumbq.worker.receiver._MAX_PAUSE_S", 0.2)
     names = [f"uploads/{number}" for number in range(8)]
     for name in names:
         await upload(backend, name)
-    store = Outage(backend.store, *operations)
+    store = Outage(backend.store, *operations, error=error)
     async with consuming(replace(backend, store=store), FakeRenderer()):
         await until(lambda: store.probes >= 10, within_s=20, what="ten questions to the store")
         store.over = True

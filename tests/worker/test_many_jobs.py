@@ -6,7 +6,7 @@ import random
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import pytest
@@ -20,7 +20,7 @@ from thumbq.core import keys
 from thumbq.core.crashrecord import CrashRecord
 from thumbq.core.job import ObjectRef
 from thumbq.core.retry import Bury, Delete
-from thumbq.errors import AccessDenied, BackendUnavailable, RenderKilled, RenderUnavailable
+from thumbq.errors import AccessDenied, BackendRefused, BackendUnavailable, BadAnswer, RenderKilled, RenderUnavailable
 from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.resources import make_job_resources
 from thumbq.ports import ReceivedMessage
@@ -109,27 +109,38 @@ async def test_at_the_last_receive_each_job_that_cannot_be_done_fails_by_itself(
     assert "1 of 3 jobs failed: 'b.png'" in note.reason
 
 
-@pytest.mark.parametrize(
-    ("request_name", "error", "first_attempt"),
-    [
-        ("get", BackendUnavailable("S3 is away"), [("get", "a")]),
-        ("get", AccessDenied("no right"), [("get", "a")]),
-        ("fetch", BackendUnavailable("S3 is away"), [("get", "a"), ("fetch", "a")]),
-        ("fetch", AccessDenied("not this one"), [("get", "a"), ("fetch", "a"), ("get", "b"), ("fetch", "b")]),
-    ],
-)
-async def test_while_the_store_is_away_the_other_jobs_are_not_tried(
-    backend: Backend, request_name: str, error: Exception, first_attempt: list[tuple[str, str]]
+ERRORS: Final = [
+    BackendUnavailable("S3 is away"),
+    BackendRefused("KMS.DisabledException"),
+    AccessDenied("no right"),
+    BadAnswer("no ETag"),
+]
+
+
+def asked_of_jobs(store: FailingOnce) -> list[tuple[str, str]]:
+    named = [(name, Path(key).name.partition(".")[0]) for name, key in store.asked if name in {"get", "fetch"}]
+    return [one for one in named if one[1] != "probe"]
+
+
+@pytest.mark.parametrize("request_name", ["get", "fetch"])
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+async def test_a_failure_that_no_probe_confirms_is_its_own_jobs_only(
+    backend: Backend, request_name: str, error: Exception
 ) -> None:
     await put_three(backend)
-    store = FailingOnce(backend.store, request_name, error)
+    async with consuming(replace(backend, store=FailingOnce(backend.store, request_name, error)), FakeRenderer()):
+        await settled(backend)
+    assert await receives(backend) == [("done", 2), ("done", 1), ("done", 1)]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+async def test_while_the_store_is_away_the_other_jobs_are_not_tried(backend: Backend, error: Exception) -> None:
+    await put_three(backend)
+    store = FailingOnce(backend.store, "fetch", error, probes=1)
     async with consuming(replace(backend, store=store), FakeRenderer()):
         await settled(backend)
-    assert {status for status, _ in await receives(backend)} == {"done"}
-    asked = [(name, Path(key).name.partition(".")[0]) for name, key in store.asked if name in {"get", "fetch"}]
-    assert asked[: len(first_attempt)] == first_attempt
-    if len(first_attempt) <= 2:
-        assert await receives(backend) == [("done", 2)] * 3
+    assert asked_of_jobs(store)[:3] == [("get", "a"), ("fetch", "a"), ("get", "a")]
+    assert await receives(backend) == [("done", 2)] * 3
 
 
 async def record_keys(backend: Backend) -> list[str]:

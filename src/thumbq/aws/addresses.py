@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thumbq.ports import FIFO_ENDING
 
@@ -61,6 +62,15 @@ def is_fifo(name: str) -> bool:
 def dead_letter_name(queue: str) -> str:
     """Return the name that `thumbq setup` gives a dead-letter queue; that of a FIFO queue has to be FIFO too."""
     return f"{queue.removesuffix(FIFO_ENDING)}-dlq{FIFO_ENDING}" if is_fifo(queue) else f"{queue}-dlq"
+
+
+def redrive_policy(attributes: Mapping[str, str]) -> dict[str, Any]:
+    """Return the redrive policy from a queue's attributes; empty when there is none that can be read."""
+    try:
+        policy = json.loads(attributes.get("RedrivePolicy") or "{}")
+    except ValueError:
+        return {}
+    return policy if isinstance(policy, dict) else {}
 
 
 def retention_s(attributes: Mapping[str, str]) -> int | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import chain, combinations, permutations
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.aws.addresses import DeadLetterAddress, QueueAddress, retention_s
+from thumbq.aws.addresses import DeadLetterAddress, QueueAddress, redrive_policy, retention_s
 from thumbq.aws.errorkinds import FOREIGN
 from thumbq.aws.lookup import look_up
 from thumbq.aws.problems import bucket_problem
@@ -80,8 +79,11 @@ async def _find_queue(sqs: SQSClient, queue: str, problems: list[Problem]) -> Qu
     except SetupError as error:
         problems.extend(error.problems)
         return None
-    policy = json.loads(attributes.get("RedrivePolicy") or "{}")
-    target = policy.get("deadLetterTargetArn")
+    if "QueueArn" not in attributes:
+        what = f"SQS does not say the ARN of queue {queue}: GetQueueAttributes answers without it"
+        problems.append(Problem(what, f"use a server that says it; SQS runs at {sqs.meta.endpoint_url}"))
+        return None
+    target = redrive_policy(attributes).get("deadLetterTargetArn")
     dead = await _find_dead_letters(sqs, target, problems) if target else None
     return QueueAddress(url, attributes["QueueArn"], dead)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.aws import requests
-from thumbq.aws.errors import not_offered, translated
+from thumbq.aws.errors import member, not_offered, translated
 from thumbq.core import message
 from thumbq.core.deadletter import ATTRIBUTE
 from thumbq.errors import BackendError
@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
 
     from thumbq.aws.addresses import QueueAddress
+    from thumbq.aws.requests import Received
     from thumbq.ports import EntryResult, VisibilityChange
 
 _ANSWER_S: Final = 30
 _TASKS: Final = 10
-_SYSTEM_ATTRIBUTES: Final = ["ApproximateReceiveCount", "SentTimestamp", "DeadLetterQueueSourceArn", "MessageGroupId"]
+_SYSTEM_ATTRIBUTES: Final = [
+    "ApproximateReceiveCount",
+    "SentTimestamp",
+    "DeadLetterQueueSourceArn",
+    "MessageGroupId",
+]
 _MOVING: Final = {"RUNNING", "CANCELLING"}
 
 
@@ -60,7 +66,7 @@ class SqsDeadLetters:
             max_messages=max_messages,
             wait_s=wait_s,
             visibility_timeout_s=visibility_timeout_s,
-            MessageSystemAttributeNames=_SYSTEM_ATTRIBUTES,
+            attributes=_SYSTEM_ATTRIBUTES,
             MessageAttributeNames=[ATTRIBUTE],
         )
         return [_dead_letter(entry, self._queue_arn) for entry in received]
@@ -95,7 +101,7 @@ class SqsDeadLetters:
                 return None
             raise
         # SQS lists the handle of a task only while it runs; a task that has ended is known as younger than ``last``.
-        return f"{last}:{answer['TaskHandle']}"
+        return f"{last}:{member(answer, 'TaskHandle', f'move all of {self._dead.name}')}"
 
     async def move_progress(self, handle: str) -> MoveProgress:
         """Find the task among the last ten of this dead-letter queue."""
@@ -108,7 +114,7 @@ class SqsDeadLetters:
         if not candidates:
             return MoveProgress(moved=0, ended=False)  # SQS does not list it yet
         task = max(candidates, key=_started_at)
-        status = task["Status"]
+        status = task.get("Status", "RUNNING")
         return MoveProgress(
             moved=task.get("ApproximateNumberOfMessagesMoved", 0),
             ended=status not in _MOVING,
@@ -125,18 +131,17 @@ def _started_at(task: Any) -> int:
     return int(task.get("StartedTimestamp", 0))
 
 
-def _dead_letter(entry: Any, queue_arn: str) -> DeadLetter:
-    attributes = entry["Attributes"]
-    moved = attributes.get("DeadLetterQueueSourceArn") == queue_arn
+def _dead_letter(received: Received, queue_arn: str) -> DeadLetter:
+    moved = received.attributes.get("DeadLetterQueueSourceArn") == queue_arn
     # A message that SQS has moved to the queue and back again still has the note of its first burial.
-    note = None if moved else entry.get("MessageAttributes", {}).get(ATTRIBUTE, {}).get("StringValue")
+    note = None if moved else received.notes.get(ATTRIBUTE, {}).get("StringValue")
     return DeadLetter(
-        id=entry["MessageId"],
-        receipt=entry["ReceiptHandle"],
-        body=entry["Body"],
+        id=received.id,
+        receipt=received.receipt,
+        body=received.body,
         note=note,
-        sent_at=int(attributes["SentTimestamp"]) / 1000,
-        receive_count=int(attributes["ApproximateReceiveCount"]),
+        sent_at=received.sent_at,
+        receive_count=received.receive_count or 1,
         moved=moved,
-        group=attributes.get("MessageGroupId"),
+        group=received.attributes.get("MessageGroupId"),
     )

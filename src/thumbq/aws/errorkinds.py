@@ -18,6 +18,8 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from thumbq.errors import BadAnswer
+
 FOREIGN: Final = (ClientError, BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError)
 """The exceptions that a call of aiobotocore raises for a reason outside this program."""
 
@@ -31,12 +33,15 @@ class Kind(Enum):
     """Throttled, a fault of the server, or a conflict with another request: the same request may do later."""
     CREDENTIALS = auto()
     DENIED = auto()
+    ARCHIVED = auto()
     NO_OBJECT = auto()
     NO_BUCKET = auto()
     NO_QUEUE = auto()
     EXISTS = auto()
-    INVALID = auto()
-    """The request itself is wrong; it would fail every time."""
+    REFUSED = auto()
+    """Refused for another reason, such as a wrong request, a wrong region or a disabled key of KMS."""
+    NONSENSE = auto()
+    """An answer that cannot be read: something else than the service may have given it."""
 
 
 _CODES: Final = {
@@ -84,16 +89,23 @@ _CODES: Final = {
     Kind.NO_BUCKET: {"NoSuchBucket"},
     Kind.NO_OBJECT: {"NoSuchKey", "NotFound", "404"},
     Kind.EXISTS: {"PreconditionFailed", "412"},
+    Kind.ARCHIVED: {"InvalidObjectState"},
     Kind.DENIED: {"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "KmsAccessDenied", "403"},
 }
 
 
+_STATUSES: Final = {Kind.NO_OBJECT: HTTPStatus.NOT_FOUND, Kind.EXISTS: HTTPStatus.PRECONDITION_FAILED}
+"""The statuses that go with meanings whose names others use, too: ``KMS.NotFoundException`` is about a key of KMS."""
+
+
 def kind_of(error: BaseException) -> Kind:
-    """Return the meaning of an error of ``FOREIGN``."""
+    """Return the meaning of an error of ``FOREIGN``, or of BadAnswer."""
     if isinstance(error, ClientError):
         return _kind_of_answer(error)
     if isinstance(error, ParamValidationError):
-        return Kind.INVALID
+        return Kind.REFUSED
+    if isinstance(error, ResponseParserError | BadAnswer):
+        return Kind.NONSENSE
     if isinstance(error, NoCredentialsError | CredentialRetrievalError):
         return Kind.CREDENTIALS
     if isinstance(error, HTTPClientError | ConnectionError | aiohttp.ClientError | OSError):
@@ -102,18 +114,17 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def _kind_of_answer(error: ClientError) -> Kind:
-    found = codes(error)
+    found, status = codes(error), status_of(error)
     for kind, known in _CODES.items():
-        if found & known:
+        if found & known and status == _STATUSES.get(kind, status):
             return kind
-    status = status_of(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in (
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.CONFLICT,
     ):
         return Kind.BUSY
-    return Kind.DENIED if status == HTTPStatus.FORBIDDEN else Kind.INVALID
+    return Kind.DENIED if status == HTTPStatus.FORBIDDEN else Kind.REFUSED
 
 
 def codes(error: ClientError) -> set[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from botocore.exceptions import ClientError, ParamValidationError
@@ -23,7 +23,10 @@ from thumbq.aws.errorkinds import FOREIGN, Kind, codes, kind_of, status_of, text
 from thumbq.errors import (
     AccessDenied,
     BackendError,
+    BackendRefused,
     BackendUnavailable,
+    BadAnswer,
+    ObjectArchived,
     ObjectExists,
     ObjectMissing,
     SendRefused,
@@ -31,7 +34,7 @@ from thumbq.errors import (
 from thumbq.ports import EntryResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _LOST_CODES: Final = {"MessageNotInflight", "ReceiptHandleIsInvalid"}
 _LOST_TEXTS: Final = (
@@ -49,6 +52,17 @@ _NOT_OFFERED_CODES: Final = {
     "UnknownOperationException",
     "UnsupportedOperation",
 }
+
+
+_MEANINGS: Final[Mapping[Kind, type[BackendError]]] = {
+    Kind.DENIED: AccessDenied,
+    Kind.ARCHIVED: ObjectArchived,
+    Kind.NO_OBJECT: ObjectMissing,
+    Kind.EXISTS: ObjectExists,
+    Kind.REFUSED: BackendRefused,
+    Kind.NONSENSE: BadAnswer,
+}
+"""What is not here may be well later: BackendUnavailable."""
 
 
 @contextmanager
@@ -72,7 +86,9 @@ def translated_send(action: str, *, within_s: float) -> Iterator[None]:
         with anyio.fail_after(within_s):
             yield
     except FOREIGN as error:
-        meaning = SendRefused if _certainly_refused(error) else BackendUnavailable
+        if _certainly_refused(error):
+            raise SendRefused(f"{action}: {text_of(error)}") from error
+        meaning = BadAnswer if kind_of(error) is Kind.NONSENSE else BackendUnavailable
         raise meaning(f"{action}: {text_of(error)}") from error
 
 
@@ -87,6 +103,14 @@ def _certainly_refused(error: BaseException) -> bool:
     )
 
 
+def member(answer: Any, name: str, action: str) -> Any:
+    """Return what an answer must have. Raises BadAnswer."""
+    try:
+        return answer[name]
+    except KeyError:
+        raise BadAnswer(f"{action}: the answer has no {name}") from None
+
+
 def not_offered(error: BackendError) -> bool:
     """Whether the server lacks an operation, or lacks it for this queue; a busy or absent server may have it."""
     return isinstance(error.__cause__, ClientError) and bool(codes(error.__cause__) & _NOT_OFFERED_CODES)
@@ -99,17 +123,7 @@ def is_conflict(error: BaseException | None) -> bool:
 
 def _translation(error: BaseException, action: str) -> BackendError:
     text = f"{action}: {text_of(error)}"
-    match kind_of(error):
-        case Kind.UNREACHABLE | Kind.BUSY | Kind.CREDENTIALS | Kind.NO_QUEUE | Kind.NO_BUCKET:
-            return BackendUnavailable(text)
-        case Kind.DENIED:
-            return AccessDenied(text)
-        case Kind.NO_OBJECT:
-            return ObjectMissing(text)
-        case Kind.EXISTS:
-            return ObjectExists(text)
-        case Kind.INVALID:
-            return BackendError(text)
+    return _MEANINGS.get(kind_of(error), BackendUnavailable)(text)
 
 
 def entry_result(names: set[str], message: str) -> EntryResult:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.aws import requests
-from thumbq.aws.addresses import retention_s
-from thumbq.aws.errors import translated
+from thumbq.aws.addresses import redrive_policy, retention_s
+from thumbq.aws.errors import member, translated
 from thumbq.core import message
 from thumbq.errors import SendRefused
 from thumbq.ports import QueueAttributes, QueueCounts, ReceivedMessage
@@ -18,11 +17,20 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
 
     from thumbq.aws.addresses import QueueAddress
+    from thumbq.aws.requests import Received
     from thumbq.ports import EntryResult, VisibilityChange
 
 _ANSWER_S: Final = 10
 
-_SYSTEM_ATTRIBUTES: Final = ["ApproximateReceiveCount", "SentTimestamp", "AWSTraceHeader", "MessageGroupId"]
+_SYSTEM_ATTRIBUTES: Final = [
+    "ApproximateReceiveCount",
+    "SentTimestamp",
+    "AWSTraceHeader",
+    "MessageGroupId",
+]
+_VISIBILITY_TIMEOUT_S: Final = 30
+"""What a queue has that does not say it (Amazon SQS API Reference, CreateQueue)."""
+_SETTINGS: Final[list[Any]] = ["VisibilityTimeout", "MessageRetentionPeriod", "RedrivePolicy"]
 _BACKLOG: Final[list[Any]] = [
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -62,9 +70,9 @@ class SqsQueue:
             max_messages=max_messages,
             wait_s=wait_s,
             visibility_timeout_s=visibility_timeout_s,
-            MessageSystemAttributeNames=_SYSTEM_ATTRIBUTES,
+            attributes=_SYSTEM_ATTRIBUTES,
         )
-        return [_received(entry) for entry in received]
+        return [_message(entry) for entry in received]
 
     def stop_receiving(self) -> None:
         """Let later receives return nothing at once; an open long poll ends in its own time."""
@@ -80,11 +88,11 @@ class SqsQueue:
 
     async def attributes(self) -> QueueAttributes:
         """Return the queue's settings; the dead-letter queue's retention is that of the start."""
-        attributes = await self._attributes(self._url, ["VisibilityTimeout", "MessageRetentionPeriod", "RedrivePolicy"])
-        policy = json.loads(attributes.get("RedrivePolicy") or "{}")
+        attributes = await self._attributes(self._url, _SETTINGS)
+        policy = redrive_policy(attributes)
         return QueueAttributes(
             name=self._address.name,
-            visibility_timeout_s=int(attributes["VisibilityTimeout"]),
+            visibility_timeout_s=int(attributes.get("VisibilityTimeout", _VISIBILITY_TIMEOUT_S)),
             retention_s=retention_s(attributes),
             max_receive_count=int(policy["maxReceiveCount"]) if "maxReceiveCount" in policy else None,
             dead_letter_retention_s=self._address.dead.retention_s if self._address.dead else None,
@@ -95,24 +103,23 @@ class SqsQueue:
         """Return the approximate numbers of messages; all messages of the dead-letter queue count as dead."""
         own = await self._attributes(self._url, _BACKLOG)
         dead = await self._attributes(self._address.dead.url, _BACKLOG) if self._address.dead else {}
-        visible, in_flight, delayed = (int(own[name]) for name in _BACKLOG)
+        visible, in_flight, delayed = (int(own.get(name, 0)) for name in _BACKLOG)
         return QueueCounts(visible, in_flight, delayed, dead=sum(int(dead.get(name, 0)) for name in _BACKLOG))
 
     async def _attributes(self, url: str, names: list[Any]) -> dict[str, str]:
         with translated(f"look at {url}", within_s=_ANSWER_S):
             answer = await self._control.get_queue_attributes(QueueUrl=url, AttributeNames=names)
-        attributes: Any = answer.get("Attributes", {})
-        return dict(attributes)
+        return dict(member(answer, "Attributes", f"look at {url}"))
 
 
-def _received(entry: Any) -> ReceivedMessage:
-    attributes = entry["Attributes"]
+def _message(received: Received) -> ReceivedMessage:
     return ReceivedMessage(
-        id=entry["MessageId"],
-        receipt=entry["ReceiptHandle"],
-        body=entry["Body"],
-        receive_count=int(attributes["ApproximateReceiveCount"]),
-        sent_at=int(attributes["SentTimestamp"]) / 1000,
-        trace=attributes.get("AWSTraceHeader"),
-        group=attributes.get("MessageGroupId"),
+        id=received.id,
+        receipt=received.receipt,
+        body=received.body,
+        receive_count=received.receive_count or 1,
+        sent_at=received.sent_at,
+        trace=received.attributes.get("AWSTraceHeader"),
+        group=received.attributes.get("MessageGroupId"),
+        counted=received.receive_count is not None,
     )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from thumbq.aws.errorkinds import FOREIGN
+from thumbq.aws.errors import member
 from thumbq.aws.problems import queue_problem
-from thumbq.errors import SetupError
+from thumbq.errors import BadAnswer, SetupError
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
@@ -28,10 +29,10 @@ async def look_up(
     action = "sqs:GetQueueUrl"
     try:
         with anyio.fail_after(_ANSWER_S):
-            url = url or (await sqs.get_queue_url(**named))["QueueUrl"]
+            url = url or member(await sqs.get_queue_url(**named), "QueueUrl", action)
             action = "sqs:GetQueueAttributes"
             answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)
-    except FOREIGN as error:
+    except (*FOREIGN, BadAnswer) as error:
         raise SetupError([queue_problem(error, subject, action, sqs.meta.endpoint_url)]) from error
     attributes: Any = answer.get("Attributes", {})
     return url, dict(attributes)

@@ -54,6 +54,9 @@ def _other_problem(error: BaseException, kind: Kind, subject: str, service: str,
         return Problem(f"{service} does not answer at {endpoint}: {text_of(error)}", fix)
     if kind is Kind.CREDENTIALS:
         return Problem(f"the AWS credentials do not work: {text_of(error)}", "renew or correct them")
+    if kind is Kind.NONSENSE:
+        fix = f"correct AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_{service}: what answers at {endpoint} may be no {service}"
+        return Problem(f"{service} gives no answer about {subject} that can be read: {text_of(error)}", fix)
     if kind is Kind.BUSY:
         return Problem(f"{service} cannot answer about {subject} now: {text_of(error)}", "try again in a moment")
     return Problem(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.aws.addresses import is_fifo, name_of
-from thumbq.aws.errors import batch_result, entry_result, translated, translated_send
-from thumbq.errors import BackendError
+from thumbq.aws.errors import batch_result, entry_result, member, translated, translated_send
+from thumbq.errors import BackendError, BadAnswer
 from thumbq.ports import MAX_LEASE_S, EntryResult
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from types_aiobotocore_sqs.client import SQSClient
 
@@ -22,33 +23,79 @@ _ANSWER_S: Final = 5
 _POLL_SLACK_S: Final = 15
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as an answer has it. What the server does not say is None; ``notes`` are its message attributes."""
+
+    id: str
+    receipt: str
+    body: str
+    sent_at: float | None
+    receive_count: int | None
+    attributes: Mapping[str, str]
+    notes: Mapping[str, Any]
+
+
 async def send(sqs: SQSClient, url: str, body: str, *, group: str | None, **more: Any) -> str:
     """Send a message and return its id; on a FIFO queue each call is a message of its own (see SqsQueue.send)."""
     if group is not None:
         more["MessageGroupId"] = group
     if is_fifo(url):
         more["MessageDeduplicationId"] = uuid.uuid4().hex
-    with translated_send(f"send to {name_of(url)}", within_s=_SEND_S):
+    action = f"send to {name_of(url)}"
+    with translated_send(action, within_s=_SEND_S):
         answer = await sqs.send_message(QueueUrl=url, MessageBody=body, **more)
-    return answer["MessageId"]
+    message_id: str = member(answer, "MessageId", action)
+    return message_id
 
 
 async def receive(
-    sqs: SQSClient, url: str, *, max_messages: int, wait_s: int, visibility_timeout_s: int, **wanted: Any
-) -> list[Any]:
+    sqs: SQSClient,
+    url: str,
+    *,
+    max_messages: int,
+    wait_s: int,
+    visibility_timeout_s: int,
+    attributes: Sequence[Any],
+    **wanted: Any,
+) -> list[Received]:
     """Receive once, without a retry: a request whose answer is lost hides its messages.
 
-    ``wanted`` are the names of attributes, as ReceiveMessage calls them.
+    ``attributes`` are asked for by both names of the parameter: some servers know only the older one (Amazon SQS API
+    Reference, ReceiveMessage). ``wanted`` is what else to ask for.
     """
-    with translated(f"receive from {name_of(url)}", within_s=wait_s + _POLL_SLACK_S):
+    action = f"receive from {name_of(url)}"
+    with translated(action, within_s=wait_s + _POLL_SLACK_S):
         answer = await sqs.receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=max_messages,
             WaitTimeSeconds=wait_s,
             VisibilityTimeout=visibility_timeout_s,
+            MessageSystemAttributeNames=attributes,
+            AttributeNames=attributes,
             **wanted,
         )
-    return list(answer.get("Messages", []))
+    return [_received(entry, action) for entry in answer.get("Messages", [])]
+
+
+def _received(entry: Any, action: str) -> Received:
+    attributes = entry.get("Attributes", {})
+    sent_at, receive_count = attributes.get("SentTimestamp"), attributes.get("ApproximateReceiveCount")
+    message_id, receipt, body = (member(entry, name, action) for name in ("MessageId", "ReceiptHandle", "Body"))
+    if not all(isinstance(text, str) for text in (message_id, receipt, body)):
+        raise BadAnswer(f"{action}: a message is no text")
+    try:
+        return Received(
+            id=message_id,
+            receipt=receipt,
+            body=body,
+            sent_at=None if sent_at is None else int(sent_at) / 1000,
+            receive_count=None if receive_count is None else int(receive_count),
+            attributes=attributes,
+            notes=entry.get("MessageAttributes", {}),
+        )
+    except ValueError as error:
+        raise BadAnswer(f"{action}: {error}") from error
 
 
 async def extend(sqs: SQSClient, url: str, changes: Sequence[VisibilityChange]) -> list[EntryResult]:
@@ -91,8 +138,11 @@ async def _batch(
 
 def _results(answer: Any, size: int) -> list[EntryResult]:
     results = [EntryResult.RETRY] * size
+    entries = {str(position): position for position in range(size)}
     for entry in answer.get("Successful", []):
-        results[int(entry["Id"])] = EntryResult.OK
+        if (position := entries.get(entry.get("Id"))) is not None:
+            results[position] = EntryResult.OK
     for entry in answer.get("Failed", []):
-        results[int(entry["Id"])] = entry_result({entry["Code"]}, entry.get("Message", ""))
+        if (position := entries.get(entry.get("Id"))) is not None:
+            results[position] = entry_result({entry.get("Code", "")}, entry.get("Message", ""))
     return results

@@ -12,6 +12,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ConfigNotFound, ConfigParseError, ProfileNotFound
 
+from thumbq.aws.parsers import StrictParsers
 from thumbq.errors import Problem, SetupError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[C
     Raises SetupError when profile, region, credentials or endpoints cannot be used.
     """
     session = AioSession()
+    session.register_component("response_parser_factory", StrictParsers())
     region = await _checked_region(session)
     # At an endpoint that is not Amazon's own, botocore puts the bucket's name into the path.
     # By itself it would sign presigned uploads with version 2, which newer regions do not take.

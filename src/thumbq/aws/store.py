@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from thumbq.aws.errors import is_conflict, translated
-from thumbq.errors import BackendUnavailable, ObjectExists, ObjectMissing, ObjectTooLarge
+from thumbq.aws.errors import is_conflict, member, translated
+from thumbq.errors import BackendUnavailable, BadAnswer, ObjectExists, ObjectMissing, ObjectTooLarge
 from thumbq.ports import ListedObject, ObjectInfo
 
 if TYPE_CHECKING:
@@ -73,14 +73,14 @@ class S3Store:
         """
         with suppress(ObjectMissing):
             answer = await self._head(ref)
-            if answer["Metadata"].get(_PUT_MARK) == mark:
-                return answer["ETag"].strip('"')
+            if answer.get("Metadata", {}).get(_PUT_MARK) == mark:
+                return _etag(answer, f"head {ref}")
         return None
 
     async def _put(self, ref: ObjectRef, request: dict[str, Any]) -> str:
         with translated(f"put {ref}", within_s=_TRANSFER_S):
             answer = await self._client.put_object(Bucket=ref.bucket, Key=ref.key, **request)
-        return answer["ETag"].strip('"')
+        return _etag(answer, f"put {ref}")
 
     async def get(self, ref: ObjectRef, *, max_bytes: int) -> tuple[ObjectInfo, bytes]:
         """Return an object of at most ``max_bytes``."""
@@ -95,11 +95,14 @@ class S3Store:
         size = answer.get("ContentLength", 0)
         taken = 0
         async with answer["Body"] as body:
+            info = _info(answer, f"get {ref}", size)
+            if not size and not _shows_its_end(answer):
+                raise BadAnswer(f"get {ref}: the answer does not say how long it is")
             while max(size, taken) <= max_bytes:
                 with translated(f"get {ref}", within_s=_TRANSFER_S):
                     piece = await body.read(_CHUNK)
                 if not piece:
-                    return replace(_info(answer), size=taken)
+                    return replace(info, size=taken)
                 taken += len(piece)
                 if taken <= max_bytes:
                     sink.write(piece)
@@ -108,7 +111,8 @@ class S3Store:
 
     async def head(self, ref: ObjectRef) -> ObjectInfo:
         """Return an object's attributes."""
-        return _info(await self._head(ref))
+        answer, action = await self._head(ref), f"head {ref}"
+        return _info(answer, action, answer.get("ContentLength"))
 
     async def _head(self, ref: ObjectRef) -> HeadObjectOutputTypeDef:
         with translated(f"head {ref}", within_s=_ANSWER_S):
@@ -127,13 +131,19 @@ class S3Store:
         request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": limit}
         if after:
             request["StartAfter"] = after
+        action = f"list {bucket}/{prefix}"
         while True:
-            with translated(f"list {bucket}/{prefix}", within_s=_ANSWER_S):
+            with translated(action, within_s=_ANSWER_S):
                 answer = await self._client.list_objects_v2(**request)
-            found = [_listed(entry) for entry in answer.get("Contents", [])]
+            if not answer.keys() - {"ResponseMetadata"}:
+                raise BadAnswer(f"{action}: the answer is no listing")
+            found = [_listed(entry, action) for entry in answer.get("Contents", [])]
             if found or not answer.get("IsTruncated"):
                 return found
-            request["ContinuationToken"] = answer["NextContinuationToken"]
+            token = member(answer, "NextContinuationToken", action)
+            if token == request.get("ContinuationToken"):
+                raise BadAnswer(f"{action}: each page without keys names itself as the next one")
+            request["ContinuationToken"] = token
 
 
 class _Body(bytearray):
@@ -144,14 +154,26 @@ class _Body(bytearray):
         return len(data)
 
 
-def _info(answer: Any) -> ObjectInfo:
+def _etag(answer: Any, action: str) -> str:
+    etag: str = member(answer, "ETag", action)
+    return etag.strip('"')
+
+
+def _shows_its_end(answer: Any) -> bool:
+    """Whether a body that is cut would be known as such."""
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    return "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
+
+
+def _info(answer: Any, action: str, size: int | None) -> ObjectInfo:
     return ObjectInfo(
-        size=answer.get("ContentLength", 0),
-        etag=answer["ETag"].strip('"'),
+        size=size,
+        etag=_etag(answer, action),
         content_type=answer.get("ContentType", "application/octet-stream"),
         metadata={name: value for name, value in answer.get("Metadata", {}).items() if name != _PUT_MARK},
     )
 
 
-def _listed(entry: Any) -> ListedObject:
-    return ListedObject(entry["Key"], entry["Size"], entry["LastModified"].timestamp())
+def _listed(entry: Any, action: str) -> ListedObject:
+    key, size, modified = (member(entry, name, action) for name in ("Key", "Size", "LastModified"))
+    return ListedObject(key, size, modified.timestamp())

@@ -16,6 +16,7 @@ from thumbq.jobs.burial import Burial
 from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.jobs.resources import make_job_resources
+from thumbq.jobs.storeprobe import check_store
 from thumbq.pool.memory import memory_problem
 from thumbq.process import SystemClock
 from thumbq.rendering import render_pool
@@ -63,13 +64,18 @@ class LambdaRuntime:
     async def queue(self, arn: str) -> QueueBatch:
         """Return what works off a queue's messages.
 
-        Raises SetupError with all that is wrong with the bucket and the queue, BackendError when SQS does not answer.
+        Raises SetupError with all that is wrong with the bucket and the queue, or that the store cannot do, and
+        BackendError when SQS does not answer.
         """
         if arn not in self._queues:
             bucket = self._settings.bucket
             assert bucket is not None
             [address] = await checked(self._clients, bucket=bucket, queues=[arn])
-            self._queues[arn] = await self._queue_batch(assembled(self._clients, address, bucket))
+            backend = assembled(self._clients, address, bucket)
+            if self._resources is None:
+                for problem in await check_store(backend.store, bucket):
+                    log.warning("service.warning", problem=problem.what, fix=problem.fix)
+            self._queues[arn] = await self._queue_batch(backend)
         return self._queues[arn]
 
     async def _queue_batch(self, backend: Backend) -> QueueBatch:

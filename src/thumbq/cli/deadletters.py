@@ -28,7 +28,7 @@ def document(parsed: ParsedDeadLetter) -> dict[str, Any]:
     job = parsed.jobs[0] if parsed.jobs else None
     members: dict[str, Any] = {
         "id": parsed.received.id,
-        "sent_at": _time(parsed.received.sent_at).isoformat(),
+        "sent_at": None if parsed.received.sent_at is None else _time(parsed.received.sent_at).isoformat(),
         "receive_count": receive_count(parsed),
         "code": parsed.note.code if parsed.note else None,
         "reason": reason(parsed),
@@ -47,8 +47,8 @@ def document(parsed: ParsedDeadLetter) -> dict[str, Any]:
 def row(parsed: ParsedDeadLetter) -> str:
     """Return the two lines of a dead letter in a table, no wider than the terminal that they are printed on."""
     code = parsed.note.code if parsed.note else _MOVED_CODE
-    sent_at = _time(parsed.received.sent_at)
-    first = f"{parsed.received.id:36}  {sent_at:%Y-%m-%d %H:%M}  {receive_count(parsed):>5} {code}"
+    sent_at = "-" if parsed.received.sent_at is None else f"{_time(parsed.received.sent_at):%Y-%m-%d %H:%M}"
+    first = f"{parsed.received.id:36}  {sent_at:16}  {receive_count(parsed):>5} {code}"
     subject = str(parsed.jobs[0].source) if parsed.jobs else f"{parsed.body[:_BODY_START]!r}"
     if len(parsed.jobs) > 1:
         subject += f" and {len(parsed.jobs) - 1} more"

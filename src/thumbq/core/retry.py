@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core.quoting import quoted
-from thumbq.errors import JobFailed, RenderKilled
+from thumbq.errors import JobFailed, RenderKilled, SourceDenied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,8 +69,9 @@ def after_failure(
     if isinstance(error, RenderKilled) and past.poison:
         return Bury(error.code, f"{past.kills + past.vanished} renders were killed, the last one with: {error.text}")
     if max_receive_count is not None and receive_count >= max_receive_count:
+        code = error.code if isinstance(error, SourceDenied) else "attempts-exhausted"
         last = error.text if isinstance(error, RenderKilled) else str(error) or type(error).__name__
-        return Bury("attempts-exhausted", f"{receive_count} attempts failed, the last one with: {last}")
+        return Bury(code, f"{receive_count} attempts failed, the last one with: {last}")
     return Release(backoff_s(receive_count, jitter))
 
 

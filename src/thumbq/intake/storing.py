@@ -12,8 +12,8 @@ from thumbq.core import keys, message, uploadoptions
 from thumbq.core.job import JobRequest
 from thumbq.core.uploadoptions import NO_OPTIONS, UploadOptions
 from thumbq.errors import (
-    AccessDenied,
     BackendError,
+    BackendRefused,
     BackendUnavailable,
     ObjectExists,
     SendRefused,
@@ -68,7 +68,7 @@ async def store_and_queue(
 
     With ``if_absent`` it is stored under the first of ``refs`` that is free, and else under the first.
 
-    Raises SendRefused or AccessDenied when the queue refuses the message: then the original is removed again, if
+    Raises SendRefused or BackendRefused when the queue refuses the message: then the original is removed again, if
     ``remove_if_refused``. Raises BackendUnavailable when it is unknown whether the job is queued (the original stays:
     the job may run), or when the store and the queue do not answer within ``within_s`` seconds, and ObjectExists when
     none of ``refs`` is free. A cancelled call first finishes, within the same bound, so that no original is left
@@ -79,7 +79,7 @@ async def store_and_queue(
         source = await _store(original, refs, backend.store, if_absent=if_absent)
         try:
             message_id = await _queue(source, options, backend)
-        except (SendRefused, AccessDenied):
+        except (SendRefused, BackendRefused):
             if remove_if_refused:
                 await _remove(source, backend.store)
             raise

@@ -81,7 +81,7 @@ class UploadIntake:
         that key. ``filename`` is kept as metadata only.
 
         Raises UploadRefused for a file of no known image format and for options that ``check`` refuses, SendRefused or
-        AccessDenied when the queue refuses the job (an original under a new id is then removed again), and
+        BackendRefused when the queue refuses the job (an original under a new id is then removed again), and
         BackendUnavailable when it is unknown whether the job is queued (the original stays: the job may run), or when
         the store and the queue do not answer within ``within_s`` seconds.
 

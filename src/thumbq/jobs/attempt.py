@@ -16,6 +16,7 @@ from thumbq.jobs.delivery import JobResult, Outcome
 from thumbq.jobs.findings import Findings
 from thumbq.jobs.poison import CrashHistory, quarantine
 from thumbq.jobs.presets import resolve_presets
+from thumbq.jobs.processing import original_answers
 from thumbq.manifests import read_manifest
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class Attempt:
         if self.previous is None or self.previous.status != "done":
             return False
         try:
-            info = await self._resources.store.head(self.job.source)
+            with original_answers(self.job.source):
+                info = await self._resources.store.head(self.job.source)
         except ObjectMissing:
             # A late duplicate of the message must not turn what was done into a failure.
             self.findings = replace(self.findings, source_gone=True)
@@ -151,19 +153,19 @@ class Attempt:
         source, info = self.job.source, self.findings.info
         if info is None or source.key.startswith(keys.UPLOADS_PREFIX):
             return
-        with suppress(ObjectMissing):
+        with suppress(ObjectMissing), original_answers(source):
             etag = (await self._resources.store.head(source)).etag
             if etag != info.etag:
                 self.findings = replace(self.findings, info=None, rendered=None, head_etag=etag)
                 raise SourceReplaced(f"the original {source.key!r} was replaced while it was rendered")
 
     def _done(self, started: float) -> JobResult:
-        clock, rendered = self._resources.clock, self.findings.rendered
+        clock, rendered, sent_at = self._resources.clock, self.findings.rendered, self.job.message.sent_at
         assert rendered is not None
         return JobResult(
             Outcome.DONE,
             Delete(),
             renditions=tuple(image.preset for image in rendered.images),
             duration_s=clock.monotonic() - started,
-            waited_s=clock.wall() - self.job.message.sent_at,
+            waited_s=None if sent_at is None else clock.wall() - sent_at,
         )

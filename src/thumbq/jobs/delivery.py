@@ -76,7 +76,8 @@ class JobResult:
     """How one attempt at a job ended, and what becomes of its message as far as this job goes.
 
     ``error`` is what a retry is for. ``renditions`` are the presets that were made, ``duration_s`` how long that took,
-    ``waited_s`` the time from the send to the end. ``store_unavailable``: the store would fail for the next job too.
+    ``waited_s`` the time from the send to the end, if that is known. ``store_failed``: a request to the store has
+    failed.
     """
 
     outcome: Outcome
@@ -84,5 +85,5 @@ class JobResult:
     error: Exception | None = None
     renditions: tuple[str, ...] = ()
     duration_s: float = 0.0
-    waited_s: float = 0.0
-    store_unavailable: bool = False
+    waited_s: float | None = None
+    store_failed: bool = False

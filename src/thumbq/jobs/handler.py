@@ -137,8 +137,10 @@ class MessageHandler:
             result = await self._runner.run(delivery, job)
             report(result)
             ended.append((job.source.key, result.disposition))
-            if result.store_unavailable:
-                break
+            if result.store_failed and len(ended) < len(jobs):
+                await self._resources.health.look_between_jobs()
+                if self._resources.health.outage is not None:
+                    break
         if len(jobs) > 1:
             _bind(None)
         return retry.after_attempts(ended)

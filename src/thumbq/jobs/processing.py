@@ -6,7 +6,16 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core.job import ObjectRef
-from thumbq.errors import ObjectMissing, ObjectTooLarge, RenderRefused, SourceMissing
+from thumbq.errors import (
+    BackendRefused,
+    ObjectArchived,
+    ObjectMissing,
+    ObjectTooLarge,
+    RenderRefused,
+    SourceArchived,
+    SourceDenied,
+    SourceMissing,
+)
 from thumbq.manifests import rendition_record
 
 if TYPE_CHECKING:
@@ -35,7 +44,7 @@ class Processor:
     async def fetched(self, source: ObjectRef) -> AsyncIterator[tuple[ObjectInfo, RenderSource]]:
         """Hold an original in memory; its bytes are reserved before they come.
 
-        Raises SourceMissing, RenderRefused when it is too large, and BackendError.
+        Raises SourceMissing, RenderRefused when it is too large, and as ``original_answers``.
         """
         limit = self._max_source_bytes
         size = min(_FIRST_RESERVE, limit)
@@ -43,7 +52,7 @@ class Processor:
             async with self._resources.budget.reserve(size, self._queue_name):
                 with self._resources.renderer.source() as original:
                     try:
-                        with _missing_is_final(source):
+                        with original_answers(source), _missing_is_final(source):
                             info = await self._resources.store.fetch(source, original, max_bytes=size)
                     except ObjectTooLarge as error:
                         if error.size > limit:
@@ -63,6 +72,18 @@ class Processor:
         ref = ObjectRef(source.bucket, preset.rendition_key(source.key, image.content_type))
         await self._resources.store.put(ref, image.body, content_type=image.content_type)
         return rendition_record(preset, ref, image)
+
+
+@contextmanager
+def original_answers(source: ObjectRef) -> Iterator[None]:
+    """Say of a request for an original that it was: raises SourceDenied, SourceArchived, BackendError."""
+    try:
+        yield
+    except ObjectArchived as error:
+        text = f"the original {source.key!r} is archived: restore it, then redrive the message ({error})"
+        raise SourceArchived(text) from error
+    except BackendRefused as error:
+        raise SourceDenied(f"the original {source.key!r} is refused: {error}") from error
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def report(result: JobResult) -> None:
         log.info(
             "job.done",
             duration_ms=round(result.duration_s * 1000),
-            waited_ms=round(result.waited_s * 1000),
+            waited_ms=None if result.waited_s is None else round(result.waited_s * 1000),
             renditions=list(result.renditions),
         )
     elif result.outcome is Outcome.ALREADY_DONE:

@@ -40,6 +40,6 @@ def make_job_resources(*, backend: Backend, renderer: Renderer, settings: Settin
         renderer=renderer,
         budget=ByteBudget(settings.max_in_flight_bytes, settings.queue_weights),
         quarantine=PriorityLock(settings.queue_weights),
-        health=StoreHealth(store, backend.bucket),
+        health=StoreHealth(backend.store, backend.bucket, clock),
         clock=clock,
     )

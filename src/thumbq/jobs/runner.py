@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
 from thumbq.core import retry
 from thumbq.core.retry import Bury, Delete, Release
-from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, JobFailed, ThumbqError
+from thumbq.errors import BackendError, JobFailed, ThumbqError
 from thumbq.jobs.attempt import Attempt
 from thumbq.jobs.delivery import JobResult, Outcome
+from thumbq.jobs.fencing import LeaseLost
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.jobs.processing import Processor
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from thumbq.jobs.resources import JobResources
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-STORE_UNAVAILABLE: Final = (BackendUnavailable, AccessDenied)
-"""What a store that fails for everybody raises; a role that has lost its rights is such a one."""
 
 
 class JobRunner:
@@ -97,19 +95,18 @@ class JobRunner:
             past=attempt.crashes.record,
             jitter=self._random.random(),
         )
-        store_failed = isinstance(error, BackendError)
-        if isinstance(error, STORE_UNAVAILABLE):
+        store_failed = isinstance(error, BackendError) and not isinstance(error, LeaseLost)
+        if store_failed:
             health.failed()
         if isinstance(disposition, Release):
             if not store_failed and attempt.looked:
                 health.answered()
-            return JobResult(Outcome.RETRY, disposition, error=error, store_unavailable=_for_everybody(error, attempt))
+            return JobResult(Outcome.RETRY, disposition, error=error, store_failed=store_failed)
         try:
             failed = await self._manifests.write_failed(attempt.job, attempt.findings, disposition)
         except BackendError as unwritten:
             release = not_recorded(self._resources, message.receive_count, unwritten, jitter=self._random.random())
-            unavailable = isinstance(unwritten, STORE_UNAVAILABLE)
-            return JobResult(Outcome.NOT_RECORDED, release, store_unavailable=unavailable)
+            return JobResult(Outcome.NOT_RECORDED, release, store_failed=True)
         if not store_failed:
             health.answered()
         return JobResult(Outcome.FAILED, disposition) if failed else JobResult(Outcome.ALREADY_DONE, Delete())
@@ -121,13 +118,5 @@ def not_recorded(resources: JobResources, receive_count: int, error: BackendErro
     On the last receive too: then the queue moves the message, and the dead-letter sweep records the failure.
     """
     log.warning("manifest.unwritten", error=str(error))
-    if isinstance(error, STORE_UNAVAILABLE):
-        resources.health.failed()
+    resources.health.failed()
     return Release(retry.backoff_s(receive_count, jitter))
-
-
-def _for_everybody(error: Exception, attempt: Attempt) -> bool:
-    """Whether the store would fail for the next job, too. It may have denied the access to this one original only."""
-    if isinstance(error, AccessDenied):
-        return not attempt.looked or attempt.findings.info is not None
-    return isinstance(error, STORE_UNAVAILABLE)

@@ -2,76 +2,99 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import structlog
 
-from thumbq.core import keys
-from thumbq.core.job import ObjectRef
-from thumbq.errors import AccessDenied, BackendError, ObjectMissing
+from thumbq.jobs import storeprobe
 
 if TYPE_CHECKING:
-    from thumbq.ports import ObjectStore
+    from thumbq.ports import Clock, ObjectStore
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_OUTAGE_AFTER: Final = 3
-_PROBE_BYTES: Final = 1024
-_PROBE_S: Final = 10.0
+_FRESH_S: Final = 1.0
+"""How long what a probe has found does for others that would ask the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The store fails for everybody: ``since`` when (POSIX seconds), and the ``error`` that a probe got last."""
+
+    since: float
+    error: str
 
 
 class StoreHealth:
-    """What jobs learn of the store; a probe tells an outage from a single key that fails."""
+    """What jobs and probes learn of the store.
 
-    def __init__(self, store: ObjectStore, bucket: str) -> None:
+    A job that fails says nothing of the store: its keys alone may be denied, or encrypted with a key that is disabled.
+    Only a probe of thumbq's own key tells an outage, whatever the error was. There is one probe at a time, for all
+    queues.
+    """
+
+    def __init__(self, store: ObjectStore, bucket: str, clock: Clock) -> None:
         self._store = store
-        self._probe = ObjectRef(bucket, keys.PROBE_KEY)
-        self._probed_at = 0
-        self.failures = 0
-        """Attempts in a row that ended because the store did not answer, or would not."""
+        self._bucket = bucket
+        self._clock = clock
+        self._probing = anyio.Lock()
+        self._probed_at = -math.inf
+        self._failures = 0
+        self._looked_at = 0
+        """How many of the failures are accounted for: by a probe, or by a job that had all its answers."""
+        self.outage: Outage | None = None
+        self.failed_probes = 0
+        """How many probes in a row have failed."""
         self.on_trial = False
         """Whether the store answers again after an outage, and no job has shown yet that it is over."""
 
     def answered(self) -> None:
-        """Note that a job has had all its answers."""
-        self.failures, self._probed_at, self.on_trial = 0, 0, False
+        """Note that a job has had all its answers. It may have had them before an outage began: that goes on."""
+        if self.outage is None:
+            self._looked_at, self.on_trial = self._failures, False
 
     def failed(self) -> None:
         """Note that a job has ended because the store did not answer, or would not."""
-        self.failures += 1
-        if self.on_trial:
-            self._away()
+        self._failures += 1
 
-    @property
-    def outage(self) -> bool:
-        """Whether the store seems to fail for everybody."""
-        return self.failures >= _OUTAGE_AFTER and not self.on_trial
+    async def look(self, *, fresh_s: float = 0.0) -> None:
+        """After failures that nothing accounts for, see whether it is an outage.
 
-    async def look(self) -> None:
-        """After a failure that was not looked at yet, see whether it is an outage."""
-        if not self.outage and self.failures > self._probed_at and not await self._answers():
-            self._away()
-        self._probed_at = self.failures
+        What a probe has found in the last ``fresh_s`` seconds does.
+        """
+        if self._is_settled(fresh_s):
+            return
+        async with self._probing:
+            if not self._is_settled(fresh_s):
+                await self._probe()
+
+    async def look_between_jobs(self) -> None:
+        """Look before the next job of a message; so that many jobs which fail do not make as many probes."""
+        await self.look(fresh_s=_FRESH_S)
 
     async def recover(self) -> None:
-        """Ask whether an outage is over; then one job has to show it."""
-        self.on_trial = await self._answers()
+        """Ask whether an outage is over; then one job at a time has to show it."""
+        async with self._probing:
+            if self.outage is not None and anyio.current_time() - self._probed_at >= _FRESH_S:
+                await self._probe()
+                self.on_trial = self.outage is None
 
-    async def _answers(self) -> bool:
-        """Write something small, read it and remove it: an outage may be one of writes only."""
-        try:
-            with anyio.move_on_after(_PROBE_S):
-                await self._store.put(self._probe, b"probe", content_type="text/plain")
-                with suppress(ObjectMissing):  # another replica's probe may have removed it
-                    await self._store.get(self._probe, max_bytes=_PROBE_BYTES)
-                with suppress(AccessDenied):  # as good as an answer: what is left is small
-                    await self._store.delete(self._probe)
-                return True
-        except BackendError as error:
-            log.info("store.away", error=str(error))
-        return False
+    def _is_settled(self, fresh_s: float) -> bool:
+        fresh = anyio.current_time() - self._probed_at < fresh_s
+        return self.outage is not None or self._failures == self._looked_at or fresh
 
-    def _away(self) -> None:
-        self.failures, self.on_trial = max(self.failures, _OUTAGE_AFTER), False
+    async def _probe(self) -> None:
+        failures = self._failures
+        error = await storeprobe.failure(self._store, self._bucket)
+        self._probed_at, self._looked_at, self.on_trial = anyio.current_time(), failures, False
+        if error is None:
+            if self.outage is not None:
+                log.info("store.back", away_s=round(self._clock.wall() - self.outage.since))
+            self.outage, self.failed_probes = None, 0
+            return
+        self.failed_probes += 1
+        self.outage = Outage(self.outage.since if self.outage else self._clock.wall(), error)
+        log.info("store.away", error=error)

@@ -85,14 +85,14 @@ class LocalStore:
         missing: str | None = None
         while True:
             entry = await self._find(ref)
-            if entry.info.size > max_bytes:
-                size = entry.info.size
+            size = entry.info.size or 0
+            if size > max_bytes:
                 raise ObjectTooLarge(f"{ref} has {size} bytes, more than {max_bytes}", size)
             copied = await self._in_thread(ref, partial(_copy, self._blobs.path(entry.blob), sink))
             if copied is None and entry.blob != missing:
                 missing = entry.blob  # replaced or deleted since the row was read: read it again
                 continue
-            if copied != entry.info.size:
+            if copied != size:
                 raise BackendUnavailable(f"{ref}: the file {entry.blob} is missing or cut; the directory is damaged")
             return entry.info
 

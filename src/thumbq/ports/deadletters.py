@@ -20,8 +20,11 @@ class DeadLetter:
     body: str
     note: str | None
     """The attribute ``thumbq`` (JSON, see core.deadletter); None when thumbq did not bury it."""
-    sent_at: float
-    """POSIX seconds of its first send: its sender's if the queue moved it, thumbq's if thumbq buried it."""
+    sent_at: float | None
+    """POSIX seconds of its first send: its sender's if the queue moved it, thumbq's if thumbq buried it.
+
+    None when the queue does not say it.
+    """
     receive_count: int
     moved: bool = False
     """Whether its queue moved it here by itself, after the last receive."""

@@ -28,12 +28,14 @@ class ReceivedMessage:
     receipt: str
     body: str
     receive_count: int
-    sent_at: float
-    """POSIX seconds."""
+    sent_at: float | None
+    """POSIX seconds; None when the queue does not say it."""
     trace: str | None = None
     """The sender's trace, in the format of AWS X-Ray's system attribute ``AWSTraceHeader``."""
     group: str | None = None
     """The message group. In a FIFO queue its messages come one after the other; in a standard queue it is a tenant."""
+    counted: bool = True
+    """Whether the queue says how often the message was received; ``receive_count`` is 1 when it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class QueueCounts:
 class JobQueue(Protocol):
     """A queue with visibility time-outs, receive counts and dead letters.
 
-    Every method raises BackendUnavailable when the queue cannot answer and AccessDenied when it refuses to.
+    Every method raises BackendUnavailable when the queue cannot answer, BackendRefused when it refuses to.
     Batches have at most ``MAX_BATCH`` entries, and results stand in the order of the entries.
     """
 

@@ -20,9 +20,12 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """The attributes of an object. ``etag`` changes with the content and has no quotes."""
+    """The attributes of an object. ``etag`` changes with the content and has no quotes.
 
-    size: int
+    ``size`` is None when the store does not say it (to a HEAD); what came with the bytes has it.
+    """
+
+    size: int | None
     etag: str
     content_type: str
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -41,7 +44,8 @@ class ListedObject:
 class ObjectStore(Protocol):
     """Whole objects under keys of up to 1,024 bytes of UTF-8.
 
-    Every method raises BackendUnavailable when the store cannot answer and AccessDenied when it refuses to.
+    Every method raises BackendUnavailable when the store cannot answer and BackendRefused when it refuses to:
+    AccessDenied to the credentials, ObjectArchived to read what is in an archive.
     """
 
     async def put(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiohttp import hdrs, web
 
-from thumbq.errors import AccessDenied, BackendUnavailable, SendRefused, ThumbqError, UploadRefused
+from thumbq.errors import BackendError, BackendUnavailable, BadAnswer, ThumbqError, UploadRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +60,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "transfer-encoding": 415,
     "unsupported-format": 415,
     "internal-error": 500,
+    "backend-bad-answer": 502,
     "backend-refused": 503,
     "backend-unavailable": 503,
     "busy": 503,
@@ -127,11 +128,11 @@ def response(
 
 INTERNAL_ERROR: Final = problem_of("internal-error", "Something went wrong here; the log says what.")
 
-EXPLAINED: Final = (ProblemRaised, UploadRefused, BackendUnavailable, SendRefused, AccessDenied)
+EXPLAINED: Final = (ProblemRaised, UploadRefused, BackendError)
 """The errors that have a meaning for the client."""
 
 
-def explain(error: ProblemRaised | UploadRefused | BackendUnavailable | SendRefused | AccessDenied) -> HttpProblem:
+def explain(error: ProblemRaised | UploadRefused | BackendError) -> HttpProblem:
     """Return the problem of an error.
 
     The text of the store or the queue goes to the log and not to the client: it may name hosts and accounts.
@@ -140,7 +141,10 @@ def explain(error: ProblemRaised | UploadRefused | BackendUnavailable | SendRefu
         return error.problem
     if isinstance(error, UploadRefused):
         return problem_of(error.code, error.text)
-    if isinstance(error, BackendUnavailable):
+    if isinstance(error, BadAnswer):
+        text = "The store or the queue gave no answer that can be read. Try again later."
+        problem = problem_of("backend-bad-answer", text, retry_after_s=BACKEND_RETRY_AFTER_S)
+    elif isinstance(error, BackendUnavailable):
         text = "The store or the queue cannot be reached now. Try again in a moment."
         problem = problem_of("backend-unavailable", text, retry_after_s=BACKEND_RETRY_AFTER_S)
     else:

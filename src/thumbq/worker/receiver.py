@@ -104,7 +104,8 @@ class Receiver:
         asked_at = self._clock.wall()
         self._backlogs.asks(self._queue_name)
         leases = await self._queue.receive(free)
-        waited = any(lease.message.sent_at < asked_at - _BACKLOG_S for lease in leases or ())
+        sent_at = [lease.message.sent_at for lease in leases or () if lease.message.sent_at is not None]
+        waited = any(at < asked_at - _BACKLOG_S for at in sent_at)
         # One free place is filled also by a queue that is nearly idle.
         full = leases is not None and len(leases) == free and (free > 1 or waited)
         self._backlogs.answered(self._queue_name, full=self._floods and full)
@@ -134,9 +135,9 @@ class Receiver:
         while (store.outage or store.on_trial) and not self._places.idle and not self._stopping.is_set():
             await self._wait(_WAIT_S)
         if store.outage and not self._stopping.is_set():
-            log.warning("receive.paused", reason="the store does not answer", failures=store.failures)
+            log.warning("receive.paused", reason="the store fails for everybody", error=store.outage.error)
         while store.outage and not self._stopping.is_set():
-            await self._pause(self._backoff_s(store.failures))
+            await self._pause(self._backoff_s(store.failed_probes))
             self._queue.receiving.note()
             await _first_of(self._stopping.wait, store.recover)
         return store.on_trial

@@ -27,7 +27,7 @@ from thumbq.worker import Consumer, make_consumer
 from thumbq.worker.backlogs import Backlogs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -102,19 +102,39 @@ class SlowAnswers(Delegate):
 
 
 class FailingOnce(Delegate):
-    """A store that fails at the first request of a kind, and keeps count of them."""
+    """A store that fails at a job's first request of a kind and, so many times, at probes; it keeps what was asked."""
 
-    def __init__(self, target: Any, name: str, error: Exception) -> None:
+    def __init__(self, target: Any, name: str, error: Exception, *, probes: int = 0) -> None:
         super().__init__(target)
         self.asked: list[tuple[str, str]] = []
-        self._errors = {name: error}
+        self._errors = {name: [error], "probe": [error] * probes}
 
     def __getattr__(self, name: str) -> Any:
         real = super().__getattr__(name)
 
         async def call(ref: Any, *args: Any, **options: Any) -> Any:
             self.asked.append((name, getattr(ref, "key", "")))
-            if error := self._errors.pop(name, None):
+            if errors := self._errors.get("probe" if self.asked[-1][1] == keys.PROBE_KEY else name):
+                raise errors.pop()
+            return await real(ref, *args, **options)
+
+        return call
+
+
+class Refusing(Delegate):
+    """A store whose answers are errors where ``says`` gives one for a request and its key; it counts probes."""
+
+    def __init__(self, target: Any, says: Callable[[str, str], Exception | None]) -> None:
+        super().__init__(target)
+        self.says = says
+        self.probes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        real = super().__getattr__(name)
+
+        async def call(ref: Any, *args: Any, **options: Any) -> Any:
+            self.probes += name == "put" and ref.key == keys.PROBE_KEY
+            if error := self.says(name, ref.key):
                 raise error
             return await real(ref, *args, **options)
 
