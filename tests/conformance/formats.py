@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from PIL import Image
 
-from conformance import animationchecks, checks, phoneheics, pictures
+from conformance import animationchecks, bombs, checks, phoneheics, pictures
 from conformance.claims import Claim
 from support.pictures import animations, images
 
@@ -21,6 +20,7 @@ _TARGETS: Final = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "avif": "AVIF",
 def claims() -> Iterator[Claim]:
     yield from _every_way()
     yield from _phones()
+    yield from _large()
 
 
 def _scene() -> Image.Image:
@@ -95,11 +95,14 @@ def _phones() -> Iterator[Claim]:
             lambda: phoneheics.tiled(images.scene(192, 128)),
             "ISO/IEC 23008-12, 6.6.2.3: phones write grids; darktable-org/darktable#13306",
         ),
-        "heic-tiles-turned": (
-            "a HEIC of six tiles in orientation 6, by irot of the whole",
-            lambda: phoneheics.tiled(images.stored(images.scene(192, 128), 6), struct.pack(">I4sB", 9, b"irot", 3)),
-            "ISO/IEC 23008-12, 6.6.2.3: the grid is turned, not its tiles; darktable-org/darktable#13306",
-        ),
+        **{
+            f"heic-tiles-turned-{orientation}": (
+                f"a HEIC of six tiles in orientation {orientation}, by irot and imir of the whole",
+                partial(_turned_tiles, orientation),
+                "ISO/IEC 23008-12, 6.6.2.3: the grid is turned, not its tiles; darktable-org/darktable#13306",
+            )
+            for orientation in range(2, 9)
+        },
         "heic-mif1": (
             "a HEIC whose major brand is mif1",
             lambda: pictures.in_format("HEIC").replace(b"ftypheic", b"ftypmif1", 1),
@@ -121,6 +124,32 @@ def _phones() -> Iterator[Claim]:
             reason=reason,
             checks=(checks.is_sized(60, 40), checks.is_upright(), animationchecks.is_a_still()),
         )
+
+
+def _turned_tiles(orientation: int) -> bytes:
+    stored = images.stored(images.scene(192, 128), orientation)
+    return phoneheics.tiled(stored, *phoneheics.turns(orientation))
+
+
+def _large() -> Iterator[Claim]:
+    yield Claim(
+        name="webp-24-megapixels",
+        given="a whole WebP of one colour, 6,000 by 4,000 pixels",
+        make=partial(bombs.webp, 6000, 4000),
+        recipe={"width": 60, "height": 60},
+        rule="the sizes of current cameras are taken",
+        reason="24 megapixels are the least that a camera has today",
+        checks=(checks.is_sized(60, 40),),
+    )
+    yield Claim(
+        name="heic-61-megapixels",
+        given="a HEIC of 9,504 by 6,336 pixels in tiles of 512",
+        make=lambda: phoneheics.repeated(Image.new("RGB", (512, 512), "teal"), 19, 13, (9504, 6336)),
+        recipe={"width": 60, "height": 60},
+        rule="the sizes of current cameras are taken",
+        reason="Sony's and Canon's HIF have 45 to 61 megapixels",
+        checks=(checks.is_sized(60, 40),),
+    )
 
 
 def _gain_map() -> bytes:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
+from conformance import phoneheics
 from support.patience import patience
 from support.pictures import bombs, images
 from thumbq.core.formats import ImageFormat
@@ -19,11 +22,14 @@ from thumbq.imaging.costs import Cost, predict
 from thumbq.imaging.formats.registry import read_header
 from thumbq.imaging.header import Header, JpegHeader
 from thumbq.imaging.render import render
+from thumbq.pool import malloc
 from thumbq.ports import Rendered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from support.figures import AtMost
 
 
 BASELINE = JpegHeader(
@@ -39,6 +45,20 @@ BASELINE = JpegHeader(
 PROGRESSIVE = replace(BASELINE, progressive=True, scans=10, one_pass=False)
 PHONE = Header(ImageFormat.JPEG, 16_320, 12_240, file_bytes=60_000_000, jpeg=BASELINE)
 HEIC = Header(ImageFormat.HEIF, 8_064, 6_048, file_bytes=10_000_000, scratch_bytes=8_064 * 6_048 * 3 // 2)
+HEIF_OF_10_BITS = Header(
+    ImageFormat.HEIF, 9_504, 6_336, bits=10, file_bytes=30_000_000, scratch_bytes=9_504 * 6_336 * 3
+)
+SONYS_TILES = replace(
+    HEIF_OF_10_BITS, width=8_640, height=5_760, scratch_bytes=8_640 * 5_760 * 3, band_pixels=8_640 * 1_920
+)
+PHONES_200_MP = replace(
+    HEIC,
+    width=16_320,
+    height=12_240,
+    file_bytes=45_000_000,
+    scratch_bytes=16_320 * 12_240 * 3 // 2,
+    band_pixels=16_384 * 512,
+)
 PNG = Header(ImageFormat.PNG, 4_000, 3_000, file_bytes=20_000_000)
 
 
@@ -86,8 +106,16 @@ def refusal(found: Header, *sides: int, **options: Any) -> tuple[str, str]:
         (replace(PNG, channels=4), 1280, 1),
         (replace(PNG, channels=4), 4_000, 1),
         (replace(PNG, width=8_660, height=5_774, file_bytes=90_000_000), 100, 1),
-        (Header(ImageFormat.WEBP, 5_000, 4_000, file_bytes=5_000_000), 1280, 1),
-        (Header(ImageFormat.AVIF, 6_000, 4_000, file_bytes=5_000_000, scratch_bytes=36_000_000), 1280, 1),
+        (Header(ImageFormat.WEBP, 6_000, 4_000, channels=4, file_bytes=25_000_000), 1280, 1),
+        (Header(ImageFormat.WEBP, 8_192, 4_608, file_bytes=5_000_000), 1280, 1),
+        (Header(ImageFormat.AVIF, 8_064, 6_048, file_bytes=15_000_000, scratch_bytes=73_200_000), 1280, 1),
+        (Header(ImageFormat.AVIF, 8_064, 6_048, bits=10, file_bytes=15_000_000, scratch_bytes=146_400_000), 1280, 1),
+        (HEIF_OF_10_BITS, 100, 1),
+        (HEIF_OF_10_BITS, 1280, 1),
+        (replace(HEIF_OF_10_BITS, band_pixels=9_728 * 512), 1280, 1),
+        (SONYS_TILES, 1280, 1),
+        (PHONES_200_MP, 100, 1),
+        (PHONES_200_MP, 1280, 1),
         (Header(ImageFormat.TIFF, 6_000, 4_000, channels=4, file_bytes=96_000_000), 100, 1),
         (Header(ImageFormat.BMP, 6_000, 4_000, file_bytes=72_000_000), 1280, 1),
         (Header(ImageFormat.GIF, 10_000, 10_000, channels=1, palette=True, file_bytes=20_000_000), 100, 1),
@@ -159,6 +187,14 @@ def test_the_coefficients_of_a_progressive_jpeg_are_held_at_full_size() -> None:
     assert cost[1].memory_bytes - cost[0].memory_bytes == pytest.approx(16_320 * 12_240 * 1.5 * 2, rel=0.01)
 
 
+def test_a_grid_that_is_never_whole_costs_a_row_of_its_tiles() -> None:
+    rows = predict(PHONES_200_MP, scale=1, reducing_gap=12, renditions=[], animated=False)
+    whole = predict(replace(PHONES_200_MP, band_pixels=0), scale=1, reducing_gap=12, renditions=[], animated=False)
+    assert rows.memory_bytes < whole.memory_bytes / 4
+    # Renditions of more than an eighth of its sides are made of all of its pixels.
+    assert refusal(PHONES_200_MP, 2_560)[0] == "too-large"
+
+
 def test_large_renditions_cost_more_in_some_formats_than_in_others() -> None:
     costs = {
         each: predict(
@@ -168,15 +204,16 @@ def test_large_renditions_cost_more_in_some_formats_than_in_others() -> None:
     }
     assert costs["jpeg"] < costs["png"] < costs["webp"] < costs["avif"]
     assert costs["auto"] == costs["jpeg"]
-    assert refusal(PNG, 4_000, formats=["avif"])[0] == "too-large"
+    assert refusal(PNG, 4_000, formats=["avif"], limits=Limits(max_memory_bytes=356 * MIB))[0] == "too-large"
 
 
 def test_the_first_frame_of_an_animation_is_held_as_it_is_resampled_from() -> None:
     animation = Header(ImageFormat.WEBP, 61, 262_191, channels=4, frames=3)
     small, large = Rendition(100_000, "webp"), Rendition(1_000_000, "jpeg")
-    admission.admit(animation, scale=1, reducing_gap=16, renditions=[small], animated=True, limits=Limits())
+    limits = Limits(max_memory_bytes=356 * MIB)
+    admission.admit(animation, scale=1, reducing_gap=16, renditions=[small], animated=True, limits=limits)
     with pytest.raises(RenderRefused, match="MiB"):
-        admission.admit(animation, scale=1, reducing_gap=4, renditions=[small, large], animated=True, limits=Limits())
+        admission.admit(animation, scale=1, reducing_gap=4, renditions=[small, large], animated=True, limits=limits)
 
 
 def test_effort_and_losslessness_cost_memory_and_time() -> None:
@@ -219,6 +256,8 @@ def peak_inputs() -> dict[str, tuple[bytes, Preset]]:
         "WebP": (images.encoded(clear, "WEBP", method=0), small),
         "AVIF": (images.encoded(scene, "AVIF", speed=10), small),
         "HEIC": (images.heic(scene, quality=30), small),
+        "HEIC of tiles": (phoneheics.repeated(images.scene(512, 512), 6, 5), small),
+        "HEIC of tiles, whole": (phoneheics.repeated(images.scene(512, 512), 3, 3), Preset(name="p", width=640)),
         "TIFF of one strip": (images.encoded(scene, "TIFF", compression="tiff_lzw", strip_size=1 << 30), small),
         "animation": (
             images.encoded(animation[0], "PNG", save_all=True, append_images=animation[1:]),
@@ -227,22 +266,45 @@ def peak_inputs() -> dict[str, tuple[bytes, Preset]]:
     }
 
 
+def large_inputs() -> dict[str, bytes]:
+    """Make files of the sizes of current cameras and phones, of one colour or of one tile again and again."""
+    ten_bits = images.heic_of_16_bits(images.scene(512, 512).tobytes() * 2, (512, 512))
+    return {
+        "WebP of 24 megapixels": bombs.webp(6_000, 4_000),
+        "AVIF of 48 megapixels": images.encoded(Image.new("RGB", (8_000, 6_000), "teal"), "AVIF", speed=10),
+        "HEIF of 61 megapixels and 10 bits": phoneheics.repeated(ten_bits, 19, 13, (9_504, 6_336)),
+        "HEIC of 200 megapixels": phoneheics.repeated(images.scene(512, 512), 32, 24, (16_320, 12_240)),
+    }
+
+
+@pytest.mark.measured
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_the_largest_files_of_cameras_and_phones_are_rendered_within_the_default_limits(
+    tmp_path: Path, at_most: AtMost
+) -> None:
+    for name, data in large_inputs().items():
+        peak, predicted = peak_of(tmp_path, data, THUMBNAIL)
+        at_most(f"MiB for a thumbnail of a {name}", peak / MIB, predicted / MIB)
+
+
+def peak_of(tmp_path: Path, data: bytes, preset: Preset) -> tuple[int, int]:
+    """Return the bytes that a render took at its peak in a process of its own, and the bytes that were predicted."""
+    (tmp_path / "original").write_bytes(data)
+    argv = [sys.executable, "-c", PEAK_SCRIPT, str(tmp_path / "original"), preset.model_dump_json(exclude_unset=True)]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, check=True, timeout=patience(60), env=os.environ | malloc.ENVIRONMENT
+    )
+    peak, predicted = json.loads(done.stdout)
+    return peak, predicted
+
+
 @pytest.mark.measured
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_no_render_takes_more_memory_than_was_predicted(tmp_path: Path) -> None:
     """One process each, as a heap that was used before hides what is taken from it."""
     taken: dict[str, list[float]] = {}
     for name, (data, preset) in peak_inputs().items():
-        (tmp_path / "original").write_bytes(data)
-        argv = [
-            sys.executable,
-            "-c",
-            PEAK_SCRIPT,
-            str(tmp_path / "original"),
-            preset.model_dump_json(exclude_unset=True),
-        ]
-        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=patience(10))
-        taken[name] = [number / MIB for number in json.loads(done.stdout)]
+        taken[name] = [number / MIB for number in peak_of(tmp_path, data, preset)]
     assert {name: (peak, predicted) for name, (peak, predicted) in taken.items() if peak > predicted} == {}
     # Nor is it predicted out of all proportion: what is small would be refused then.
     assert {name: (peak, predicted) for name, (peak, predicted) in taken.items() if predicted > 2 * peak + 20} == {}

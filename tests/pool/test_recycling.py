@@ -61,7 +61,7 @@ async def test_a_process_whose_memory_has_grown_gives_way_to_another_one(mark: b
 
 
 async def test_unless_told_otherwise_a_process_may_grow_by_64_mib() -> None:
-    """200 mixed jobs leave less than 30 MiB; an image at the limit of admission takes 356 MiB on top of the growth."""
+    """200 mixed jobs leave less than 30 MiB; an image at the limit of admission takes 512 MiB on top of the growth."""
     async with RenderPool(ONE_PROCESS, render=marked_render.render) as pool:
         (first,) = pool.pids()
         for mark in (b"ok", b"leak 40"):

@@ -29,7 +29,7 @@ class Limits:
     animations in and out; of an animation that becomes a still only the first frame counts.
     """
 
-    max_memory_bytes: int = 356 * MIB
+    max_memory_bytes: int = 512 * MIB
     max_cpu_s: float = 20
     max_scans: int = 100
     max_frames: int = 500

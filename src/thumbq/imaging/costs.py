@@ -62,18 +62,21 @@ def predict(
     pixels = ceil(width / scale) * ceil(height / scale)
     frames = header.frames if animated else 1
     encodings = [(one, encoding_cost(one, alpha=header.has_alpha, animated=animated)) for one in renditions]
-    decoding, held = costs.memory(header, pixels, frames)
     reduction = max(1, int(reducing_gap / _REDUCING_GAP)) ** 2
+    never_whole = bool(header.band_pixels) and reduction > 1
+    decoding, held = costs.memory(header, 0 if never_whole else pixels, frames)
     expanding, ready = _expanding_bytes(header)
     copied = (_BAND_BYTES * min(pixels, _BAND_PIXELS) if reduction > 1 else expanding * pixels) if expanding else 0
     source = pixels // reduction
     ready_bytes = source * (_FINISHED_BYTES if reduction > 1 else ready)
+    if never_whole:
+        decoding += ready_bytes
     if animated and costs.composites:
         held += ready_bytes  # the first frame's are held while those of the others are made
     finishing = _finishing_bytes(encodings, source, frames if animated else 0, alpha=header.has_alpha)
     if header.is_grey and not header.has_alpha and header.bits <= _MOST_BITS_OF_GREY:
         finishing *= _GREY
-    copies = 2 if costs.holds_file and header.file_bytes > READ_WHOLE_BYTES else 1
+    copies = costs.file_copies[header.file_bytes > READ_WHOLE_BYTES]
     return Cost(
         _OVERHEAD_BYTES
         + header.file_bytes * copies

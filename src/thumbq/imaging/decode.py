@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from thumbq.imaging.decoded import Decoded
 from thumbq.imaging.geometry import reducing_gaps, target, turned
-from thumbq.imaging.pillowpatches import release_decoder
-from thumbq.imaging.resize import Picture, reduced
+from thumbq.imaging.pillowpatches import decode_one_frame, release_decoder
+from thumbq.imaging.resize import Picture, assembled, reduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from thumbq.core.preset import Preset
     from thumbq.imaging import Original
     from thumbq.imaging.budget import Budget
+    from thumbq.imaging.geometry import Size
     from thumbq.imaging.header import Header
     from thumbq.imaging.opening import Opened
 
@@ -43,13 +44,31 @@ def decode_whole(
         served = _from_thumbnail(opened, presets)
         if served is not None:
             return served
-    image, pixels = opened.image, opened.load()
+    return _in_bands(opened, stored, presets) if opened.bands is not None else _at_once(opened, presets, animated)
+
+
+def _at_once(opened: Opened, presets: Sequence[Preset], animated: bool) -> Decoded:  # noqa: FBT001 -- of this module
+    image = opened.image
+    if not animated:
+        decode_one_frame(image)
+    pixels = opened.load()
     if not animated and pixels is image:
         release_decoder(image)
     orientation = opened.orientation(image)
     upright_size = turned(pixels.size, orientation)
     targets = tuple(target(upright_size, preset) for preset in presets)
     picture = reduced(Picture(pixels, (1.0, 1.0)), reducing_gaps(targets, orientation))
+    return Decoded(image, picture, targets, upright_size, orientation, opened.icc_profile, None)
+
+
+def _in_bands(opened: Opened, stored: Size, presets: Sequence[Preset]) -> Decoded:
+    assert opened.bands is not None
+    image = opened.image
+    release_decoder(image)
+    orientation = opened.orientation(image)
+    upright_size = turned(stored, orientation)
+    targets = tuple(target(upright_size, preset) for preset in presets)
+    picture = assembled(opened.bands(), stored, reducing_gaps(targets, orientation))
     return Decoded(image, picture, targets, upright_size, orientation, opened.icc_profile, None)
 
 

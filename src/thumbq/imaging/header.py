@@ -69,7 +69,8 @@ class Header:
     counting ends at 10,000. ``animated_size`` is at least the canvas and every frame, when a frame beyond the first is
     larger than the canvas (GIF: it is decoded whole, then clipped). ``scratch_bytes`` is what the decoder holds apart
     from the pixels, as far as the header tells: the planes of AVIF and HEIC, a TIFF's largest strip or tile, a BMP's
-    runs, a JPEG's and PNG's metadata. ``file_bytes`` is the file's size.
+    runs, a JPEG's and PNG's metadata. ``file_bytes`` is the file's size. ``band_pixels`` are those of a row of
+    tiles, where the picture is decoded row by row; else 0.
     """
 
     format: ImageFormat
@@ -83,6 +84,7 @@ class Header:
     animated_size: tuple[int, int] | None = None
     scratch_bytes: int = 0
     file_bytes: int = 0
+    band_pixels: int = 0
     jpeg: JpegHeader | None = None
     png: PngHeader | None = None
 

@@ -16,7 +16,7 @@ from thumbq.imaging import exif, pillowpatches  # noqa: F401
 from thumbq.imaging.colour import embedded_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from PIL import ImageFile
 
@@ -29,14 +29,16 @@ class Opened:
     """An image whose header its decoder has read.
 
     ``icc_profile`` is its source profile. ``load`` decodes it and returns the pixels, nearly always the image itself;
-    ``orientation`` tells its EXIF orientation once it is loaded. ``thumbnail`` opens the thumbnail in the file, if it
-    has one that can stand for the image. A decoder may raise anything.
+    ``orientation`` tells its EXIF orientation once it is loaded. ``bands`` decodes it, where it can be had piece by
+    piece, from top to bottom as it is stored; it takes the place of ``load``. ``thumbnail`` opens the thumbnail in the
+    file, if it has one that can stand for the image. A decoder may raise anything.
     """
 
     image: ImageFile.ImageFile
     icc_profile: bytes | None
     load: Callable[[], Image.Image]
     orientation: Callable[[Image.Image], int] = exif.orientation
+    bands: Callable[[], Iterator[Image.Image]] | None = None
     thumbnail: Callable[[], ImageFile.ImageFile | None] | None = None
 
 

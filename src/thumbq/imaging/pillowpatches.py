@@ -6,7 +6,7 @@ Each entry says why it is there and when it can go. As of Pillow 13.0 and pi-hei
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pi_heif  # type: ignore[import-untyped]  # it ships no types
 from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
@@ -49,6 +49,37 @@ def room_for_jpeg(pixels: Image.Image) -> Iterator[None]:
         yield
     finally:
         ImageFile.MAXBLOCK = usual
+
+
+class _OneFrame:
+    """Stands for a decoder of which one frame is wanted, and frees it before Pillow makes pixels of that frame."""
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
+
+    def get_next(self) -> Any:
+        return self._last(self._decoder.get_next())
+
+    def get_frame(self, number: int) -> Any:
+        return self._last(self._decoder.get_frame(number))
+
+    def reset(self) -> None:
+        self._decoder.reset()
+
+    def _last(self, frame: Any) -> Any:
+        if frame is not None:
+            self._decoder = None
+        return frame
+
+
+def decode_one_frame(image: ImageFile.ImageFile) -> None:
+    """Let the decoder of an opened WebP or AVIF go as soon as it has handed over a frame: it holds as much again.
+
+    Can go when Pillow's plugins let go of their decoders before they make pixels of the only frame.
+    """
+    decoder = getattr(image, "_decoder", None)
+    if decoder is not None:
+        image._decoder = _OneFrame(decoder)  # type: ignore[attr-defined]  # noqa: SLF001 -- see above
 
 
 def release_decoder(image: ImageFile.ImageFile) -> None:

@@ -12,7 +12,7 @@ from thumbq.imaging import colour
 from thumbq.imaging.geometry import Box, Size, stored_box, turned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from thumbq.imaging.geometry import Target
 
@@ -99,7 +99,7 @@ def reduced(picture: Picture, gaps: Sequence[tuple[float, float]]) -> Picture:
     all targets are averaged away here, band by band, so that no second copy of a large picture is made.
     """
     pixels = picture.pixels
-    across, down = (max(1, int(min(gap[axis] for gap in gaps) / picture.quality.reducing_gap)) for axis in (0, 1))
+    across, down = _reduction(gaps, picture.quality)
     scale = picture.scale[0] / across, picture.scale[1] / down
     if across == down == 1:
         return replace(picture, pixels=colour.expanded(pixels))
@@ -116,6 +116,43 @@ def reduced(picture: Picture, gaps: Sequence[tuple[float, float]]) -> Picture:
         result.paste(band, (0, top // down))
     assert result is not None
     return replace(picture, pixels=result, scale=scale)
+
+
+def assembled(bands: Iterable[Image.Image], size: Size, gaps: Sequence[tuple[float, float]]) -> Picture:
+    """Put the bands of a plain picture together, from top to bottom; what ``reduced`` averages away is never whole."""
+    quality = ResamplingQuality()
+    across, down = _reduction(gaps, quality)
+    result: Image.Image | None = None
+    rest: Image.Image | None = None
+    top = 0
+    for part in bands:
+        band = colour.expanded(part) if rest is None else _stacked(rest, colour.expanded(part))
+        if result is None:
+            result = Image.new(band.mode, (-(-size[0] // across), -(-size[1] // down)))
+        at_end = top + band.height == size[1]
+        rows = band.height if at_end else band.height // down * down
+        if across == down == 1:
+            result.paste(band, (0, top))
+        elif rows:
+            result.paste(band.reduce((across, down), (0, 0, band.width, rows)), (0, top // down))
+        rest = band.crop((0, rows, *band.size)) if rows < band.height else None
+        top += rows
+        del part, band  # before the next is decoded
+    assert result is not None
+    return Picture(result, (1 / across, 1 / down), quality)
+
+
+def _reduction(gaps: Sequence[tuple[float, float]], quality: ResamplingQuality) -> tuple[int, int]:
+    """Return how many pixels are averaged to one, across and down."""
+    across, down = (max(1, int(min(gap[axis] for gap in gaps) / quality.reducing_gap)) for axis in (0, 1))
+    return across, down
+
+
+def _stacked(above: Image.Image, below: Image.Image) -> Image.Image:
+    both = Image.new(below.mode, (below.width, above.height + below.height))
+    both.paste(above, (0, 0))
+    both.paste(below, (0, above.height))
+    return both
 
 
 def straight(pixels: Image.Image) -> Image.Image:

@@ -25,7 +25,7 @@ MIB: Final = 1 << 20
 _AHEAD: Final = 12
 _ANY_SOURCE: Final = "uploads/a source.jpg"
 
-_DECODE_BYTES: Final = 356 * MIB
+_DECODE_BYTES: Final = 512 * MIB
 _DECODE_SHARE: Final = 0.75
 
 
@@ -94,7 +94,7 @@ class Settings(BaseModel):
     max_decode_bytes: int | None = Field(
         default=None,
         ge=16 * MIB,
-        description="Memory that decoding an image may be predicted to take; by default 356 MiB, or three quarters of"
+        description="Memory that decoding an image may be predicted to take; by default 512 MiB, or three quarters of"
         " `RENDER_MEMORY_BYTES` if that is less.",
     )
     max_decode_cpu_s: Seconds = Field(default=20, description="CPU time that decoding may be predicted to take.")

@@ -27,16 +27,17 @@ class DecodingCosts:
     """The cost of decoding one frame; ``costs`` says how the numbers were measured.
 
     ``memory`` returns bytes for a header, the pixels that are decoded (a JPEG's are fewer when it shrinks) and the
-    number of frames that are: at the peak, and what is still held when the pixels are there. ``nanoseconds`` returns
-    CPU time for a header, the pixels of the canvas, and what a JPEG is shrunk by.
+    number of frames that are: at the peak, and what is still held when the pixels are there; 0 pixels are those of a
+    picture that is decoded in bands and never whole. ``nanoseconds`` returns CPU time for a header, the pixels of the
+    canvas, and what a JPEG is shrunk by.
 
-    ``holds_file`` says that the decoder holds a copy of a mapped file (bytes it shares), ``composites`` that it puts
-    the frames of an animation on the canvas.
+    ``file_copies`` is how often the file is in memory, as bytes and as a mapped file (some decoders share bytes, but
+    copy a mapped file); ``composites`` says that the decoder puts the frames of an animation on the canvas.
     """
 
     memory: Callable[[Header, int, int], tuple[float, float]]
     nanoseconds: Callable[[Header, int, int], float]
-    holds_file: bool = False
+    file_copies: tuple[int, int] = (1, 1)
     composites: bool = False
 
 

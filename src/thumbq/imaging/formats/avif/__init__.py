@@ -14,7 +14,7 @@ from thumbq.imaging.formats.avif.header import is_sequence, read
 from thumbq.imaging.formats.avif.plays import plays_of, with_plays
 from thumbq.imaging.formats.inputformat import DecodingCosts, InputFormat, linear_nanoseconds
 from thumbq.imaging.formats.isomedia.aperture import aperture, load_shown
-from thumbq.imaging.formats.isomedia.costs import made_bytes
+from thumbq.imaging.formats.isomedia.costs import RETURNED_BYTES, made_bytes
 from thumbq.imaging.formats.outputformat import (
     MOST_EFFORT,
     EncodingCost,
@@ -54,9 +54,13 @@ def _open(original: Original, header: Header) -> Opened:
 
 
 def _memory(header: Header, pixels: int, frames: int) -> tuple[float, float]:
-    image, made = pixels * header.pixel_bytes, made_bytes(header)
-    planes = header.scratch_bytes * (1 + _REFERENCES if frames > 1 else 1)
-    return max(_WORKING * planes, planes + image + (made + 1) * pixels), planes + image + pixels
+    image, made = pixels * header.pixel_bytes, made_bytes(header) * pixels
+    if frames > 1:
+        planes = header.scratch_bytes * (1 + _REFERENCES)
+        return max(_WORKING * planes, planes + image + made + pixels), planes + image + pixels
+    # libavif's pixels are copied once while its planes are there, and then Pillow's are made of the copy.
+    left = 2 * header.scratch_bytes if made < RETURNED_BYTES else 0
+    return max(_WORKING * header.scratch_bytes + 2 * made, made + image + left), image
 
 
 def _plays(_image: Image.Image, original: Original) -> int:
@@ -87,7 +91,7 @@ def _mend_animation(file: bytes, playback: Playback, _seen_through: bool) -> byt
 INPUT: Final = InputFormat(
     read,
     partial(decode_whole, _open),
-    DecodingCosts(_memory, linear_nanoseconds(150, 30), holds_file=True, composites=True),
+    DecodingCosts(_memory, linear_nanoseconds(150, 30), file_copies=(1, 2), composites=True),
     plays=_plays,
 )
 OUTPUT: Final = OutputFormat(_options, _cost, mend_animation=_mend_animation)

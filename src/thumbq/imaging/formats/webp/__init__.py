@@ -62,8 +62,10 @@ def _open(original: Original, header: Header) -> Opened:
 
 
 def _memory(header: Header, pixels: int, frames: int) -> tuple[float, float]:
-    # Two canvases, the bytes that are handed over, and Pillow's pixels.
-    return (16 + header.has_alpha) * pixels, (16 if frames > 1 else 12) * pixels
+    # Two canvases, the bytes that are handed over, and Pillow's pixels: of a still after the canvases are gone.
+    if frames > 1:
+        return (16 + header.has_alpha) * pixels, 16 * pixels
+    return (12 + header.has_alpha) * pixels, 4 * pixels
 
 
 def _options(preset: Preset) -> dict[str, Any]:
@@ -86,6 +88,6 @@ def _mend_animation(file: bytes, _playback: Playback, seen_through: bool) -> byt
 INPUT: Final = InputFormat(
     read,
     partial(decode_whole, _open),
-    DecodingCosts(_memory, linear_nanoseconds(60, 30), holds_file=True, composites=True),
+    DecodingCosts(_memory, linear_nanoseconds(60, 30), file_copies=(3, 3), composites=True),
 )
 OUTPUT: Final = OutputFormat(_options, _cost, animation_options=_animation_options, mend_animation=_mend_animation)
