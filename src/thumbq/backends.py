@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from thumbq.descriptors import backend_connections
 from thumbq.errors import Problem, SetupError
 from thumbq.jobs.storeprobe import check_store
 from thumbq.process import SystemClock
@@ -80,7 +81,7 @@ async def _opened(
         async with open_aws_queues(
             bucket=settings.bucket,
             queues=queues,
-            connections=settings.jobs_in_flight * len(configs) + settings.max_uploads,
+            connections=backend_connections(settings),
             wait_time_s=max(config.wait_time_s for config in configs),
         ) as backends:
             yield backends

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import structlog
 
+from thumbq import descriptors
 from thumbq.backends import open_backends
 from thumbq.errors import Problem, SetupError
 from thumbq.intake.presigned import make_presigned_intake
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from aiohttp.web import Application
 
+    from thumbq.descriptors import Descriptors
     from thumbq.pool import RenderPool
     from thumbq.ports import Backend
     from thumbq.settings import Settings
@@ -53,8 +55,9 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         await tasks.start(stop.watch)
         with stop.start:
             try:
+                left = descriptors.share(descriptors.raise_limit(), settings)
                 async with open_backends(settings) as backends:
-                    await Service(settings, backends, stop).run(announce)
+                    await Service(settings, backends, stop, left).run(announce)
             except SetupError as error:
                 refusal = error
         tasks.cancel_scope.cancel()
@@ -66,13 +69,14 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 class Service:
     """One replica: the web side and a consumer for each queue, over one store and one pool."""
 
-    def __init__(self, settings: Settings, backends: Sequence[Backend], stop: Stop) -> None:
+    def __init__(self, settings: Settings, backends: Sequence[Backend], stop: Stop, left: Descriptors) -> None:
         self._settings = settings
         self._queues = tuple(zip(settings.queue_configs, backends, strict=True))
         self._backend = next(backend for config, backend in self._queues if config.default)
         self._clock = SystemClock()
         self._random = random.Random()  # noqa: S311 - jitter; ids take the system's random source
         self._stop = stop
+        self._descriptors = left
         self._consumers: Consumers | None = None
         self._phase: str | None = "the service is starting"
         self._deadline = math.inf
@@ -93,19 +97,25 @@ class Service:
 
     async def run(self, announce: Callable[[str], None]) -> None:
         """Start, work until a signal, and shut down in order: consumers, server, pool."""
-        server = HttpServer(self._make_app(), shutdown_timeout_s=self._settings.shutdown_deadline_s)
+        server = HttpServer(
+            self._make_app(),
+            shutdown_timeout_s=self._settings.shutdown_deadline_s,
+            max_connections=self._descriptors.connections,
+        )
         try:
             address = await self._listen(server)
             async with render_pool(self._settings) as pool:
                 try:
                     self._consumers = await self._make_consumers(pool)
-                    await self._main_loop(self._consumers, address, announce)
+                    await self._main_loop(self._consumers, server, address, announce)
                 finally:
                     await self._shut_down_server(server)
         finally:
             await self._shut_down_server(server)
 
-    async def _main_loop(self, consumers: Consumers, address: str, announce: Callable[[str], None]) -> None:
+    async def _main_loop(
+        self, consumers: Consumers, server: HttpServer, address: str, announce: Callable[[str], None]
+    ) -> None:
         """Work until a signal asks for the stop, and until the consumers have stopped."""
         stopped = anyio.Event()
 
@@ -115,6 +125,7 @@ class Service:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(consume)
+            tasks.start_soon(server.watch)
             if self._backend.upkeep is not None:
                 tasks.start_soon(self._backend.upkeep.run)
             self._phase = None
@@ -135,16 +146,17 @@ class Service:
                 attributes, visibility_timeout_s=settings.visibility_timeout_s, beat_interval_s=settings.beat_interval_s
             )
         ]
-        for problem in dict.fromkeys((*warnings, weights_warning(settings), self._memory_problem(), pool.unconfined())):
+        for problem in dict.fromkeys((*warnings, weights_warning(settings), *self._own_problems(), pool.unconfined())):
             if problem is not None:
                 log.warning("service.warning", problem=problem.what, fix=problem.fix)
         resources = make_job_resources(backend=self._backend, renderer=pool, settings=settings, clock=self._clock)
         return make_consumers(queues, resources=resources, settings=settings, random=self._random)
 
-    def _memory_problem(self) -> Problem | None:
+    def _own_problems(self) -> tuple[Problem | None, ...]:
         settings = self._settings
         others = settings.max_in_flight_bytes + settings.max_uploads * settings.max_upload_bytes
-        return memory_problem(settings.processes, settings.render_memory_bytes, others)
+        memory = memory_problem(settings.processes, settings.render_memory_bytes, others)
+        return memory, self._descriptors.warning
 
     def _make_app(self) -> Application:
         settings = self._settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import anyio
@@ -48,6 +49,27 @@ async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place
     for job_id in ids:
         assert (await place.finished(survivor, job_id, within_s=20))["status"] == "done"
     assert {event["receive_count"] for event in survivor.events("job.done")} == {2}
+
+
+async def test_silent_connections_take_no_descriptor_that_the_work_needs(place: Place) -> None:
+    replica = await place.replica(open_files=256, processes=2, concurrency=4, max_uploads=4, wait_time_s=1)
+    host, port = replica.url.removeprefix("http://").split(":")
+    async with AsyncExitStack() as silent:
+        for _ in range(300):
+            await silent.enter_async_context(await anyio.connect_tcp(host, int(port)))
+        ids = [await place.upload(replica, images.photo_jpeg(64, 48)) for _ in range(12)]
+        for job_id in ids:
+            assert (await place.finished(replica, job_id, within_s=10))["status"] == "done"
+        async with place.session.get(f"{replica.url}/readyz") as answer:
+            assert answer.status == 200
+    dropped = replica.events("connections.dropped")
+    assert len(dropped) <= 10
+    assert dropped[0]["count"] == 1
+    assert "Traceback" not in replica.stderr()
+    assert {line["event"] for line in replica.lines() if line["level"] in {"warning", "error"}} <= {
+        "connections.dropped",
+        "service.warning",
+    }
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -10,6 +10,7 @@ What each part does that aiohttp 3.14 does not:
   line in the log. aiohttp sends plain text and logs a stack trace for each.
 - ``finish_response``: the last answer waits until the client has closed. aiohttp closes at once on bytes that it has
   not read, which resets the connection, and a client that is still sending never sees the answer.
+- ``connection_made``, ``data_received``: a client that sends nothing, or half a head, is not kept for an hour.
 - ``shutdown`` and ``connection_lost``: nobody waits for such a client when the service stops or the client is gone.
 
 Private parts of aiohttp that this uses:
@@ -22,6 +23,7 @@ Private parts of aiohttp that this uses:
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,9 +41,14 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader
     from aiohttp.web_request import BaseRequest
 
+    from thumbq.web.connections import Connections
+
 _MAX_REASON_CHARS: Final = 200
 _LINGER_S: Final = 10.0  # for a client that may still be sending, once it has its answer
 _LAST_LINGER_S: Final = 0.5  # when the service stops
+_FIRST_BYTE_S: Final = 60.0
+_HEAD_S: Final = 20.0
+_KEEP_ALIVE_S: Final = 620.0  # longer than balancers keep a connection that nobody uses; one of Google's does for 600 s
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -52,8 +59,11 @@ class Connection(RequestHandler):
     A body that ends early goes to its handler as it is, with its end there.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, lingering_time=_LINGER_S, **kwargs)
+    def __init__(self, manager: web.Server, connections: Connections, **kwargs: Any) -> None:
+        super().__init__(manager, lingering_time=_LINGER_S, keepalive_timeout=_KEEP_ALIVE_S, **kwargs)
+        self._connections = connections
+        self._patience: asyncio.TimerHandle | None = None  # for the first byte, and for the rest of a head
+        self._head_begun = False
         self._newest_body: StreamReader = EMPTY_PAYLOAD
         self._answered_body: StreamReader = EMPTY_PAYLOAD
         self._unreadable = False
@@ -61,13 +71,23 @@ class Connection(RequestHandler):
         self._stopping = False
         self._wait_ended = anyio.Event()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first byte, but not for long."""
+        super().connection_made(transport)
+        self._connections.opened(self)
+        self._patience = self._loop.call_later(_FIRST_BYTE_S, self.drop)
+
     def data_received(self, data: bytes) -> None:
         """Take bytes of the client, unless the parser has lost the boundary between requests."""
         if self._unreadable or self._ended:
             return
         super().data_received(data)
         if not self._messages:
+            if self._waiter is not None:
+                self._wait_for_head()
             return
+        self._connections.works(self)
+        self._end_patience()
         message, body = self._messages[-1]
         if not isinstance(message, _ErrInfo):
             self._newest_body = body
@@ -89,6 +109,8 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """End the wait for the client to close."""
         self._wait_ended.set()
+        self._connections.closed(self)
+        self._end_patience()
         super().connection_lost(exc)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
@@ -111,6 +133,8 @@ class Connection(RequestHandler):
         if request.content.exception() is not None:
             self._unreadable = True
             request.content.feed_eof()
+        if not self._messages:
+            self._connections.waits(self)
         last = (self._unreadable or self._ended) and not self._messages
         if last:
             resp.force_close()
@@ -132,8 +156,11 @@ class Connection(RequestHandler):
         """Return the problem of a request that the parser refused, or of a failure outside of the application."""
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             reason = (message or "").partition("\n")[0].rstrip(":")[:_MAX_REASON_CHARS]
-            log.info("request.unreadable", status=status, reason=reason)
-            problem = _explain(exc, reason)
+            if status == HTTPStatus.REQUEST_TIMEOUT:
+                self._connections.late_heads.add()
+            else:
+                log.info("request.unreadable", status=status, reason=reason)
+            problem = _explain(status, exc, reason)
         else:
             log.error("request.failed", exc_info=exc)
             problem = problems.INTERNAL_ERROR
@@ -143,6 +170,36 @@ class Connection(RequestHandler):
         answer.force_close()
         return answer
 
+    def drop(self) -> None:
+        """Close the connection at once, whatever its client has not taken yet."""
+        transport = self.transport
+        self.force_close()
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+    def _wait_for_head(self) -> None:
+        """Bound the time from the first byte of a request's head, or from that of the connection, to its last one."""
+        if not self._head_begun:
+            self._head_begun = True
+            self._end_patience()
+            self._patience = self._loop.call_later(_HEAD_S, self._refuse_late_head)
+
+    def _end_patience(self) -> None:
+        self._head_begun = False
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _refuse_late_head(self) -> None:
+        self._unreadable = True
+        self._refuse_head(HTTPStatus.REQUEST_TIMEOUT, f"its head was not there after {_HEAD_S:g} seconds.")
+
+    def _refuse_head(self, status: int, reason: str) -> None:
+        error = BadHttpMessage(reason)
+        self._messages.append((_ErrInfo(status, error, error.message), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
     def _refuse_unfinished_head(self) -> None:
         try:
             assert self._parser is not None
@@ -150,10 +207,7 @@ class Connection(RequestHandler):
         except HttpProcessingError:
             unfinished = True
         if unfinished:
-            error = BadHttpMessage("The request ends within its head.")
-            self._messages.append((_ErrInfo(HTTPStatus.BAD_REQUEST, error, error.message), EMPTY_PAYLOAD))
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
+            self._refuse_head(HTTPStatus.BAD_REQUEST, "The request ends within its head.")
 
     def _end_requests(self) -> bool:
         """End the body that was being read; return whether a request is left to answer."""
@@ -179,7 +233,9 @@ class Connection(RequestHandler):
             await self._wait_ended.wait()
 
 
-def _explain(error: BaseException | None, reason: str) -> HttpProblem:
+def _explain(status: int, error: BaseException | None, reason: str) -> HttpProblem:
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        return problem_of("request-timeout", f"The request came too slowly: {reason}")
     if isinstance(error, ContentEncodingError):
         return problem_of("content-encoding", "Send the body as it is, or compressed with gzip or deflate.")
     return problem_of("bad-request", f"The request is no HTTP that can be read: {reason}")

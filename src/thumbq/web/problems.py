@@ -50,6 +50,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "form-expired": 403,
     "form-not-signed": 403,
     "no-direct-uploads": 404,
+    "request-timeout": 408,
     "upload-stalled": 408,
     "upload-too-slow": 408,
     "part-head-too-large": 413,

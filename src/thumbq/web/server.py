@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import anyio
 from aiohttp import web
+from anyio.abc import SocketAttribute
 
 from thumbq.web.connection import Connection
+from thumbq.web.connections import Acceptor, Connections
 from thumbq.web.services import UPLOADS
 
-_BACKLOG: Final = 128
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+_BACKLOG: Final = 1024
+"""How many clients the system keeps until they are accepted; it may have a lower limit."""
 
 
 class HttpServer:
     """Serves an application from ``start`` to ``close``."""
 
-    def __init__(self, app: web.Application, *, shutdown_timeout_s: float) -> None:
+    def __init__(self, app: web.Application, *, shutdown_timeout_s: float, max_connections: int) -> None:
         self._app = app
         self._runner = web.AppRunner(app, shutdown_timeout=shutdown_timeout_s)
-        self._listening: asyncio.Server | None = None
+        self._connections = Connections(max_connections, app[UPLOADS].end_slowest)
+        self._listening: Sequence[socket.socket] = ()
+        self._accepting: list[asyncio.Task[None]] = []
 
     async def start(self, host: str, port: int) -> None:
         """Listen; port 0 takes a free one. Raises OSError; ``close`` is due also then."""
         await self._runner.setup()
-        self._listening = await asyncio.get_running_loop().create_server(self._connect, host, port, backlog=_BACKLOG)
+        listeners = await anyio.create_tcp_listener(local_host=host, local_port=port, backlog=_BACKLOG)
+        self._listening = [each.extra(SocketAttribute.raw_socket) for each in listeners.listeners]  # noqa: S610 - anyio's
+        for listening in self._listening:
+            acceptor = Acceptor(listening, self._connections, self._connect)
+            self._accepting.append(asyncio.create_task(acceptor.run()))
 
     @property
     def address(self) -> tuple[str, int]:
         """The first address that is listened on."""
-        assert self._listening is not None
-        host, port = self._listening.sockets[0].getsockname()[:2]
+        host, port = self._listening[0].getsockname()[:2]
         return host, port
+
+    async def watch(self) -> None:
+        """Wait while it accepts connections. Raises what has ended that."""
+        await asyncio.gather(*map(asyncio.shield, self._accepting))
 
     def cut_off_uploads(self) -> None:
         """Answer every upload that still waits for its client's bytes, and every later one, with 503.
@@ -45,12 +62,15 @@ class HttpServer:
 
         Uploads come first: once aiohttp cleans up, it reads no more of a body.
         """
-        if self._listening is not None:
-            self._listening.close()
+        for accepting in self._accepting:
+            accepting.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        for listening in self._listening:
+            listening.close()
         await self._app[UPLOADS].idle()
         await self._runner.cleanup()
 
     def _connect(self) -> Connection:
         server = self._runner.server
         assert server is not None
-        return Connection(server, loop=asyncio.get_running_loop(), access_log=None)
+        return Connection(server, self._connections, loop=asyncio.get_running_loop(), access_log=None)

@@ -41,16 +41,24 @@ class Place:
         """All that were started, dead ones too."""
         self.session: aiohttp.ClientSession
 
-    async def replica(self, *, wait_for: str = "try: curl", endpoint: str | None = None, **settings: object) -> Replica:
+    async def replica(
+        self,
+        *,
+        wait_for: str = "try: curl",
+        endpoint: str | None = None,
+        open_files: int | None = None,
+        **settings: object,
+    ) -> Replica:
         """Start a replica with further settings (``wait_time_s=1``) and wait until it is ready.
 
-        ``endpoint`` is where it finds S3 and SQS instead of where the place does: a proxy.
+        ``endpoint`` is where it finds S3 and SQS instead of where the place does: a proxy. ``open_files`` is how many
+        files it may open.
         """
         extra = {f"THUMBQ_{name.upper()}": str(value) for name, value in settings.items()}
         if endpoint is not None:
             extra["AWS_ENDPOINT_URL"] = endpoint
         directory = self._directory / f"replica-{len(self.replicas) + 1}"
-        replica = self._replicas.enter_context(running(directory, self.environment | extra))
+        replica = self._replicas.enter_context(running(directory, self.environment | extra, open_files=open_files))
         self.replicas.append(replica)
         await replica.ready(wait_for)
         return replica

@@ -80,14 +80,20 @@ class Replica:
 
 
 @contextmanager
-def running(directory: Path, environment: Mapping[str, str], *, port: int = 0) -> Iterator[Replica]:
-    """Start a replica whose output goes to ``directory``; leaving kills what is left of it."""
+def running(
+    directory: Path, environment: Mapping[str, str], *, port: int = 0, open_files: int | None = None
+) -> Iterator[Replica]:
+    """Start a replica whose output goes to ``directory``; leaving kills what is left of it.
+
+    It may open so many files; None: as many as this process.
+    """
+    limit = [] if open_files is None else ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh"]
     directory.mkdir(parents=True)
     with ExitStack() as files:
         stdout = files.enter_context((directory / "stdout").open("wb"))
         stderr = files.enter_context((directory / "stderr").open("wb"))
         process = subprocess.Popen(
-            [THUMBQ, "serve"],
+            [*limit, THUMBQ, "serve"],
             cwd=directory,
             env={**without_aws(os.environ), **environment, "THUMBQ_PORT": str(port)},
             stdin=subprocess.DEVNULL,

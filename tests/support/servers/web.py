@@ -134,6 +134,11 @@ class Served:
         server = self.server._runner.server
         return 0 if server is None else len(server.connections)
 
+    def clients(self) -> set[Any]:
+        """Return the addresses of the clients that are connected."""
+        server = self.server._runner.server
+        return set() if server is None else {each.peername for each in server.connections}
+
     async def post(self, *files: tuple[str, bytes], field: str = "file") -> tuple[int, dict[str, Any]]:
         """Upload files; return the status and the document."""
         async with self.http.post("/upload", data=form(*files, field=field)) as response:
@@ -223,7 +228,12 @@ async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
 
 @asynccontextmanager
 async def serve(
-    behind: FaultyBackend, limits: UploadLimits, *, backend_timeout_s: float = 20.0, shutdown_timeout_s: float = 1.0
+    behind: FaultyBackend,
+    limits: UploadLimits,
+    *,
+    backend_timeout_s: float = 20.0,
+    shutdown_timeout_s: float = 1.0,
+    max_connections: int = 1000,
 ) -> AsyncIterator[Served]:
     health = Health()
     app = create_app(
@@ -237,7 +247,7 @@ async def serve(
             presigned=behind.presigned,
         )
     )
-    server = HttpServer(app, shutdown_timeout_s=shutdown_timeout_s)
+    server = HttpServer(app, shutdown_timeout_s=shutdown_timeout_s, max_connections=max_connections)
     try:
         await server.start("127.0.0.1", 0)
         host, port = server.address

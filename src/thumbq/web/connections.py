@@ -1,0 +1,142 @@
+"""The connections of one process: no more than there are descriptors for, and none kept out by one that is silent."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
+
+import anyio
+
+from thumbq.web.tally import Tally
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+AT_ONCE: Final = 16
+"""How many connections are accepted in one turn of the loop, and so may be there for a moment beyond the bound."""
+
+_SETTLED_S: Final = 1.0
+_RETRY_S: Final = 0.5
+
+
+class Closable(Protocol):
+    """A connection, as far as it is counted."""
+
+    def drop(self) -> None:
+        """Close it at once."""
+
+
+class Connections:
+    """Counts connections, and knows which of them wait for their clients, the longest first.
+
+    ``end_slowest_upload`` ends one, if there is one that sends too slowly, and says whether there was.
+    """
+
+    def __init__(self, most: int, end_slowest_upload: Callable[[], bool]) -> None:
+        self._most = most
+        self._end_slowest_upload = end_slowest_upload
+        self._open: set[Closable] = set()
+        self._waiting: dict[Closable, float] = {}
+        self._closed_one = asyncio.Event()
+        self._dropped = Tally("connections.dropped")
+        self.late_heads = Tally("connections.late_heads")
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def opened(self, connection: Closable) -> None:
+        """Count a new connection; it waits for its client."""
+        self._open.add(connection)
+        self.waits(connection)
+
+    def waits(self, connection: Closable) -> None:
+        """Note that from now on a connection waits for its client: to ask, or to take an answer."""
+        if connection in self._open:
+            self._waiting.pop(connection, None)
+            self._waiting[connection] = asyncio.get_running_loop().time()
+
+    def works(self, connection: Closable) -> None:
+        """Note that a connection has a request."""
+        self._waiting.pop(connection, None)
+
+    def closed(self, connection: Closable) -> None:
+        """Count a connection no longer."""
+        self._open.discard(connection)
+        self._waiting.pop(connection, None)
+        self._closed_one.set()
+
+    async def room(self) -> int:
+        """Wait until connections may be accepted, and return how many."""
+        while (room := self._most + AT_ONCE - len(self._open)) <= 0:
+            self.trim()
+            self._closed_one.clear()
+            with anyio.move_on_after(_RETRY_S):
+                await self._closed_one.wait()
+        return min(room, AT_ONCE)
+
+    def trim(self) -> None:
+        """Close those that wait the longest for their clients, down to the bound; then uploads that come too slowly."""
+        settled = asyncio.get_running_loop().time() - _SETTLED_S
+        for _ in range(len(self._open) - self._most):
+            longest = next(iter(self._waiting), None)
+            newcomers_only = longest is None or self._waiting[longest] > settled
+            if newcomers_only and self._end_slowest_upload():
+                continue
+            if longest is None:
+                return
+            self._dropped.add()
+            self.closed(longest)
+            longest.drop()
+
+
+class Acceptor:
+    """Accepts the connections of one listening socket; a shortage of descriptors makes it pause and not end."""
+
+    def __init__(
+        self, listening: socket.socket, connections: Connections, new: Callable[[], asyncio.BaseProtocol]
+    ) -> None:
+        self._listening = listening
+        self._connections = connections
+        self._new = new
+        self._exhausted = Tally("connections.not_accepted")
+
+    async def run(self) -> None:
+        """Accept until it is cancelled."""
+        while True:
+            room = await self._connections.room()
+            try:
+                accepted = await self._accept(room)
+            except ConnectionError:  # the client has left already
+                continue
+            except OSError as error:
+                self._exhausted.add(error=str(error))
+                await anyio.sleep(_RETRY_S)
+                continue
+            await self._connect(accepted)
+            self._connections.trim()
+
+    async def _accept(self, room: int) -> list[socket.socket]:
+        """Wait for a client, and take those that are there besides."""
+        accepted = [(await asyncio.get_running_loop().sock_accept(self._listening))[0]]
+        with suppress(OSError):
+            while len(accepted) < room:
+                client, _ = self._listening.accept()
+                client.settimeout(0)
+                accepted.append(client)
+        return accepted
+
+    async def _connect(self, accepted: list[socket.socket]) -> None:
+        left = set(accepted)
+
+        async def connect(client: socket.socket) -> None:
+            left.discard(client)
+            with suppress(OSError):  # it has reset the connection
+                await asyncio.get_running_loop().connect_accepted_socket(self._new, client)
+
+        try:
+            await asyncio.gather(*map(connect, accepted))
+        finally:
+            for client in left:
+                client.close()
