@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import structlog
@@ -15,6 +16,7 @@ from thumbq.errors import Problem, SetupError
 from thumbq.intake.presigned import make_presigned_intake
 from thumbq.intake.uploads import make_upload_intake
 from thumbq.jobs.resources import make_job_resources
+from thumbq.jobs.storewatch import ObservedStore, StoreWatch
 from thumbq.pool.memory import memory_problem
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
@@ -22,14 +24,16 @@ from thumbq.web.app import UploadLimits, create_app
 from thumbq.web.server import HttpServer
 from thumbq.web.services import WebServices
 from thumbq.worker import make_consumers
+from thumbq.worker.replicahealth import ReplicaHealth
 from thumbq.worker.warnings import queue_warnings, weights_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from aiohttp.web import Application
 
     from thumbq.descriptors import Descriptors
+    from thumbq.jobs.resources import JobResources
     from thumbq.pool import RenderPool
     from thumbq.ports import Backend
     from thumbq.settings import Settings
@@ -77,23 +81,9 @@ class Service:
         self._random = random.Random()  # noqa: S311 - jitter; ids take the system's random source
         self._stop = stop
         self._descriptors = left
-        self._consumers: Consumers | None = None
-        self._phase: str | None = "the service is starting"
+        self._health = ReplicaHealth(stop.asked.is_set, one_directory=settings.local is not None)
+        self._store_watch: StoreWatch | None = None
         self._deadline = math.inf
-
-    def not_alive(self) -> str | None:
-        """Part of the Health: which loop has stopped."""
-        return self._consumers.not_alive() if self._consumers else None
-
-    def not_ready(self) -> str | None:
-        """Part of the Health: why requests should go elsewhere."""
-        if self._phase or self._consumers is None:
-            return self._phase
-        return self._consumers.not_alive() or self._consumers.not_receiving()
-
-    def stopping(self) -> bool:
-        """Part of the Health: whether a signal has asked for the end."""
-        return self._stop.asked.is_set()
 
     async def run(self, announce: Callable[[str], None]) -> None:
         """Start, work until a signal, and shut down in order: consumers, server, pool."""
@@ -106,15 +96,26 @@ class Service:
             address = await self._listen(server)
             async with render_pool(self._settings) as pool:
                 try:
-                    self._consumers = await self._make_consumers(pool)
-                    await self._main_loop(self._consumers, server, address, announce)
+                    resources = make_job_resources(
+                        backend=self._backend, renderer=pool, settings=self._settings, clock=self._clock
+                    )
+                    self._store_watch = StoreWatch(self._backend, resources.health)
+                    consumers = await self._make_consumers(pool, resources)
+                    self._health.watches(consumers, self._store_watch)
+                    upkeep = [self._backend.upkeep.run] if self._backend.upkeep is not None else []
+                    beside = (server.watch, self._store_watch.run, *upkeep)
+                    await self._main_loop(consumers, beside, address, announce)
                 finally:
                     await self._shut_down_server(server)
         finally:
             await self._shut_down_server(server)
 
     async def _main_loop(
-        self, consumers: Consumers, server: HttpServer, address: str, announce: Callable[[str], None]
+        self,
+        consumers: Consumers,
+        beside: Iterable[Callable[[], Coroutine[Any, Any, None]]],
+        address: str,
+        announce: Callable[[str], None],
     ) -> None:
         """Work until a signal asks for the stop, and until the consumers have stopped."""
         stopped = anyio.Event()
@@ -125,10 +126,9 @@ class Service:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(consume)
-            tasks.start_soon(server.watch)
-            if self._backend.upkeep is not None:
-                tasks.start_soon(self._backend.upkeep.run)
-            self._phase = None
+            for watch in beside:
+                tasks.start_soon(watch)
+            self._health.started()
             self._stop.started = True
             log.info("service.ready", address=address, processes=self._settings.processes)
             announce(address)
@@ -136,7 +136,7 @@ class Service:
             await self._shut_down_consumers(consumers, stopped)
             tasks.cancel_scope.cancel()
 
-    async def _make_consumers(self, pool: RenderPool) -> Consumers:
+    async def _make_consumers(self, pool: RenderPool, resources: JobResources) -> Consumers:
         settings = self._settings
         queues = [(config, backend, await backend.queue.attributes()) for config, backend in self._queues]
         warnings = [
@@ -149,7 +149,6 @@ class Service:
         for problem in dict.fromkeys((*warnings, weights_warning(settings), *self._own_problems(), pool.unconfined())):
             if problem is not None:
                 log.warning("service.warning", problem=problem.what, fix=problem.fix)
-        resources = make_job_resources(backend=self._backend, renderer=pool, settings=settings, clock=self._clock)
         return make_consumers(queues, resources=resources, settings=settings, random=self._random)
 
     def _own_problems(self) -> tuple[Problem | None, ...]:
@@ -159,16 +158,16 @@ class Service:
         return memory, self._descriptors.warning
 
     def _make_app(self) -> Application:
-        settings = self._settings
+        settings, backend = self._settings, self._observed(self._backend)
         return create_app(
             WebServices(
-                backend=self._backend,
+                backend=backend,
                 intake=make_upload_intake(
-                    self._backend,
+                    backend,
                     settings.catalog.presets,
-                    {config.name: backend for config, backend in self._queues if config.name},
+                    {config.name: self._observed(backend) for config, backend in self._queues if config.name},
                 ),
-                health=self,
+                health=self._health,
                 limits=UploadLimits(
                     max_file_bytes=settings.max_upload_bytes,
                     max_files=settings.max_upload_files,
@@ -176,13 +175,21 @@ class Service:
                 ),
                 catalog=settings.catalog,
                 presigned=make_presigned_intake(
-                    self._backend,
+                    backend,
                     max_source_bytes=settings.max_source_bytes,
                     max_upload_bytes=settings.max_upload_bytes,
                     expiry_s=settings.upload_expiry_s,
                 ),
             )
         )
+
+    def _observed(self, backend: Backend) -> Backend:
+        """Return a backend for the web side: its failures count too."""
+        return replace(backend, store=ObservedStore(backend.store, self._store_failed))
+
+    def _store_failed(self) -> None:
+        if self._store_watch is not None:
+            self._store_watch.failed()
 
     async def _listen(self, server: HttpServer) -> str:
         host, port = self._settings.host, self._settings.port
@@ -198,7 +205,7 @@ class Service:
     async def _shut_down_consumers(self, consumers: Consumers, stopped: anyio.Event) -> None:
         """Take no new messages and let running jobs end; what is left near the deadline is killed and given back."""
         self._deadline = anyio.current_time() + self._settings.shutdown_deadline_s
-        self._phase = "the service is stopping"
+        self._health.drains()
         consumers.stop()
         with anyio.move_on_at(self._deadline - KILL_RESERVE_S):
             await stopped.wait()

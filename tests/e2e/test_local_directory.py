@@ -82,6 +82,28 @@ async def test_an_older_database_put_back_as_documented_costs_nothing(place: Pla
     assert list((directory / "lost-and-found").iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+async def test_a_directory_that_was_moved_away_is_told_by_livez_and_one_put_back_is_well(place: Place) -> None:
+    directory = Path(place.environment["THUMBQ_LOCAL"])
+    replica = await place.replica()
+
+    async def health(path: str) -> tuple[int, dict[str, str]]:
+        async with place.session.get(f"{replica.url}{path}") as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def both(status: int) -> bool:
+        return [(await health(path))[0] for path in ("/livez", "/readyz")] == [status] * 2
+
+    assert await health("/readyz") == (200, {"status": "ok", "store": "ok", "queue": "ok"})
+    away = await to_thread.run_sync(directory.rename, directory.parent / "away")
+    await until(partial(both, 503), within_s=30, what=replica.stderr)
+    assert "restart" in (await health("/livez"))[1]["detail"]
+    await to_thread.run_sync(away.rename, directory)
+    await until(partial(both, 200), within_s=30, what=replica.stderr)
+    job = await place.upload(replica, images.photo_jpeg(320, 240))
+    assert (await place.finished(replica, job, within_s=60))["status"] == "done"
+
+
 def without_root_s_rights() -> None:
     """Have the program that is executed next heed permissions, also as root (capabilities(7), capsh(1))."""
     drop_from_bounding_set, dac_override, dac_read_search = 24, 1, 2

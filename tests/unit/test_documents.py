@@ -87,6 +87,9 @@ CHECKED_BY: Final = {
     (COMMANDS, "Lost messages", "sh"): COMMANDS_OF_README,
     (OPERATIONS, "Backup", "sh"): OLDER_DATABASE,
     (OPERATIONS, "An older database", "sh"): OLDER_DATABASE,
+    (HTTP, "Health", "json"): (
+        "tests/web/test_answers.py::test_what_is_away_for_all_replicas_is_named_with_its_time_and_costs_no_readiness"
+    ),
     (BENCHMARK, "Benchmark", "sh"): COMMANDS_OF_README,
     (DEPLOY, "CloudFormation", "text"): (
         "tests/deploy/test_template.py"

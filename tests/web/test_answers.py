@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from support.documents import HTTP, example
 from support.servers.web import JPEG, form
 
 if TYPE_CHECKING:
@@ -32,6 +34,15 @@ async def test_readiness_and_liveness_are_told_apart(served: Served) -> None:
     served.health.ready = "draining"
     async with served.http.get("/livez") as alive, served.http.get("/readyz") as ready:
         assert (alive.status, ready.status) == (200, 503)
+
+
+async def test_what_is_away_for_all_replicas_is_named_with_its_time_and_costs_no_readiness(served: Served) -> None:
+    served.health.away = {"store": 1_795_915_512.9, "queue": None}
+    async with served.http.get("/readyz") as response:
+        assert response.status == 200
+        assert await response.json() == json.loads(example(HTTP, "Health", "json"))
+    async with served.http.get("/livez") as response:
+        assert (response.status, await response.json()) == (200, {"status": "ok"})
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing", "/jobs", "/jobs/", "/upload/", "/jobs/a/b/c", "/%00"])

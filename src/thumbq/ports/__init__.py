@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
 from thumbq.ports.presigned import PresignedPost, PresignedUploads, PresignedUploadVerifier
@@ -20,6 +20,9 @@ from thumbq.ports.queueing import (
 )
 from thumbq.ports.rendering import Rendered, RenderedImage, Renderer, RenderProcess, RenderSource, Steps
 from thumbq.ports.storage import ListedObject, ObjectInfo, ObjectStore, Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "FIFO_ENDING",
@@ -97,14 +100,22 @@ class Clock(Protocol):
 
 
 class Health(Protocol):
-    """How the process is, for the health endpoints. Each answer is None when all is well, else the reason."""
+    """How the process is, for the health endpoints.
+
+    What a restart would mend is not alive, what another replica does not have is not ready; both are None when all is
+    well, else the reason. What fails for all replicas is neither: it is away.
+    """
 
     def not_alive(self) -> str | None:
-        """Say which loop has stopped making progress; restarting the process would help."""
+        """Say which loop has stopped making progress, or what has been replaced under this process."""
         ...
 
     def not_ready(self) -> str | None:
-        """Say why no requests should come here now: starting, draining, or the queue cannot be read."""
+        """Say why no requests should come here now: it starts, it drains, or it is cut off."""
+        ...
+
+    def away_since(self) -> Mapping[str, float | None]:
+        """Return since when the store and each queue have been away, in POSIX seconds; None for what answers."""
         ...
 
     def stopping(self) -> bool:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
 from thumbq.web.problems import problem_of, response
 from thumbq.web.services import SERVICES
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _READY_RETRY_AFTER_S: Final = 1
 
 
 async def livez(request: web.Request) -> web.Response:
-    """Answer 200 while the loops make progress."""
+    """Answer 200 unless a restart would help."""
     reason = request.app[SERVICES].health.not_alive()
-    return _ok() if reason is None else response(problem_of("not-alive", reason))
+    return _ok({}) if reason is None else response(problem_of("not-alive", reason))
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Answer 200 while requests should come here."""
-    reason = request.app[SERVICES].health.not_ready()
-    return _ok() if reason is None else response(problem_of("not-ready", reason, retry_after_s=_READY_RETRY_AFTER_S))
+    """Answer 200 while requests should come here, and what is away for all replicas."""
+    health = request.app[SERVICES].health
+    reason = health.not_ready()
+    if reason is not None:
+        return response(problem_of("not-ready", reason, retry_after_s=_READY_RETRY_AFTER_S))
+    return _ok({name: _state(since) for name, since in health.away_since().items()})
 
 
-def _ok() -> web.Response:
-    return web.json_response({"status": "ok"}, headers={hdrs.CACHE_CONTROL: "no-store"})
+def _state(away_since: float | None) -> str:
+    if away_since is None:
+        return "ok"
+    return f"away since {datetime.fromtimestamp(away_since, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _ok(parts: Mapping[str, str]) -> web.Response:
+    return web.json_response({"status": "ok", **parts}, headers={hdrs.CACHE_CONTROL: "no-store"})

@@ -88,6 +88,10 @@ class Consumer:
         """Say so when receives have failed for longer than a hiccup of the queue takes."""
         return self._queue.not_receiving()
 
+    def away_since(self) -> float | None:
+        """Return since when receives have failed, in POSIX seconds, if it is longer than a hiccup."""
+        return self._queue.away_since()
+
     async def _consume(self, lease: Lease, delivery: Delivery) -> None:
         message = lease.message
         structlog.contextvars.bind_contextvars(message_id=message.id, receive_count=message.receive_count)

@@ -44,9 +44,13 @@ class Consumers:
         return next(filter(None, reasons), None)
 
     def not_receiving(self) -> str | None:
-        """Say so when no queue answers. One alone is no reason to send requests elsewhere: it fails there, too."""
+        """Say so when no queue answers. One alone tells nothing of this replica: it fails for the others, too."""
         reasons = [_of(queue_name, consumer.not_receiving()) for queue_name, consumer in self._consumers.items()]
         return None if None in reasons else reasons[0]
+
+    def away_since(self) -> dict[str, float | None]:
+        """Return since when each queue has not answered, in POSIX seconds, by its name; None where it answers."""
+        return {queue_name: consumer.away_since() for queue_name, consumer in self._consumers.items()}
 
 
 async def _run(queue_name: str, consumer: Consumer) -> None:

@@ -126,3 +126,7 @@ class LeasedQueue:
     def not_receiving(self) -> str | None:
         """Say so when receives have failed for longer than a hiccup of the queue takes."""
         return self._health.not_receiving()
+
+    def away_since(self) -> float | None:
+        """Return since when receives have failed, in POSIX seconds, if it is longer than a hiccup."""
+        return self._health.away_since()

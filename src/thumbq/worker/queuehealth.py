@@ -48,7 +48,13 @@ class QueueHealth:
 
     def not_receiving(self) -> str | None:
         """Say so when receives have failed for longer than a hiccup of the queue takes."""
-        if self._not_received_since is None:
-            return None
-        failing_s = self._clock.monotonic() - self._not_received_since
+        failing_s = self._failing_s()
         return f"the queue has not answered for {failing_s:.0f} s" if failing_s > _HICCUP_S else None
+
+    def away_since(self) -> float | None:
+        """Return since when receives have failed, in POSIX seconds, if it is longer than a hiccup."""
+        failing_s = self._failing_s()
+        return self._clock.wall() - failing_s if failing_s > _HICCUP_S else None
+
+    def _failing_s(self) -> float:
+        return 0.0 if self._not_received_since is None else self._clock.monotonic() - self._not_received_since

@@ -8,7 +8,7 @@ import re
 import time
 from collections import defaultdict
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import aiohttp
@@ -90,6 +90,10 @@ class Faults:
 class Health:
     alive: str | None = None
     ready: str | None = None
+    away: dict[str, float | None] = field(default_factory=dict)
+
+    def away_since(self) -> dict[str, float | None]:
+        return self.away
 
     def not_alive(self) -> str | None:
         return self.alive
