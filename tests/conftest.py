@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
     from support.figures import AtMost
 
+APART: Final = {
+    "measured": "that hold figures to their bounds (give -n0 with it)",
+    "long": "that take long and seldom tell anything new",
+}
+"""Markers of tests that run by themselves, in steps of .ci/run."""
+
 TRIES: Final = 3
 
 # More than 200 Pythons start in a run. Where the environment forbids to keep bytecode, as many sandboxes and images do,
@@ -40,17 +46,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="short",
         help="how much of the tests that have a long form: what CI runs, or that (give -n0 with it)",
     )
-    parser.addoption(
-        "--measured", action="store_true", help="run the tests of figures, and no others (give -n0 with it)"
-    )
+    for name, what in APART.items():
+        parser.addoption(f"--{name}", action="store_true", help=f"run the tests {what}, and no others")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of figures, or all others, and the tests that mostly wait out of the last quarter.
+    """Leave out what runs apart, or all else. Keep the tests that mostly wait out of the last quarter.
 
     None of those is to be what all workers wait for. Otherwise the random order stays as it is.
     """
-    wanted = {item for item in items if bool(item.get_closest_marker("measured")) is config.getoption("measured")}
+    wanted = {
+        item for item in items if all(bool(item.get_closest_marker(name)) is config.getoption(name) for name in APART)
+    }
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     items[:] = [item for item in items if item in wanted]
     places = {item: place for place, item in enumerate(items)}

@@ -50,7 +50,11 @@ async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place
     assert {event["receive_count"] for event in survivor.events("job.done")} == {2}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [("local", signal.SIGTERM), ("local", signal.SIGINT), ("aws", signal.SIGTERM)],
+    indirect=["place"],
+)
 async def test_a_stop_under_load_ends_in_order_and_leaves_nothing_hidden(place: Place, number: signal.Signals) -> None:
     replica = await place.replica(wait_time_s=1, shutdown_deadline_s=8)
     picture = images.photo_jpeg(2000, 1500)
