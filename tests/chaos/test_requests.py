@@ -51,7 +51,7 @@ async def test_draining_a_backlog_costs_less_than_a_third_of_a_request_for_each_
 async def test_an_idle_replica_makes_one_long_poll_after_the_other_and_no_other_request(
     place: Place, proxy: FaultProxy, form: str, figure: Callable[[str, object], None]
 ) -> None:
-    wait_time_s, polls = (20, 4) if form == "full" else (2, 4)
+    wait_time_s, polls = (20, 4) if form == "full" else (1, 4)
     await place.replica(endpoint=await proxy.endpoint("a"), wait_time_s=wait_time_s)
 
     async def polled(times: int) -> None:
