@@ -65,7 +65,7 @@ class Obedient:
 @pytest.mark.parametrize("number", [1, 9, 10, 11, 25, 100])
 async def test_deletes_that_come_within_one_linger_of_each_other_go_in_full_batches(number: int) -> None:
     clock, queue = SystemClock(), Counting(Obedient())
-    acks = Acks(queue=queue, clock=clock, health=QueueHealth(clock), random=Random(1))  # type: ignore[arg-type]
+    acks = Acks(queue=queue, clock=clock, health=QueueHealth(clock), random=Random(1))
     leases = [
         Lease(
             ReceivedMessage(str(index), str(index), "", 1, 0.0),
