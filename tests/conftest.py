@@ -84,7 +84,7 @@ def at_most(record_property: Callable[[str, object], None]) -> AtMost:
     """Print a figure beside its bound at the end of the run, and hold it to that."""
 
     def check(name: str, figure: float, bound: float) -> None:
-        record_property(name, f"{figure:.4g} (at most {bound:g})")
+        record_property(name, f"{figure:.4g} (at most {bound:.4g})")
         assert figure <= bound, name
 
     return check
