@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import hypothesis
 import pytest
 import structlog
 from _pytest.runner import runtestprotocol
@@ -31,6 +32,10 @@ TRIES: Final = 3
 # each of them would compile all that it imports, which is most of what a short one does.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# hypothesis would fail an example that a busy machine makes wait for 0.2 s.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 # A thousand tests open a database on a directory of their own. On a disk half of what they cost is the kernel's work
 # for their syncs and removals, and no test cuts the power. Docker's 64 MB are too few for all.
