@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import hypothesis
 import pytest
 import structlog
 from _pytest.runner import runtestprotocol
@@ -19,12 +20,22 @@ if TYPE_CHECKING:
 
     from support.figures import AtMost
 
+APART: Final = {
+    "measured": "that hold figures to their bounds (give -n0 with it)",
+    "long": "that take long and seldom tell anything new",
+}
+"""Markers of tests that run by themselves, in steps of .ci/run."""
+
 TRIES: Final = 3
 
 # More than 200 Pythons start in a run. Where the environment forbids to keep bytecode, as many sandboxes and images do,
 # each of them would compile all that it imports, which is most of what a short one does.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# hypothesis would fail an example that a busy machine makes wait for 0.2 s.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 # A thousand tests open a database on a directory of their own. On a disk half of what they cost is the kernel's work
 # for their syncs and removals, and no test cuts the power. Docker's 64 MB are too few for all.
@@ -40,17 +51,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="short",
         help="how much of the tests that have a long form: what CI runs, or that (give -n0 with it)",
     )
-    parser.addoption(
-        "--measured", action="store_true", help="run the tests of figures, and no others (give -n0 with it)"
-    )
+    for name, what in APART.items():
+        parser.addoption(f"--{name}", action="store_true", help=f"run the tests {what}, and no others")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of figures, or all others, and the tests that mostly wait out of the last quarter.
+    """Leave out what runs apart, or all else. Keep the tests that mostly wait out of the last quarter.
 
     None of those is to be what all workers wait for. Otherwise the random order stays as it is.
     """
-    wanted = {item for item in items if bool(item.get_closest_marker("measured")) is config.getoption("measured")}
+    wanted = {
+        item for item in items if all(bool(item.get_closest_marker(name)) is config.getoption(name) for name in APART)
+    }
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     items[:] = [item for item in items if item in wanted]
     places = {item: place for place, item in enumerate(items)}
@@ -77,7 +89,7 @@ def at_most(record_property: Callable[[str, object], None]) -> AtMost:
     """Print a figure beside its bound at the end of the run, and hold it to that."""
 
     def check(name: str, figure: float, bound: float) -> None:
-        record_property(name, f"{figure:.4g} (at most {bound:g})")
+        record_property(name, f"{figure:.4g} (at most {bound:.4g})")
         assert figure <= bound, name
 
     return check

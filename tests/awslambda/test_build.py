@@ -94,6 +94,7 @@ def python_of_lambda() -> str | None:
     return None
 
 
+@pytest.mark.long
 @pytest.mark.skipif(platform.machine() not in ARCHITECTURES or sys.platform != "linux", reason="Lambda has no such one")
 def test_the_zip_is_small_enough_and_renders_with_nothing_else(
     tmp_path: Path, record_property: Callable[[str, object], None]

@@ -103,7 +103,7 @@ async def test_before_the_time_limit_renders_are_killed_and_what_is_unfinished_c
         # The queue would move it to the dead letters at its next receive, without a word.
         [record] = [record for record in event["Records"] if record["messageId"] == last]
         record["attributes"]["ApproximateReceiveCount"] = "10"
-        answer = await call(event, remaining_s=4)
+        answer = await call(event, remaining_s=6)
         assert {item["itemIdentifier"] for item in answer["batchItemFailures"]} == {hangs, waits}
         assert await source.dead() == {last: "attempts-exhausted"}
         assert await source.keys("manifests/photos/4") == ["manifests/photos/4.jpg.json"]

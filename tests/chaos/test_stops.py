@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.chaos
 
 DEADLINE_S = 6
-SHORT, FULL = 3, 50
+SHORT, FULL = 2, 50
 
 
 @pytest.fixture(params=["local_place", "place"], ids=["local", "aws"])

@@ -72,7 +72,11 @@ async def test_silent_connections_take_no_descriptor_that_the_work_needs(place: 
     }
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [("local", signal.SIGTERM), ("local", signal.SIGINT), ("aws", signal.SIGTERM)],
+    indirect=["place"],
+)
 async def test_a_stop_under_load_ends_in_order_and_leaves_nothing_hidden(place: Place, number: signal.Signals) -> None:
     replica = await place.replica(wait_time_s=1, shutdown_deadline_s=8)
     picture = images.photo_jpeg(2000, 1500)

@@ -110,6 +110,7 @@ async def test_ctrl_c_in_a_listing_gives_everything_back_at_once(place: Place) -
     assert await visible(place) == 120
 
 
+@on_local
 async def test_an_empty_queue_has_no_dead_letters(place: Place) -> None:
     await place.counts()  # which makes the local directory
     done: dict[str, CompletedProcess[bytes]] = {}
@@ -145,6 +146,7 @@ async def test_a_queue_without_a_dead_letter_queue_is_a_problem_with_a_fix(place
         assert f"error: the queue {name} has no dead-letter queue\n    fix: " in done.stderr.decode()
 
 
+@on_local
 async def test_a_purge_asks_and_without_a_terminal_needs_to_be_told(place: Place) -> None:
     await bury(place, 3)
     untold = await thumbq(place, "dlq", "purge", stdin=-3)

@@ -153,6 +153,7 @@ def shape(document: object) -> object:
             return None
 
 
+@pytest.mark.long
 @needs_curl
 async def test_the_first_command_serves_from_nothing_and_all_others_work_beside_it(
     clone: Path, port: str, shells: list[Shell]
@@ -184,6 +185,7 @@ async def test_the_first_command_serves_from_nothing_and_all_others_work_beside_
     assert "\njpeg-12mp " in await ran(f"{BENCH.strip()} --quick --only jpeg-12mp")
 
 
+@pytest.mark.long
 async def test_the_second_command_runs_the_tests_from_nothing(clone: Path, port: str, shells: list[Shell]) -> None:
     testing = Shell(f"{TEST.strip()} -n0 tests/unit/test_core.py", clone, port)
     shells.append(testing)
@@ -201,6 +203,7 @@ async def get_uv(clone: Path) -> None:
         await anyio.run_process(["bash", "-euc", RUN.partition("&&")[0]], cwd=clone, env=newcomer())
 
 
+@pytest.mark.long
 @needs_curl
 async def test_the_section_on_s3_and_sqs_works_line_by_line(clone: Path, port: str, shells: list[Shell]) -> None:
     await get_uv(clone)

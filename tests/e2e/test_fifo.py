@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from support.replicas.place import Place
     from thumbq.aws.session import Clients
 
-GROUPS, EACH = 50, 20
-KILL_AT = (150, 450)
+KILL_AT = (0.15, 0.45)
+"""Shares of all jobs that are done then."""
+
 SETTINGS: dict[str, Any] = {"visibility_timeout_s": 4, "wait_time_s": 1, "processes": 1}
 
 
@@ -72,19 +73,19 @@ def source(group: int, number: int) -> str:
     return f"pile/{group:02}-{number:02}.png"
 
 
-def in_runs() -> Iterator[tuple[int, int]]:
+def in_runs(groups: int, each: int) -> Iterator[tuple[int, int]]:
     """Yield every message (group and number): in order within its group, in runs of one to four of a group."""
-    for first in range(0, EACH, 10):
+    for first in range(0, each, 10):
         for run, length in enumerate((1, 4, 2, 3)):
             start = first + sum((1, 4, 2, 3)[:run])
-            for group in range(GROUPS):
+            for group in range(groups):
                 for number in range(start, start + length):
                     yield group, number
 
 
-def originals() -> Iterator[tuple[str, bytes]]:
-    for group in range(GROUPS):
-        for number in range(EACH):
+def originals(groups: int, each: int) -> Iterator[tuple[str, bytes]]:
+    for group in range(groups):
+        for number in range(each):
             body = images.encoded(Image.new("RGB", (8, 6), (5 * group, 12 * number, 99)), "PNG")
             yield source(group, number), body
 
@@ -116,38 +117,41 @@ async def kill_one(place: Place, number: int, *, at: int) -> None:
     await place.replica(**SETTINGS)
 
 
-async def test_fifty_groups_keep_their_order_over_three_replicas_and_kill_9(
-    place: Place, clients: Clients, record_property: Callable[[str, object], None]
+@pytest.mark.parametrize(("groups", "each"), [(20, 10), pytest.param(50, 20, marks=pytest.mark.long)])
+async def test_groups_keep_their_order_over_three_replicas_and_kill_9(
+    place: Place, clients: Clients, record_property: Callable[[str, object], None], groups: int, each: int
 ) -> None:
     bucket, queue = place.environment["THUMBQ_BUCKET"], place.environment["THUMBQ_QUEUE"]
     await clients.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    await put_unsigned(place, originals(), content_type="image/png")
-    await send(clients, queue, in_runs())
+    await put_unsigned(place, originals(groups, each), content_type="image/png")
+    await send(clients, queue, in_runs(groups, each))
     begun_at = anyio.current_time()
     async with anyio.create_task_group() as starts:
         for _ in range(3):
             starts.start_soon(lambda: place.replica(**SETTINGS))
-    for number, at in enumerate(KILL_AT):
-        await kill_one(place, number, at=at)
+    for number, share in enumerate(KILL_AT):
+        await kill_one(place, number, at=int(share * groups * each))
     await place.queue_empty(within_s=40)
-    record_property("seconds for 1,000 messages, starts and two kills", round(anyio.current_time() - begun_at, 1))
+    record_property(
+        f"seconds for {groups * each} messages, starts and two kills", round(anyio.current_time() - begun_at, 1)
+    )
 
     # Once more, so that there are renders that were done twice whatever the kills have hit.
-    for group in range(GROUPS):
-        manifest = keys.manifest_key(source(group, EACH - 1))
+    for group in range(groups):
+        manifest = keys.manifest_key(source(group, each - 1))
         await clients.s3.delete_object(Bucket=bucket, Key=manifest)
-    await send(clients, queue, ((group, EACH - 1) for group in range(GROUPS)))
+    await send(clients, queue, ((group, each - 1) for group in range(groups)))
     await place.queue_empty(within_s=20)
 
     made = await versions(clients, bucket, "thumbnail/")
     done = await versions(clients, bucket, keys.MANIFESTS_PREFIX)
-    assert len(made) == len(done) == GROUPS * EACH
+    assert len(made) == len(done) == groups * each
     assert [line for replica in place.replicas for line in replica.events("job.failed")] == []
     twice = [of_key for of_key in made.values() if len(of_key.put_at) > 1]
-    assert len(twice) >= GROUPS
+    assert len(twice) >= groups
     assert {len(of_key.etags) for of_key in made.values()} == {1}, "every version has the same bytes"
-    assert len(set.union(*(of_key.etags for of_key in made.values()))) == GROUPS * EACH, "and no other image's"
-    assert out_of_order(made, done) == []
+    assert len(set.union(*(of_key.etags for of_key in made.values()))) == groups * each, "and no other image's"
+    assert out_of_order(made, done, groups, each) == []
 
     ended = [line for replica in place.replicas for line in replica.events("job.done")]
     again = [line for line in ended if line["receive_count"] > 1]
@@ -155,11 +159,11 @@ async def test_fifty_groups_keep_their_order_over_three_replicas_and_kill_9(
     assert again, "the kills have hit work"
 
 
-def out_of_order(made: dict[str, Versions], done: dict[str, Versions]) -> list[str]:
+def out_of_order(made: dict[str, Versions], done: dict[str, Versions], groups: int, each: int) -> list[str]:
     """Return each message that was begun before the one before it was done: what the store was given, and when."""
     wrong = []
-    for group in range(GROUPS):
-        for before, number in pairwise(range(EACH)):
+    for group in range(groups):
+        for before, number in pairwise(range(each)):
             done_at = min(done[keys.manifest_key(source(group, before))].put_at)
             made_at = min(made[f"thumbnail/{group:02}-{number:02}.jpg"].put_at)
             if made_at <= done_at:

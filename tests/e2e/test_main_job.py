@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from support.figures import AtMost
     from support.replicas.place import Place
 
-UPLOADS = 200
+UPLOADS = 100
 
 
 @pytest.mark.parametrize("place", ["local"], indirect=True)

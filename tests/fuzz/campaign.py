@@ -11,7 +11,7 @@ import anyio
 from fuzz import health, oracle
 from fuzz.recipes import chosen
 from fuzz.tally import MIB, Tally, Trace
-from support.patience import until
+from support.patience import patience, until
 from support.processes.marked_pool import children_of, parent, whole
 from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 from thumbq.imaging import Limits
@@ -103,7 +103,7 @@ class Campaign:
             outcome = "unavailable"
             self._violation(each, f"unavailable: {unavailable}")
         took_s = time.monotonic() - started
-        if took_s > TIMEOUT_S + _LATE_S:
+        if took_s > TIMEOUT_S + patience(_LATE_S):
             self._violation(each, f"answered after {took_s:.1f} s")
         used_s = health.cpu_s(pid) - cpu_before_s
         took = Trace(1000 * (used_s if used_s > 0 else took_s), each.name, each.source.name, outcome)
@@ -149,7 +149,7 @@ class Campaign:
             self._violation(last, str(error))
         self.tally.parent_bytes.append(health.own_bytes())
         self.tally.longest_stall_s = self.stalls.longest_s
-        if self.stalls.longest_s > _MOST_STALL_S:
+        if self.stalls.longest_s > patience(_MOST_STALL_S):
             self._violation(last, f"the parent's event loop stood still for {self.stalls.longest_s:.1f} s")
             self.stalls.longest_s = 0
 

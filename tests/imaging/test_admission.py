@@ -300,14 +300,13 @@ def peak_of(tmp_path: Path, data: bytes, preset: Preset) -> tuple[int, int]:
 
 @pytest.mark.measured
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-def test_no_render_takes_more_memory_than_was_predicted(tmp_path: Path) -> None:
+def test_no_render_takes_more_memory_than_was_predicted(tmp_path: Path, at_most: AtMost) -> None:
     """One process each, as a heap that was used before hides what is taken from it."""
-    taken: dict[str, list[float]] = {}
     for name, (data, preset) in peak_inputs().items():
-        taken[name] = [number / MIB for number in peak_of(tmp_path, data, preset)]
-    assert {name: (peak, predicted) for name, (peak, predicted) in taken.items() if peak > predicted} == {}
-    # Nor is it predicted out of all proportion: what is small would be refused then.
-    assert {name: (peak, predicted) for name, (peak, predicted) in taken.items() if predicted > 2 * peak + 20} == {}
+        peak, predicted = (number / MIB for number in peak_of(tmp_path, data, preset))
+        at_most(f"MiB for {name}", peak, predicted)
+        # Nor is it predicted out of all proportion: what is small would be refused then.
+        at_most(f"MiB predicted for {name}", predicted, 2 * peak + 20)
 
 
 PEAK_SCRIPT = """

@@ -31,10 +31,12 @@ def photo(width: int = 2400, height: int = 1800) -> Image.Image:
     """Make noise with the spectrum of natural pictures (amplitude falls with frequency; Field 1987), and hard edges."""
     random = np.random.default_rng(seed=3)
     across, down = np.fft.rfftfreq(width)[None, :], np.fft.fftfreq(height)[:, None]
-    frequency = np.sqrt(across**2 + down**2)
+    frequency = np.sqrt(across**2 + down**2).astype(np.float32)
     frequency[0, 0] = 1
     planes = [
-        np.fft.irfft2(np.fft.rfft2(random.normal(size=(height, width))) / frequency, s=(height, width))
+        np.fft.irfft2(
+            np.fft.rfft2(random.standard_normal((height, width), dtype=np.float32)) / frequency, s=(height, width)
+        )
         for _ in range(2)
     ]
     luma, tint = (plane / plane.std() for plane in planes)

@@ -46,7 +46,9 @@ async def test_20_bad_renders_among_500_good_ones_cost_themselves_only() -> None
                     tasks.start_soon(one, mark)
         assert good == 500
         assert sorted(mark for mark, _, _ in bad) == sorted(mark for mark in marks if mark != b"ok")
-        assert all(BAD[mark] == (kind, code) for mark, kind, code in bad)
+        # A host that is busy may take the second that a render has for the end of its process.
+        late = (RenderKilled, "decode-timeout")
+        assert all((kind, code) in {BAD[mark], late} for mark, kind, code in bad)
         processes = set(await whole(pool, 3))
         await until(lambda: children_of(server) == processes, within_s=1, what="the end of all others")
     assert children_of(server) == set()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
+from support.doubles.rendering import FakeRenderer, pictures
 from thumbq.errors import RenderKilled, RenderRefused
-from thumbq.ports import Rendered, RenderedImage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
     from simulation.replica import Replica
     from thumbq.core.preset import Preset
-    from thumbq.ports import RenderProcess, RenderSource
+    from thumbq.ports import Rendered, RenderProcess, RenderSource
 
 MAGIC: Final = b"\xff\xd8\xff"
 
@@ -31,24 +29,20 @@ def image(kind: str, number: int) -> bytes:
     return MAGIC + f"{kind} {number}".encode()
 
 
-class RenderModel:
+class RenderModel(FakeRenderer):
     """A Renderer: ``processes`` children, each with at most one job."""
 
     def __init__(self, replica: Replica, random: Random, *, processes: int, timeout_s: float) -> None:
+        super().__init__(processes=processes)
         self._replica = replica
         self._random = random
         self._timeout_s = timeout_s
-        self._turns = anyio.Semaphore(processes)
         self.processes = processes
         self.running = 0
 
-    def source(self) -> AbstractContextManager[RenderSource]:
-        return nullcontext(BytesIO())
-
     @asynccontextmanager
     async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
-        del queue
-        async with self._turns:
+        async with self.process(queue):
             with ExitStack() as starting:
                 starting.enter_context(self._replica.world.referee.render_starting(self._replica))
                 yield _ProcessModel(self, starting)
@@ -103,8 +97,7 @@ class RenderModel:
         if killed or kind == "hanging" or takes_s > self._timeout_s:
             code = "render-crashed" if killed else "decode-timeout"
             raise RenderKilled(code, f"the child was killed: {code}")
-        images = tuple(RenderedImage(preset.name, b"x", 1, 1, preset.content_types[0]) for preset in presets)
-        return Rendered("JPEG", 4, 3, images)
+        return pictures(presets)
 
     async def _until_done(self, takes_s: float) -> None:
         loop = self._replica.world.loop

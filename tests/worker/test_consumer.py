@@ -13,7 +13,6 @@ from support.doubles.clocks import HandClock
 from support.doubles.consuming import (
     KEY,
     Delegate,
-    FakeRenderer,
     SlowAnswers,
     Unreachable,
     consuming,
@@ -22,6 +21,7 @@ from support.doubles.consuming import (
     settled,
     upload,
 )
+from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef

@@ -9,7 +9,8 @@ import pytest
 
 from support.backends import open_local
 from support.doubles.clocks import SystemClock
-from support.doubles.consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
+from support.doubles.consuming import KEY, Delegate, consuming, dead_letters, record, settled, upload
+from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import keys
 from thumbq.core.deadletter import Note

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,12 +12,13 @@ import pytest
 
 from support.doubles.clocks import HandClock, SystemClock
 from support.doubles.consuming import Delegate, consuming, record, settled
+from support.doubles.rendering import FakeRenderer, pictures
 from support.patience import until
 from support.virtual_time import on_virtual_time
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendUnavailable, RenderKilled, RenderRefused
 from thumbq.local import open_local_queues
-from thumbq.ports import Backend, EntryResult, QueueCounts, ReceivedMessage, Rendered, RenderedImage, VisibilityChange
+from thumbq.ports import Backend, EntryResult, QueueCounts, ReceivedMessage, Rendered, VisibilityChange
 from thumbq.worker.acks import LINGER_S, Acks
 from thumbq.worker.lease import Lease
 from thumbq.worker.queuehealth import QueueHealth
@@ -29,16 +28,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thumbq.core.preset import Preset
-    from thumbq.ports import RenderProcess, RenderSource
 
 ROOM: dict[str, Any] = {"processes": 8, "concurrency": 20}
 
 
-class Stage(Delegate):
+class Stage(FakeRenderer, Delegate):
     """A renderer that knows its originals by their bytes, and a FIFO queue; ``log`` tells what happened, in order."""
 
     def __init__(self, backend: Backend) -> None:
-        super().__init__(backend.queue)
+        FakeRenderer.__init__(self)
+        Delegate.__init__(self, backend.queue)
         self.log: list[str] = []
         self.fails: dict[str, list[Exception]] = defaultdict(list)
         self.held: dict[str, anyio.Event] = {}
@@ -55,23 +54,14 @@ class Stage(Delegate):
         self.held[name] = anyio.Event()
         return self.held[name]
 
-    def source(self) -> AbstractContextManager[RenderSource]:
-        return nullcontext(BytesIO())
-
-    @asynccontextmanager
-    async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
-        del queue
-        yield self
-
-    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
-        assert isinstance(source, BytesIO)
-        name = source.getvalue().decode()
+    async def result(self, original: bytes, presets: Sequence[Preset]) -> Rendered:
+        name = original.decode()
         self.log.append(f"render {name}")
         if name in self.held:
             await self.held[name].wait()
         if self.fails[name]:
             raise self.fails[name].pop(0)
-        return Rendered("JPEG", 4, 3, tuple(RenderedImage(p.name, b"x", 1, 1, p.content_types[0]) for p in presets))
+        return pictures(presets)
 
     async def receive(self, **options: Any) -> Sequence[ReceivedMessage]:
         messages: Sequence[ReceivedMessage] = await self.target.receive(**options)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.doubles.consuming import KEY, FakeRenderer, consuming, record, settled, upload
+from support.doubles.consuming import KEY, consuming, record, settled, upload
+from support.doubles.rendering import FakeRenderer
 from support.schemas.manifest_schema import faults
 from thumbq.core.job import ObjectRef
 from thumbq.errors import RenderRefused
@@ -26,8 +27,8 @@ STEPS = Steps(orientation=8, shrink_on_load="1/4")
 class TellingRenderer(FakeRenderer):
     """A renderer that has much to tell of an original."""
 
-    async def _render(self, presets: Sequence[Preset]) -> Rendered:
-        rendered = await super()._render(presets)
+    async def result(self, original: bytes, presets: Sequence[Preset]) -> Rendered:
+        rendered = await super().result(original, presets)
         images = tuple(replace(image, steps=STEPS) for image in rendered.images)
         return replace(rendered, images=images, frames=2, dominant_color="#a0b1c2", thumbhash="2PcNDYI=")
 

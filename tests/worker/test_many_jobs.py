@@ -13,8 +13,9 @@ import pytest
 
 from support.aws.event_bodies import record, s3_event
 from support.doubles.clocks import SystemClock
-from support.doubles.consuming import FailingOnce, FakeRenderer, buried, consuming, done, put, settled
+from support.doubles.consuming import FailingOnce, buried, consuming, done, put, settled
 from support.doubles.consuming import record as manifest_of
+from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import keys
 from thumbq.core.crashrecord import CrashRecord
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from thumbq.core.preset import Preset
-    from thumbq.ports import Backend, Rendered, RenderProcess
+    from thumbq.ports import Backend, Rendered
 
 
 CRASH = RenderKilled("render-crashed", "signal 11")
@@ -151,9 +152,9 @@ async def test_only_the_job_that_kills_its_render_is_quarantined(backend: Backen
     at_work: list[list[str]] = []
 
     class Looking(FakeRenderer):
-        async def _render(self, presets: Sequence[Preset]) -> Rendered:
+        async def result(self, original: bytes, presets: Sequence[Preset]) -> Rendered:
             at_work.append(await record_keys(backend))
-            return await super()._render(presets)
+            return await super().result(original, presets)
 
     await put_three(backend)
     async with consuming(backend, Looking(0.0, CRASH, 0.0, CRASH)):
@@ -182,27 +183,26 @@ async def test_a_job_that_took_its_replicas_along_is_not_rendered_again_but_the_
 
 
 class Stepwise(FakeRenderer):
-    """Renders when it is told to; with ``no_child_after`` so many, the next ones get no child at all."""
+    """Renders when it is told to; after ``processes_for`` renders there is no process for the next ones."""
 
-    def __init__(self, *, no_child_after: int = 100) -> None:
+    def __init__(self, *, processes_for: int = 100) -> None:
         super().__init__()
         self.started = anyio.Event()
         self.go_on = anyio.Event()
-        self._no_child_after = no_child_after
+        self._processes_for = processes_for
 
     @asynccontextmanager
-    async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
-        if self.renders >= self._no_child_after:
-            self.waiting += 1
+    async def process(self, queue: str) -> AsyncIterator[None]:
+        if self.renders >= self._processes_for:
             await anyio.sleep_forever()
-        async with super().acquire(queue) as process:
-            yield process
+        async with super().process(queue):
+            yield
 
-    async def _render(self, presets: Sequence[Preset]) -> Rendered:
+    async def result(self, original: bytes, presets: Sequence[Preset]) -> Rendered:
         self.started.set()
-        if self._no_child_after > 1:
+        if self._processes_for > 1:
             await self.go_on.wait()
-        return await super()._render(presets)
+        return await super().result(original, presets)
 
 
 async def test_a_stop_between_two_jobs_gives_the_message_back(backend: Backend) -> None:
@@ -217,11 +217,11 @@ async def test_a_stop_between_two_jobs_gives_the_message_back(backend: Backend) 
 
 
 async def test_a_stop_gives_back_a_message_whose_next_job_still_waits_for_a_child(backend: Backend) -> None:
-    renderer = Stepwise(no_child_after=1)
+    renderer = Stepwise(processes_for=1)
     await put_three(backend)
 
     async def waits() -> bool:
-        return renderer.waiting == 2
+        return renderer.asked == 2
 
     async with consuming(backend, renderer):
         await until(waits, within_s=10, what="a second job that waits")

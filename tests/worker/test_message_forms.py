@@ -15,7 +15,8 @@ from support.aws.event_bodies import FORMS, hostile, no_jobs, record, s3_event
 from support.backends import open_aws, open_local
 from support.documents import MESSAGES
 from support.doubles.clocks import SystemClock
-from support.doubles.consuming import FakeRenderer, consuming, done, put, settled
+from support.doubles.consuming import consuming, done, put, settled
+from support.doubles.rendering import FakeRenderer
 from support.servers.emulators import aws_env
 from thumbq.aws.provision import provision
 from thumbq.core import keys

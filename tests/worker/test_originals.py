@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from support.aws.event_bodies import own, record, s3_event
-from support.doubles.consuming import Delegate, FailingOnce, FakeRenderer, buried, consuming, done, put, settled
+from support.doubles.consuming import Delegate, FailingOnce, buried, consuming, done, put, settled
+from support.doubles.rendering import FakeRenderer
 from thumbq.core import message, objectmetadata
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.errors import ObjectMissing
@@ -107,12 +108,12 @@ async def test_an_original_that_is_replaced_while_it_renders_ends_in_the_newest_
     stored: list[list[str]] = []
 
     class Slow(FakeRenderer):
-        async def _render(self, presets: Sequence[Preset]) -> Rendered:
+        async def result(self, original: bytes, presets: Sequence[Preset]) -> Rendered:
             listed = await backend.store.list(backend.bucket, prefix="thumbnail/")
             stored.append([entry.key for entry in listed])
             if self.renders == 1:
                 await put(backend, "a.png", b"second")
-            return await super()._render(presets)
+            return await super().result(original, presets)
 
     await put(backend, "a.png", b"first")
     async with consuming(backend, Slow()):

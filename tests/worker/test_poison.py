@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from support.doubles.consuming import KEY, Delegate, FakeRenderer, consuming, dead_letters, record, settled, upload
+from support.doubles.consuming import KEY, Delegate, consuming, dead_letters, record, settled, upload
+from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import keys
 from thumbq.core.crashrecord import CrashRecord
@@ -65,9 +66,9 @@ async def test_the_record_is_written_before_a_second_render_and_removed_after_it
     during: list[list[CrashRecord | None]] = []
 
     class Looking(FakeRenderer):
-        async def _render(self, presets: Any) -> Any:
+        async def result(self, original: bytes, presets: Any) -> Any:
             during.append(await crash_records(backend))
-            return await super()._render(presets)
+            return await super().result(original, presets)
 
     async with consuming(backend, Looking(CRASH)):
         await upload(backend)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import pytest
 
 from support.doubles.clocks import HandClock, SystemClock
-from support.doubles.consuming import Delegate, FakeRenderer, record, settled, upload
+from support.doubles.consuming import Delegate, record, settled, upload
+from support.doubles.rendering import FakeRenderer, pictures
 from support.patience import until, within
 from thumbq.core import keys
 from thumbq.core.crashrecord import CrashRecord
@@ -24,58 +24,54 @@ from thumbq.jobs.resources import make_job_resources
 from thumbq.local import open_local_queues
 from thumbq.pool.idleprocesses import IdleProcesses
 from thumbq.pool.pooledprocess import PooledProcess
-from thumbq.ports import Rendered, RenderedImage, VisibilityChange
+from thumbq.ports import Rendered, VisibilityChange
 from thumbq.settings import QueueTable, Settings
 from thumbq.worker import make_consumers
 from thumbq.worker.backlogs import Backlogs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from thumbq.core.preset import Preset
-    from thumbq.ports import Backend, Clock, Renderer, RenderProcess, RenderSource
+    from thumbq.ports import Backend, Clock, Renderer
     from thumbq.worker.consumers import Consumers
 
 IN_FLIGHT = 4
 HIGH, LOW = QueueTable(name="high"), QueueTable(name="low", wait_time_s=0)
 
 
-class OneChild:
-    """A renderer with the pool's own turns and one child, which does a job when it is told to."""
+class OneProcess(FakeRenderer):
+    """A renderer with the pool's own order of queues and one process, which does a job when it is told to."""
 
     def __init__(self, queues: Mapping[str, int | None]) -> None:
+        super().__init__()
         self._idle = IdleProcesses(queues)
         self._idle.put(PooledProcess(cast("Any", None)))
         self._go_on = anyio.Semaphore(0)
         self.waiting = Counter[str]()
         self.begun: list[str] = []
 
-    def source(self) -> AbstractContextManager[RenderSource]:
-        return nullcontext(BytesIO())
-
     @asynccontextmanager
-    async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
+    async def process(self, queue: str) -> AsyncIterator[None]:
         self.waiting[queue] += 1
         try:
-            child = await self._idle.take(queue)
+            process = await self._idle.take(queue)
         finally:
             self.waiting[queue] -= 1
         try:
             self.begun.append(queue)
-            yield self
+            yield
         finally:
-            self._idle.put(child)
+            self._idle.put(process)
 
-    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
-        """Be the child."""
-        del source
+    async def result(self, original: bytes, presets: Sequence[Preset]) -> Rendered:
+        del original
         await self._go_on.acquire()
-        return Rendered("JPEG", 4, 3, tuple(RenderedImage(p.name, b"x", 1, 1, p.content_types[0]) for p in presets))
+        return pictures(presets)
 
     async def next(self, *, waiting: Mapping[str, int]) -> str:
-        """Let the child end its job once so many renders wait in each queue; return the queue of the next one."""
+        """Let the process end its job once so many renders wait in each queue; return the queue of the next one."""
         begun = len(self.begun)
         await until(
             lambda: all(self.waiting[queue] >= number for queue, number in waiting.items()),
@@ -87,7 +83,7 @@ class OneChild:
         return self.begun[-1]
 
     def finish(self) -> None:
-        """Let the child do everything from now on."""
+        """Let the process do everything from now on."""
         for _ in range(1000):
             self._go_on.release()
 
@@ -121,7 +117,7 @@ def settings_of(*queues: QueueTable, **further: Any) -> Settings:
 
 async def test_a_flood_on_the_low_queue_delays_a_high_job_by_no_more_than_the_one_that_runs(tmp_path: Path) -> None:
     settings = settings_of(HIGH, LOW)
-    renderer = OneChild(settings.queue_weights)
+    renderer = OneProcess(settings.queue_weights)
     async with opened(tmp_path, "high", "low") as (high, low):
         for number in range(40):
             await upload(low, f"uploads/low-{number}")
@@ -140,7 +136,7 @@ async def test_a_flood_on_the_low_queue_delays_a_high_job_by_no_more_than_the_on
 
 async def test_under_weights_the_low_queue_gets_its_share_and_never_starves(tmp_path: Path) -> None:
     settings = settings_of(QueueTable(name="high", weight=9), QueueTable(name="low", weight=1))
-    renderer = OneChild(settings.queue_weights)
+    renderer = OneProcess(settings.queue_weights)
     async with opened(tmp_path, "high", "low") as (high, low):
         for number in range(60):
             await upload(high, f"uploads/high-{number}")
@@ -227,10 +223,10 @@ async def test_a_quarantined_job_that_others_wait_for_is_rendered_before_what_is
 
     class Noting(FakeRenderer):
         @asynccontextmanager
-        async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
+        async def process(self, queue: str) -> AsyncIterator[None]:
             queues.append(queue)
-            async with super().acquire(queue) as process:
-                yield process
+            async with super().process(queue):
+                yield
 
     async with opened(tmp_path, "high", "low") as backends:
         await quarantined(backends[1])
@@ -258,7 +254,7 @@ async def until_in_flight(backends: Sequence[Backend]) -> None:
 
 async def test_what_a_stop_gives_back_goes_to_its_own_queue(tmp_path: Path) -> None:
     settings = settings_of(HIGH, LOW)
-    renderer = OneChild(settings.queue_weights)
+    renderer = OneProcess(settings.queue_weights)
     async with AsyncExitStack() as stack:
         high, low = await stack.enter_async_context(opened(tmp_path, "high", "low"))
         async with consuming(settings, (high, low), renderer) as consumers:
@@ -297,7 +293,7 @@ async def test_while_a_queue_has_a_backlog_nothing_is_received_from_those_behind
     tmp_path: Path,
 ) -> None:
     settings = settings_of(HIGH, LOW)
-    renderer = OneChild(settings.queue_weights)
+    renderer = OneProcess(settings.queue_weights)
     async with opened(tmp_path, "high", "low") as (high, low):
         for number in range(IN_FLIGHT + 1):
             await upload(high, f"uploads/high-{number}")
@@ -315,7 +311,7 @@ async def test_an_urgent_job_now_and_then_fills_the_only_place_but_does_not_hold
     tmp_path: Path,
 ) -> None:
     settings = Settings(queues=(HIGH, LOW), processes=1, concurrency=1)
-    renderer = OneChild(settings.queue_weights)
+    renderer = OneProcess(settings.queue_weights)
     async with opened(tmp_path, "high", "low") as (high, low):
         queue = Asked(high.queue)
         async with consuming(settings, (replace(high, queue=queue), low), renderer):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from support.doubles.consuming import Delegate, FakeRenderer, consuming, record, settled, upload
+from support.doubles.consuming import Delegate, consuming, record, settled, upload
+from support.doubles.rendering import FakeRenderer
 from support.patience import until, within
 from thumbq.core.job import ObjectRef
 from thumbq.jobs.bytebudget import ByteBudget

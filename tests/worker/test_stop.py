@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from support.doubles.consuming import Delegate, FakeRenderer, SlowAnswers, consuming, record, upload
+from support.doubles.consuming import Delegate, SlowAnswers, consuming, record, upload
+from support.doubles.rendering import FakeRenderer
 from support.patience import until, within
 from thumbq.core import keys
 from thumbq.errors import BackendUnavailable
@@ -41,15 +42,13 @@ class Noting(Delegate):
 
 async def test_what_has_not_started_goes_back_at_once_and_what_runs_is_done_with_heartbeats(backend: Backend) -> None:
     steps: list[str] = []
-    renderer = FakeRenderer(5.0, children=1)
+    renderer = FakeRenderer(5.0, processes=1)
     names = [f"uploads/{number}" for number in range(3)]
     for name in names:
         await upload(backend, name)
     noting = replace(backend, queue=Noting(backend.queue, steps))
     async with consuming(noting, renderer, visibility_timeout_s=4, processes=4) as consumer:
-        await until(
-            lambda: (renderer.waiting, renderer.renders) == (3, 1), within_s=5, what="one render, two that wait"
-        )
+        await until(lambda: (renderer.asked, renderer.renders) == (3, 1), within_s=5, what="one render, two that wait")
         consumer.stop()
         await until(lambda: steps.count("release") == 2, within_s=2, what="the two given back")
         assert await backend.queue.counts() == QueueCounts(visible=2, in_flight=1, delayed=0, dead=0)

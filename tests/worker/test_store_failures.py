@@ -15,7 +15,6 @@ from support.aws.event_bodies import s3_event
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import (
     Delegate,
-    FakeRenderer,
     Refusing,
     buried,
     consuming,
@@ -25,6 +24,7 @@ from support.doubles.consuming import (
     settled,
     upload,
 )
+from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import keys
 from thumbq.errors import AccessDenied, BackendRefused, BackendUnavailable, BadAnswer, ObjectArchived

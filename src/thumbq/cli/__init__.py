@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import click
 
 from thumbq.cli.bench import bench
@@ -16,7 +14,7 @@ from thumbq.cli.service import serve, setup
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("thumbq"), prog_name="thumbq")
+@click.version_option(package_name="thumbq", prog_name="thumbq")
 def main() -> None:
     """Image uploads in, thumbnails out: over HTTP, S3 and SQS, or over one local directory.
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 import anyio
@@ -21,58 +20,19 @@ from thumbq.core.manifest import Manifest
 from thumbq.errors import BackendUnavailable, ObjectMissing
 from thumbq.jobs.resources import make_job_resources
 from thumbq.local import schema
-from thumbq.ports import Backend, QueueCounts, Rendered, RenderedImage
+from thumbq.ports import Backend, QueueCounts
 from thumbq.settings import Settings
 from thumbq.worker import Consumer, make_consumer
 from thumbq.worker.backlogs import Backlogs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
     from typing import Any
 
-    from thumbq.core.preset import Preset
-    from thumbq.ports import Clock, Renderer, RenderProcess, RenderSource
+    from thumbq.ports import Clock, Renderer
 
 KEY = "uploads/" + "0" * 26
-
-
-class FakeRenderer:
-    """Stands in for the pool: gives a picture of one byte, or what ``outcomes`` says, attempt by attempt."""
-
-    def __init__(self, *outcomes: Exception | float, children: int = 100) -> None:
-        self._outcomes = list(outcomes)
-        self._children = anyio.Semaphore(children)
-        self.waiting = 0
-        self.renders = 0
-        self.killed = 0
-
-    def source(self) -> AbstractContextManager[RenderSource]:
-        return nullcontext(BytesIO())
-
-    @asynccontextmanager
-    async def acquire(self, queue: str = "") -> AsyncIterator[RenderProcess]:
-        del queue
-        self.waiting += 1
-        async with self._children:
-            yield self
-
-    async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
-        """Be the process that renders, too."""
-        del source
-        self.renders += 1
-        return await self._render(presets)
-
-    async def _render(self, presets: Sequence[Preset]) -> Rendered:
-        outcome = self._outcomes.pop(0) if self._outcomes else 0.0
-        if isinstance(outcome, Exception):
-            raise outcome
-        try:
-            await anyio.sleep(outcome)
-        except anyio.get_cancelled_exc_class():
-            self.killed += 1
-            raise
-        return Rendered("JPEG", 4, 3, tuple(RenderedImage(p.name, b"x", 1, 1, p.content_types[0]) for p in presets))
 
 
 class Delegate:

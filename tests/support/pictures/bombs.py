@@ -8,12 +8,14 @@ from __future__ import annotations
 import struct
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from support.pictures.containers import png_file, riff_chunks, webp_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+    from support.pictures.containers import Part
 
 
 @lru_cache(maxsize=1)
@@ -33,7 +35,7 @@ def bombs() -> Mapping[str, tuple[bytes, str]]:
         "arithmetic-coded JPEG": (scans_jpeg(640, 480).replace(b"\xff\xc2", b"\xff\xca", 1), "unsupported-format"),
         "lossless JPEG": (scans_jpeg(640, 480).replace(b"\xff\xc2", b"\xff\xc3", 1), "unsupported-format"),
         "WebP of 9,400 a side": (webp(9_400, 9_400), "too-large"),
-        "WebP with a picture larger than its canvas": (webp_canvas(16, 16, webp(9_400, 9_400)[12:]), "corrupt"),
+        "WebP of a picture larger than its canvas": (webp_canvas(16, 16, *riff_chunks(webp(9_400, 9_400))), "corrupt"),
         "WebP of 600 frames": (webp_animation(64, 64, frames=600), "too-many-frames"),
         "WebP with 400 frames of 4 megapixels": (webp_animation(2_000, 2_000, frames=400), "too-many-frames"),
         "GIF with a second frame of 60,000 a side": (gif(10, 10, second=(0, 0, 60_000, 60_000)), "too-large"),
@@ -68,26 +70,17 @@ def bombs() -> Mapping[str, tuple[bytes, str]]:
 
 def png(width: int, height: int) -> bytes:
     """Make an RGB PNG without pixels."""
-    return PNG_SIGNATURE + _ihdr(width, height) + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
+    return png_file([_ihdr(width, height), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")])
 
 
 def apng(width: int, height: int, *, frames: int = 2, frame: tuple[int, int] = (0, 0)) -> bytes:
     """Make an APNG that announces frames; all after the first lie at an offset."""
     there = min(frames, 600)
-    first = _chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, width, height, 0, 0, 1, 10, 0, 0))
-    other = _chunk(b"fcTL", struct.pack(">IIIIIHHBB", 1, width, height, *frame, 1, 10, 0, 0))
-    data = _chunk(b"fdAT", bytes(4))
-    return b"".join(
-        (
-            PNG_SIGNATURE,
-            _ihdr(width, height),
-            _chunk(b"acTL", struct.pack(">II", frames, 0)),
-            first,
-            _chunk(b"IDAT", zlib.compress(b"")),
-            *((other, data) * (there - 1)),
-            _chunk(b"IEND", b""),
-        )
-    )
+    first = (b"fcTL", struct.pack(">IIIIIHHBB", 0, width, height, 0, 0, 1, 10, 0, 0))
+    other = (b"fcTL", struct.pack(">IIIIIHHBB", 1, width, height, *frame, 1, 10, 0, 0))
+    further = [other, (b"fdAT", bytes(4))] * (there - 1)
+    before = [_ihdr(width, height), (b"acTL", struct.pack(">II", frames, 0)), first]
+    return png_file([*before, (b"IDAT", zlib.compress(b"")), *further, (b"IEND", b"")])
 
 
 def scans_jpeg(width: int, height: int, *, scans: int = 4, more_scans: int = 0, run_bytes: int = 0) -> bytes:
@@ -113,24 +106,22 @@ def scans_jpeg(width: int, height: int, *, scans: int = 4, more_scans: int = 0, 
 def webp(width: int, height: int) -> bytes:
     """Make a lossless WebP of one colour: five prefix codes of one symbol each, and no data."""
     bits = (width - 1) | (height - 1) << 14 | 0 << 28
-    codes = 0
-    for index in range(5):
-        codes |= 0b0001 << 4 * index
+    codes = sum(0b0001 << 4 * index for index in range(5))
     stream = b"\x2f" + struct.pack("<I", bits) + (codes << 3).to_bytes(4, "little")
-    return _riff(_riff_chunk(b"VP8L", stream))
+    return webp_file([(b"VP8L", stream)])
 
 
-def webp_canvas(width: int, height: int, *pictures: bytes, animated: bool = False) -> bytes:
+def webp_canvas(width: int, height: int, *pictures: Part, animated: bool = False) -> bytes:
     """Make an extended WebP: a canvas, and chunks in it."""
     canvas = bytes((2 if animated else 0, 0, 0, 0)) + _int24(width - 1) + _int24(height - 1)
-    return _riff(_riff_chunk(b"VP8X", canvas), *pictures)
+    return webp_file([(b"VP8X", canvas), *pictures])
 
 
 def webp_animation(width: int, height: int, *, frames: int) -> bytes:
     """Make a WebP of equal frames."""
     place = bytes(6) + _int24(width - 1) + _int24(height - 1) + _int24(100) + b"\0"
-    frame = _riff_chunk(b"ANMF", place + webp(width, height)[12:])
-    return webp_canvas(width, height, _riff_chunk(b"ANIM", bytes(6)), *(frame,) * frames, animated=True)
+    frame = (b"ANMF", place + webp(width, height)[12:])
+    return webp_canvas(width, height, (b"ANIM", bytes(6)), *(frame,) * frames, animated=True)
 
 
 def gif(width: int, height: int, *, frames: int = 1, second: tuple[int, int, int, int] | None = None) -> bytes:
@@ -213,12 +204,8 @@ def tga(width: int, height: int) -> bytes:
     return struct.pack("<BBBHHBHHHHBB", 0, 0, 10, 0, 0, 0, 0, 0, width, height, 24, 0)
 
 
-def _ihdr(width: int, height: int) -> bytes:
-    return _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def _ihdr(width: int, height: int) -> Part:
+    return b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
 
 
 def _segment(marker: int, body: bytes) -> bytes:
@@ -236,15 +223,6 @@ def _lzw(pixels: int) -> bytes:
     bits = sum(code << 3 * index for index, code in enumerate(codes))
     data = bits.to_bytes(-(-3 * len(codes) // 8), "little")
     return bytes((2, len(data))) + data + b"\0"
-
-
-def _riff(*chunks: bytes) -> bytes:
-    body = b"WEBP" + b"".join(chunks)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def _riff_chunk(kind: bytes, body: bytes) -> bytes:
-    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
 
 
 def _int24(value: int) -> bytes:
