@@ -78,13 +78,22 @@ def _cut() -> Iterator[Claim]:
             refused=_BROKEN,
         )
     yield Claim(
-        name="jpeg-without-end",
-        given="a JPEG of which only the end marker is missing",
-        make=lambda: _large("jpeg")[:-2],
-        recipe={"width": 60, "height": 60},
-        rule="a JPEG without its end marker is refused as truncated",
-        reason="nobody can tell whether more is missing",
-        refused=_TRUNCATED,
+        name="progressive-jpeg-scan-cut",
+        given="a progressive JPEG whose first scan lacks its second half, while the others are whole",
+        make=_scan_cut,
+        recipe={"fit": "none", "format": "png"},
+        rule="a JPEG that lacks data within its scans is refused",
+        reason='libjpeg only warns ("premature end of data segment") and fills with grey',
+        refused=_BROKEN,
+    )
+    yield Claim(
+        name="jpeg-restart-interval-cut",
+        given="a JPEG with restart markers, one of whose intervals lacks its second half",
+        make=_interval_cut,
+        recipe={"fit": "none", "format": "png"},
+        rule="a JPEG that lacks data within its scans is refused",
+        reason='libjpeg only warns ("premature end of data segment") and fills with grey',
+        refused=_BROKEN,
     )
     for size in (3, 12, 40):
         yield Claim(
@@ -101,6 +110,19 @@ def _cut() -> Iterator[Claim]:
 def _cut_at(image_format: str, percent: int, end: bytes = b"") -> bytes:
     whole = _large(image_format)
     return whole[: len(whole) * percent // 100] + end
+
+
+def _scan_cut() -> bytes:
+    data = _large("progressive-jpeg")
+    start = data.index(b"\xff\xda") + 14
+    end = data.index(b"\xff\xc4", start)
+    return data[: (start + end) // 2].rstrip(b"\xff") + data[end:]
+
+
+def _interval_cut() -> bytes:
+    data = images.jpeg(images.scene(200, 150), quality=90, restart_marker_rows=1)
+    start, end = data.index(b"\xff\xd2"), data.index(b"\xff\xd3")
+    return data[: (start + end) // 2].rstrip(b"\xff") + data[end:]
 
 
 def _beginning(size: int) -> bytes:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 _BOX: Final = b"\0\0\0\x0cabcdefgh"
+_WHOLE: Final = "libjpeg warns; all of the picture is there"
+_SHORT: Final = "libjpeg passes over segments that are too short for what they begin as"
 _ISO: Final = "ISO/IEC 14496-12, 4.2: unknown boxes are skipped"
 
 
@@ -30,6 +32,33 @@ def _untidy() -> Iterator[Claim]:
             "a baseline JPEG whose scan says that it ends with coefficient 0",
             _samsung,
             "Samsung's SM-J120F writes them: libvips/libvips#2309",
+        ),
+        "jpeg-without-end": (
+            "a JPEG of which only the end marker is missing", lambda: pictures.in_format("JPEG")[:-2], _WHOLE,
+        ),
+        "progressive-jpeg-without-end": (
+            "a progressive JPEG without its end marker", lambda: _progressive()[:-2], _WHOLE,
+        ),
+        "jpeg-video-behind": (
+            "a JPEG with a video in the place of its end marker",
+            lambda: pictures.in_format("JPEG")[:-2] + _BOX + bytes(range(256)) * 9,
+            "phones store the seconds before a photo so",
+        ),
+        "jpeg-components-of-one-name": (
+            "a JPEG whose three components have one identifier", _one_name, "libjpeg tells them by their order",
+        ),
+        "jpeg-short-jfif": (
+            "a JPEG whose JFIF segment is empty but for its name", partial(_segment, 0xE0, b"JFIF\0"), _SHORT,
+        ),
+        "jpeg-short-adobe": (
+            "a JPEG whose Adobe segment lacks its transform", partial(_segment, 0xEE, b"Adobe\0d\0"), _SHORT,
+        ),
+        "jpeg-profile-without-number": (
+            "a JPEG with a profile segment without numbers", partial(_segment, 0xE2, b"ICC_PROFILE\0"), _SHORT,
+        ),
+        "jpeg-short-exif": ("a JPEG whose EXIF is cut", partial(_segment, 0xE1, b"Exif\0\0MM\0"), _SHORT),
+        "jpeg-short-photoshop": (
+            "a JPEG whose Photoshop segment is cut", partial(_segment, 0xED, b"Photoshop 3.0\x008BIM\4"), _SHORT,
         ),
         "jpeg-two-ends": ("a JPEG with two end markers", partial(_with, "JPEG", b"\xff\xd9"), "concatenated by tools"),
         "jpeg-unknown-segments": ("a JPEG with every application segment", _app_segments, "ITU-T T.81, B.2.4.6"),
@@ -67,6 +96,22 @@ def _filled() -> bytes:
         at = data.index(marker)
         data = data[:at] + b"\xff\xff\xff" + data[at:]
     return data
+
+
+def _progressive() -> bytes:
+    return images.jpeg(images.scene(pictures.WIDTH, pictures.HEIGHT), quality=95, progressive=True)
+
+
+def _one_name() -> bytes:
+    data = bytearray(pictures.in_format("JPEG"))
+    frame, scan = data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+    for at in (*range(frame + 10, frame + 19, 3), *range(scan + 5, scan + 11, 2)):
+        data[at] = 1
+    return bytes(data)
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return jpeg_with(pictures.in_format("JPEG"), (marker, body))
 
 
 def _samsung() -> bytes:

@@ -21,7 +21,8 @@ class JpegHeader:
 
     ``dc_end`` is the offset of the first marker that belongs to a scan with more than DC coefficients, None unless the
     image is progressive and the scans before give every component its DC. ``pixels_at`` is where the data of the first
-    scan begins, ``end`` where the end marker does. ``sampling`` is the horizontal and vertical sampling factor of each
+    scan begins; ``stops`` are the offsets behind it at which a decoder has to have all data up to there, the last one
+    where the last scan ends. ``sampling`` is the horizontal and vertical sampling factor of each
     component. ``one_pass`` says that one Huffman-coded sequential scan holds all components: a decoder then gives rows
     as it reads, and keeps no coefficients. ``kept_segments`` are the ranges up to ``pixels_at`` that a decoder needs.
     """
@@ -29,11 +30,16 @@ class JpegHeader:
     progressive: bool
     scans: int
     dc_end: int | None
-    end: int
+    stops: tuple[int, ...]
     pixels_at: int
     sampling: tuple[tuple[int, int], ...]
     one_pass: bool
     kept_segments: tuple[tuple[int, int], ...]
+
+    @property
+    def end(self) -> int:
+        """The offset at which the data of the last scan ends."""
+        return self.stops[-1]
 
     def blocks(self, width: int, height: int) -> int:
         """Return how many blocks of 8 by 8 samples all components of a picture of this size have (T.81, A.1.1)."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pi_heif  # type: ignore[import-untyped]  # it ships no types
 from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 
+from thumbq.errors import RenderRefused
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -25,6 +27,9 @@ pi_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=Fa
 # Pillow's own limit counts pixels: it stops a JPEG that shrinks while it loads and lets a progressive bomb pass.
 # admission takes its place.
 Image.MAX_IMAGE_PIXELS = None
+
+_OUT_OF_MEMORY: Final = -9
+"""Among the errors of Pillow's decoders (IMAGING_CODEC_MEMORY)."""
 
 _MOST_JPEG_BYTES: Final = 6
 """Bytes that a pixel of a JPEG can take: noise in full colour at quality 100 has 4."""
@@ -101,6 +106,58 @@ def crop_in_place(image: ImageFile.ImageFile, area: Area) -> None:
     """
     part = image.crop(area)
     image.im, image._size = part.im, part.size  # noqa: SLF001 -- see above
+
+
+class FedDecoder:
+    """The decoder of an opened image, which is given the file piece by piece.
+
+    ``left`` says whether it waits for more than it has: it takes no bytes that it cannot use yet.
+    """
+
+    def __init__(self, image: ImageFile.ImageFile) -> None:
+        name, extents, _, args = image.tile[0]
+        image.load_prepare()
+        self._decoder = Image._getdecoder(image.mode, name, args, image.decoderconfig)  # noqa: SLF001 -- see fed_decoder
+        self._decoder.setimage(image.im, extents)
+        self._held = b""
+        self.done = False
+
+    @property
+    def left(self) -> bool:
+        """Whether there are bytes that the decoder has not taken."""
+        return bool(self._held)
+
+    def feed(self, piece: bytes) -> None:
+        """Let it decode as far as it comes; what it gets once it is done does not count. Raises RenderRefused."""
+        if self.done:
+            return
+        self._held += piece
+        taken, error = self._decoder.decode(self._held)
+        if error == _OUT_OF_MEMORY:
+            raise MemoryError
+        if error < 0:
+            raise RenderRefused("corrupt", "the image is damaged and does not decode")
+        self.done = taken < 0
+        self._held = b"" if self.done else self._held[taken:]
+
+    def close(self) -> None:
+        """Free what it holds."""
+        self._decoder.cleanup()
+
+
+@contextmanager
+def fed_decoder(image: ImageFile.ImageFile) -> Iterator[FedDecoder]:
+    """Decode an opened image by hand.
+
+    Pillow's own ``load`` does not tell how much of the file the decoder has taken. Can go when Pillow raises for what
+    libjpeg warns of.
+    """
+    decoder = FedDecoder(image)
+    try:
+        yield decoder
+    finally:
+        decoder.close()
+    image.tile = []
 
 
 def prefill(image: ImageFile.ImageFile, row: Image.Image, tops: Iterable[int]) -> None:

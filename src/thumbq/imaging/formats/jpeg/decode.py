@@ -6,12 +6,11 @@ from math import sqrt
 from typing import TYPE_CHECKING, Final
 
 from PIL import ImageChops, ImageStat
-from PIL.JpegImagePlugin import JpegImageFile
 
 from thumbq.imaging import exif
 from thumbq.imaging.decoded import Decoded
 from thumbq.imaging.formats.jpeg.colours import source_profile
-from thumbq.imaging.formats.jpeg.stream import open_jpeg
+from thumbq.imaging.formats.jpeg.stream import load, open_jpeg
 from thumbq.imaging.geometry import reducing_gaps, target, turned
 from thumbq.imaging.resize import Picture, ResamplingQuality, reduced
 
@@ -19,11 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from PIL import Image
+    from PIL.JpegImagePlugin import JpegImageFile
 
     from thumbq.core.preset import Preset
     from thumbq.imaging import Original
     from thumbq.imaging.budget import Budget
-    from thumbq.imaging.header import Header
+    from thumbq.imaging.header import Header, JpegHeader
     from thumbq.ports.rendering import Shrinking
 
 _CAREFUL: Final[Mapping[int, float]] = {8: 4.5, 4: 4.5, 2: 3.0}
@@ -53,7 +53,8 @@ _DC_ONLY_GAP: Final = 16
 
 def decode(original: Original, header: Header, presets: Sequence[Preset], budget: Budget) -> Decoded:
     """Load a JPEG, shrunk by its decoder as far as all presets allow. See ``inputformat.Decode``."""
-    image = _opened(original, header)
+    assert header.jpeg is not None
+    image = open_jpeg(original, header.jpeg)
     orientation = exif.orientation(image)
     upright_size = turned(image.size, orientation)
     targets = tuple(target(upright_size, preset) for preset in presets)
@@ -61,7 +62,7 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], budget
     shrink, careful = _shrink(gaps, _BOLD), _shrink(gaps, _CAREFUL)
     budget.admit(targets, presets, scale=shrink)
     icc_profile = source_profile(image)
-    image, shrinking = _loaded(image, original, header, shrink, gaps)
+    image, shrinking = _loaded(image, original, header.jpeg, shrink, gaps)
     quality = _EVEN if shrink > 1 else ResamplingQuality()
     if careful < shrink:
         quality = ResamplingQuality() if _roughness(image) > _ROUGH[shrink] else _SMOOTH
@@ -69,33 +70,25 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], budget
     if careful < shrink and quality != _SMOOTH and budget.allows(targets, presets, scale=careful):
         image.close()  # two at once were not admitted
         shrink = careful
-        image, shrinking = _loaded(_opened(original, header), original, header, shrink, gaps)
+        image, shrinking = _loaded(open_jpeg(original, header.jpeg), original, header.jpeg, shrink, gaps)
     shrunk = Picture(image, (1 / shrink, 1 / shrink), quality)
     picture = reduced(shrunk, [(across / shrink, down / shrink) for across, down in gaps])
     return Decoded(image, picture, targets, upright_size, orientation, icc_profile, shrinking)
 
 
-def _opened(original: Original, header: Header, *, dc_only: bool = False) -> JpegImageFile:
-    """Let the decoder read a JPEG's header; ``dc_only`` as in ``open_jpeg``."""
-    assert header.jpeg is not None
-    # Not by Image.open, which would look for the further pictures of an MPO.
-    return JpegImageFile(open_jpeg(original, header.jpeg, dc_only=dc_only))
-
-
 def _loaded(
-    image: JpegImageFile, original: Original, header: Header, shrink: int, gaps: Sequence[tuple[float, float]]
+    image: JpegImageFile, original: Original, coding: JpegHeader, shrink: int, gaps: Sequence[tuple[float, float]]
 ) -> tuple[JpegImageFile, Shrinking | None]:
     """Load an opened JPEG shrunk by its decoder; return it with the manifest's name for the shrinking."""
-    assert header.jpeg is not None
     shrinking: Shrinking | None = None
+    dc_only = False
     if shrink > 1:
         shrinking = _SHRINKINGS[shrink]
-        if shrink == _MEANS and header.jpeg.dc_end is not None and min(map(min, gaps)) >= _DC_ONLY_GAP:
-            shrinking = "1/8 dc-only"
-            image = _opened(original, header, dc_only=True)
+        if shrink == _MEANS and coding.dc_end is not None and min(map(min, gaps)) >= _DC_ONLY_GAP:
+            shrinking, dc_only = "1/8 dc-only", True
         # Pillow takes the largest shrinking that gives at least this size: the one that was chosen.
         image.draft(None, (image.width // shrink, image.height // shrink))
-    image.load()
+    load(image, original, coding, dc_only=dc_only)
     return image, shrinking
 
 

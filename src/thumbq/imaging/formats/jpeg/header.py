@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core.formats import ImageFormat
 from thumbq.errors import RenderRefused
 from thumbq.imaging.formats.jpeg import scans
 from thumbq.imaging.formats.jpeg.keptsegments import KeptSegments
-from thumbq.imaging.formats.jpeg.segments import START_OF_SCAN, Segment, Segments, truncated
+from thumbq.imaging.formats.jpeg.segments import (
+    RESTART_INTERVAL,
+    START_OF_IMAGE,
+    START_OF_SCAN,
+    Segments,
+    restart_interval,
+)
+from thumbq.imaging.formats.jpeg.stretches import stops
 from thumbq.imaging.header import Header, JpegHeader
 
 if TYPE_CHECKING:
     from thumbq.imaging import Original
+    from thumbq.imaging.formats.jpeg.segments import Segment
 
 _FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _PROGRESSIVE: Final = 0xC2
 # Pillow can neither shrink lossless ones nor read arithmetic ones piece by piece; no browser shows either.
 _TAKEN: Final = frozenset({0xC0, 0xC1, _PROGRESSIVE})
-_PICTURE_INDEX: Final = 0xE2
 _COMPONENT_COUNTS: Final = frozenset({1, 3, 4})
 _MOST_SAMPLING: Final = 4
 _METADATA_COPIES: Final = 2
@@ -31,47 +38,67 @@ _LONGEST_FILL: Final = 1 << 15
 
 _FILL: Final = 0xFF
 _MOST_SCANS: Final = 1_000
-_MOST_PADDING: Final = 64
-
-# The data of a scan has FF only before a stuffed 00 or as a restart marker.
-_END_OF_SCAN: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_END: Final = re.compile(rb"\xff\xd9")
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
+    """A frame's kind and size; each component's identifier, which others may have too, and sampling factors."""
+
     kind: int
     width: int
     height: int
-    components: dict[int, tuple[int, int]]
+    identifiers: tuple[int, ...]
+    sampling: tuple[tuple[int, int], ...]
 
     @property
     def progressive(self) -> bool:
         return self.kind == _PROGRESSIVE
 
+    def indices(self, scan: scans.Scan) -> tuple[int, ...]:
+        """Return which components a scan has, as libjpeg finds them. Raises RenderRefused."""
+        found: list[int] = []
+        for wanted in scan.components:
+            free = (at for at, each in enumerate(self.identifiers) if each == wanted and at not in found)
+            index = next(free, None)
+            if index is None:
+                raise RenderRefused("corrupt", "the JPEG has a scan of a component that it does not have")
+            found.append(index)
+        return tuple(found)
+
+    def units(self, components: tuple[int, ...]) -> int:
+        """Return how many units a scan of some components codes (T.81, A.2)."""
+        most_across = max(across for across, _ in self.sampling)
+        most_down = max(down for _, down in self.sampling)
+        if len(components) > 1:
+            return ceil(self.width / (8 * most_across)) * ceil(self.height / (8 * most_down))
+        across, down = self.sampling[components[0]]
+        columns, rows = ceil(self.width * across / most_across), ceil(self.height * down / most_down)
+        return ceil(columns / 8) * ceil(rows / 8)
+
 
 def read(original: Original) -> Header:
     """Read a JPEG's header. Previews in the metadata, and what follows the picture, are passed over."""
     segments, kept = Segments(original), KeptSegments(original)
-    frame = None
-    several_pictures = False
+    frame, interval = None, 0
     for segment in segments.walk(2):
         kept.add(segment)
         if segment.marker in _FRAMES:
             if frame is not None:
                 raise RenderRefused("corrupt", "the JPEG says twice how large it is")
             frame = _frame(segment.marker, original[segment.body : segment.after])
-        elif segment.marker == _PICTURE_INDEX:
-            several_pictures |= original[segment.body : segment.body + 4] == b"MPF\0"
+        elif segment.marker == RESTART_INTERVAL:
+            interval = restart_interval(original, segment)
         elif segment.marker == START_OF_SCAN and frame is not None:
-            coding = _coding(original, segments, frame, segment, kept, several_pictures=several_pictures)
+            walk = _Walk(original, segments, frame)
+            walk.read_scans(segment, interval)
+            coding = walk.coding(segment.after, kept.ranges)
             if _has_long_fill(original, coding):
                 raise RenderRefused("corrupt", "the JPEG has nothing but fill bytes where its picture should be")
             return Header(
                 ImageFormat.JPEG,
                 frame.width,
                 frame.height,
-                channels=len(frame.components),
+                channels=len(frame.sampling),
                 scratch_bytes=_METADATA_COPIES * sum(end - start for start, end in coding.kept_segments),
                 jpeg=coding,
             )
@@ -85,28 +112,11 @@ def _frame(kind: int, parameters: bytes) -> _Frame:
     if kind not in _TAKEN or precision != 8 or count not in _COMPONENT_COUNTS:  # noqa: PLR2004 -- bits
         raise RenderRefused("unsupported-format", "a JPEG that is lossless, arithmetic or not of 8 bits is not taken")
     height, width = int.from_bytes(parameters[1:3], "big"), int.from_bytes(parameters[3:5], "big")
-    components = {
-        parameters[at]: (parameters[at + 1] >> 4, parameters[at + 1] & 15) for at in range(6, len(parameters), 3)
-    }
-    factors = [factor for pair in components.values() for factor in pair]
-    if not (width and height and len(components) == count and 0 < min(factors) <= max(factors) <= _MOST_SAMPLING):
+    sampling = tuple((factors >> 4, factors & 15) for factors in parameters[7::3])
+    factors = [factor for pair in sampling for factor in pair]
+    if not (width and height and 0 < min(factors) <= max(factors) <= _MOST_SAMPLING):
         raise RenderRefused("corrupt", "the JPEG's header is damaged")
-    return _Frame(kind, width, height, components)
-
-
-def _coding(
-    original: Original, segments: Segments, frame: _Frame, first: Segment, kept: KeptSegments, *, several_pictures: bool
-) -> JpegHeader:
-    sampling = tuple(frame.components.values())
-    scan = scans.parse(original[first.body : first.after], progressive=frame.progressive)
-    if frame.progressive or len(scan.components) < len(frame.components):
-        count, dc_end, end = _walk_scans(original, segments, frame, first)
-        one_pass = False
-    else:
-        scans.Script(frame.components).add(scan)
-        count, dc_end, one_pass = 1, None, True
-        end = _end_of_picture(original, first.after, several_pictures=several_pictures)
-    return JpegHeader(frame.progressive, count, dc_end, end, first.after, sampling, one_pass, kept.ranges)
+    return _Frame(kind, width, height, tuple(parameters[6::3]), sampling)
 
 
 def _has_long_fill(original: Original, coding: JpegHeader) -> bool:
@@ -117,36 +127,81 @@ def _has_long_fill(original: Original, coding: JpegHeader) -> bool:
     )
 
 
-def _walk_scans(original: Original, segments: Segments, frame: _Frame, at: Segment) -> tuple[int, int | None, int]:
-    """Return the number of scans, ``dc_end``, and the offset of the end marker."""
-    script = scans.Script(frame.components)
-    count, begins, dc_end, only_dc = 0, at.at, None, frame.progressive
-    while at.marker == START_OF_SCAN:
-        count += 1
-        if count > _MOST_SCANS:
+class _Walk:
+    """The way through a JPEG's scans: their number, ``dc_end`` and ``stops`` as in ``JpegHeader``."""
+
+    def __init__(self, original: Original, segments: Segments, frame: _Frame) -> None:
+        self.count = 0
+        self.dc_end: int | None = None
+        self.one_pass = False
+        self.stops: list[int] = []
+        self._original = original
+        self._segments = segments
+        self._frame = frame
+        self._script = scans.Script(len(frame.sampling))
+        self._only_dc = frame.progressive
+
+    def read_scans(self, first: Segment, interval: int) -> None:
+        """Walk through all scans. Raises RenderRefused: too-many-scans, corrupt, truncated."""
+        at: Segment | None = first
+        while at is not None:
+            if self._script.complete and not self._is_scan(at):
+                return
+            self._read_scan(at, interval)
+            if self.one_pass:
+                return
+            at, interval = self._next_scan(interval)
+        if not self._script.complete:
+            raise RenderRefused("truncated", f"the JPEG ends after {self.count} scans, and they are not all")
+
+    def coding(self, pixels_at: int, kept_segments: tuple[tuple[int, int], ...]) -> JpegHeader:
+        """Return what was found, with what the header before the scans has told."""
+        frame = self._frame
+        return JpegHeader(
+            frame.progressive,
+            self.count,
+            self.dc_end,
+            tuple(self.stops),
+            pixels_at,
+            frame.sampling,
+            self.one_pass,
+            kept_segments,
+        )
+
+    def _read_scan(self, at: Segment, interval: int) -> None:
+        self.count += 1
+        if self.count > _MOST_SCANS:
             raise RenderRefused("too-many-scans", f"the JPEG has more than {_MOST_SCANS} scans")
-        scan = scans.parse(original[at.body : at.after], progressive=frame.progressive)
-        if only_dc and not scan.only_dc:
-            only_dc = False
-            dc_end = begins if script.has_all_dc else None
-        script.add(scan)
-        end_of_scan = _END_OF_SCAN.search(original, at.after)
-        if end_of_scan is None:
-            raise truncated()
-        begins = end_of_scan.start()
-        *_, at = segments.walk(begins)
-    if not script.complete:
-        raise RenderRefused("truncated", f"the JPEG ends after {count} scans, and they are not all")
-    return count, dc_end, at.at
+        scan = self._scan(at)
+        components = self._frame.indices(scan)
+        if self._only_dc and not scan.only_dc:
+            self._only_dc = False
+            self.dc_end = self.stops[-1] if self._script.has_all_dc else None
+        self._script.add(scan, components)
+        self.one_pass = not self._frame.progressive and len(components) == len(self._frame.sampling)
+        self.stops += stops(self._original, at.after, self._frame.units(components), interval)
 
+    def _next_scan(self, interval: int) -> tuple[Segment | None, int]:
+        """Return the start of the next scan, None behind the last one, and the restart interval there."""
+        try:
+            for segment in self._segments.walk(self.stops[-1]):
+                if segment.marker == RESTART_INTERVAL:
+                    interval = restart_interval(self._original, segment)
+                if segment.marker == START_OF_SCAN:
+                    return segment, interval
+                if segment.marker == START_OF_IMAGE:  # of another one
+                    break
+        except RenderRefused:  # what follows a whole picture is none of its business
+            if not self._script.complete:
+                raise
+        return None, interval
 
-def _end_of_picture(original: Original, at: int, *, several_pictures: bool) -> int:
-    """Return the offset of the end marker: that of the file's end, or where that has none, the first one."""
-    if not several_pictures:
-        last = original[max(at, len(original) - _MOST_PADDING) :].rstrip(b"\0")
-        if last.endswith(b"\xff\xd9"):
-            return max(at, len(original) - _MOST_PADDING) + len(last) - 2
-    found = _END.search(original, at)
-    if found is None:
-        raise truncated()
-    return found.start()
+    def _scan(self, at: Segment) -> scans.Scan:
+        return scans.parse(self._original[at.body : at.after], progressive=self._frame.progressive)
+
+    def _is_scan(self, at: Segment) -> bool:
+        try:
+            self._frame.indices(self._scan(at))
+        except RenderRefused:
+            return False
+        return True

@@ -19,16 +19,18 @@ _COMMENT: Final = 0xFE
 _APPLICATIONS: Final = range(0xE0, 0xF0)
 _EXIF: Final = b"Exif\0\0"
 _TAKEN_ONCE: Final = (
-    (0xE0, b"JFIF\0"),
-    (0xE1, _EXIF),
-    (0xE1, b"http://ns.adobe.com/xap/1.0/\0"),
+    (0xE0, b"JFIF\0", 14),
+    (0xE1, _EXIF, 8),
+    (0xE1, b"http://ns.adobe.com/xap/1.0/\0", 29),
 )
+"""Marker, start, and the least bytes: a shorter one says nothing to libjpeg, and Pillow gives up the picture for it."""
+
 _BYTE_ORDERS: Final = (b"II", b"MM")
-_ADOBE: Final = (0xEE, b"Adobe")
+_ADOBE: Final = (0xEE, b"Adobe", 12)
 _MOST_ADOBE: Final = 8
 """Of several the decoder obeys the last."""
 
-_PROFILE: Final = (0xE2, b"ICC_PROFILE\0")
+_PROFILE: Final = (0xE2, b"ICC_PROFILE\0", 14)
 _LONGEST_START: Final = 32
 _MOST_PROFILE_BYTES: Final = 4 << 20
 _MOST_TABLE_BYTES: Final = 1 << 20
@@ -64,17 +66,18 @@ class KeptSegments:
 
     def _is_read(self, segment: Segment) -> bool:
         start_of_data = self._original[segment.body : min(segment.after, segment.body + _LONGEST_START)]
-        if segment.marker == _ADOBE[0] and start_of_data.startswith(_ADOBE[1]):
+        length = segment.after - segment.body
+        if segment.marker == _ADOBE[0] and start_of_data.startswith(_ADOBE[1]) and length >= _ADOBE[2]:
             self._adobes += 1
             return self._adobes <= _MOST_ADOBE
         if start_of_data.startswith(_EXIF) and not start_of_data.startswith(_BYTE_ORDERS, len(_EXIF)):
             return False
-        for marker, start in _TAKEN_ONCE:
-            if segment.marker == marker and start_of_data.startswith(start):
+        for marker, start, least in _TAKEN_ONCE:
+            if segment.marker == marker and start_of_data.startswith(start) and length >= least:
                 is_first = (marker, start) not in self._taken
                 self._taken.add((marker, start))
                 return is_first
-        if segment.marker == _PROFILE[0] and start_of_data.startswith(_PROFILE[1]):
+        if segment.marker == _PROFILE[0] and start_of_data.startswith(_PROFILE[1]) and length >= _PROFILE[2]:
             self._profile_bytes += segment.after - segment.at
             return self._profile_bytes <= _MOST_PROFILE_BYTES
         return False

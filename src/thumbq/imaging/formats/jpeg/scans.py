@@ -32,7 +32,7 @@ class Scan:
 def parse(parameters: bytes, *, progressive: bool) -> Scan:
     """Read what follows the length of a start of scan. Raises RenderRefused."""
     count = parameters[0] if parameters else 0
-    if len(parameters) != 4 + 2 * count:
+    if not count or len(parameters) != 4 + 2 * count:
         raise RenderRefused("corrupt", "the JPEG has a scan whose header is damaged")
     components = tuple(parameters[1 : 1 + 2 * count : 2])
     if not progressive:  # a sequential scan holds all, whatever it says
@@ -46,22 +46,20 @@ def parse(parameters: bytes, *, progressive: bool) -> Scan:
 class Script:
     """The coefficients that the scans so far hold."""
 
-    def __init__(self, components: Iterable[int]) -> None:
-        self._low_bits: dict[int, list[int]] = {component: [_COEFFICIENTS] * _COEFFICIENTS for component in components}
+    def __init__(self, components: int) -> None:
+        self._low_bits = [[_COEFFICIENTS] * _COEFFICIENTS for _ in range(components)]
 
-    def add(self, scan: Scan) -> None:
-        """Take another scan. Raises RenderRefused when it is of a component that the frame does not have."""
-        for component in scan.components:
-            if component not in self._low_bits:
-                raise RenderRefused("corrupt", "the JPEG has a scan of a component that it does not have")
+    def add(self, scan: Scan, components: Iterable[int]) -> None:
+        """Take another scan, of some of the components."""
+        for component in components:
             self._low_bits[component][scan.first : scan.last + 1] = [scan.low_bit] * (scan.last + 1 - scan.first)
 
     @property
     def has_all_dc(self) -> bool:
         """Whether every component has the means of its blocks, at any precision."""
-        return all(bits[0] < _COEFFICIENTS for bits in self._low_bits.values())
+        return all(bits[0] < _COEFFICIENTS for bits in self._low_bits)
 
     @property
     def complete(self) -> bool:
         """Whether every coefficient of every component has come down to its last bit."""
-        return not any(any(bits) for bits in self._low_bits.values())
+        return not any(any(bits) for bits in self._low_bits)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from thumbq.imaging import Original
 
 START_OF_SCAN: Final = 0xDA
+START_OF_IMAGE: Final = 0xD8
 END_OF_IMAGE: Final = 0xD9
+RESTART_INTERVAL: Final = 0xDD
 
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
 _WITHOUT_PARAMETERS: Final = frozenset({0x01, *range(0xD0, 0xD8), END_OF_IMAGE})
@@ -63,6 +65,11 @@ class Segments:
         if after + length > len(self._original):
             raise truncated()
         return Segment(marker, start, after + 2, after + length)
+
+
+def restart_interval(original: Original, segment: Segment) -> int:
+    """Return the units between two restart markers from here on (T.81, B.2.4.4); 0 is none."""
+    return int.from_bytes(original[segment.body : min(segment.after, segment.body + 2)], "big")
 
 
 def truncated() -> RenderRefused:
