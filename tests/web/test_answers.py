@@ -40,7 +40,13 @@ async def test_what_is_away_for_all_replicas_is_named_with_its_time_and_costs_no
     served.health.away = {"store": 1_795_915_512.9, "queue": None}
     async with served.http.get("/readyz") as response:
         assert response.status == 200
-        assert await response.json() == json.loads(example(HTTP, "Health", "json"))
+        body = await response.json()
+    assert body == json.loads(example(HTTP, "Health", "json"))
+    served.health.ready = "nothing answers"
+    async with served.http.get("/readyz") as response:
+        document = await response.json(content_type=None)
+    assert (response.status, document["data"]) == (503, {"store": body["store"], "queue": "ok"})
+    served.health.ready = None
     async with served.http.get("/livez") as response:
         assert (response.status, await response.json()) == (200, {"status": "ok"})
 

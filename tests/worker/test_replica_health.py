@@ -144,12 +144,12 @@ def test_writes_that_fail_are_told_by_uploads_and_a_denied_key_is_no_outage() ->
 
 
 @pytest.mark.parametrize("error", [ObjectMissing("no"), AccessDenied("no right to list: 403 for what is not there")])
-def test_an_idle_hour_costs_120_heads(error: Exception) -> None:
+def test_an_idle_hour_costs_240_heads(error: Exception) -> None:
     async def work(store: Store, watch: StoreWatch, health: StoreHealth) -> None:
         del watch, health
         store.fail(error, "head")
         await anyio.sleep(3602)
-        assert store.requests == {"head": 120}
+        assert store.requests == {"head": 240}
 
     watched(work)
 

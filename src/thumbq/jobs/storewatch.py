@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S: Final = 5.0
-_ASK_EVERY: Final = 6
-"""A store that has no upkeep is asked in every sixth look: a HEAD in half a minute costs 4 cents a month on S3."""
+_ASK_EVERY: Final = 3
+"""A store that has no upkeep is asked in every third look: a HEAD in 15 s costs 7 cents a month on S3."""
 
 _TIMEOUT_S: Final = 10.0
 _ANSWERS: Final = (ObjectMissing, ObjectExists, ObjectTooLarge, AccessDenied)

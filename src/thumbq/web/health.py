@@ -25,10 +25,11 @@ async def livez(request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """Answer 200 while requests should come here, and what is away for all replicas."""
     health = request.app[SERVICES].health
+    parts = {name: _state(since) for name, since in health.away_since().items()}
     reason = health.not_ready()
     if reason is not None:
-        return response(problem_of("not-ready", reason, retry_after_s=_READY_RETRY_AFTER_S))
-    return _ok({name: _state(since) for name, since in health.away_since().items()})
+        return response(problem_of("not-ready", reason, retry_after_s=_READY_RETRY_AFTER_S), data=parts or None)
+    return _ok(parts)
 
 
 def _state(away_since: float | None) -> str:
