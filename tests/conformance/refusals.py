@@ -75,7 +75,6 @@ def _unknown_kinds() -> Iterator[Claim]:
         "tiff-float-rgb": ("a TIFF of RGB in floating point", _tiff(bits=32, sample_format=3)),
         "tiff-webp": ("a TIFF compressed as WebP", _tiff(compression=50001)),
         "tiff-jpeg-xl": ("a TIFF compressed as JPEG XL", _tiff(compression=50002)),
-        "bmp-4444": ("a BMP of 4 bits a channel", _bmp((0xF00, 0xF0, 0xF, 0xF000))),
         "heic-of-av1": (
             "an AV1 picture whose brand is heic",
             pictures.in_format("AVIF").replace(b"ftypavif", b"ftypheic"),
@@ -101,13 +100,6 @@ def _tiff(*, bits: int = 8, sample_format: int = 1, compression: int = 1, side: 
     )  # fmt: skip
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     return struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels + struct.pack("<H", len(tags)) + entries + bytes(4)
-
-
-def _bmp(masks: tuple[int, int, int, int], side: int = 16) -> bytes:
-    """Write a BMP of 16 bits a pixel with BITMAPV3INFOHEADER."""
-    info = struct.pack("<IiiHHIIiiII4I", 56, side, side, 1, 16, 3, 0, 0, 0, 0, 0, *masks)
-    pixels = bytes(2 * side * side)
-    return struct.pack("<2sIII", b"BM", 14 + len(info) + len(pixels), 0, 14 + len(info)) + info + pixels
 
 
 def _saved(image_format: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from conformance import (
     animation,
+    bmpkinds,
     colorkeys,
     colour,
     damage,
@@ -39,7 +40,7 @@ SUBJECTS: Final[Mapping[str, tuple[ModuleType, ...]]] = {
     "orientation": (orientation, orientationtags),
     "sizes": (sizes, framing),
     "colour": (colour, printcolours, depth),
-    "pixels": (pixels, tiffkinds),
+    "pixels": (pixels, tiffkinds, bmpkinds),
     "transparency": (transparency, colorkeys),
     "animation": (animation, disposal),
     "formats": (formats, refusals),

@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from fuzz import canaries, fileparts, handmade, heifwriter
 from fuzz.canaries import canary
-from support.pictures import images, profiles, tiffs
+from support.pictures import bmps, images, profiles, tiffs
 from thumbq.core.formats import ImageFormat
 
 if TYPE_CHECKING:
@@ -254,6 +254,13 @@ def _bmps() -> Iterator[tuple[str, bytes]]:
     yield "32-masks", handmade.bmp(_SIZE, 32, header_bytes=124, compression=3)
     yield "os2", handmade.bmp(_SIZE, 24, header_bytes=12)
     yield "top-down", handmade.bmp((_SIZE[0], -_SIZE[1]), 24) + canary("after the end").encode()
+    noise = handmade.noise_blocks(1, 64 * 4 * 47)[0]
+    odd: Any = {"compression": bmps.BITFIELDS, "masks": (0x3FF, 0xFFC00, 0x3FF00000, 0xC0000000)}
+    yield "10-bits", bmps.bmp(_SIZE, 32, noise, header=bmps.V4, space=bmps.CALIBRATED, ends=[0.3] * 9, gamma=2, **odd)
+    yield "profile", bmps.bmp(_SIZE, 24, noise, header=bmps.V5, space=bmps.EMBEDDED, profile=canaries.icc())
+    yield "os2-short", bmps.bmp(_SIZE, 24, noise, header=bmps.OS2_SHORT, reserved=7)
+    codes = ((9, 1), (0, 0), (0, 2, 5, 3), (0, 5, 1, 2, 3, 1, 2, 0), (0, 0), (200, 3), (0, 1))
+    yield "runs", bmps.bmp(_SIZE, 8, bmps.runs(codes), palette=[(9, 8, 7)] * 4, compression=bmps.RLE8)
 
 
 _MAKERS: Final = {

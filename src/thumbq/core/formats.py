@@ -83,8 +83,8 @@ class ImageFormat(Enum):
         rb"II\*\0|MM\0\*|II\+\0\x08\0\0\0|MM\0\+\0\x08\0\0",
         covers="its first page, also of a BigTIFF",
     )
-    # "BM" alone is two letters of any text: the reserved words and the header's size must fit too.
-    BMP = Declaration("image/bmp", rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}")
+    # "BM" alone is two letters of any text: the header's size must fit too. The reserved words may be anything.
+    BMP = Declaration("image/bmp", rb"BM.{12}[\x0c\x10\x14\x18\x1c\x20\x24\x28\x2c\x30\x34\x38\x3c\x40\x6c\x7c]\0{3}")
 
     @property
     def content_type(self) -> str:

@@ -9,7 +9,7 @@ from thumbq.imaging.geometry import reducing_gaps
 from thumbq.imaging.resize import Picture, reduced
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageFile
+    from PIL import Image
 
     from thumbq.imaging.geometry import Size, Target
     from thumbq.ports.rendering import Shrinking
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Decoded:
     """An original's first picture and what its renditions are made with; ``image`` has the further frames."""
 
-    image: ImageFile.ImageFile
+    image: Image.Image
     picture: Picture
     targets: tuple[Target, ...]
     upright_size: Size

@@ -7,7 +7,7 @@ import mmap
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from thumbq.errors import RenderRefused
 
@@ -34,7 +34,7 @@ class Opened:
     file, if it has one that can stand for the image. A decoder may raise anything.
     """
 
-    image: ImageFile.ImageFile
+    image: Image.Image
     icc_profile: bytes | None
     load: Callable[[], Image.Image]
     orientation: Callable[[Image.Image], int] = exif.orientation
@@ -61,19 +61,6 @@ def file_of(original: Original) -> IO[bytes]:
 def open_with_pillow(file: IO[bytes], image_format: ImageFormat) -> ImageFile.ImageFile:
     """Let Pillow read the header of a file of a format."""
     return Image.open(file, formats=[image_format.name])
-
-
-def open_known_kind(original: Original, image_format: ImageFormat) -> ImageFile.ImageFile:
-    """Open a file whose header, though valid for thumbq's reader, can ask for a kind of pixels that Pillow lacks.
-
-    Raises RenderRefused for such a kind.
-    """
-    try:
-        return open_with_pillow(file_of(original), image_format)
-    except OSError as error:
-        if isinstance(error, UnidentifiedImageError) or str(error).startswith("Unsupported BMP"):
-            raise unsupported_kind(image_format) from error
-        raise
 
 
 def unsupported_kind(image_format: ImageFormat) -> RenderRefused:

@@ -77,7 +77,7 @@ class _OneFrame:
         return frame
 
 
-def decode_one_frame(image: ImageFile.ImageFile) -> None:
+def decode_one_frame(image: Image.Image) -> None:
     """Let the decoder of an opened WebP or AVIF go as soon as it has handed over a frame: it holds as much again.
 
     Can go when Pillow's plugins let go of their decoders before they make pixels of the only frame.
@@ -87,7 +87,7 @@ def decode_one_frame(image: ImageFile.ImageFile) -> None:
         image._decoder = _OneFrame(decoder)  # type: ignore[attr-defined]  # noqa: SLF001 -- see above
 
 
-def release_decoder(image: ImageFile.ImageFile) -> None:
+def release_decoder(image: Image.Image) -> None:
     """Free what the decoder of a loaded still holds beside its pixels: up to twice as much again.
 
     Can go when Pillow's AVIF and WebP plugins and pi-heif let go of their decoders once the only frame is loaded.
@@ -95,7 +95,8 @@ def release_decoder(image: ImageFile.ImageFile) -> None:
     for held in ("_decoder", "_heif_file"):
         if hasattr(image, held):
             setattr(image, held, None)
-    image.fp = None
+    if isinstance(image, ImageFile.ImageFile):
+        image.fp = None
 
 
 def crop_in_place(image: ImageFile.ImageFile, area: Area) -> None:

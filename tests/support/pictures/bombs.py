@@ -194,8 +194,9 @@ def tiff_of_overlapping_tags() -> bytes:
 
 
 def bmp(width: int, height: int, *, compression: int) -> bytes:
-    """Make a BMP of 8 bits without pixels."""
-    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, compression, 0, 0, 0, 256, 0)
+    """Make a BMP of 8 bits, or of runs of 4, without pixels."""
+    depth = 4 if compression == 2 else 8
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, depth, compression, 0, 0, 0, 256, 0)
     return struct.pack("<2sIII", b"BM", 0, 0, 54 + 1024) + header + bytes(1024) + b"\0\1"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
+from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def sampled_curve(light: Callable[[float], float]) -> bytes:
 
 
 @lru_cache(maxsize=16)
-def matrix_profile(chromaticities: Chromaticities, curve: bytes) -> bytes | None:
-    """Return an RGB display profile, None if the primaries make no sense."""
+def matrix_profile(chromaticities: Chromaticities, *curves: bytes) -> bytes | None:
+    """Return an RGB display profile with one curve or three, None if the primaries make no sense."""
     try:
         columns = _adapted_primaries(chromaticities)
         tags = {
@@ -46,7 +47,7 @@ def matrix_profile(chromaticities: Chromaticities, curve: bytes) -> bytes | None
         }
     except (ZeroDivisionError, OverflowError, struct.error):
         return None
-    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    tags |= dict(zip((b"rTRC", b"gTRC", b"bTRC"), cycle(curves), strict=False))
     at = 132 + 12 * len(tags)
     table, data = b"", b""
     for name, body in tags.items():
