@@ -22,7 +22,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S: Final = 5.0
 _ASK_EVERY: Final = 3
-"""A store that has no upkeep is asked in every third look: a HEAD in 15 s costs 7 cents a month on S3."""
+"""A store without upkeep is asked in every third look, if somebody wants to know: a HEAD in 15 s, 7 cents a month."""
 
 _TIMEOUT_S: Final = 10.0
 _ANSWERS: Final = (ObjectMissing, ObjectExists, ObjectTooLarge, AccessDenied)
@@ -37,13 +37,15 @@ class StoreWatch:
         self._probe = ObjectRef(backend.bucket, keys.PROBE_KEY)
         self._health = health
         self._replaced = False
+        self._wanted = False
 
     def restart_needed(self) -> str | None:
         """Say so when this process holds something open that is not what lies under its name now."""
         return "what this process has opened was removed or replaced: restart it" if self._replaced else None
 
     def away_since(self) -> float | None:
-        """Return since when the store has failed for everybody, in POSIX seconds."""
+        """Return since when the store has failed for everybody, in POSIX seconds; and have an idle store asked."""
+        self._wanted = True
         return None if self._health.outage is None else self._health.outage.since
 
     def failed(self) -> None:
@@ -58,7 +60,8 @@ class StoreWatch:
             looks += 1
             if self._upkeep is not None:
                 await self._suspect(self._upkeep.check)
-            elif looks % _ASK_EVERY == 0:
+            elif self._wanted and looks % _ASK_EVERY == 0:
+                self._wanted = False
                 await self._suspect(self._ask)
             await self._health.look()
 
