@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
-from thumbq.core.manifest import Manifest, RenditionRecord, StepsRecord
+from thumbq.core.manifest import FailedRendition, Manifest, RenditionRecord, StepsRecord
 from thumbq.records import read_record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thumbq.core.manifest import SourceRecord
     from thumbq.core.preset import Preset
     from thumbq.ports import ObjectStore, Rendered, RenderedImage
@@ -38,6 +40,15 @@ def with_findings(source: SourceRecord, rendered: Rendered) -> SourceRecord:
             "thumbhash": rendered.thumbhash,
         }
     )
+
+
+def failed_renditions(rendered: Rendered, presets: Sequence[Preset]) -> dict[str, FailedRendition]:
+    """Describe what a render has not made."""
+    fingerprints = {preset.name: preset.fingerprint for preset in presets}
+    return {
+        one.preset: FailedRendition(code=one.code, message=one.text, fingerprint=fingerprints[one.preset])
+        for one in rendered.too_dear
+    }
 
 
 def rendition_record(preset: Preset, target: ObjectRef, image: RenderedImage) -> RenditionRecord:

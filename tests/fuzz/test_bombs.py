@@ -14,7 +14,7 @@ from support.pictures import images
 from support.pictures.bombs import bombs
 from support.processes.marked_pool import MIB, ONE_PROCESS, render, whole
 from thumbq.core.formats import ImageFormat
-from thumbq.core.preset import THUMBNAIL, Preset
+from thumbq.core.preset import Preset
 from thumbq.errors import RenderKilled, RenderRefused
 from thumbq.imaging import Limits
 from thumbq.pool import RenderPool
@@ -35,7 +35,7 @@ ALL_FRAMES = Preset(name="animation", width=50, format="webp", animated=True)
 
 async def refusal(pool: RenderPool, data: bytes) -> RenderRefused:
     with pytest.raises(RenderRefused) as refused:
-        await render(pool, data, THUMBNAIL, ALL_FRAMES)
+        await render(pool, data, ALL_FRAMES)
     return refused.value
 
 

@@ -16,7 +16,7 @@ from support.pictures import bombs, images
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
-from thumbq.imaging import MIB, Limits, admission, geometry
+from thumbq.imaging import MIB, Limits, Refusal, admission, geometry
 from thumbq.imaging.admission import Rendition
 from thumbq.imaging.costs import Cost, predict
 from thumbq.imaging.formats.registry import read_header
@@ -206,6 +206,50 @@ def test_large_renditions_cost_more_in_some_formats_than_in_others() -> None:
     assert costs["jpeg"] < costs["png"] < costs["webp"] < costs["avif"]
     assert costs["auto"] == costs["jpeg"]
     assert refusal(PNG, 4_000, formats=["avif"], limits=Limits(max_memory_bytes=356 * MIB))[0] == "too-large"
+
+
+LOSSLESS = Preset(name="lossless", fit="none", format="webp", lossless=True)
+DEAR = Preset(name="dear", fit="none", format="avif", effort=9)
+AVATAR = Preset(name="avatar", width=40)
+
+
+def test_one_preset_over_the_budget_leaves_the_others_to_be_made() -> None:
+    data = images.encoded(Image.new("RGB", (1_000, 700), "teal"), "PNG")
+    made = render(data, [THUMBNAIL, DEAR, AVATAR], Limits())
+    assert isinstance(made, Rendered)
+    assert [image.preset for image in made.images] == ["thumbnail", "avatar"]
+    assert [(each.preset, each.code) for each in made.too_dear] == [("dear", "too-large")]
+    assert "s of CPU time" in made.too_dear[0].text
+
+
+def test_of_presets_that_are_too_dear_together_the_cheapest_are_made() -> None:
+    data = images.encoded(Image.new("RGB", (1_000, 700), "teal"), "PNG")
+    lossless = [LOSSLESS.model_copy(update={"name": f"lossless-{number}"}) for number in range(3)]
+    one = predict(
+        read_header(data),
+        scale=1,
+        reducing_gap=1,
+        renditions=admission.renditions([geometry.target((1_000, 700), LOSSLESS)], [LOSSLESS]),
+        animated=False,
+    )
+    made = render(data, [*lossless, AVATAR], Limits(max_cpu_s=2.5 * one.cpu_s))
+    assert isinstance(made, Rendered)
+    assert [image.preset for image in made.images] == ["lossless-0", "lossless-1", "avatar"]
+    assert [each.preset for each in made.too_dear] == ["lossless-2"]
+
+
+def test_when_nothing_is_affordable_the_image_is_refused() -> None:
+    made = render(bombs.webp(12_000, 12_000), [THUMBNAIL, DEAR], Limits())
+    assert isinstance(made, Refusal)
+    assert made.code == "too-large"
+
+
+def test_an_animation_with_too_many_frames_costs_no_still() -> None:
+    moving = Preset(name="moving", width=50, format="webp", animated=True)
+    made = render(bombs.gif(10, 10, frames=600), [THUMBNAIL, moving], Limits())
+    assert isinstance(made, Rendered)
+    assert [image.preset for image in made.images] == ["thumbnail"]
+    assert [each.code for each in made.too_dear] == ["too-many-frames"]
 
 
 def test_the_first_frame_of_an_animation_is_held_as_it_is_resampled_from() -> None:

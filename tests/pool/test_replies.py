@@ -20,7 +20,7 @@ from thumbq.imaging import Refusal
 from thumbq.pool import RenderPool
 from thumbq.pool.executor import ReplyQueue
 from thumbq.pool.replies import Done, Failed, decode, encode
-from thumbq.ports import Rendered, RenderedImage, Steps
+from thumbq.ports import Rendered, RenderedImage, Steps, TooDear
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,13 +41,15 @@ DONE = Done(
     (5, 7),
 )
 FIRST, SECOND = DONE.rendered.images
+TOO_DEAR = TooDear("small", "too-large", "it would take 600 MiB")
+PARTLY = Done(replace(DONE.rendered, images=(FIRST,), too_dear=(TOO_DEAR,)), (5,))
 
 
 def with_images(*images: RenderedImage) -> Done:
     return replace(DONE, rendered=replace(DONE.rendered, images=images))
 
 
-@pytest.mark.parametrize("reply", [DONE, Refusal("corrupt", "çut 'off'"), Failed("ValueError: no")])
+@pytest.mark.parametrize("reply", [DONE, PARTLY, Refusal("corrupt", "çut 'off'"), Failed("ValueError: no")])
 def test_a_reply_comes_back_as_it_was_sent(reply: Done | Refusal | Failed) -> None:
     assert decode(encode(reply), PRESETS, 12) == reply
 
@@ -63,6 +65,16 @@ def test_a_text_that_is_no_unicode_comes_back_readable() -> None:
         with_images(SECOND, FIRST),
         with_images(FIRST, replace(SECOND, preset="avatar")),
         with_images(FIRST, replace(SECOND, content_type="text/html")),
+        replace(DONE, rendered=replace(DONE.rendered, too_dear=(TooDear("small", "too-large", "dear"),))),
+        replace(
+            DONE, rendered=replace(DONE.rendered, images=(FIRST,), too_dear=(TooDear("avatar", "too-large", "dear"),))
+        ),
+        replace(DONE, rendered=replace(DONE.rendered, images=(FIRST,), too_dear=(TOO_DEAR, TOO_DEAR)), sizes=(5,)),
+        replace(
+            DONE,
+            rendered=replace(DONE.rendered, images=(), too_dear=(replace(TOO_DEAR, preset="thumbnail"), TOO_DEAR)),
+            sizes=(),
+        ),
         replace(DONE, sizes=(5, 8)),
         replace(DONE, sizes=(-5, 7)),
         replace(DONE, sizes=(5, 7, 0)),

@@ -10,7 +10,7 @@ import pytest
 from support.servers.web import JPEG
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
-from thumbq.core.manifest import ErrorRecord, Manifest, RenditionRecord, SourceRecord
+from thumbq.core.manifest import ErrorRecord, FailedRendition, Manifest, RenditionRecord, SourceRecord
 from thumbq.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -29,7 +29,14 @@ async def uploaded(served: Served) -> str:
     return job_id
 
 
-async def finish(served: Served, job_id: str, error: ErrorRecord | None = None, *, store: bool = True) -> ObjectRef:
+async def finish(
+    served: Served,
+    job_id: str,
+    error: ErrorRecord | None = None,
+    *,
+    store: bool = True,
+    failed: dict[str, FailedRendition] | None = None,
+) -> ObjectRef:
     """Do what a worker does: put the rendition, then the manifest."""
     bucket, source = served.behind.real.bucket, keys.upload_key(job_id)
     ref = ObjectRef(bucket, f"thumbnail/{job_id}.jpg")
@@ -57,6 +64,7 @@ async def finish(served: Served, job_id: str, error: ErrorRecord | None = None, 
             thumbhash="2PcNDYI=",
         ),
         renditions={} if error else {"thumbnail": made},
+        failed=failed,
         error=error,
         finished_at=datetime.now(UTC),
     )
@@ -151,6 +159,20 @@ async def test_a_failed_job_tells_why_and_so_does_its_rendition(served: Served) 
     status, document = await get(served, f"/jobs/{job_id}/thumbnail")
     assert (status, document["code"]) == (404, "job-failed")
     assert "truncated" in document["detail"]
+
+
+async def test_a_preset_that_was_too_dear_tells_why_beside_those_that_are_made(served: Served) -> None:
+    job_id = await uploaded(served)
+    why = FailedRendition(code="too-large", message="It would take 600 MiB.", fingerprint="f")
+    await finish(served, job_id, failed={"stretched": why})
+    status, document = await get(served, f"/jobs/{job_id}")
+    assert (status, document["data"]["status"]) == (200, "done")
+    assert list(document["data"]["renditions"]) == ["thumbnail"]
+    assert document["data"]["failed"] == {"stretched": {"code": "too-large", "message": "It would take 600 MiB."}}
+    status, document = await get(served, f"/jobs/{job_id}/stretched")
+    assert (status, document["code"]) == (404, "preset-failed")
+    assert "too-large" in document["detail"]
+    assert (await get(served, f"/jobs/{job_id}/jpgfiles"))[1]["code"] == "not-made"
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b'{"version": 99}', b"\xff" * 100, b" " * (1 << 20) + b"{}"])

@@ -12,8 +12,10 @@ from support.doubles.consuming import KEY, consuming, record, settled, upload
 from support.doubles.rendering import FakeRenderer
 from support.schemas.manifest_schema import faults
 from thumbq.core.job import ObjectRef
+from thumbq.core.preset import BUILT_IN, THUMBNAIL
 from thumbq.errors import RenderRefused
-from thumbq.ports import Steps
+from thumbq.jobs.findings import Findings
+from thumbq.ports import Steps, TooDear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,3 +71,64 @@ async def test_a_failure_keeps_what_is_known_of_the_same_original_only(backend: 
     known = found.source.width, found.source.format, found.source.thumbhash
     assert known == ((None, None, None) if replaced else (4, "JPEG", "2PcNDYI="))
     assert list(found.renditions) == ([] if replaced else ["thumbnail"])
+
+
+class DearRenderer(FakeRenderer):
+    """A renderer for which one preset costs too much."""
+
+    async def result(self, original: bytes, presets: Sequence[Preset]) -> Rendered:
+        rendered = await super().result(original, presets)
+        images = tuple(image for image in rendered.images if image.preset != "stretched")
+        dear = tuple(TooDear(each.name, "too-large", "600 MiB") for each in presets if each.name == "stretched")
+        return replace(rendered, images=images, too_dear=dear)
+
+
+def asked(backend: Backend, *presets: str) -> str:
+    return json.dumps({"bucket": backend.bucket, "key": KEY, "presets": presets})
+
+
+async def test_what_can_be_made_is_made_and_the_manifest_says_what_was_too_dear(backend: Backend) -> None:
+    async with consuming(backend, DearRenderer()):
+        await backend.store.put(ObjectRef(backend.bucket, KEY), b"original", content_type="image/jpeg")
+        await backend.queue.send(asked(backend, "thumbnail", "stretched"))
+        await settled(backend)  # and no dead letter
+    found = await record(backend)
+    assert found is not None
+    assert faults(found.encode()) == []
+    assert (found.status, list(found.renditions), found.error) == ("done", ["thumbnail"], None)
+    assert found.failed is not None
+    assert {name: (failed.code, failed.message) for name, failed in found.failed.items()} == {
+        "stretched": ("too-large", "600 MiB")
+    }
+
+
+async def test_a_preset_that_failed_is_settled_for_its_message_and_tried_again_for_another(backend: Backend) -> None:
+    renderer = DearRenderer()
+    async with consuming(backend, renderer):
+        await backend.store.put(ObjectRef(backend.bucket, KEY), b"original", content_type="image/jpeg")
+        await backend.queue.send(asked(backend, "thumbnail", "stretched"))
+        await settled(backend)
+        first = await record(backend)
+        assert first is not None
+        presets = [THUMBNAIL, BUILT_IN[1]]
+        findings = Findings(presets=tuple(presets), head_etag=first.source.etag)
+        assert first.message_id is not None
+        assert findings.are_met_by(first, message_id=first.message_id)
+        assert not findings.are_met_by(first, message_id="another")
+        assert not replace(findings, head_etag="new").are_met_by(first, message_id=first.message_id)
+        await backend.queue.send(asked(backend, "thumbnail", "stretched"))
+        await settled(backend)
+    assert renderer.renders == 2
+
+
+async def test_a_message_about_other_presets_leaves_what_is_known_of_those_that_failed(backend: Backend) -> None:
+    async with consuming(backend, DearRenderer()):
+        await backend.store.put(ObjectRef(backend.bucket, KEY), b"original", content_type="image/jpeg")
+        await backend.queue.send(asked(backend, "thumbnail", "stretched"))
+        await settled(backend)
+        await backend.queue.send(asked(backend, "jpgfiles"))
+        await settled(backend)
+    found = await record(backend)
+    assert found is not None
+    assert list(found.renditions) == ["thumbnail", "jpgfiles"]
+    assert list(found.failed or ()) == ["stretched"]

@@ -13,9 +13,9 @@ from anyio import to_thread
 from thumbq.commands import files
 from thumbq.commands.files import text_of
 from thumbq.core.job import ObjectRef
-from thumbq.core.manifest import ErrorRecord, Manifest, SourceRecord
+from thumbq.core.manifest import ErrorRecord, FailedRendition, Manifest, SourceRecord
 from thumbq.errors import JobFailed, Problem, RenderKilled, SetupError, UploadRefused
-from thumbq.manifests import rendition_record, with_findings
+from thumbq.manifests import failed_renditions, rendition_record, with_findings
 from thumbq.rendering import render_pool
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ async def _render_file(pool: Renderer, file: Path, out: Path, *, presets: Sequen
     source = SourceRecord(bucket=text_of(file.parent), key=text_of(file.name))
     records: dict[str, RenditionRecord] = {}
     error: ErrorRecord | None = None
+    failed: dict[str, FailedRendition] = {}
     try:
         body = await to_thread.run_sync(partial(files.read, file, max_bytes=max_bytes))
         source = source.model_copy(update={"bytes": len(body)})
@@ -75,6 +76,7 @@ async def _render_file(pool: Renderer, file: Path, out: Path, *, presets: Sequen
             async with pool.acquire() as process:
                 rendered = await process.render(original, presets)
         source = with_findings(source, rendered)
+        failed = failed_renditions(rendered, presets)
         records = await _write_renditions(rendered, presets, source.key, out)
     except (JobFailed, RenderKilled, UploadRefused) as refusal:
         error = ErrorRecord(code=refusal.code, message=refusal.text)
@@ -84,6 +86,7 @@ async def _render_file(pool: Renderer, file: Path, out: Path, *, presets: Sequen
         status="failed" if error else "done",
         source=source,
         renditions=records,
+        failed=failed or None,
         error=error,
         finished_at=datetime.now(UTC),
     )

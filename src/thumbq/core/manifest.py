@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -86,6 +86,12 @@ class ErrorRecord(_Record):
     message: str = Field(description="A sentence, for people.")
 
 
+class FailedRendition(ErrorRecord):
+    """Why one preset of a job that is done was not made."""
+
+    fingerprint: str = Field(description="As a rendition's.")
+
+
 class Manifest(StoredRecord):
     """The outcome of a job. A job without a manifest is queued, or was never sent."""
 
@@ -107,6 +113,9 @@ class Manifest(StoredRecord):
     renditions: dict[str, RenditionRecord] = Field(
         default={}, description="By preset. A failed job has those that were made before and still hold."
     )
+    failed: dict[str, FailedRendition] | None = Field(
+        default=None, description="By preset: what was not made in a job that is done. Absent when nothing failed."
+    )
     error: ErrorRecord | None = Field(default=None, description="Of a failed job.")
     callback_url: str | None = Field(
         default=None, description="Where the sender wants to be told of the outcome. Nothing calls it yet."
@@ -120,6 +129,17 @@ class Manifest(StoredRecord):
     def _take_version_1(cls, version: object) -> object:
         """Version 1 had no frames, dominant colour, ThumbHash and steps; all of them may be unknown."""
         return MANIFEST_VERSION if version == 1 else version
+
+    def settled(self, *, etag: str | None, fingerprints: dict[str, str]) -> set[str]:
+        """Return the presets that the message of this manifest need not try again: made, or failed for good."""
+        same: dict[str, Any] = {"etag": etag, "fingerprints": fingerprints}
+        return self.current(**same).keys() | self.still_failed(**same).keys()
+
+    def still_failed(self, *, etag: str | None, fingerprints: dict[str, str]) -> dict[str, FailedRendition]:
+        """Return what failed of the same source, by the same recipe."""
+        if etag is None or self.source.etag != etag or self.failed is None:
+            return {}
+        return {name: record for name, record in self.failed.items() if fingerprints.get(name) == record.fingerprint}
 
     def current(self, *, etag: str | None, fingerprints: dict[str, str]) -> dict[str, RenditionRecord]:
         """Return the renditions that need not be made again: same source, same recipe."""

@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 from thumbq.errors import RenderRefused
 from thumbq.imaging import MIB
-from thumbq.imaging.costs import predict
+from thumbq.imaging.costs import Cost, predict
 from thumbq.imaging.formats.outputformat import Rendition
 from thumbq.imaging.geometry import reducing_gaps
+from thumbq.ports import TooDear
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from thumbq.core.preset import Preset
     from thumbq.imaging import Limits
+    from thumbq.imaging.budget import Budget
     from thumbq.imaging.geometry import Target
     from thumbq.imaging.header import Header
+    from thumbq.ports.rendering import OverBudget
 
-__all__ = ["ImageBudget", "Rendition", "admit", "renditions"]
+OVER_BUDGET: Final = frozenset({"too-large", "too-many-frames", "too-many-scans"})
+"""The codes of ``admit``'s refusals."""
+
+__all__ = ["OVER_BUDGET", "ImageBudget", "Rendition", "admit", "affordable", "renditions"]
+
+
+class _Admitted(Exception):
+    """Says what an admitted image would cost, before anything of it is decoded."""
+
+    def __init__(self, cost: Cost) -> None:
+        super().__init__()
+        self.cost = cost
+
+
+class _Inquiry:
+    """A budget that lets nobody decode: it raises also for what would be admitted."""
+
+    def __init__(self, budget: ImageBudget) -> None:
+        self._budget = budget
+
+    def admit(
+        self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int = 1, animated: bool = False
+    ) -> None:
+        raise _Admitted(self._budget.cost(targets, presets, scale=scale, animated=animated))
+
+    def allows(self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int) -> bool:
+        return self._budget.allows(targets, presets, scale=scale)
 
 
 class ImageBudget:
@@ -33,7 +62,13 @@ class ImageBudget:
         self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int = 1, animated: bool = False
     ) -> None:
         """Refuse the image if decoding it at 1/``scale`` and making these targets costs too much. See ``admit``."""
-        admit(
+        self.cost(targets, presets, scale=scale, animated=animated)
+
+    def cost(
+        self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int = 1, animated: bool = False
+    ) -> Cost:
+        """Return what that costs. Raises as ``admit``."""
+        return admit(
             self._header,
             scale=scale,
             reducing_gap=min(map(min, reducing_gaps(targets, 1))) / scale,
@@ -53,8 +88,8 @@ class ImageBudget:
 
 def admit(
     header: Header, *, scale: int, reducing_gap: float, renditions: Sequence[Rendition], animated: bool, limits: Limits
-) -> None:
-    """Refuse an image whose rendering would cost more than the limits allow.
+) -> Cost:
+    """Return what an image would cost; refuse it when that is more than the limits allow.
 
     ``scale``, ``reducing_gap``, ``renditions`` and ``animated`` are those of ``costs.predict``; of an animation that
     becomes a still only the first frame counts.
@@ -84,6 +119,43 @@ def admit(
             f"rendering these {what} would take about {ceil(cost.cpu_s):,} s of CPU time;"
             f" the limit is {limits.max_cpu_s:g} s",
         )
+    return cost
+
+
+def affordable(
+    decode: Callable[[Sequence[Preset], Budget], object], presets: Sequence[Preset], header: Header, limits: Limits
+) -> tuple[list[Preset], list[TooDear]]:
+    """Divide presets that are together over the budget: those that can be made, the cheapest first, and the others.
+
+    ``decode`` is a format's, which asks a budget before it decodes anything; it is only asked, and decodes nothing.
+    """
+    inquiry = _Inquiry(ImageBudget(header, limits))
+
+    def asked(some: Sequence[Preset]) -> Cost | RenderRefused:
+        try:
+            decode(some, inquiry)
+        except _Admitted as admitted:
+            return admitted.cost
+        except RenderRefused as refused:
+            return refused
+        raise AssertionError("a format decodes without asking its budget")
+
+    alone = {preset: asked([preset]) for preset in presets}
+    kept: set[Preset] = set()
+    refused = {preset: answer for preset, answer in alone.items() if isinstance(answer, RenderRefused)}
+    costs = {preset: answer for preset, answer in alone.items() if isinstance(answer, Cost)}
+    for preset in sorted(costs, key=lambda each: (costs[each].cpu_s, costs[each].memory_bytes)):
+        answer = asked([each for each in presets if each in kept or each is preset])
+        if isinstance(answer, RenderRefused):
+            refused[preset] = answer
+        else:
+            kept.add(preset)
+    dear = [
+        TooDear(preset.name, cast("OverBudget", refused[preset].code), refused[preset].text)
+        for preset in presets
+        if preset in refused
+    ]
+    return [preset for preset in presets if preset in kept], dear
 
 
 def _check_all_pixels(header: Header, limits: Limits) -> None:

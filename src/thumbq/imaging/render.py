@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from PIL import UnidentifiedImageError
 
 from thumbq.errors import RenderRefused
 from thumbq.imaging import Refusal, exif
-from thumbq.imaging.admission import ImageBudget
+from thumbq.imaging.admission import OVER_BUDGET, ImageBudget, affordable
 from thumbq.imaging.animation import animated
 from thumbq.imaging.canvas import AnimationDamaged
 from thumbq.imaging.encode import encode
@@ -29,7 +30,7 @@ from thumbq.imaging.formats.registry import INPUT_FORMATS, read_header
 from thumbq.imaging.geometry import contained
 from thumbq.imaging.sizes import Sizes
 from thumbq.imaging.summary import summarize
-from thumbq.ports import Rendered, RenderedImage, Steps
+from thumbq.ports import Rendered, RenderedImage, Steps, TooDear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,8 @@ _SUMMARY_BOX: Final = (100, 100)
 def render(original: Original, presets: Sequence[Preset], limits: Limits) -> Rendered | Refusal:
     """Make each preset's rendition of one original, in the order of the presets (at least one).
 
+    When all together cost too much, the cheapest are made and the result names the others; a Refusal is of all.
+
     Never raises for the image: an exception of a decoder comes back as a Refusal.
     """
     try:
@@ -71,7 +74,16 @@ def render(original: Original, presets: Sequence[Preset], limits: Limits) -> Ren
 def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Rendered:
     header = read_header(original)
     input_format = INPUT_FORMATS[header.format]
-    decoded = input_format.decode(original, header, presets, ImageBudget(header, limits))
+    decode, too_dear = partial(input_format.decode, original, header), list[TooDear]()
+    try:
+        decoded = decode(presets, ImageBudget(header, limits))
+    except RenderRefused as refused:
+        if refused.code not in OVER_BUDGET:
+            raise
+        presets, too_dear = affordable(decode, presets, header, limits)
+        if not presets:
+            raise
+        decoded = decode(presets, ImageBudget(header, limits))
     recipes = list(zip(presets, decoded.targets, strict=True))
     with decoded.image:
         copyright_exif = _copyright_exif(decoded, input_format, presets)
@@ -99,6 +111,7 @@ def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Re
         frames=header.frames,
         dominant_color=summary.dominant_color,
         thumbhash=summary.thumbhash,
+        too_dear=tuple(too_dear),
     )
 
 

@@ -96,7 +96,7 @@ class Attempt:
         else:
             self.findings = replace(self.findings, head_etag=info.etag)
             self._resolve(info.metadata)
-        return self.findings.are_met_by(self.previous)
+        return self.findings.are_met_by(self.previous, message_id=self.job.message.id)
 
     def _resolve(self, metadata: Mapping[str, str] | None) -> None:
         resolved = resolve_presets(self.job.request, self._resources.catalog, metadata)
@@ -166,6 +166,7 @@ class Attempt:
             Outcome.DONE,
             Delete(),
             renditions=tuple(image.preset for image in rendered.images),
+            failed={one.preset: one.code for one in rendered.too_dear},
             duration_s=clock.monotonic() - started,
             waited_s=None if sent_at is None else clock.wall() - sent_at,
         )

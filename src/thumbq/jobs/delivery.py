@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 import anyio
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from thumbq.core.job import JobRequest, ObjectRef
@@ -75,7 +76,8 @@ class Outcome(Enum):
 class JobResult:
     """How one attempt at a job ended, and what becomes of its message as far as this job goes.
 
-    ``error`` is what a retry is for. ``renditions`` are the presets that were made, ``duration_s`` how long that took,
+    ``error`` is what a retry is for. ``renditions`` are the presets that were made, ``failed`` those
+    that were not, each with its code; ``duration_s`` how long that took,
     ``waited_s`` the time from the send to the end, if that is known. ``store_failed``: a request to the store has
     failed.
     """
@@ -84,6 +86,7 @@ class JobResult:
     disposition: Delete | Release | Bury
     error: Exception | None = None
     renditions: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
     duration_s: float = 0.0
     waited_s: float | None = None
     store_failed: bool = False

@@ -32,8 +32,11 @@ class Findings:
         """The ETag of the original as this attempt has seen it; None when it has not."""
         return self.info.etag if self.info else self.head_etag
 
-    def are_met_by(self, previous: Manifest | None) -> bool:
+    def are_met_by(self, previous: Manifest | None, *, message_id: str) -> bool:
         """Whether a manifest says done, and has all presets of the original as it is now.
+
+        Those that failed for good count as done for the message whose attempt it was; another message tries again, as
+        limits may be others by now.
 
         A removed original counts as the one that the manifest knows, and so do the presets that its metadata named.
         """
@@ -43,7 +46,8 @@ class Findings:
             return self.source_gone
         etag = previous.source.etag if self.source_gone else self.etag
         wanted = {preset.name: preset.fingerprint for preset in self.presets}
-        return wanted.keys() <= previous.current(etag=etag, fingerprints=wanted).keys()
+        settled = previous.settled if previous.message_id == message_id else previous.current
+        return wanted.keys() <= set(settled(etag=etag, fingerprints=wanted))
 
     def leave_alone(self, previous: Manifest | None) -> bool:
         """Whether a manifest says done, and this attempt knows of no other original than that one's."""

@@ -11,7 +11,7 @@ from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord, Manifest, SourceRecord
 from thumbq.errors import ObjectExists
-from thumbq.manifests import manifest_ref, read_manifest, with_findings
+from thumbq.manifests import failed_renditions, manifest_ref, read_manifest, with_findings
 from thumbq.records import write_record
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ManifestWriter:
         # Somebody may put one between our look and our put; and there may be one that cannot be read.
         for overwrite in (False, True):
             previous = await read_manifest(self._store, job.source)
-            if findings.are_met_by(previous):
+            if findings.are_met_by(previous, message_id=job.message.id):
                 return False
             if findings.leave_alone(previous):
                 await self.keep_message(job.message, bury)
@@ -89,10 +89,15 @@ class ManifestWriter:
         etag = findings.etag or (previous.source.etag if previous else None)
         fingerprints = {name: preset.fingerprint for name, preset in self._catalog.presets.items()}
         kept = previous.current(etag=etag, fingerprints=fingerprints) if previous else {}
+        failed = previous.still_failed(etag=etag, fingerprints=fingerprints) if previous else {}
+        if findings.rendered is not None:
+            failed |= failed_renditions(findings.rendered, findings.presets)
+        renditions = {**kept, **(made or {})}
         return Manifest(
             status="failed" if error else "done",
             source=_source_record(job, findings, previous, etag),
-            renditions={**kept, **(made or {})},
+            renditions=renditions,
+            failed={name: record for name, record in failed.items() if name not in renditions} or None,
             error=error,
             callback_url=findings.callback_url,
             message_id=job.message.id,

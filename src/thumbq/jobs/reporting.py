@@ -23,6 +23,7 @@ def report(result: JobResult) -> None:
             duration_ms=round(result.duration_s * 1000),
             waited_ms=None if result.waited_s is None else round(result.waited_s * 1000),
             renditions=list(result.renditions),
+            **({"failed": dict(result.failed)} if result.failed else {}),
         )
     elif result.outcome is Outcome.ALREADY_DONE:
         log.info("job.already_done")

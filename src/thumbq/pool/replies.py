@@ -63,9 +63,12 @@ def decode(raw: object, presets: Sequence[Preset], output_bytes: int) -> Reply:
 
 
 def _fits(done: Done, presets: Sequence[Preset], output_bytes: int) -> bool:
-    images = done.rendered.images
+    images, dear = done.rendered.images, [one.preset for one in done.rendered.too_dear]
+    if dear != [preset.name for preset in presets if preset.name in dear]:
+        return False
+    presets = [preset for preset in presets if preset.name not in dear]
     return (
-        len(images) == len(presets) == len(done.sizes)
+        0 < len(images) == len(presets) == len(done.sizes)
         and all(image.preset == preset.name for image, preset in zip(images, presets, strict=True))
         and all(image.content_type in preset.content_types for image, preset in zip(images, presets, strict=True))
         and min(done.sizes, default=0) >= 0

@@ -18,7 +18,15 @@ from thumbq.ports.queueing import (
     ReceivedMessage,
     VisibilityChange,
 )
-from thumbq.ports.rendering import Rendered, RenderedImage, Renderer, RenderProcess, RenderSource, Steps
+from thumbq.ports.rendering import (
+    Rendered,
+    RenderedImage,
+    Renderer,
+    RenderProcess,
+    RenderSource,
+    Steps,
+    TooDear,
+)
 from thumbq.ports.storage import ListedObject, ObjectInfo, ObjectStore, Sink
 
 if TYPE_CHECKING:
@@ -52,6 +60,7 @@ __all__ = [
     "Renderer",
     "Sink",
     "Steps",
+    "TooDear",
     "Upkeep",
     "VisibilityChange",
 ]

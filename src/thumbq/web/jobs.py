@@ -41,6 +41,10 @@ async def get_job(request: web.Request) -> web.Response:
     }
     if state.presigned is not None:
         job |= {"max_bytes": state.presigned.max_bytes, "expires_at": state.presigned.expires}
+    if manifest is not None and manifest.failed:
+        job["failed"] = {
+            name: {"code": record.code, "message": record.message} for name, record in manifest.failed.items()
+        }
     if manifest is not None and manifest.error is not None:
         job["error"] = {"code": manifest.error.code, "message": manifest.error.message}
     return web.json_response(
@@ -92,8 +96,15 @@ def _why_missing(services: WebServices, preset: str, state: JobState | None) -> 
     if manifest is None:
         text = "The rendition is not made yet. Try again in a moment."
         return not_found("not-ready", text, retry_after_s=_NOT_READY_RETRY_AFTER_S)
+    return _why_not_made(manifest, preset)
+
+
+def _why_not_made(manifest: Manifest, preset: str) -> HttpProblem:
     if manifest.error is not None:
         return not_found("job-failed", f"The job failed ({manifest.error.code}): {manifest.error.message}")
+    failed = (manifest.failed or {}).get(preset)
+    if failed is not None:
+        return not_found("preset-failed", f"This preset failed ({failed.code}): {failed.message}")
     return not_found("not-made", "The job is done, but this preset was not asked for.")
 
 
