@@ -137,7 +137,7 @@ class Command:
 
     def make(self, original: bytes, recipes: Sequence[Mapping[str, Any]]) -> Made:
         with tempfile.TemporaryDirectory() as folder:
-            found = sniff(original[:64])
+            found = sniff(original)
             source = Path(folder, f"original.{found.name.lower() if found else 'bin'}")
             source.write_bytes(original)
             outputs = []

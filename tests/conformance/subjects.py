@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from conformance import (
     animation,
+    avifkinds,
     bmpkinds,
     colorkeys,
     colour,
@@ -43,7 +44,7 @@ SUBJECTS: Final[Mapping[str, tuple[ModuleType, ...]]] = {
     "pixels": (pixels, tiffkinds, bmpkinds),
     "transparency": (transparency, colorkeys),
     "animation": (animation, disposal),
-    "formats": (formats, refusals),
+    "formats": (formats, avifkinds, refusals),
     "encoders": (encoders,),
     "privacy": (privacy, metadataplaces),
     "damage": (damage, tolerance),

@@ -69,8 +69,8 @@ def grid(columns: int, rows: int, first: int, *more: bytes) -> Item:
     return Item(b"grid", data, (extent(width, height), *more), (b"dimg", tiles))
 
 
-def heic(items: Sequence[Item], primary: int = 1) -> bytes:
-    """Put a file together."""
+def heic(items: Sequence[Item], primary: int = 1, brands: Sequence[bytes] = (b"heic", b"mif1", b"heic")) -> bytes:
+    """Put a file together; its major brand comes first."""
     properties = list(dict.fromkeys(each for item in items for each in item.properties))
     entries = [
         full_box(b"infe", struct.pack(">HH", number, 0), item.kind, b"\0", item.mime, version=2)
@@ -86,7 +86,7 @@ def heic(items: Sequence[Item], primary: int = 1) -> bytes:
         for number, item in enumerate(items, 1)
         if item.refers
     ]
-    kind = box(b"ftyp", b"heic", bytes(4), b"mif1heic")
+    kind = box(b"ftyp", brands[0], bytes(4), *brands[1:])
 
     def meta(start: int) -> bytes:
         places, at = [], start

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-SNIFF_BYTES: Final = 32
-"""How many bytes ``sniff`` needs."""
+SNIFF_BYTES: Final = 4096
+"""How many bytes ``sniff`` needs: an AVIF's file type box may have a thousand brands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ class ImageFormat(Enum):
     )
     GIF = Declaration("image/gif", rb"GIF8[79]a", animated=True)
     WEBP = Declaration("image/webp", rb"RIFF.{4}WEBP", animated=True, output=Output("webp", 16_383))
-    # A file type box names the brands (ISO/IEC 14496-12); AVIF 1.1 and ISO/IEC 23008-12 register these. An AVIF's major
-    # brand may be the general mif1 or msf1, if it names its own among the compatible ones.
+    # A file type box names the brands (ISO/IEC 14496-12); AVIF 1.1 and ISO/IEC 23008-12 register these. An AVIF's own
+    # brand may stand anywhere among the compatible ones, when the major one is not that of a HEIC.
     AVIF = Declaration(
         "image/avif",
-        rb".{4}ftyp(?:avi[fs]|m[is]f1.{4}(?:.{4}){0,3}avi[fs])",
+        rb".{4}ftyp(?:avi[fs]|(?!he[iv][cxms]).{8}(?:.{4})*?avi[fs])",
         animated=True,
         output=Output("avif", 16_384),
     )
@@ -122,6 +122,10 @@ def output_name(name: str, *, lossless: bool, keeps_more: bool) -> str:
     return "png" if lossless else "webp"
 
 
+_FILE_TYPE: Final = b"ftyp"
+_LEAST: Final = 16
+"""Bytes of a file type box up to its compatible brands."""
+
 # A file that begins like a TIFF is one, whatever comes later: patterns that leave the start open come last.
 _MAGIC: Final = tuple(
     (re.compile(known.value.magic, re.DOTALL), known)
@@ -132,4 +136,6 @@ _MAGIC: Final = tuple(
 def sniff(head: bytes | bytearray | memoryview) -> ImageFormat | None:
     """Return the format that a file's first bytes announce, or None for anything else."""
     start = bytes(head[:SNIFF_BYTES])
+    if start[4:8] == _FILE_TYPE:
+        start = start[: max(_LEAST, int.from_bytes(start[:4], "big"))]
     return next((known for magic, known in _MAGIC if magic.match(start)), None)

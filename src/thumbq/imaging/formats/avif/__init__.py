@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from PIL import AvifImagePlugin  # noqa: F401 -- Image.open takes the formats whose plugins are loaded
 
@@ -13,6 +14,7 @@ from thumbq.imaging.formats.avif.colours import source_profile
 from thumbq.imaging.formats.avif.header import is_sequence, read
 from thumbq.imaging.formats.avif.plays import plays_of, with_plays
 from thumbq.imaging.formats.inputformat import DecodingCosts, InputFormat, linear_nanoseconds
+from thumbq.imaging.formats.isomedia.alphasizes import with_alpha_sizes
 from thumbq.imaging.formats.isomedia.aperture import aperture, load_shown
 from thumbq.imaging.formats.isomedia.costs import RETURNED_BYTES, made_bytes
 from thumbq.imaging.formats.outputformat import (
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from thumbq.imaging.header import Header
     from thumbq.imaging.playback import Playback
 
+_MAJOR_BRAND: Final = slice(8, 12)
+_PILLOWS_BRANDS: Final = frozenset({b"avif", b"avis", b"mif1", b"msf1"})
+
 _REFERENCES: Final = 9
 _WORKING: Final = 1.3
 """The decoder's memory as a share of its planes; it counts where these are larger than the image."""
@@ -49,8 +54,20 @@ _FULL_CHROMA_BYTES: Final = 13
 
 def _open(original: Original, header: Header) -> Opened:
     shown = None if is_sequence(original) else aperture(original, header, turns=False)
-    image = open_with_pillow(file_of(original), ImageFormat.AVIF)
+    image = open_with_pillow(_file(original), ImageFormat.AVIF)
     return Opened(image, source_profile(image, original), partial(load_shown, image, shown))
+
+
+def _file(original: Original) -> IO[bytes]:
+    """Return the file as Pillow takes it: by its major brand, and with a size of its alpha."""
+    told = with_alpha_sizes(original)
+    if original[_MAJOR_BRAND] in _PILLOWS_BRANDS:
+        return told or file_of(original)
+    file = told or io.BytesIO(original)
+    file.seek(_MAJOR_BRAND.start)
+    file.write(b"avif")
+    file.seek(0)
+    return file
 
 
 def _memory(header: Header, pixels: int, frames: int) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from thumbq.imaging.formats.isomedia.boxes import Box, boxes, damaged, number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from thumbq.imaging import Original
 
@@ -36,6 +36,11 @@ class Items:
     properties: Mapping[int, list[Box]]
     references: Mapping[tuple[bytes, int], list[int]]
     places: Mapping[int, Sequence[tuple[int, int]]] = field(default_factory=dict)
+
+    def image_of(self, plane: int) -> int:
+        """Return the image that a plane of alpha belongs to, itself if it is none."""
+        targets = self.references.get((_AUXILIARY_OF, plane))
+        return targets[0] if targets else plane
 
     def made_of(self, item: int) -> set[int]:
         """Return an item, those that it is derived from, what belongs to them (alpha), and so on."""
@@ -104,23 +109,31 @@ def _properties(original: Original, box: Box) -> dict[int, list[Box]]:
     return properties
 
 
-def _associations(original: Original, box: Box) -> list[tuple[int, int]]:
-    """Return pairs of an item and the index of a property (ISO/IEC 23008-12, 9.3)."""
+def association_entries(original: Original, box: Box) -> Iterator[tuple[int, int, int, int]]:
+    """Yield of each entry of an ``ipma`` box (ISO/IEC 23008-12, 9.3) its item, and where its properties are.
+
+    That is where they begin and end, behind a byte that is their number, and the bytes of each.
+    """
     item_bytes = 4 if number(original, box.at, 1) else 2
     index_bytes = 2 if number(original, box.at + 3, 1) & 1 else 1
-    essential = 1 << 8 * index_bytes - 1
-    found: list[tuple[int, int]] = []
     at = box.at + _FULL + 4
     for _ in range(number(original, box.at + _FULL, 4)):
-        if at >= box.end or len(found) > _MOST_ENTRIES:
-            break
+        if at >= box.end:
+            return
         item, count = number(original, at, item_bytes), number(original, at + item_bytes, 1)
-        at += item_bytes + 1
-        after = at + count * index_bytes
-        found += [
-            (item, number(original, index_at, index_bytes) & ~essential) for index_at in range(at, after, index_bytes)
-        ]
-        at = after
+        first = at + item_bytes + 1
+        at = first + count * index_bytes
+        yield item, first, at, index_bytes
+
+
+def _associations(original: Original, box: Box) -> list[tuple[int, int]]:
+    """Return pairs of an item and the index of a property."""
+    found: list[tuple[int, int]] = []
+    for item, first, after, index_bytes in association_entries(original, box):
+        if len(found) > _MOST_ENTRIES:
+            break
+        essential = 1 << 8 * index_bytes - 1
+        found += [(item, number(original, at, index_bytes) & ~essential) for at in range(first, after, index_bytes)]
     return found
 
 

@@ -57,7 +57,7 @@ def _sizes(original: Original, found: Items) -> Iterator[_Size]:
     """Yield the sizes of all that a decoder makes on the way to the primary image: as stated, and as coded."""
     streams = av1.Streams()
     for item in found.made_of(found.primary):
-        size, data = items.size(original, found.properties.get(item, [])), Extents(original, found.places.get(item, ()))
+        size, data = _size(original, found, item), Extents(original, found.places.get(item, ()))
         yield size
         match found.kinds.get(item):
             case b"av01":
@@ -66,6 +66,12 @@ def _sizes(original: Original, found: Items) -> Iterator[_Size]:
                 _check_canvas(data, _GRID_SIZE_AT, size)
             case b"iovl":
                 _check_canvas(data, _OVERLAY_SIZE_AT, size)
+
+
+def _size(original: Original, found: Items, item: int) -> _Size:
+    """Return the stated size of an item; old versions of libheif state none of an alpha plane, which is its image's."""
+    own = items.size(original, found.properties.get(item, []))
+    return own if all(own) else items.size(original, found.properties.get(found.image_of(item), []))
 
 
 def _check_canvas(data: Extents, at: int, size: _Size) -> None:
