@@ -219,6 +219,29 @@ def refused(message: str) -> Answer:
     return says(400, f"<Error><Code>InvalidArgument</Code><Message>{message}</Message></Error>".encode())
 
 
+@pytest.mark.parametrize(
+    ("operation", "answer"),
+    [
+        ("GET /photos", s3_error(501, "NotImplemented")),
+        ("GET /photos", s3_error(405, "MethodNotAllowed")),
+        ("GET /photos", says(501)),
+        ("PUT /photos", s3_error(501, "NotImplemented")),
+        ("PUT /photos", s3_error(409, "BucketAlreadyExists")),
+        ("PUT /photos", s3_error(409, "BucketAlreadyOwnedByYou")),
+    ],
+)
+async def test_a_server_without_notifications_is_called_that(operation: str, answer: Answer, script: Script) -> None:
+    answers_of_a_bare_queue(script)
+    script.when("GET /photos", says(200, b"<NotificationConfiguration></NotificationConfiguration>"))
+    script.when(operation, answer)
+    with pytest.raises(SetupError) as refused:
+        await wire_events(bucket="photos", queue="q")
+    [problem] = refused.value.problems
+    assert "has no event notifications" in problem.what
+    assert "leave --events out" in problem.fix
+    assert "moment" not in problem.fix
+
+
 async def test_a_lasting_refusal_is_reported_with_its_fix(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thumbq.aws.events._SETTLING_S", 0)
     answers_of_a_bare_queue(script)

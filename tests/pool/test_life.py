@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,9 @@ import pytest
 from support.patience import patience, until
 from support.processes import marked_render
 from support.replicas.replica import Replica, alive, kill
+from thumbq.errors import SetupError
+from thumbq.pool import PoolConfig, RenderPool
+from thumbq.pool.processhandle import ProcessHandle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,3 +128,28 @@ async def test_ctrl_c_ends_the_program_and_its_processes_silently(tmp_path: Path
         _, errors = tree.process.communicate(timeout=patience(10))
         assert (tree.process.returncode, errors) == (130, b"")
         await until(lambda: not any(alive(pid) for pid in family), within_s=2, what=f"the end of {family}")
+
+
+@pytest.mark.parametrize(
+    ("error", "fix"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), "TMPDIR"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), "limits on processes and memory"),
+    ],
+)
+async def test_a_process_that_cannot_be_started_is_told_with_what_helps(
+    error: OSError, fix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> str:
+        raise error
+
+    monkeypatch.setattr(ProcessHandle, "_spawn", fails)
+    if isinstance(error, FileNotFoundError):
+        monkeypatch.setattr("tempfile.gettempdir", fails)
+    with pytest.raises(SetupError) as refused:
+        async with RenderPool(PoolConfig(processes=1, memory_limit_bytes=512 << 20, timeout_s=30)):
+            pass
+    [problem] = refused.value.problems
+    assert str(error) in problem.what
+    assert fix in problem.fix

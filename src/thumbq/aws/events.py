@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from thumbq.aws import overlap
 from thumbq.aws.addresses import is_fifo
-from thumbq.aws.errorkinds import FOREIGN, text_of
+from thumbq.aws.errorkinds import FOREIGN, codes, text_of
 from thumbq.aws.lookup import look_up
 from thumbq.aws.problems import explained, setup_problem
 from thumbq.aws.provision import Step
@@ -32,6 +32,10 @@ EVENTS: Final = "s3:ObjectCreated:*"
 _SETTLING_S: Final = 60
 """The longest time until a changed policy is in force (API Reference, SetQueueAttributes)."""
 _PAUSE_S: Final = 2
+_NOT_OFFERED: Final = frozenset(
+    {"NotImplemented", "MethodNotAllowed", "BucketAlreadyExists", "BucketAlreadyOwnedByYou", "501", "405"}
+)
+"""What S3-compatible servers without notifications answer. Some take the request for one that makes the bucket."""
 
 
 def check_queue(queue: str) -> None:
@@ -111,8 +115,11 @@ def with_notification(configuration: dict[str, Any], *, queue_arn: str) -> dict[
 
 
 async def _notifications(s3: S3Client, bucket: str) -> dict[str, Any]:
-    with explained(s3, f"notifications of bucket {bucket}", "s3:GetBucketNotification"):
+    try:
         answer: Any = await s3.get_bucket_notification_configuration(Bucket=bucket)
+    except FOREIGN as error:
+        what = f"notifications of bucket {bucket}"
+        raise SetupError([_refusal(error, what, "s3:GetBucketNotification", s3.meta.endpoint_url)]) from error
     return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
 
 
@@ -134,7 +141,7 @@ async def _set_notifications(
             if _not_delivered(error) and anyio.current_time() < give_up_at:
                 await anyio.sleep(_PAUSE_S)
                 continue
-            raise SetupError([_refusal(error, what, s3.meta.endpoint_url)]) from error
+            raise SetupError([_refusal(error, what, "s3:PutBucketNotification", s3.meta.endpoint_url)]) from error
         return
 
 
@@ -142,11 +149,17 @@ def _not_delivered(error: BaseException) -> bool:
     return isinstance(error, ClientError) and "Unable to validate the following destination" in str(error)
 
 
-def _refusal(error: BaseException, what: str, endpoint: str) -> Problem:
+def _refusal(error: BaseException, what: str, action: str, endpoint: str) -> Problem:
     if _not_delivered(error):
         fix = "see that both are in one region and account, and that the queue's key, if it has one, may be used by S3"
         return Problem(f"S3 cannot send to the queue, so there are no {what}: {text_of(error)}", fix)
-    return setup_problem(error, what, "s3:PutBucketNotification", endpoint)
+    if isinstance(error, ClientError) and codes(error) & _NOT_OFFERED:
+        fix = (
+            f"leave --events out, and send the queue a message for each original under {INBOX_PREFIX} yourself (thumbq"
+            " docs messages), or upload through POST /upload"
+        )
+        return Problem(f"the server at {endpoint} has no event notifications: {text_of(error)}", fix)
+    return setup_problem(error, what, action, endpoint)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -5,9 +5,11 @@ Where the system has no semaphores it is a process behind two pipes instead (see
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
+import tempfile
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -194,7 +196,19 @@ def _problem(error: Exception) -> Problem:
             "a render process ended as soon as it was started",
             "give it more memory (THUMBQ_RENDER_MEMORY_BYTES); its output is on standard error",
         )
+    what = f"a render process cannot be started: {type(error).__name__}: {error}"
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+        return Problem(what, "let the process open more files: ulimit -n, LimitNOFILE= of systemd, ulimits of Docker")
+    if isinstance(error, FileNotFoundError) and not _has_temporary_directory():
+        return Problem(what, "name a directory that thumbq may write to in TMPDIR; some kilobytes are enough")
     return Problem(
-        f"a render process cannot be started: {type(error).__name__}: {error}",
+        what,
         "check the limits on processes and memory of this user or container; if THUMBQ_SANDBOX=off helps, report it",
     )
+
+
+def _has_temporary_directory() -> bool:
+    try:
+        return bool(tempfile.gettempdir())
+    except FileNotFoundError:
+        return False
