@@ -74,13 +74,13 @@ def judge(claim: Claim, program: Program) -> Verdict:
         kept = made.refused in claim.refused or (any_code and claim.refused)
         why = "" if kept else f"refused as {made.refused}: {made.text}"
         return Verdict(claim, not why, why)
-    first = made.outputs[0]
-    again = [program.make(original, [recipe]).outputs for recipe in recipes] if claim.alone else []
-    first.others = (*made.outputs[1:], *chain.from_iterable(again))
     found: list[str] = []
-    if claim.refused and not claim.checks:
-        found.append(f"it was not refused; there is a {first.format} of {first.size}")
     try:
+        first = made.outputs[0]
+        again = [program.make(original, [recipe]).outputs for recipe in recipes] if claim.alone else []
+        first.others = (*made.outputs[1:], *chain.from_iterable(again))
+        if claim.refused and not claim.checks:
+            found.append(f"it was not refused; there is a {first.format} of {first.size}")
         found += [fault for check in claim.checks if (fault := check.fault(first))]
         found += [lie for output in made.outputs for lie in _lies(output)]
         left = {leak for output in made.outputs for leak in leaks(output.body, keep_copyright=_keeps(claim))}

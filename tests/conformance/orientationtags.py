@@ -48,7 +48,7 @@ def _places() -> Iterator[Claim]:
         "png-exif-after-pixels",
         partial(_png_exif_last),
         "a PNG with its eXIf chunk after the pixels",
-        "PNG, third edition, 5.6: eXIf stands before or after IDAT",
+        "PNG, third edition, 5.6 wants it before IDAT, Extensions 1.5.0 took any place; libpng and browsers still do",
     )
     yield upright_claim(
         "webp-exif-with-a-jpeg's-prefix",
