@@ -115,6 +115,8 @@ def kind_of(error: BaseException) -> Kind:
 
 def _kind_of_answer(error: ClientError) -> Kind:
     found, status = codes(error), status_of(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR and _is_page(error):
+        return Kind.NONSENSE
     for kind, known in _CODES.items():
         if found & known and status == _STATUSES.get(kind, status):
             return kind
@@ -125,6 +127,12 @@ def _kind_of_answer(error: ClientError) -> Kind:
     ):
         return Kind.BUSY
     return Kind.DENIED if status == HTTPStatus.FORBIDDEN else Kind.REFUSED
+
+
+def _is_page(error: ClientError) -> bool:
+    """Whether a page of HTML answered; one that is no XML has status 500 to botocore, though its own was 200."""
+    headers: Any = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return str(headers.get("content-type", "")).startswith("text/html")
 
 
 def codes(error: ClientError) -> set[str]:

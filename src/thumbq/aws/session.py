@@ -68,6 +68,7 @@ async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[C
             raise SetupError(problems)
         for client in (s3, *sqs):
             client.meta.events.register("before-send", _in_pieces)
+        s3.meta.events.register_first("needs-retry.s3.HeadBucket", _ask_no_further)
         yield Clients(s3, *sqs)
 
 
@@ -110,6 +111,16 @@ def _config(connections: int, *, read_s: int, attempts: int = _ATTEMPTS) -> AioC
         max_pool_connections=connections,
         retries={"total_max_attempts": attempts, "mode": "standard"},
     )
+
+
+def _ask_no_further(request_dict: Any, response: Any, **_: Any) -> None:
+    """Let the HEAD of a bucket that is redirected to no known region be an error.
+
+    By itself botocore would ask for the region by a HEAD of the bucket, which is redirected like the first one, and so
+    on: a RecursionError.
+    """
+    if response is not None and "x-amz-bucket-region" not in response[0].headers:
+        request_dict["context"].get("s3_redirect", {})["redirected"] = True
 
 
 def _in_pieces(request: Any, **_: Any) -> None:

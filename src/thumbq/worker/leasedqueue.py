@@ -48,6 +48,7 @@ class LeasedQueue:
         self._heartbeat = Heartbeat(queue, clock=clock, health=self._health, interval_s=times.beat_interval_s)
         self._acks = Acks(queue=queue, clock=clock, health=self._health, random=random)
         self._stopped = False
+        self._warned = False
 
     async def run(self) -> None:
         """Extend leases and send acks until cancelled."""
@@ -74,6 +75,8 @@ class LeasedQueue:
             return None
         self._health.received()
         self.receiving.note()
+        if not all(message.counted for message in messages):
+            self._warn_uncounted()
         arrived_at = self._clock.monotonic()
         leases = [
             Lease(
@@ -88,6 +91,13 @@ class LeasedQueue:
         for lease in leases:
             self._heartbeat.add(lease)
         return leases
+
+    def _warn_uncounted(self) -> None:
+        if not self._warned:
+            self._warned = True
+            problem = "the queue does not say how often a message was received: each receive counts as the first one"
+            fix = "use a server that gives ApproximateReceiveCount; until then its redrive policy alone ends a message"
+            log.warning("service.warning", problem=problem, fix=fix)
 
     @property
     def failed_receives(self) -> int:

@@ -71,12 +71,16 @@ class FaultProxy:
     """The faults, and the record.
 
     ``share`` of the requests go wrong; those that are ``blocked`` get no answer, and ``throttled`` ones that they are.
+    What ``refused`` gives a status and a code for is answered with them. Answers come ``without`` the headers and the
+    members of messages (or of a queue's attributes) that are named.
     """
 
     def __init__(self, target: str, session: aiohttp.ClientSession, random: Random) -> None:
         self.share = 0.0
         self.blocked: Callable[[Asked], bool] = lambda _: False
         self.throttled: Callable[[Asked], bool] = lambda _: False
+        self.refused: Callable[[Asked], tuple[int, str] | None] = lambda _: None
+        self.without: frozenset[str] = frozenset()
         self.asked: list[Asked] = []
         self._target = target
         self._session = session
@@ -133,6 +137,8 @@ class FaultProxy:
             while self.blocked(asked):  # noqa: ASYNC110 - a test's function has no event
                 await asyncio.sleep(0.05)
             return _reset(request)
+        if refusal := self.refused(asked):
+            return _error(asked, *refusal)
         if self.throttled(asked):
             asked.fault = Fault.THROTTLE
         elif self._random.random() < self.share:
@@ -148,7 +154,7 @@ class FaultProxy:
     async def _answered(self, asked: Asked, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         match asked.fault:
             case Fault.ERROR | Fault.THROTTLE:
-                return _error(asked)
+                return _fault(asked)
             case Fault.RESET:
                 return _reset(request)
         headers = CIMultiDict((name, value) for name, value in request.headers.items() if _passes(name))
@@ -162,12 +168,30 @@ class FaultProxy:
         asked.answer = content.decode() if asked.service == "sqs" else ""
         match asked.fault:
             case Fault.ERROR_AFTER:
-                return _error(asked)
+                return _fault(asked)
             case Fault.LOST:
                 return _reset(request)
             case Fault.STALL:
                 await asyncio.sleep(self._random.uniform(*STALL_S))
-        return await _passed_on(request, answer, content, cut=asked.fault is Fault.CUT)
+        headers = CIMultiDict(
+            (name, value)
+            for name, value in answer.headers.items()
+            if _passes(name) and name.lower() not in {one.lower() for one in self.without}
+        )
+        if asked.service == "sqs" and self.without:
+            content = _less(content, self.without)
+        elif hdrs.CONTENT_LENGTH in answer.headers:
+            headers[hdrs.CONTENT_LENGTH] = answer.headers[hdrs.CONTENT_LENGTH]
+        return await _passed_on(request, answer.status, headers, content, cut=asked.fault is Fault.CUT)
+
+
+def _less(content: bytes, without: frozenset[str]) -> bytes:
+    """Return an answer of SQS without some members."""
+    document = json.loads(content or b"{}")
+    for part in (document, *document.get("Messages", [])):
+        for name in without:
+            part.pop(name, None)
+    return json.dumps(document).encode()
 
 
 def _passes(name: str) -> bool:
@@ -175,11 +199,10 @@ def _passes(name: str) -> bool:
 
 
 async def _passed_on(
-    request: web.BaseRequest, answer: aiohttp.ClientResponse, content: bytes, *, cut: bool
+    request: web.BaseRequest, status: int, headers: CIMultiDict[str], content: bytes, *, cut: bool
 ) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status, reason=answer.reason)
-    response.headers.extend((name, value) for name, value in answer.headers.items() if _passes(name))
-    response.headers[hdrs.CONTENT_LENGTH] = answer.headers.get(hdrs.CONTENT_LENGTH, str(len(content)))
+    response = web.StreamResponse(status=status, headers=headers)
+    response.headers.setdefault(hdrs.CONTENT_LENGTH, str(len(content)))
     if not cut:
         await response.prepare(request)
         await response.write(content)
@@ -189,14 +212,16 @@ async def _passed_on(
     return _reset(request) if cut else response
 
 
-def _error(asked: Asked) -> web.Response:
+def _fault(asked: Asked) -> web.Response:
     # A fault after the fact looks like one before it.
     fault = Fault.THROTTLE if asked.fault is Fault.THROTTLE else Fault.ERROR
+    return _error(asked, *(_S3_SAYS if asked.service == "s3" else _SQS_SAYS)[fault])
+
+
+def _error(asked: Asked, status: int, code: str) -> web.Response:
     if asked.service == "s3":
-        status, code = _S3_SAYS[fault]
         text = "" if asked.operation == "HEAD" else f"<Error><Code>{code}</Code><Message>fault</Message></Error>"
         return web.Response(status=status, text=text, content_type="application/xml")
-    status, code = _SQS_SAYS[fault]
     text = json.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": "fault"})
     return web.Response(status=status, text=text, content_type="application/x-amz-json-1.0")
 

@@ -40,6 +40,10 @@ class Script:
     def then(self, *answers: Answer) -> None:
         self._answers.extend(answers)
 
+    def forget(self) -> None:
+        """Drop what is lined up and was not asked for."""
+        self._answers.clear()
+
     def when(self, operation: str, answer: Answer) -> None:
         """Answer every request for ``operation`` in the same way, whenever it comes."""
         self._fixed[operation] = answer
