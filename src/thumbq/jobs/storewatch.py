@@ -59,13 +59,13 @@ class StoreWatch:
             await anyio.sleep(_LOOK_EVERY_S)
             looks += 1
             if self._upkeep is not None:
-                await self._suspect(self._upkeep.check)
+                await self._note_failure_of(self._upkeep.check)
             elif self._wanted and looks % _ASK_EVERY == 0:
                 self._wanted = False
-                await self._suspect(self._ask)
+                await self._note_failure_of(self._ask)
             await self._health.look()
 
-    async def _suspect(self, check: Callable[[], Awaitable[None]]) -> None:
+    async def _note_failure_of(self, check: Callable[[], Awaitable[None]]) -> None:
         """Have the store's health look when a check fails: what fails here may be one key or one right."""
         replaced: RestartNeeded | None = None
         try:

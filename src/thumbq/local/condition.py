@@ -34,7 +34,7 @@ class Condition:
         """Raise RestartNeeded when the directory was removed, unmounted or replaced, and else a BackendError.
 
         SQLite and the file system go on with what is open, whatever lies under its name by now. A full disk is only a
-        suspicion: what is written may fit, or this user may write to what is kept for it.
+        guess: what is written may fit, or this user may write to what is kept for it.
         """
         # Where the file system hangs, so does the thread: the next call waits for it, not for another one.
         await to_thread.run_sync(self._check, limiter=self._looking, abandon_on_cancel=True)
