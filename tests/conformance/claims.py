@@ -30,7 +30,8 @@ class Claim:
 
     ``recipe`` and ``others`` are options of thumbq's presets, all for the same original in one job; with ``alone`` each
     is made once more in a job of its own, after all of them. ``checks`` look at the outcome. With ``refused`` (thumbq's
-    codes) the image must be refused; with both it may be.
+    codes) the image must be refused; with both it may be. ``own_choice``: thumbq has chosen so where others may choose
+    otherwise, and no other program is asked.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Claim:
     reason: str
     checks: tuple[Check, ...] = ()
     refused: frozenset[str] = field(default_factory=frozenset)
+    own_choice: bool = False
 
     @property
     def how(self) -> str:

@@ -124,6 +124,8 @@ class Command:
         self._timeout_s = timeout_s
 
     def cannot(self, claim: Claim) -> str:
+        if claim.own_choice:
+            return "it is thumbq's own choice"
         wanted = {option for recipe in (claim.recipe, *claim.others) for option in self._unsayable(recipe)}
         return f"the template cannot say {', '.join(sorted(wanted))}" if wanted else ""
 

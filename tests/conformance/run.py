@@ -67,7 +67,9 @@ def _print_claims(claims: Sequence[Claim]) -> None:
         print(f"{claim.name}\n  given  {claim.given}\n  recipe {dict(claim.recipe)}")
         for other in claim.others:
             print(f"     and {dict(other)}")
-        print(f"  rule   {claim.rule}\n  checks {claim.how}\n  reason {claim.reason}")
+        print(
+            f"  rule   {claim.rule}{' (own choice)' if claim.own_choice else ''}\n  checks {claim.how}\n  reason {claim.reason}"
+        )
 
 
 def _print_verdict(verdict: Verdict) -> None:
@@ -81,6 +83,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "name": claim.name,
         "held": verdict.held,
+        "own_choice": claim.own_choice,
         "why": verdict.why,
         "leaks": verdict.leaks,
         "given": claim.given,

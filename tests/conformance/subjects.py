@@ -55,10 +55,28 @@ SUBJECTS: Final[Mapping[str, tuple[ModuleType, ...]]] = {
 """The modules whose ``claims`` are about each subject."""
 
 
+_OWN_CHOICES: Final = (
+    "encoders/chroma-",
+    "sizes/cover-small",
+    "sizes/cover-short-side",
+    "sizes/cover-thin",
+    "privacy/png-resolution",
+    "colour/cmyk-no-profile",
+    "colour/cmyk-broken-profile",
+    "pixels/tiff-not-",
+    "pixels/bmp-not-",
+)
+"""The beginnings of names of claims that follow from no standard.
+
+They are about the chroma of outputs, a cover of pictures that are too small for it, the resolution in pHYs, CMYK as
+FOGRA39, and kinds of TIFF and BMP that others may know how to read.
+"""
+
+
 def all_claims() -> list[Claim]:
     """Return every claim; its name begins with its subject."""
     return [
-        replace(claim, name=f"{subject}/{claim.name}")
+        replace(claim, name=(name := f"{subject}/{claim.name}"), own_choice=name.startswith(_OWN_CHOICES))
         for subject, modules in SUBJECTS.items()
         for module in modules
         for claim in module.claims()

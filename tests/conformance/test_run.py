@@ -48,6 +48,15 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
     return code, json.loads(capsys.readouterr().out)
 
 
+def test_what_is_thumbqs_own_choice_is_not_put_to_another_program(
+    naive: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, found = run_json(capsys, "--command", naive, "--only", "sizes/cover-small", "--only", "sizes/wide")
+    asked = {claim["name"]: (claim["own_choice"], claim["why"]) for claim in found["claims"]}
+    assert asked.pop("sizes/wide") == (False, "")
+    assert set(asked.values()) == {(True, "it is thumbq's own choice")}
+
+
 def test_another_program_is_held_against_the_same_claims(naive: str, capsys: pytest.CaptureFixture[str]) -> None:
     claims = ("orientation/png-1-contain", "orientation/png-6-contain", "orientation/png-1-fill", "formats/not-text-b")
     code, found = run_json(capsys, "--command", naive, *(word for name in claims for word in ("--only", name)))
