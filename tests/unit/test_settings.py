@@ -36,6 +36,11 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(monke
     assert (settings.port, settings.wait_time_s, settings.host) == (3, 2, "a")
 
 
+def test_a_file_may_begin_with_a_byte_order_mark() -> None:
+    Path("thumbq.toml").write_text("\ufeffport = 1\n")
+    assert load().port == 1
+
+
 def test_a_file_may_have_the_names_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("thumbq.toml").write_text("PORT = 1\nMax_Scans = 7\n")
     assert (load().port, load().max_scans) == (1, 7)

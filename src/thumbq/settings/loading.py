@@ -123,7 +123,7 @@ def _is_service_link(name: str, value: str) -> bool:
 
 def _read(file: Path, *, must_exist: bool) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_bytes().decode())
+        table = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
         # The table of settings has them in capitals, and files may too.
         return {name.lower() if name.lower() in Settings.model_fields else name: table[name] for name in table}
     except FileNotFoundError:
