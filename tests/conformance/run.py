@@ -67,9 +67,8 @@ def _print_claims(claims: Sequence[Claim]) -> None:
         print(f"{claim.name}\n  given  {claim.given}\n  recipe {dict(claim.recipe)}")
         for other in claim.others:
             print(f"     and {dict(other)}")
-        print(
-            f"  rule   {claim.rule}{' (own choice)' if claim.own_choice else ''}\n  checks {claim.how}\n  reason {claim.reason}"
-        )
+        own = " (own choice)" if claim.own_choice else ""
+        print(f"  rule   {claim.rule}{own}\n  checks {claim.how}\n  reason {claim.reason}")
 
 
 def _print_verdict(verdict: Verdict) -> None:
