@@ -28,7 +28,7 @@ LIMITS: Final = Limits(max_cpu_s=2.5)
 """Half of the time that a render has: who is admitted and then runs out of it was taken for too cheap."""
 
 MEMORY_LIMIT: Final = 512 * MIB
-MOST_PEAK: Final = 400 * MIB
+MOST_PEAK: Final = 556 * MIB
 """The most resident memory of a render process, whatever it is given."""
 
 _LATE_S: Final = 2.0

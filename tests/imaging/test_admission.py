@@ -252,6 +252,17 @@ def test_an_animation_with_too_many_frames_costs_no_still() -> None:
     assert [each.code for each in made.too_dear] == ["too-many-frames"]
 
 
+def test_an_animated_webp_costs_its_encoded_frames_and_not_their_pixels() -> None:
+    long = Header(ImageFormat.GIF, 472, 298, channels=2, palette=True, frames=380, file_bytes=25_000_000)
+    costs = {
+        each: predict(
+            long, scale=1, reducing_gap=1, renditions=[Rendition(472 * 298, each)], animated=True
+        ).memory_bytes
+        for each in ("webp", "png")
+    }
+    assert costs["webp"] < 256 * MIB < costs["png"]
+
+
 def test_the_first_frame_of_an_animation_is_held_as_it_is_resampled_from() -> None:
     animation = Header(ImageFormat.WEBP, 61, 262_191, channels=4, frames=3)
     small, large = Rendition(100_000, "webp"), Rendition(1_000_000, "jpeg")
@@ -281,6 +292,13 @@ def test_effort_and_losslessness_cost_memory_and_time() -> None:
     assert cost(format="avif", effort=9).cpu_s > 50 * cost(format="avif").cpu_s > 300
     assert cost(format="webp", lossless=True).memory_bytes > Limits().max_memory_bytes
     assert cost(format="auto", lossless=True) == cost(format="jpeg")
+
+
+def long_gif() -> bytes:
+    """Make 380 frames of 472 by 298 pixels, which no encoder takes for fewer."""
+    wide = images.scene(552, 298).quantize(64)
+    frames = [wide.crop((at % 80, 0, at % 80 + 472, 298)) for at in range(380)]
+    return images.encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=40)
 
 
 def peak_inputs() -> dict[str, tuple[bytes, Preset]]:
@@ -330,6 +348,15 @@ def test_the_largest_files_of_cameras_and_phones_are_rendered_within_the_default
     for name, data in large_inputs().items():
         peak, predicted = peak_of(tmp_path, data, THUMBNAIL)
         at_most(f"MiB for a thumbnail of a {name}", peak / MIB, predicted / MIB)
+
+
+@pytest.mark.measured
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_an_animation_is_encoded_without_all_of_its_frames_in_memory(tmp_path: Path, at_most: AtMost) -> None:
+    preset = Preset(name="animation", width=480, format="webp", animated=True)
+    peak, predicted = peak_of(tmp_path, long_gif(), preset)
+    assert peak < predicted
+    at_most("MiB for 380 frames of 472 by 298 pixels as a WebP", peak / MIB, 128)
 
 
 def peak_of(tmp_path: Path, data: bytes, preset: Preset) -> tuple[int, int]:

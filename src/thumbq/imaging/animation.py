@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from thumbq.imaging.canvas import composited
 from thumbq.imaging.decoded import next_picture, ready
 from thumbq.imaging.formats.registry import INPUT_FORMATS
-from thumbq.imaging.playback import Playback
 from thumbq.imaging.sizes import Sizes
 
 if TYPE_CHECKING:
@@ -28,32 +27,37 @@ _NO_DELAY_MS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Animated:
-    """All frames of an animation in some sizes, and how it runs."""
+class Moving:
+    """An animation, composited on the canvas: its number of plays, and the sizes of each frame and its milliseconds.
 
-    frames: Mapping[Target, Sequence[Image.Image]]
-    playback: Playback
-
-
-def animated(original: Original, decoded: Decoded, header: Header, targets: Sequence[Target]) -> Animated:
-    """Make all frames of an animation in these sizes, composited on the canvas.
-
-    Each frame is resized before the next one is decoded. A decoder may raise anything.
+    A frame is decoded when it is asked for. A decoder may raise anything.
     """
-    made: dict[Target, list[Image.Image]] = {target: [] for target in targets}
-    durations_ms = []
+
+    plays: int
+    frames: Iterator[tuple[Mapping[Target, Image.Image], int]]
+
+
+def moving(original: Original, decoded: Decoded, header: Header, targets: Sequence[Target]) -> Moving:
+    """Return the frames of an animation in some sizes."""
     input_format = INPUT_FORMATS[header.format]
     if input_format.animation is not None:
         animation = input_format.animation(original, header)
         plays, pictures = animation.plays, _composited(decoded, animation)
     else:
         plays, pictures = input_format.plays(decoded.image, original), _decoded(decoded, header)
+    return Moving(plays, _in_sizes(decoded, pictures, targets))
+
+
+def _in_sizes(
+    decoded: Decoded, pictures: Iterator[tuple[Picture, int]], targets: Sequence[Target]
+) -> Iterator[tuple[Mapping[Target, Image.Image], int]]:
     for picture, duration_ms in pictures:
-        durations_ms.append(duration_ms)
-        for target, pixels in Sizes(decoded, picture).make(targets).items():
-            # The canvas itself goes on to the next frame.
-            made[target].append(pixels.copy() if pixels is picture.pixels else pixels)
-    return Animated(made, Playback(tuple(durations_ms), plays))
+        made = Sizes(decoded, picture).make(targets)
+        # The canvas itself goes on to the next frame.
+        yield (
+            {target: pixels.copy() if pixels is picture.pixels else pixels for target, pixels in made.items()},
+            duration_ms,
+        )
 
 
 def _composited(decoded: Decoded, animation: Animation) -> Iterator[tuple[Picture, int]]:

@@ -10,13 +10,13 @@ from PIL import Image, ImageFilter
 from thumbq.core.formats import OUTPUTS
 from thumbq.imaging import colour
 from thumbq.imaging.formats.registry import OUTPUT_FORMATS, read_header
-from thumbq.imaging.playback import merged
+from thumbq.imaging.playback import Playback, are_equal, longest_frame_ms, merged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thumbq.core.preset import Preset
-    from thumbq.imaging.playback import Playback
+    from thumbq.imaging.formats.outputformat import FrameWriter
 
 _SHARPEN_RADIUS: Final = 0.8
 _SPREAD_RADIUS: Final = 2
@@ -55,10 +55,72 @@ def encode(
     first, *others = _of_one_mode([_ready(frame, preset, image_format, seen_through=seen_through) for frame in frames])
     options = output.options(preset) | output.animation_options(playback)
     body = output.save(first, image_format, _ONLY_PIXELS | options | {"exif": exif, "append_images": others})
-    body = output.mend_animation(body, playback, seen_through)
+    return _animation(body, frames[0], preset, playback, seen_through=seen_through, exif=exif)
+
+
+class MovingEncoder:
+    """Encodes an animation frame by frame, where its format can; else its frames are kept until the end."""
+
+    def __init__(self, preset: Preset, *, plays: int, frames: int, exif: bytes) -> None:
+        self._preset = preset
+        self._plays = plays
+        self._exif = exif
+        self._longest_ms = longest_frame_ms(frames)
+        self._image_format = preset.output_name(keeps_more=True)
+        self._start = OUTPUT_FORMATS[self._image_format].frame_by_frame
+        self._writer: FrameWriter | None = None
+        self._kept: list[tuple[Image.Image, int]] = []
+        self._first: Image.Image | None = None
+        self._seen_through = False
+
+    def add(self, pixels: Image.Image, duration_ms: int) -> None:
+        """Take the next frame; one that is equal to that before it prolongs it (see ``playback.merged``)."""
+        self._first = self._first or pixels
+        if self._start is None:
+            self._kept.append((pixels, duration_ms))
+            return
+        shown_ms = min(duration_ms, self._longest_ms)
+        if self._kept:
+            last, last_ms = self._kept.pop()
+            if are_equal(pixels, last) and last_ms + shown_ms <= self._longest_ms:
+                pixels, shown_ms = last, last_ms + shown_ms
+            else:
+                self._write(last, last_ms)
+        self._kept.append((pixels, shown_ms))
+
+    def finish(self) -> Encoded:
+        """Return the file: a still when all frames are alike."""
+        assert self._first is not None
+        playback = Playback(tuple(duration_ms for _, duration_ms in self._kept), self._plays)
+        frames = [pixels for pixels, _ in self._kept]
+        if self._start is None:
+            return encode(frames, self._preset, playback=playback, exif=self._exif)
+        if self._writer is None:
+            return _still(self._first, self._preset, self._exif)
+        self._write(frames[0], playback.durations_ms[0])
+        body = self._writer.finish()
+        return _animation(body, self._first, self._preset, playback, seen_through=self._seen_through, exif=self._exif)
+
+    def _write(self, pixels: Image.Image, duration_ms: int) -> None:
+        assert self._start is not None
+        seen_through = is_seen_through(pixels)
+        self._seen_through |= seen_through
+        ready = _ready(pixels, self._preset, self._image_format, seen_through=seen_through)
+        if self._writer is None:
+            output = OUTPUT_FORMATS[self._image_format]
+            options = output.options(self._preset) | output.animation_options(Playback((), self._plays))
+            self._writer = self._start(ready.size, _ONLY_PIXELS | options | {"exif": self._exif})
+        self._writer.add(ready, duration_ms)
+
+
+def _animation(
+    body: bytes, first: Image.Image, preset: Preset, playback: Playback, *, seen_through: bool, exif: bytes
+) -> Encoded:
+    image_format = preset.output_name(keeps_more=True)
+    body = OUTPUT_FORMATS[image_format].mend_animation(body, playback, seen_through)
     count = read_header(body).frames
     # libwebp takes frames that hardly differ for one.
-    return Encoded(body, f"image/{image_format}", None, count) if count > 1 else _still(frames[0], preset, exif)
+    return Encoded(body, f"image/{image_format}", None, count) if count > 1 else _still(first, preset, exif)
 
 
 def _still(pixels: Image.Image, preset: Preset, exif: bytes) -> Encoded:

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pi_heif  # type: ignore[import-untyped]  # it ships no types
-from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
+from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 
 from thumbq.errors import RenderRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     Area = tuple[int, int, int, int]
 
@@ -31,6 +31,7 @@ Image.MAX_IMAGE_PIXELS = None
 _OUT_OF_MEMORY: Final = -9
 """Among the errors of Pillow's decoders (IMAGING_CODEC_MEMORY)."""
 
+_ALPHA_QUALITY: Final = 100
 _MOST_JPEG_BYTES: Final = 6
 """Bytes that a pixel of a JPEG can take: noise in full colour at quality 100 has 4."""
 
@@ -85,6 +86,37 @@ def decode_one_frame(image: Image.Image) -> None:
     decoder = getattr(image, "_decoder", None)
     if decoder is not None:
         image._decoder = _OneFrame(decoder)  # type: ignore[attr-defined]  # noqa: SLF001 -- see above
+
+
+class WebPAnimation:
+    """Writes an animated WebP frame by frame, as Pillow does it for a list of all frames.
+
+    Can go when Pillow's WebP plugin takes frames one by one.
+    """
+
+    def __init__(self, size: tuple[int, int], options: Mapping[str, Any]) -> None:
+        self._how = options["lossless"], options["quality"], _ALPHA_QUALITY
+        self._method, self._exif, self._at_ms = options["method"], options["exif"], 0
+        key_frames = (9, 17) if options["lossless"] else (3, 5)
+        background, smallest, mixed, verbose = 0, False, False, False
+        library: Any = WebPImagePlugin
+        self._encoder = library._webp.WebPAnimEncoder(  # noqa: SLF001 -- see above
+            size, background, options["loop"], smallest, *key_frames, mixed, verbose
+        )
+
+    def add(self, pixels: Image.Image, duration_ms: int) -> None:
+        """Encode one frame."""
+        frame = WebPImagePlugin._convert_frame(pixels)  # noqa: SLF001 -- see above
+        self._encoder.add(frame.getim(), self._at_ms, *self._how, self._method)
+        self._at_ms += duration_ms
+
+    def finish(self) -> bytes:
+        """Return the file."""
+        self._encoder.add(None, self._at_ms, *self._how, 0)
+        body: bytes | None = self._encoder.assemble("", self._exif, "")
+        if body is None:
+            raise MemoryError
+        return body
 
 
 def release_decoder(image: Image.Image) -> None:

@@ -27,17 +27,22 @@ class Playback:
     plays: int
 
 
+def longest_frame_ms(frames: int) -> int:
+    """Return how long one of so many frames may be shown."""
+    return min(_LONGEST_MS, _LONGEST_IN_ALL_MS // frames)
+
+
 def merged(frames: Sequence[Image.Image], playback: Playback) -> tuple[list[Image.Image], Playback]:
     """Show equal neighbours as one frame, for the time of both, and no frame longer than a file can state.
 
     Encoders would do it by themselves, but some do and some do not.
     """
-    longest_ms = min(_LONGEST_MS, _LONGEST_IN_ALL_MS // len(frames))
+    longest_ms = longest_frame_ms(len(frames))
     kept: list[Image.Image] = []
     durations_ms: list[int] = []
     for frame, duration_ms in zip(frames, playback.durations_ms, strict=True):
         shown_ms = min(duration_ms, longest_ms)
-        if kept and _are_equal(frame, kept[-1]) and durations_ms[-1] + shown_ms <= longest_ms:
+        if kept and are_equal(frame, kept[-1]) and durations_ms[-1] + shown_ms <= longest_ms:
             durations_ms[-1] += shown_ms
         else:
             kept.append(frame)
@@ -45,5 +50,6 @@ def merged(frames: Sequence[Image.Image], playback: Playback) -> tuple[list[Imag
     return kept, Playback(tuple(durations_ms), playback.plays)
 
 
-def _are_equal(one: Image.Image, other: Image.Image) -> bool:
+def are_equal(one: Image.Image, other: Image.Image) -> bool:
+    """Return whether two pictures have the same pixels."""
     return one.mode == other.mode and ImageChops.difference(one, other).getbbox(alpha_only=False) is None

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -23,9 +24,9 @@ from PIL import UnidentifiedImageError
 from thumbq.errors import RenderRefused
 from thumbq.imaging import Refusal, exif
 from thumbq.imaging.admission import OVER_BUDGET, ImageBudget, affordable
-from thumbq.imaging.animation import animated
+from thumbq.imaging.animation import moving
 from thumbq.imaging.canvas import AnimationDamaged
-from thumbq.imaging.encode import encode
+from thumbq.imaging.encode import Encoded, MovingEncoder, encode
 from thumbq.imaging.formats.registry import INPUT_FORMATS, read_header
 from thumbq.imaging.geometry import contained
 from thumbq.imaging.sizes import Sizes
@@ -33,15 +34,14 @@ from thumbq.imaging.summary import summarize
 from thumbq.ports import Rendered, RenderedImage, Steps, TooDear
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from PIL import Image
+    from collections.abc import Iterator, Mapping, Sequence
 
     from thumbq.core.preset import Preset
     from thumbq.imaging import Limits, Original
     from thumbq.imaging.decoded import Decoded
     from thumbq.imaging.formats.inputformat import InputFormat
-    from thumbq.imaging.playback import Playback
+    from thumbq.imaging.geometry import Size, Target
+    from thumbq.imaging.header import Header
     from thumbq.imaging.summary import Summary
 
 _TRUNCATED_WORDS: Final = ("truncated", "end of file", "unexpected end")
@@ -90,20 +90,18 @@ def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Re
         sizes = Sizes(decoded, decoded.picture)
         stills = sizes.make(decoded.targets)
         summary = _summary(sizes, decoded)
-        moving = [target for preset, target in recipes if preset.animated and header.frames > 1]
+        kept_exif = {preset: copyright_exif if preset.keep_copyright else b"" for preset in presets}
+        moves = [each for each in recipes if each[0].animated]
         try:
-            animation = animated(original, decoded, header, moving) if moving else None
+            encoded = _moving(original, decoded, header, moves, kept_exif)
         except AnimationDamaged:
-            header, animation = replace(header, frames=1), None
+            header, encoded = replace(header, frames=1), {}
         steps = Steps(decoded.orientation, sizes.profile, None, header.frames - 1, decoded.shrink_on_load)
-        images = []
         for preset, target in recipes:
-            kept_exif = copyright_exif if preset.keep_copyright else b""
-            if animation is not None and preset.animated:
-                frames, playback = animation.frames[target], animation.playback
-                images.append(_rendition(preset, frames, playback, exif=kept_exif, steps=steps))
-            else:
-                images.append(_rendition(preset, [stills[target]], None, exif=kept_exif, steps=steps))
+            if preset not in encoded:
+                with _encoding():
+                    encoded[preset] = encode([stills[target]], preset, exif=kept_exif[preset])
+        images = [_rendition(preset, encoded[preset], stills[target].size, steps) for preset, target in recipes]
     return Rendered(
         header.format.name,
         *decoded.upright_size,
@@ -126,23 +124,47 @@ def _summary(sizes: Sizes, decoded: Decoded) -> Summary:
     return summarize(small)
 
 
-def _rendition(
-    preset: Preset, frames: Sequence[Image.Image], playback: Playback | None, *, exif: bytes, steps: Steps
-) -> RenderedImage:
+def _moving(
+    original: Original,
+    decoded: Decoded,
+    header: Header,
+    recipes: Sequence[tuple[Preset, Target]],
+    exif: Mapping[Preset, bytes],
+) -> dict[Preset, Encoded]:
+    """Encode the renditions that stay animations, all of them frame by frame."""
+    if not recipes or header.frames == 1:
+        return {}
+    animation = moving(original, decoded, header, [target for _, target in recipes])
+    encoders = {
+        preset: MovingEncoder(preset, plays=animation.plays, frames=header.frames, exif=exif[preset])
+        for preset, _ in recipes
+    }
+    for frame, duration_ms in animation.frames:
+        with _encoding():
+            for preset, target in recipes:
+                encoders[preset].add(frame[target], duration_ms)
+    with _encoding():
+        return {preset: encoder.finish() for preset, encoder in encoders.items()}
+
+
+@contextmanager
+def _encoding() -> Iterator[None]:
+    """Sizes and modes are what the format takes; libwebp, libjpeg and libavif have these errors for a failed malloc."""
     try:
-        encoded = encode(frames, preset, playback=playback, exif=exif)
+        yield
     except (OSError, ValueError, RuntimeError) as error:
-        # Sizes and modes are what the format takes; libwebp, libjpeg and libavif have these words for a failed malloc.
         raise MemoryError from error
+
+
+def _rendition(preset: Preset, encoded: Encoded, size: Size, steps: Steps) -> RenderedImage:
+    dropped = steps.frames_dropped + 1 - encoded.frames
     return RenderedImage(
         preset.name,
         encoded.body,
-        *frames[0].size,
+        *size,
         encoded.content_type,
         frames=encoded.frames,
-        steps=replace(
-            steps, flattened_on=encoded.flattened_on, frames_dropped=steps.frames_dropped + 1 - encoded.frames
-        ),
+        steps=replace(steps, flattened_on=encoded.flattened_on, frames_dropped=dropped),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,19 +71,33 @@ def unchanged(file: bytes, _playback: Playback, _seen_through: bool) -> bytes:  
     return file
 
 
+class FrameWriter(Protocol):
+    """Writes an animation frame by frame."""
+
+    def add(self, pixels: Image.Image, duration_ms: int) -> None:
+        """Encode one frame."""
+        ...
+
+    def finish(self) -> bytes:
+        """Return the file."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
     """The writing of renditions in one format.
 
     ``options`` are Pillow's for a preset, ``animation_options`` those for an animation beside them. ``cost`` is that of
-    a pixel of a rendition. ``mend_animation`` corrects an animated file after its encoder; its arguments are the file,
-    its playback, and whether any of it is transparent.
+    a pixel of a rendition. ``frame_by_frame`` starts an animation of a size with all those options, where its frames
+    need not all be there at once. ``mend_animation`` corrects an animated file after its encoder; its arguments are the
+    file, its playback, and whether any of it is transparent.
     """
 
     options: Callable[[Preset], dict[str, Any]]
     cost: Callable[[Rendition], EncodingCost]
     save: Callable[[Image.Image, str, Mapping[str, Any]], bytes] = saved
     animation_options: Callable[[Playback], dict[str, Any]] = usual_animation
+    frame_by_frame: Callable[[tuple[int, int], Mapping[str, Any]], FrameWriter] | None = None
     mend_animation: Callable[[bytes, Playback, bool], bytes] = unchanged
 
 

@@ -22,6 +22,7 @@ from thumbq.imaging.formats.outputformat import (
 from thumbq.imaging.formats.webp.alpha import lacks_alpha, with_alpha
 from thumbq.imaging.formats.webp.header import read
 from thumbq.imaging.opening import Opened, file_of, open_with_pillow, opened
+from thumbq.imaging.pillowpatches import WebPAnimation
 
 if TYPE_CHECKING:
     from thumbq.core.preset import Preset
@@ -42,6 +43,10 @@ _LOSSY_COSTS: Final = {
     7: EncodingCost(22, 56, 66, 410, 500, 900, 8),
     9: EncodingCost(22, 56, 66, 410, 6700, 900, 8),
 }
+_LOSSY_FRAME_BYTES: Final = 4
+"""Of a pixel of noise, of which the encoded frames are copied twice when they are put together; more only at the best
+qualities and without a loss."""
+
 _LOSSLESS_COSTS: Final = {
     0: EncodingCost(38, 38, 64, 600, 600, 1200, 8),
     5: EncodingCost(38, 38, 64, 900, 900, 1800, 8),
@@ -74,7 +79,9 @@ def _options(preset: Preset) -> dict[str, Any]:
 
 
 def _cost(rendition: Rendition) -> EncodingCost:
-    return cost_by_effort(_LOSSLESS_COSTS if rendition.lossless else _LOSSY_COSTS, rendition)
+    if rendition.lossless or rendition.full_chroma:
+        return cost_by_effort(_LOSSLESS_COSTS if rendition.lossless else _LOSSY_COSTS, rendition)
+    return cost_by_effort(_LOSSY_COSTS, rendition)._replace(frame_bytes=_LOSSY_FRAME_BYTES)
 
 
 def _animation_options(playback: Playback) -> dict[str, Any]:
@@ -90,4 +97,10 @@ INPUT: Final = InputFormat(
     partial(decode_whole, _open),
     DecodingCosts(_memory, linear_nanoseconds(60, 30), file_copies=(3, 3), composites=True),
 )
-OUTPUT: Final = OutputFormat(_options, _cost, animation_options=_animation_options, mend_animation=_mend_animation)
+OUTPUT: Final = OutputFormat(
+    _options,
+    _cost,
+    animation_options=_animation_options,
+    frame_by_frame=WebPAnimation,
+    mend_animation=_mend_animation,
+)
