@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from thumbq.imaging.formats.tiff.parts import Parts
 
 _MOST_BITS: Final = 64
-_PLANE_COPIES: Final = 2
-"""A plane of 16 bits, which becomes one of 8."""
+_CHANNELS, _TWO_OF_16_BITS = 4, 4
+"""Bytes of a pixel."""
 
 
 def read(original: Original) -> Header:
@@ -39,7 +39,7 @@ def read(original: Original) -> Header:
         channels=samples,
         bits=bits,
         palette=kind.photometric == tags.PALETTE,
-        scratch_bytes=_scratch_bytes(kind, parts, len(original)) + _plane_bytes(kind, width * height),
+        scratch_bytes=_scratch_bytes(kind, parts, len(original)) + _taken_apart_bytes(kind, width * height),
     )
 
 
@@ -51,6 +51,11 @@ def _scratch_bytes(kind: Kind, parts: Parts, file_bytes: int) -> int:
     return file_bytes + parts.unpacked * (3 if kind.compression in tags.JPEGS else 1)
 
 
-def _plane_bytes(kind: Kind, pixels: int) -> int:
-    """Return what planes take before they are put together."""
-    return pixels * (kind.colours + 1 + _PLANE_COPIES) if kind.in_planes else 0
+def _taken_apart_bytes(kind: Kind, pixels: int) -> int:
+    """Return what planes, or channels that are bytes, take beside the picture that is made of them."""
+    if kind.has_byte_channels:
+        return pixels * _CHANNELS
+    if not kind.in_planes:
+        return 0
+    # Each in 8 bits; of 16 bits also the first and the last; and the picture with alpha that is multiplied in.
+    return pixels * (kind.colours + 1 + (_TWO_OF_16_BITS if kind.bits > 8 else 0) + _CHANNELS)  # noqa: PLR2004 -- a byte
