@@ -21,6 +21,7 @@ _MODEL: Final = {
     # What happens on the way to a service and back.
     "refused": 0.15,
     "throttled": 0.15,
+    "bad-request": 0.05,
     "request-lost": 0.1,
     "answer-lost": 0.15,
     "sent-twice": 0.1,
@@ -59,11 +60,14 @@ class Faults:
         self.ends_at = ends_at
         self.seen: Counter[str] = Counter()
         self._rates = {name: 0.0 if none else self._rate(top) for name, top in RATES.items()}
+        self.says_no: dict[str, bool] = {}
+        """Whether a service that is away refuses everybody (a 400) instead of not answering."""
         self._outages: list[tuple[str, float, float]] = []
         for service in ("store", "store-writes", "queue", "beats"):
             if not none and random.random() < 0.2:
                 start = random.uniform(0, ends_at)
                 self._outages.append((service, start, min(ends_at, start + random.choice([5, 20, 60]))))
+                self.says_no[service] = random.random() < 0.4
 
     def _rate(self, top: float) -> float:
         draw = self._random.random()
@@ -81,14 +85,16 @@ class Faults:
         self.seen[name] += 1
         return True
 
-    def away(self, *services: str) -> bool:
-        """Whether one of these services is away for everybody."""
+    def away(self, *services: str) -> str | None:
+        """Return what one of these services does to everybody now: "refused-for-all", "away", or nothing."""
         now = self._loop.now
         for service, start, end in self._outages:
             if service in services and start <= now < end and self._random.random() < WITHIN_AN_OUTAGE:
+                how = "refused-for-all" if self.says_no.get(service) else "away"
                 self.seen[f"outage-{service}"] += 1
-                return True
-        return False
+                self.seen[how] += 1
+                return how
+        return None
 
     def go_away(self, service: str, from_s: float, for_s: float) -> None:
         """Have a service go away for everybody in a moment."""

@@ -23,6 +23,8 @@ EXPECTED: Final = {
     "crashing": {"render-crashed"},
     "hanging": {"decode-timeout", "render-crashed"},
     "killer": {"render-crashed"},
+    "denied": {"source-denied"},
+    "archived": {"source-archived"},
 }
 """How each bad image ends, unless its attempts are used up before."""
 
@@ -38,7 +40,7 @@ class Ledger:
         self.accepted: dict[str, str] = {}
         """Keys of accepted uploads, and their kinds."""
         self.unsure: set[str] = set()
-        """Requests that were carried out without an answer, perhaps late, or not at all."""
+        """Requests that were carried out without an answer, perhaps late, or not at all: refused ones, too."""
         self._record_writers: defaultdict[str, list[Hold]] = defaultdict(list)
         """Which receives of its message have written an crash record."""
         self._done_since: dict[str, float] = {}
@@ -158,7 +160,7 @@ class Ledger:
         """
         if self._shape.kind == "deploys":
             return False
-        if code == "attempts-exhausted":
+        if code in {"attempts-exhausted", "source-denied"}:
             return self._shape.max_receive_count is not None and receive_count >= self._shape.max_receive_count
         cuts = list(self._referee.cuts[message_id])
         if f"put {keys.crash_record_key(message_id)}" in self.unsure:

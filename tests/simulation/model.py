@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from thumbq.errors import ObjectExists, ObjectMissing, ObjectTooLarge
+from thumbq.errors import AccessDenied, ObjectArchived, ObjectExists, ObjectMissing, ObjectTooLarge
 from thumbq.ports import MAX_LEASE_S, DeadLetter, EntryResult, ListedObject, ObjectInfo, ReceivedMessage
 
 if TYPE_CHECKING:
@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MAGIC: Final = b"\xff\xd8\xff"
+
 EPOCH: Final = 1_800_000_000.0
 """The world's wall time at its beginning."""
+
+
+def kind_of(body: bytes) -> str:
+    """Return the kind of an upload, which says what becomes of it; empty for what is none."""
+    return body.removeprefix(MAGIC).split()[0].decode() if body.startswith(MAGIC) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +65,18 @@ class S3Model:
 
     def get(self, ref: ObjectRef, max_bytes: int) -> StoredObject:
         found = self.head(ref)
+        self._check_may_read(ref, found.body)
         if len(found.body) > max_bytes:
             raise ObjectTooLarge(str(ref), len(found.body))
         return found
+
+    def _check_may_read(self, ref: ObjectRef, body: bytes) -> None:
+        """Refuse the originals that are of such a kind, one by one."""
+        kind = kind_of(body)
+        if kind == "denied":
+            raise AccessDenied(f"get {ref}: AccessDenied")
+        if kind == "archived":
+            raise ObjectArchived(f"get {ref}: InvalidObjectState")
 
     def head(self, ref: ObjectRef) -> StoredObject:
         found = self.objects.get((ref.bucket, ref.key))

@@ -177,6 +177,13 @@ MUTATIONS: Final = (
         "jobs at",
     ),
     Mutation(
+        "a probe that fails is no outage",
+        "thumbq.jobs.storehealth",
+        "        self.outage = Outage(self.outage.since if self.outage else self._clock.wall(), error)\n",
+        "",
+        "received though the probe",
+    ),
+    Mutation(
         "a crash record is never removed",
         "thumbq.jobs.poison",
         "        if self._stored:\n            await self.remove()\n",

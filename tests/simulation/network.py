@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from thumbq.errors import BackendUnavailable, ThumbqError
+from thumbq.errors import BackendError, BackendRefused, BackendUnavailable, ThumbqError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,11 @@ T = TypeVar("T")
 POLL_SLACK_S: Final = 10.0
 """How much longer than its wait the adapter lets a long poll hang."""
 
-_REFUSED: Final = ("refused", "throttled")
-_FATES: Final = (*_REFUSED, "request-lost", "answer-lost")
+_SAYS_NO: Final = ("bad-request", "refused-for-all")
+"""Answered with a refusal, as by a 400: certainly not carried out."""
+
+_REFUSED: Final = ("refused", "throttled", *_SAYS_NO)
+_FATES: Final = ("refused", "throttled", "bad-request", "request-lost", "answer-lost")
 
 
 class _Request(Generic[T]):
@@ -92,7 +95,7 @@ class Network:
         request = _Request(self, what, do, again=again)
         if fate is not None:
             after_s = there_s if fate in _REFUSED else self._random.choice([there_s, bound_s])
-            self.loop.world_later(after_s, _fail, request.answer, f"{what}: {fate}")
+            self.loop.world_later(after_s, _raise, request.answer, _error(fate, what))
         if fate is None or fate == "answer-lost":
             request.leave(there_s, back_s, answered=fate is None)
         try:
@@ -114,9 +117,9 @@ class Network:
                 self.loop.world_later(back_s, _resolve, answer, messages)
 
         if fate in _REFUSED:
-            self.loop.world_later(self.world.latency_s(), _fail, answer, f"receive: {fate}")
+            self.loop.world_later(self.world.latency_s(), _raise, answer, _error(fate, "receive"))
         else:
-            self.loop.world_later(wait_s + POLL_SLACK_S, _fail, answer, "receive: no answer")
+            self.loop.world_later(wait_s + POLL_SLACK_S, _raise, answer, _error("no answer", "receive"))
         if fate is None or fate == "answer-lost":
             self.loop.world_later(self.world.latency_s(), queue.poll, max_messages, wait_s, timeout_s, reply)
         return await self._arrived(answer)
@@ -138,8 +141,9 @@ class Network:
         return result
 
     def _fate(self, services: tuple[str, ...]) -> str | None:
-        if self._faults.away(*services):
-            return self._random.choice(["refused", "refused", "request-lost"])
+        how = self._faults.away(*services)
+        if how is not None:
+            return how if how in _SAYS_NO else self._random.choice(["refused", "refused", "request-lost"])
         return next((fate for fate in _FATES if self._faults.hit(fate)), None)
 
 
@@ -153,8 +157,8 @@ def _resolve(future: asyncio.Future[T], result: T) -> None:
         future.set_result(result)
 
 
-def _fail(future: asyncio.Future[object], text: str) -> None:
-    _raise(future, BackendUnavailable(text))
+def _error(fate: str | None, what: str) -> BackendError:
+    return (BackendRefused if fate in _SAYS_NO else BackendUnavailable)(f"{what}: {fate}")
 
 
 def _raise(future: asyncio.Future[object], error: Exception) -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
+from simulation.model import MAGIC, kind_of
 from support.doubles.rendering import FakeRenderer, pictures
 from thumbq.errors import RenderKilled, RenderRefused
 
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
     from thumbq.core.preset import Preset
     from thumbq.ports import Rendered, RenderProcess, RenderSource
 
-MAGIC: Final = b"\xff\xd8\xff"
-
-KINDS: Final = ("good", "refused", "crashing", "hanging", "killer")
+KINDS: Final = ("good", "refused", "crashing", "hanging", "killer", "denied", "archived")
 """``killer`` ends the whole replica whenever it is rendered: the container's memory limit, for instance."""
 
 
@@ -49,7 +48,7 @@ class RenderModel(FakeRenderer):
 
     async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
         assert isinstance(source, BytesIO)
-        kind = source.getvalue().removeprefix(MAGIC).split()[0].decode()
+        kind = kind_of(source.getvalue())
         referee, replica = self._replica.world.referee, self._replica
         how = "was cut off"
         self.running += 1

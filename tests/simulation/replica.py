@@ -56,6 +56,8 @@ class Replica:
         self.aborted_at: float | None = None
         self.quarantined: list[Hold] = []
         self.stopping = False
+        self.store_away = False
+        """Whether the last probe that came to an end has failed."""
         self._stop = anyio.Event()
         self._disturbed = False
         draw = world.random.getrandbits

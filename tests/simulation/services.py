@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
 from simulation.model import S3Model, SqsModel, dead_letter, received
 from simulation.network import Network
+from thumbq.errors import BackendRefused, SendRefused
 from thumbq.local.presigned import LocalPresignedUploads
 from thumbq.ports import Backend, DeadLetter, EntryResult, QueueAttributes, QueueCounts, ReceivedMessage
 
@@ -241,7 +242,10 @@ class _Queue(_Receipts[ReceivedMessage]):
         self._stopping = False
 
     async def send(self, body: str, *, group: str | None = None) -> str:  # noqa: ARG002 - the port's
-        return (await self._network.ask(("queue",), "send", _CONTROL_S, lambda: self._model.send(body))).id
+        try:
+            return (await self._network.ask(("queue",), "send", _CONTROL_S, lambda: self._model.send(body))).id
+        except BackendRefused as error:
+            raise SendRefused(str(error)) from error
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
         if self._stopping:

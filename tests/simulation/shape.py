@@ -46,9 +46,12 @@ def draw_shape(draw: random.Random, *, local: bool) -> Shape:
         wait_time_s=draw.choice([0, 1, 5, 20]) if kind != "hours" else 20,
         shutdown_deadline_s=draw.choice([3, 10, 30]),
     )
-    bad = ["refused", "crashing", "hanging", "killer"] if kind == "faults" and draw.random() < 0.5 else []
-    uploads = tuple(draw.choice(bad) if bad and draw.random() < 0.3 else "good" for _ in range(draw.randint(2, 7)))
     redrive = local or kind == "deploys" or draw.random() < 0.85
+    bad = ["refused", "crashing", "hanging", "killer"] if kind == "faults" and draw.random() < 0.5 else []
+    if bad and not local:
+        # Without a redrive policy what is denied is tried for ever.
+        bad += ["archived", "denied"] if redrive else ["archived"]
+    uploads = tuple(draw.choice(bad) if bad and draw.random() < 0.3 else "good" for _ in range(draw.randint(2, 7)))
     return Shape(
         kind=kind,
         settings=settings,

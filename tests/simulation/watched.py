@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from thumbq.core import keys
-from thumbq.errors import BackendError, BackendUnavailable
+from thumbq.errors import BackendError, BackendUnavailable, ObjectExists, ObjectMissing, ObjectTooLarge
 from thumbq.ports import Backend, EntryResult
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class _Watch:
             text = (
                 "cut off" if isinstance(error, asyncio.CancelledError) else str(error).replace(world.services.place, "")
             )
-            if not isinstance(error, BackendError) or isinstance(error, BackendUnavailable):
+            if not isinstance(error, ObjectMissing | ObjectExists | ObjectTooLarge):
                 world.ledger.unsure.add(what)
                 world.referee.failed(self.replica, what)
             world.referee.record(self.replica.name, f"        {what}: {text}")
@@ -97,7 +97,7 @@ class WatchedStore:
         if_absent: bool = False,
     ) -> str:
         with self._request(f"put {ref.key}"):
-            if ref.key.startswith(keys.CRASH_RECORDS_PREFIX):
+            if ref.key.startswith(keys.CRASH_RECORDS_PREFIX) and ref.key != keys.PROBE_KEY:
                 self._world.ledger.note_record(ref.key, self._world.referee.about(self._replica))
             etag = await self._store.put(ref, body, content_type=content_type, metadata=metadata, if_absent=if_absent)
             if ref.key.startswith(keys.MANIFESTS_PREFIX):
@@ -127,12 +127,21 @@ class WatchedStore:
     @contextmanager
     def _request(self, what: str) -> Iterator[None]:
         self._watch.check_store()
-        hold = self._world.referee.request(self._replica, what)
+        # A probe is for all messages, whichever has the next job to wait for it.
+        probe = what.endswith(keys.PROBE_KEY)
+        hold = None if probe else self._world.referee.request(self._replica, what)
         if hold is not None:
             self._world.referee.record(self._replica.name, f"for {hold}:")
         try:
             with self._watch.request(what):
                 yield
+            if what == f"delete {keys.PROBE_KEY}":
+                self._replica.store_away = False
+        except ObjectMissing:
+            raise
+        except BackendError:
+            self._replica.store_away = self._replica.store_away or probe
+            raise
         finally:
             if hold is not None:
                 hold.busy_until = self._world.loop.now
@@ -156,6 +165,8 @@ class WatchedQueue:
         await self._watch.check_queue()
         if not 0 < max_messages <= 10:
             self._referee.violated(f"a receive of {max_messages}")
+        if self._replica.store_away:
+            self._referee.violated(f"received though the probe of {self._replica.name} has failed")
         with self._watch.request(f"receive up to {max_messages}"):
             messages = await self._queue.receive(
                 max_messages=max_messages, wait_s=wait_s, visibility_timeout_s=visibility_timeout_s
