@@ -331,12 +331,14 @@ def peak_inputs() -> dict[str, tuple[bytes, Preset]]:
 
 def large_inputs() -> dict[str, bytes]:
     """Make files of the sizes of current cameras and phones, of one colour or of one tile again and again."""
-    ten_bits = images.heic_of_16_bits(images.scene(512, 512).tobytes() * 2, (512, 512))
+    ten_bits = images.heic_of_16_bits(bytes(512 * 512 * 6), (512, 512))
     return {
         "WebP of 24 megapixels": bombs.webp(6_000, 4_000),
         "AVIF of 48 megapixels": images.encoded(Image.new("RGB", (8_000, 6_000), "teal"), "AVIF", speed=10),
         "HEIF of 61 megapixels and 10 bits": phoneheics.repeated(ten_bits, 19, 13, (9_504, 6_336)),
-        "HEIC of 200 megapixels": phoneheics.repeated(images.scene(512, 512), 32, 24, (16_320, 12_240)),
+        "HEIC of 200 megapixels": phoneheics.repeated(
+            images.heic(images.scene(512, 512), quality=40), 32, 24, (16_320, 12_240)
+        ),
     }
 
 
