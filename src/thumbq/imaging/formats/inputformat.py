@@ -46,8 +46,9 @@ class InputFormat:
     """The reading of images of one format.
 
     ``read_header`` needs no decoder, never raises anything but RenderRefused, and takes well under a millisecond for a
-    usual file of any size (a JPEG's markers are searched: 0.3 ms a megabyte). ``decode`` loads an image, the first frame of an animation, at a size that serves all
-    presets; it raises RenderRefused when that would cost more than the budget, and a decoder may raise anything.
+    usual file of any size (a JPEG's markers are searched: 0.3 ms a megabyte). ``decode`` loads an image, the first
+    frame of an animation, at a size that serves all presets; it raises RenderRefused when that would cost more than the
+    budget, and a decoder may raise anything.
 
     ``animation`` returns the frames where thumbq composites them itself, since Pillow does it differently from the
     standards and from browsers; elsewhere ``plays`` returns the number of plays (0: for ever) of an opened animation.
