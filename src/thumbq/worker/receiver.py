@@ -39,7 +39,7 @@ _EMPTY_S: Final = 1.0
 
 
 class Receiver:
-    """The one poller of a queue: a request for ten messages takes milliseconds, a render takes more than that.
+    """The one receiver of a queue: a request for ten messages takes milliseconds, a render takes more than that.
 
     ``queue_name`` is the queue's name in the settings.
     """
@@ -137,7 +137,7 @@ class Receiver:
             log.warning("receive.paused", reason="the store does not answer", failures=store.failures)
         while store.outage and not self._stopping.is_set():
             await self._pause(self._backoff_s(store.failures))
-            self._queue.receiving.note()
+            self._queue.note_waiting()
             await _first_of(self._stopping.wait, store.recover)
         return store.on_trial
 
@@ -151,7 +151,7 @@ class Receiver:
 
     async def _wait(self, at_most_s: float) -> None:
         """Wait until a place is given back."""
-        self._queue.receiving.note()
+        self._queue.note_waiting()
         await self._places.wait(at_most_s)
 
     async def _pause(self, seconds: float) -> None:
