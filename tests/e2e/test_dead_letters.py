@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.replicas.place import Place
+    from thumbq.ports import DeadLetters
 
 on_local = pytest.mark.parametrize("place", ["local"], indirect=True)
 
@@ -34,11 +35,17 @@ async def thumbq(place: Place, *arguments: str, stdin: int | None = None, **vari
 
 
 async def bury(place: Place, number: int) -> None:
+    numbers = iter(range(number))
+
+    async def send(dead_letters: DeadLetters) -> None:
+        for index in numbers:
+            note = Note("truncated", f"the image ends early {'猫' * 50}", f"m-{index}", 2)
+            await dead_letters.send(f"uploads/{index}", note.encode())
+
     async with place.backend() as backend, anyio.create_task_group() as tasks:
         assert backend.dead_letters is not None
-        for index in range(number):
-            note = Note("truncated", f"the image ends early {'猫' * 50}", f"m-{index}", 2)
-            tasks.start_soon(backend.dead_letters.send, f"uploads/{index}", note.encode())
+        for _ in range(8):  # more at once would wait for moto longer than a request may
+            tasks.start_soon(send, backend.dead_letters)
 
 
 async def visible(place: Place) -> int:

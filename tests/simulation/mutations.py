@@ -159,7 +159,7 @@ MUTATIONS: Final = (
         "a dead letter without a reason is removed",
         "thumbq.worker.deadlettersweep",
         "                await self._burial.copy(message, disposition)\n",
-        "",
+        "                pass\n",
         "no dead letter that says so",
     ),
     Mutation(

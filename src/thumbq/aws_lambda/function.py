@@ -42,7 +42,7 @@ class Function:
 
     def __init__(self) -> None:
         self._runner: asyncio.Runner | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._runtime: LambdaRuntime | None = None
 
     def __call__(self, event: Any, context: Context) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Function:
         if self._runner is not None:
             self._runner.run(self._end())
             self._runner.close()
-            self._runner = self._runtime = self._keeper = None
+            self._runner = self._runtime = self._opening = None
 
     async def _handle(self, batch: Sequence[Record], context: Context) -> list[str]:
         structlog.contextvars.clear_contextvars()
@@ -79,21 +79,21 @@ class Function:
         return failed
 
     async def _end(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
 
     async def _opened(self, queue_arn: str) -> LambdaRuntime:
         """Return the runtime; it stays open in a task of its own, which ends with the event loop."""
-        if self._runtime is None or self._keeper is None or self._keeper.done():
+        if self._runtime is None or self._opening is None or self._opening.done():
             # A settings file may be the service's too, with queues of which the messages here know nothing.
             settings = load(queue=queue_arn, queues=())
             configure(settings.log_level)
             opened: asyncio.Future[LambdaRuntime] = asyncio.get_running_loop().create_future()
-            self._keeper = asyncio.create_task(keep_open(settings, opened.set_result))
-            awaited: list[asyncio.Future[Any]] = [self._keeper, opened]
+            self._opening = asyncio.create_task(keep_open(settings, opened.set_result))
+            awaited: list[asyncio.Future[Any]] = [self._opening, opened]
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-            if self._keeper.done():
-                self._keeper.result()
+            if self._opening.done():
+                self._opening.result()
             self._runtime = opened.result()
         return self._runtime

@@ -95,7 +95,7 @@ class UploadIntake:
         original = Original(body, image_format.content_type, uploadoptions.metadata(options, name))
         queued = await store_and_queue(
             original,
-            self._new_refs() if key is None else [ObjectRef(self._backend.bucket, key)],
+            list(self._new_refs()) if key is None else [ObjectRef(self._backend.bucket, key)],
             backend=self._queue_of(options),
             options=options,
             if_absent=key is None,

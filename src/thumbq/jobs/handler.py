@@ -95,13 +95,10 @@ class MessageHandler:
         if not delivery.last_receive:
             return retry.Release()
         try:
-            disposition = await self._give_up(delivery.message, why)
+            return await self._give_up(delivery.message, why)
         except BackendError as error:
             log.warning("manifest.unwritten", error=str(error))
             return retry.Release()
-        if isinstance(disposition, retry.Bury):
-            report_failed(disposition)
-        return disposition
 
     def _is_last_receive(self, received: ReceivedMessage) -> bool:
         return self._max_receive_count is not None and received.receive_count >= self._max_receive_count
@@ -114,18 +111,15 @@ class MessageHandler:
         if waiting.cancelled_caught:
             return retry.Release()
         if not in_order:
+            # Also where it is buried below and so leaves the queue: a message before it is still there.
             delivery.position.end(removed=False)
             log.info("message.passed_over", group=delivery.message.group)
             receives = delivery.message.receive_count
             text = f"in {receives} receives the messages before it in its group were never all done"
             return await self.unfinished(delivery, text)
-        try:
-            jobs = self._jobs(delivery.message)
-        except MalformedMessage as error:
-            return await self._unreadable(delivery.message, error)
-        except Exception as error:  # a bug over one body must not keep it in the queue: it is logged whole
-            log.exception("message.bug")
-            return await self._unreadable(delivery.message, error)
+        jobs = self._jobs(delivery.message)
+        if isinstance(jobs, Exception):
+            return await self._unreadable(delivery.message, jobs)
         return await self._run(delivery, jobs)
 
     async def _run(self, delivery: Delivery, jobs: Sequence[Job]) -> Delete | Release | Bury:
@@ -168,25 +162,35 @@ class MessageHandler:
 
     async def _give_up(self, received: ReceivedMessage, text: str) -> Delete | Bury:
         """Record that a message has used up its receives, for each job that is not done and has not failed itself."""
-        try:
-            jobs = self._jobs(received)
-        except MalformedMessage as error:
-            bury = retry.Bury(error.code, error.text)
-            await self._manifests.keep_message(received, bury)
-            return bury
         bury = retry.Bury("attempts-exhausted", text)
+        jobs = self._jobs(received)
+        if isinstance(jobs, Exception):
+            if isinstance(jobs, MalformedMessage):
+                bury = retry.Bury(jobs.code, jobs.text)
+            await self._manifests.keep_message(received, bury)
+            report_failed(bury)
+            return bury
         ended: list[tuple[str, Delete | Bury]] = []
         for job in jobs:
             _bind(job)
-            ended.append((job.source.key, await self._runner.give_up(job, bury)))
+            result = await self._runner.give_up(job, bury)
+            report(result)
+            assert not isinstance(result.disposition, retry.Release)
+            ended.append((job.source.key, result.disposition))
         if len(jobs) > 1:
             _bind(None)
         return retry.after_all(ended)
 
-    def _jobs(self, received: ReceivedMessage) -> list[Job]:
-        """Return the jobs of a message; none when it asks for none. Raises MalformedMessage."""
+    def _jobs(self, received: ReceivedMessage) -> list[Job] | Exception:
+        """Return the jobs of a message, none when it asks for none, or the reason why its body cannot be read."""
         _bind(None)
-        parsed = message.parse(received.body, default_bucket=self._resources.bucket)
+        try:
+            parsed = message.parse(received.body, default_bucket=self._resources.bucket)
+        except MalformedMessage as error:
+            return error
+        except Exception as error:  # a bug over one body must not keep it in the queue: it is logged whole
+            log.exception("message.bug")
+            return error
         if not parsed.jobs:
             log.info("message.no_job", reason=parsed.no_job)
         return [Job(received, request, number) for number, request in enumerate(parsed.jobs, 1)]

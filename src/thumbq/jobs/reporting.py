@@ -1,4 +1,7 @@
-"""Reporting: every job's result passes here once, at its end."""
+"""Reporting: every JobResult passes here, at the end of an attempt and when a job is given up.
+
+Messages that cannot be read have no jobs, and attempts that are cut off have no result.
+"""
 
 from __future__ import annotations
 

@@ -62,25 +62,24 @@ class JobRunner:
             await attempt.crashes.forget()
         return result
 
-    async def give_up(self, job: Job, bury: Bury) -> Delete | Bury:
+    async def give_up(self, job: Job, bury: Bury) -> JobResult:
         """Record that a job has failed with its message, unless it is done or has failed for a reason of its own.
+
+        The result never says that the job is tried again.
 
         Raises BackendError when the store does not answer.
         """
         attempt = self._attempt(job)
-        settled = None
+        result: JobResult | None = None
         try:
-            settled = await attempt.settled()
+            result = await attempt.settled()
         except JobFailed as error:
             bury = Bury(error.code, error.text)
-        if settled is None:
-            recorded = await self._manifests.write_failed(job, attempt.findings, bury)
-            disposition: Delete | Bury = bury if recorded else Delete()
-        else:
-            assert not isinstance(settled.disposition, Release)
-            disposition = settled.disposition
+        if result is None:
+            failed = await self._manifests.write_failed(job, attempt.findings, bury)
+            result = JobResult(Outcome.FAILED, bury) if failed else JobResult(Outcome.ALREADY_DONE, Delete())
         await attempt.crashes.remove()
-        return disposition
+        return result
 
     def _attempt(self, job: Job) -> Attempt:
         return Attempt(job, self._resources, self._processor, self._manifests)

@@ -146,7 +146,6 @@ class Acks:
                 if result is not EntryResult.RETRY:
                     break
                 await anyio.sleep(_RETRY_S * (0.5 + self._random.random()))
-        lease.closed()
         if result is not EntryResult.OK:
             log.warning("ack.given_up", message_id=lease.message.id, result=result.name.lower())
         return result is EntryResult.OK

@@ -14,7 +14,6 @@ import structlog
 
 from thumbq.core.retry import Bury, Delete
 from thumbq.errors import BackendError, BackendUnavailable
-from thumbq.jobs.reporting import report_failed
 from thumbq.ports import MAX_BATCH, EntryResult, ReceivedMessage, VisibilityChange
 
 if TYPE_CHECKING:
@@ -154,7 +153,6 @@ class DeadLetterSweep:
         # Cut off between the two, it would be there twice.
         with anyio.move_on_after(_BURIAL_S, shield=True):
             if isinstance(disposition, Bury):
-                report_failed(disposition)
                 await self._burial.copy(message, disposition)
             await self._remove(message.receipt)
 

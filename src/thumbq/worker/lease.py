@@ -1,4 +1,4 @@
-"""Leases: our hold on received messages, and the keeper that extends them.
+"""Leases: our hold on received messages, as the heartbeat extends it.
 
 A lease moves ``held → extending → held`` with each heartbeat and ends as ``lost``, or through ``closing``, in which the
 disposition is the last call on its receipt, as ``closed``. Two calls on one receipt are never in flight together.
@@ -66,13 +66,13 @@ class Lease:
             yield scope
 
     def holds(self) -> bool:
-        """Whether the message is still ours, also when the keeper has not come round to see that it is not."""
+        """Whether the message is still ours, also when the heartbeat has not come round to see that it is not."""
         if self.is_open() and self.deadline <= self._clock.monotonic():
             self._lose("its deadline passed")
         return self.state is not LeaseState.LOST
 
     def is_open(self) -> bool:
-        """Whether the keeper has to see to it."""
+        """Whether the heartbeat has to see to it."""
         return self.state in {LeaseState.HELD, LeaseState.EXTENDING}
 
     async def close(self) -> bool:

@@ -39,8 +39,7 @@ class LeasedQueue:
     """Receives messages of one queue, each held by a lease; extends the leases; ends each by a delete or a release."""
 
     def __init__(self, queue: JobQueue, *, times: LeaseTimes, clock: Clock, random: Random) -> None:
-        self.receiving = Liveness(clock)
-        """Noted by whoever decides when to receive."""
+        self._receiving = Liveness(clock)
         self._queue = queue
         self._times = times
         self._clock = clock
@@ -69,12 +68,12 @@ class LeasedQueue:
                 visibility_timeout_s=self._times.visibility_timeout_s,
             )
         except BackendError as error:
-            self.receiving.note()
+            self._receiving.note()
             self._health.receive_failed(asked_at)
             log.warning("receive.failed", error=str(error), failures=self.failed_receives)
             return None
         self._health.received()
-        self.receiving.note()
+        self._receiving.note()
         if not all(message.counted for message in messages):
             self._warn_uncounted()
         arrived_at = self._clock.monotonic()
@@ -99,6 +98,10 @@ class LeasedQueue:
             fix = "use a server that gives ApproximateReceiveCount; until then its redrive policy alone ends a message"
             log.warning("service.warning", problem=problem, fix=fix)
 
+    def note_waiting(self) -> None:
+        """Note that the caller of ``receive`` is alive, and has a reason not to call it now."""
+        self._receiving.note()
+
     @property
     def failed_receives(self) -> int:
         """How many receives in a row were not answered."""
@@ -114,12 +117,20 @@ class LeasedQueue:
 
         ``urgent`` where another message waits for it.
         """
-        return await lease.close() and await self._acks.delete(lease, urgent=urgent)
+        if not await lease.close():
+            return False
+        try:
+            return await self._acks.delete(lease, urgent=urgent)
+        finally:
+            lease.closed()
 
     async def release(self, lease: Lease, delay_s: float) -> None:
         """Make a message visible again after ``delay_s``, if its lease still stands."""
         if await lease.close():
-            await self._acks.release(lease, delay_s)
+            try:
+                await self._acks.release(lease, delay_s)
+            finally:
+                lease.closed()
 
     async def answers_again(self) -> None:
         """Wait until a heartbeat or an ack is answered after others were not."""
@@ -127,7 +138,7 @@ class LeasedQueue:
 
     def not_alive(self) -> str | None:
         """Say which loop has stopped, if one has."""
-        if not self._stopped and self.receiving.has_stalled(longest_s=self._times.wait_s + _STALL_S):
+        if not self._stopped and self._receiving.has_stalled(longest_s=self._times.wait_s + _STALL_S):
             return "the receive loop has stopped"
         if self._heartbeat.liveness.has_stalled(longest_s=_STALL_S):
             return "the heartbeat loop has stopped"

@@ -39,7 +39,7 @@ _EMPTY_S: Final = 1.0
 
 
 class Receiver:
-    """The one poller of a queue: a request for ten messages takes milliseconds, a render takes more than that.
+    """The one receiver of a queue: a request for ten messages takes milliseconds, a render takes more than that.
 
     ``queue_name`` is the queue's name in the settings.
     """
@@ -138,7 +138,7 @@ class Receiver:
             log.warning("receive.paused", reason="the store fails for everybody", error=store.outage.error)
         while store.outage and not self._stopping.is_set():
             await self._pause(self._backoff_s(store.failed_probes))
-            self._queue.receiving.note()
+            self._queue.note_waiting()
             await _first_of(self._stopping.wait, store.recover)
         return store.on_trial
 
@@ -152,7 +152,7 @@ class Receiver:
 
     async def _wait(self, at_most_s: float) -> None:
         """Wait until a place is given back."""
-        self._queue.receiving.note()
+        self._queue.note_waiting()
         await self._places.wait(at_most_s)
 
     async def _pause(self, seconds: float) -> None:
