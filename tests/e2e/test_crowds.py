@@ -87,7 +87,7 @@ async def trickling(replica: Replica, number: int) -> AsyncIterator[None]:
                     for byte in body[100:]:
                         await anyio.sleep(1)
                         await stream.send(bytes([byte]))
-            await anyio.sleep(0.1)
+            await anyio.sleep(1)  # as Retry-After says
 
     async with anyio.create_task_group() as tasks:
         for _ in range(number):

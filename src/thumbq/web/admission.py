@@ -103,7 +103,7 @@ class RunningUploads:
         self._waiting.append(waiter)
         try:
             with upload.interruptible(at_most_s=self.limits.queue_s, too_late=_BUSY):
-                await self._turn(waiter)
+                await self._until_served(waiter)
         except BaseException:
             if waiter.served.is_set():
                 self._free += size
@@ -117,7 +117,7 @@ class RunningUploads:
         self._free += size
         self._serve()
 
-    async def _turn(self, waiter: _Waiter) -> None:
+    async def _until_served(self, waiter: _Waiter) -> None:
         while not waiter.served.is_set():
             if waiter is self._waiting[0]:
                 self._make_room(waiter.size)
