@@ -62,6 +62,7 @@ def lines(done: CompletedProcess[bytes]) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.parametrize("place", [pytest.param("local", marks=pytest.mark.long), "aws"], indirect=True)
 async def test_fail_look_mend_redrive_done(place: Place) -> None:
     replica = await place.replica()
     broken = await place.upload(replica, images.truncated_jpeg())

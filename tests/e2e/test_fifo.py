@@ -117,7 +117,8 @@ async def kill_one(place: Place, number: int, *, at: int) -> None:
     await place.replica(**SETTINGS)
 
 
-@pytest.mark.parametrize(("groups", "each"), [(20, 10), pytest.param(50, 20, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize(("groups", "each"), [(50, 20)])
 async def test_groups_keep_their_order_over_three_replicas_and_kill_9(
     place: Place, clients: Clients, record_property: Callable[[str, object], None], groups: int, each: int
 ) -> None:
@@ -171,6 +172,7 @@ def out_of_order(made: dict[str, Versions], done: dict[str, Versions], groups: i
     return wrong
 
 
+@pytest.mark.long
 async def test_dead_letters_of_a_fifo_queue_are_listed_and_redriven_in_order(place: Place) -> None:
     replica = await place.replica(**SETTINGS)
     names = [f"gone/{number}.jpg" for number in range(5)]

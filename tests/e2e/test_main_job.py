@@ -61,7 +61,7 @@ async def test_a_phone_photo_is_done_within_two_seconds(place: Place, at_most: A
 
 
 # moto looks for a visible message and hides it in two steps: two receives at once may both get it.
-@pytest.mark.parametrize("place", ["local", "ministack"], indirect=True)
+@pytest.mark.parametrize("place", [pytest.param("local", marks=pytest.mark.long), "ministack"], indirect=True)
 async def test_two_replicas_share_one_queue_and_lose_nothing(place: Place) -> None:
     replicas = [await place.replica(wait_time_s=1) for _ in range(2)]
     pictures = [

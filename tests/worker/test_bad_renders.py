@@ -33,6 +33,7 @@ async def outcome(backend: Backend, key: str) -> Manifest:
 
 
 @pytest.mark.real_time
+@pytest.mark.long
 async def test_bad_renders_cost_the_good_ones_no_attempt_and_are_buried_with_their_reasons(
     backend: Backend, tmp_path: Path
 ) -> None:
