@@ -52,6 +52,7 @@ async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place
     assert {event["receive_count"] for event in survivor.events("job.done")} == {2}
 
 
+@pytest.mark.parametrize("place", [pytest.param("local", marks=pytest.mark.long), "aws"], indirect=True)
 async def test_silent_connections_take_no_descriptor_that_the_work_needs(place: Place) -> None:
     replica = await place.replica(open_files=256, processes=2, concurrency=4, max_uploads=4, wait_time_s=1)
     host, port = replica.url.removeprefix("http://").split(":")
