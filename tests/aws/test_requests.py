@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from aiohttp.http_writer import StreamWriter
 
 from support.patience import within
 from support.servers.scripted import Script, cuts_the_body, hangs_up, s3_error, says, sqs_error, stalls
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from thumbq.aws.store import S3Store
 
 REF = ObjectRef("bucket-of-tests", "uploads/a")
+MIB = 1 << 20
 OK, LOST, CAPPED, RETRY = EntryResult.OK, EntryResult.LOST, EntryResult.CAPPED, EntryResult.RETRY
 STORED = says(200, ETag='"e"')
 SENT = says(200, {"MessageId": "m", "MD5OfMessageBody": "x"})
@@ -286,3 +289,23 @@ async def test_an_answer_that_is_no_s3_is_an_outage(script: Script, store: S3Sto
     script.then(says(200, b"<html>please log in"))
     with pytest.raises(BackendUnavailable):
         await store.put(REF, b"x", content_type="image/png")
+
+
+async def test_a_large_body_is_sent_again_from_the_bytes_that_there_are(
+    script: Script, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = random.Random(1).randbytes(3 * MIB + 1)
+    pieces: list[memoryview] = []
+    write = StreamWriter.write
+
+    async def seen(writer: StreamWriter, chunk: object, **options: object) -> None:
+        if isinstance(chunk, memoryview) and chunk.obj is body:
+            pieces.append(chunk)
+        await write(writer, chunk, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StreamWriter, "write", seen)
+    script.then(says(500), hangs_up, STORED)
+    await store.put(REF, body, content_type="image/jpeg")
+    assert [received for _, received in script.requests] == [body] * 3
+    assert sum(piece.nbytes for piece in pieces) == 3 * len(body)
+    assert max(piece.nbytes for piece in pieces) <= MIB

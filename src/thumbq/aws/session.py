@@ -13,6 +13,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ConfigNotFound, ConfigParseError, ProfileNotFound
 
 from thumbq.aws.parsers import StrictParsers
+from thumbq.aws.requestbody import RequestBody
 from thumbq.errors import Problem, SetupError
 
 if TYPE_CHECKING:
@@ -124,6 +125,10 @@ def _ask_no_further(request_dict: Any, response: Any, **_: Any) -> None:
 
 
 def _in_pieces(request: Any, **_: Any) -> None:
-    """Have aiohttp write a large body in pieces; it warns that whole ones block the event loop."""
-    if isinstance(request.body, bytes) and len(request.body) > _PIECES_ABOVE:
-        request.body = io.BytesIO(request.body)
+    """Have aiohttp write a large body in pieces, without a copy of it.
+
+    botocore makes a BytesIO of what is put. It shares the bytes that it was made of, and so does its ``getvalue``.
+    """
+    body = request.body.getvalue() if isinstance(request.body, io.BytesIO) else request.body
+    if isinstance(body, bytes) and len(body) > _PIECES_ABOVE:
+        request.body = RequestBody(body)
