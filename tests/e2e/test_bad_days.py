@@ -76,7 +76,11 @@ async def test_silent_connections_take_no_descriptor_that_the_work_needs(place: 
 
 @pytest.mark.parametrize(
     ("place", "number"),
-    [("local", signal.SIGTERM), ("local", signal.SIGINT), ("aws", signal.SIGTERM)],
+    [
+        pytest.param("local", signal.SIGTERM, marks=pytest.mark.long),
+        ("local", signal.SIGINT),
+        ("aws", signal.SIGTERM),
+    ],
     indirect=["place"],
 )
 async def test_a_stop_under_load_ends_in_order_and_leaves_nothing_hidden(place: Place, number: signal.Signals) -> None:
