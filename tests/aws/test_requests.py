@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from typing import TYPE_CHECKING
 
@@ -309,3 +310,26 @@ async def test_a_large_body_is_sent_again_from_the_bytes_that_there_are(
     assert [received for _, received in script.requests] == [body] * 3
     assert sum(piece.nbytes for piece in pieces) == 3 * len(body)
     assert max(piece.nbytes for piece in pieces) <= MIB
+
+
+async def test_a_connection_that_is_cut_before_the_body_costs_a_try_and_leaves_no_task_behind(
+    script: Script, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context["message"]))
+    real, cuts = StreamWriter.send_headers, [None]
+
+    def cut_off(writer: StreamWriter) -> None:
+        if cuts:
+            cuts.pop()
+            assert writer.transport is not None
+            writer.transport.abort()
+        real(writer)
+
+    monkeypatch.setattr(StreamWriter, "send_headers", cut_off)
+    script.then(STORED)
+    await store.put(REF, b"x", content_type="image/png")
+    assert (cuts, script.operations) == ([], ["PUT /bucket-of-tests/uploads/a"])
+    gc.collect()
+    await anyio.lowlevel.checkpoint()
+    assert left == []

@@ -17,6 +17,7 @@ from support.documents import (
     COMMANDS,
     DEPLOY,
     HTTP,
+    IMAGES,
     LAMBDA,
     MANIFEST,
     MESSAGES,
@@ -31,6 +32,7 @@ from support.documents import (
 from thumbq import docs
 from thumbq.cli import main
 from thumbq.core.formats import ImageFormat
+from thumbq.core.retry import CUSTOMERS_CODES
 from thumbq.settings import Settings
 from thumbq.settings.model import PREFIX
 from thumbq.web.problems import STATUSES
@@ -246,3 +248,11 @@ def test_the_code_writes_the_events_of_the_log_that_documents_name(source: str) 
     named = {name for document in ALL for name in re.findall(r"`((?:service|job)\.[a-z_]+)`", documents.text(document))}
     assert named
     assert [name for name in sorted(named) if f'"{name}"' not in source] == []
+
+
+def test_the_document_names_the_customers_codes_and_the_lines_that_the_code_writes(source: str) -> None:
+    section = documents.section(OPERATIONS, "Log levels")
+    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", section)) - {"error", "warning", "critical"} == CUSTOMERS_CODES
+    assert set(re.findall(r"`([a-z-]+)`", documents.section(IMAGES, "Errors"))) >= CUSTOMERS_CODES
+    lines = set(re.findall(r"`([a-z]+\.[a-z_]+)`", section))
+    assert [line for line in sorted(lines) if f'"{line}"' not in source] == []

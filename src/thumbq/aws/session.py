@@ -12,6 +12,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ConfigNotFound, ConfigParseError, ProfileNotFound
 
+from thumbq.aws.httpsession import HttpSession
 from thumbq.aws.parsers import StrictParsers
 from thumbq.aws.requestbody import RequestBody
 from thumbq.errors import Problem, SetupError
@@ -107,6 +108,7 @@ def _collected(service: str, problems: list[Problem]) -> Iterator[None]:
 
 def _config(connections: int, *, read_s: int, attempts: int = _ATTEMPTS) -> AioConfig:
     return AioConfig(
+        http_session_cls=HttpSession,
         connect_timeout=_CONNECT_S,
         read_timeout=read_s,
         max_pool_connections=connections,

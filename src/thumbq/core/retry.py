@@ -17,6 +17,24 @@ BACKOFF_BASE_S: Final = 1.0
 BACKOFF_CAP_S: Final = 300.0
 _KEYS_NAMED: Final = 3
 
+CUSTOMERS_CODES: Final = frozenset(
+    {
+        "corrupt",
+        "source-missing",
+        "too-large",
+        "too-many-frames",
+        "too-many-scans",
+        "truncated",
+        "unsupported-format",
+    }
+)
+"""The codes of failures that lie in what a customer has sent, or has removed again: nobody here has to do anything."""
+
+
+def is_ours(code: str) -> bool:
+    """Whether a failure with this code is ours: it needs a person. One that nobody has thought of is."""
+    return code not in CUSTOMERS_CODES
+
 
 @dataclass(frozen=True, slots=True)
 class Delete:
@@ -36,6 +54,11 @@ class Bury:
 
     code: str
     text: str
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the failure is ours; see ``is_ours``."""
+        return is_ours(self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +99,12 @@ def after_failure(
 
 
 def after_all(jobs: Sequence[tuple[str, Delete | Bury]]) -> Delete | Bury:
-    """Decide about a message whose jobs have all ended, each named by its key: one that failed buries it."""
+    """Decide about a message whose jobs have all ended, each named by its key: one that failed buries it.
+
+    A failure that is ours gives the message its code, before those of customers.
+    """
     failed = [(key, ending) for key, ending in jobs if isinstance(ending, Bury)]
+    failed.sort(key=lambda job: not job[1].is_ours)
     if not failed:
         return Delete()
     _, first = failed[0]

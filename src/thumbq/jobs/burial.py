@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from thumbq.core import deadletter, retry
 from thumbq.core.deadletter import Note
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import BackendError
 from thumbq.jobs import fencing
+from thumbq.jobs.reporting import report_buried, report_request
 
 if TYPE_CHECKING:
     from random import Random
 
     from thumbq.jobs.manifestwriter import ManifestWriter
     from thumbq.ports import DeadLetters, ReceivedMessage
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Burial:
@@ -34,21 +31,21 @@ class Burial:
         try:
             await self.copy(message, bury)
         except BackendError as error:
-            log.warning("bury.failed", error=str(error))
+            report_request("bury.failed", error)
             return Release(retry.backoff_s(message.receive_count, self._random.random()))
-        log.info("message.buried", code=bury.code, dead_letter=self._dead_letters is not None)
         return Delete()
 
     async def copy(self, message: ReceivedMessage, bury: Bury) -> None:
-        """Send the copy. Raises BackendError.
+        """Send the copy, where there are dead letters. Raises BackendError."""
+        if self._dead_letters is not None:
+            await self._send(message, bury, self._dead_letters)
+        report_buried(bury, dead_letter=self._dead_letters is not None)
 
-        A body that leaves no room for its note is kept whole in the store first, and cut.
-        """
-        if self._dead_letters is None:
-            return
+    async def _send(self, message: ReceivedMessage, bury: Bury, dead_letters: DeadLetters) -> None:
+        """Send the copy. A body that leaves no room for its note is kept whole in the store first, and cut."""
         body, note = message.body, Note(bury.code, bury.text, message.id, message.receive_count, message.trace)
-        if not deadletter.fits(body, note, self._dead_letters.max_bytes):
+        if not deadletter.fits(body, note, dead_letters.max_bytes):
             await self._manifests.keep_message(message, bury)
-            body, note = deadletter.cut(body, note, self._dead_letters.max_bytes)
+            body, note = deadletter.cut(body, note, dead_letters.max_bytes)
         fencing.check()
-        await self._dead_letters.send(body, note.encode(), group=message.group)
+        await dead_letters.send(body, note.encode(), group=message.group)

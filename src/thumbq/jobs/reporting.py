@@ -1,27 +1,38 @@
 """Reporting: every JobResult passes here, at the end of an attempt and when a job is given up.
 
 Messages that cannot be read have no jobs, and attempts that are cut off have no result.
+
+The levels of all that fails are decided here. An error needs a person, and is the service's: it may wake somebody. A
+warning is what customers have sent, or what may pass by itself.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from thumbq.core.retry import Bury, Release
+from thumbq.core.retry import Bury, Release, is_ours
+from thumbq.errors import BackendRefused
 from thumbq.jobs.delivery import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from thumbq.errors import BackendError
     from thumbq.jobs.delivery import JobResult
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+LASTING_S: Final = 60.0
+"""An outage that is longer does not pass by itself."""
 
 
 def report(result: JobResult) -> None:
     """Log how an attempt at a job ended; the context names the job and its message."""
     if result.outcome is Outcome.DONE:
-        log.info(
+        write = _write(result.failed.values()) if result.failed else log.info
+        write(
             "job.done",
             duration_ms=round(result.duration_s * 1000),
             waited_ms=None if result.waited_s is None else round(result.waited_s * 1000),
@@ -40,9 +51,30 @@ def report(result: JobResult) -> None:
 
 def report_failed(bury: Bury) -> None:
     """Log that a job or a whole message has failed for good."""
-    log.error("job.failed", code=bury.code, error=bury.text)
+    _write([bury.code])("job.failed", code=bury.code, error=bury.text)
+
+
+def report_buried(bury: Bury, *, dead_letter: bool) -> None:
+    """Log that a message has failed for good; ``dead_letter``: there is a copy of it. Alarms count these lines."""
+    _write([bury.code])("message.buried", code=bury.code, dead_letter=dead_letter)
 
 
 def report_retry(error: Exception, release: Release) -> None:
     """Log that a job or a whole message is tried again."""
     log.warning("job.retry", error=str(error), kind=type(error).__name__, delay_s=round(release.delay_s, 1))
+
+
+def report_away(event: str, *, away_s: float, **members: Any) -> None:
+    """Log that the store or a queue has not answered for so long: at first it may be a hiccup."""
+    write = log.error if away_s >= LASTING_S else log.warning
+    write(event, away_s=round(away_s), **members)
+
+
+def report_request(event: str, error: BackendError, **members: Any) -> None:
+    """Log a request of thumbq's own that failed: one that is refused will be so until somebody sees to it."""
+    write = log.error if isinstance(error, BackendRefused) else log.warning
+    write(event, error=str(error), **members)
+
+
+def _write(codes: Iterable[str]) -> Callable[..., Any]:
+    return log.error if any(map(is_ours, codes)) else log.warning

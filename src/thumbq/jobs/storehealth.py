@@ -10,6 +10,7 @@ import anyio
 import structlog
 
 from thumbq.jobs import storeprobe
+from thumbq.jobs.reporting import report_away
 
 if TYPE_CHECKING:
     from thumbq.ports import Clock, ObjectStore
@@ -97,4 +98,4 @@ class StoreHealth:
             return
         self.failed_probes += 1
         self.outage = Outage(self.outage.since if self.outage else self._clock.wall(), error)
-        log.info("store.away", error=error)
+        report_away("store.away", away_s=self._clock.wall() - self.outage.since, error=error)

@@ -167,7 +167,8 @@ class Supervisor:
         self.unconfined = process.handle.unconfined
         if reason != "start":
             old_pid = old.handle.pid if old is not None else None
-            log.info(
+            write = log.warning if reason == "died-idle" else log.info  # of the others a job tells
+            write(
                 "pool.process_replaced", reason=reason, pid=process.handle.pid, old=old_pid, processes=len(self.pids())
             )
         # What this task logs from now on has nothing to do with the job that it was started for.

@@ -100,7 +100,7 @@ class Acceptor:
         self._listening = listening
         self._connections = connections
         self._new = new
-        self._exhausted = Tally("connections.not_accepted")
+        self._exhausted = Tally("connections.not_accepted", is_ours=True)
 
     async def run(self) -> None:
         """Accept until it is cancelled."""

@@ -10,6 +10,7 @@ import anyio
 import structlog
 
 from thumbq.errors import BackendError
+from thumbq.jobs.reporting import report_request
 from thumbq.ports import MAX_BATCH, EntryResult, VisibilityChange
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Batcher(Generic[T]):
                     entry.result = result
         except BackendError as error:
             self._health.failed()
-            log.warning("ack.failed", entries=len(batch), error=str(error))
+            report_request("ack.failed", error, entries=len(batch))
         finally:
             for entry in entries:
                 entry.settled.set()

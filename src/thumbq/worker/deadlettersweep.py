@@ -14,6 +14,7 @@ import structlog
 
 from thumbq.core.retry import Bury, Delete
 from thumbq.errors import BackendError, BackendUnavailable
+from thumbq.jobs.reporting import report_request
 from thumbq.ports import MAX_BATCH, EntryResult, ReceivedMessage, VisibilityChange
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class DeadLetterSweep:
         try:
             return (await self._queue.counts()).in_flight > 0
         except BackendError as error:
-            log.warning("sweep.failed", error=str(error))
+            report_request("sweep.failed", error)
             return True
 
     async def _look(self) -> int:
@@ -116,7 +117,7 @@ class DeadLetterSweep:
                     else:
                         held.append(dead_letter.receipt)
         except BackendError as error:
-            log.warning("sweep.failed", error=str(error))
+            report_request("sweep.failed", error)
         finally:
             with anyio.move_on_after(_BURIAL_S, shield=True):
                 async with anyio.create_task_group() as tasks:

@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Final
 
 import anyio
-import structlog
 
 from thumbq.errors import BackendError
+from thumbq.jobs.reporting import report_request
 from thumbq.ports import MAX_BATCH, EntryResult
 from thumbq.worker.lease import LeaseState
 from thumbq.worker.liveness import Liveness
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from thumbq.ports import Clock, JobQueue, VisibilityChange
     from thumbq.worker.lease import Lease
     from thumbq.worker.queuehealth import QueueHealth
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _ITERATION_S: Final = 1.0
 """How often to look at the clock at the least: it also counts while the machine sleeps, and timers do not."""
@@ -83,7 +81,7 @@ class Heartbeat:
                 self._health.answered()
         except BackendError as error:
             self._health.failed()
-            log.warning("lease.beat_failed", leases=len(batch), error=str(error))
+            report_request("lease.beat_failed", error, leases=len(batch))
         finally:
             for lease, change, result in zip(batch, changes, results, strict=True):
                 lease.end_beat(result, sent_at=sent_at, timeout_s=change.timeout_s)

@@ -9,6 +9,7 @@ import anyio
 import structlog
 
 from thumbq.errors import BackendError
+from thumbq.jobs.reporting import report_away
 from thumbq.worker.acks import Acks
 from thumbq.worker.heartbeat import Heartbeat
 from thumbq.worker.lease import Lease
@@ -70,7 +71,8 @@ class LeasedQueue:
         except BackendError as error:
             self._receiving.note()
             self._health.receive_failed(asked_at)
-            log.warning("receive.failed", error=str(error), failures=self.failed_receives)
+            away_s = self._health.failing_s()
+            report_away("receive.failed", away_s=away_s, error=str(error), failures=self.failed_receives)
             return None
         self._health.received()
         self._receiving.note()

@@ -48,13 +48,14 @@ class QueueHealth:
 
     def not_receiving(self) -> str | None:
         """Say so when receives have failed for longer than a hiccup of the queue takes."""
-        failing_s = self._failing_s()
+        failing_s = self.failing_s()
         return f"the queue has not answered for {failing_s:.0f} s" if failing_s > _HICCUP_S else None
 
     def away_since(self) -> float | None:
         """Return since when receives have failed, in POSIX seconds, if it is longer than a hiccup."""
-        failing_s = self._failing_s()
+        failing_s = self.failing_s()
         return self._clock.wall() - failing_s if failing_s > _HICCUP_S else None
 
-    def _failing_s(self) -> float:
+    def failing_s(self) -> float:
+        """Return for how many seconds receives have failed; 0 while they are answered."""
         return 0.0 if self._not_received_since is None else self._clock.monotonic() - self._not_received_since
