@@ -18,6 +18,7 @@ import pytest
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
+from support.aws import filterpattern
 from support.aws.rights import ACCOUNT, Recorder, covers, grants
 from support.patience import until
 from support.pictures import images
@@ -26,7 +27,7 @@ from support.replicas.replica import THUMBQ
 from support.servers.emulators import REGION, aws_environment, without_aws
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from support.replicas.replica import Replica
 
@@ -181,7 +182,7 @@ async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path)
     broken = await place.upload(replica, images.truncated_jpeg())
     assert (await place.finished(replica, broken, within_s=20))["status"] == "failed"
     await stack.sqs.send_message(QueueUrl=stack.outputs["QueueUrl"], MessageBody='{"key": "nothing.jpg"}')
-    await until(lambda: len(replica.events("message.buried")) >= 2, within_s=20, what="two burials")
+    await until(lambda: len(replica.events("message.buried")) == 3, within_s=20, what="three burials")
     await refused(place, replica, recorder)
     for key in ("manifests/inbox/a b.jpg.json", "jpgfiles/sampleImage.jpg"):
         assert (await stack.s3.head_object(Bucket=stack.outputs["BucketName"], Key=key))["ContentLength"]
@@ -198,12 +199,21 @@ async def test_thumbq_runs_on_the_stack_and_needs_its_rights_and_no_others(
     environment = aws_environment(await recorder.endpoint("thumbq"))
     async with opened(tmp_path, environment | {"THUMBQ_BUCKET": bucket, "THUMBQ_QUEUE": queue}) as place:
         await whole_run(stack, place, recorder, photo)
+        alarmed = alarming([line for replica in place.replicas for line in replica.stderr().splitlines()])
+    assert alarmed == ["attempts-exhausted"], "a truncated picture and a missing original wake nobody"
     policy, needs = await stack.policy(), recorder.needs()
     granted = grants(policy)
     assert [need for need in needs if not any(covers(grant, need) for grant in granted)] == []
     assert [grant for grant in granted if not any(covers(grant, need) for need in needs)] == []
     assert policy == articles_policy(bucket, stack.outputs["QueueName"])
     assert recorder.missing, "without one nothing has needed s3:ListBucket but the look at the start"
+
+
+def alarming(log: Sequence[str]) -> list[str]:
+    """Return the code of each line that the alarm on dead letters counts."""
+    [pattern] = re.findall(r"FilterPattern: '(.+)'", TEMPLATE)
+    assert sum('"message.buried"' in line for line in log) == 3
+    return [json.loads(line)["code"] for line in log if filterpattern.matches(pattern, line)]
 
 
 def articles_policy(bucket: str, queue: str) -> Any:

@@ -1,0 +1,75 @@
+"""The alarm on dead letters is on those that are ours: its filter finds the line that thumbq writes, and no other."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+import yaml
+
+from deploy.test_template import ROOT, Loader
+from support import documents
+from support.aws.filterpattern import matches
+from support.documents import DEPLOY
+from thumbq.core.retry import CUSTOMERS_CODES, Bury
+from thumbq.jobs.reporting import report_buried, report_failed
+from thumbq.telemetry import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OURS = ("attempts-exhausted", "source-denied", "render-crashed", "out-of-memory", "malformed-message")
+
+
+@pytest.fixture(scope="module")
+def resources() -> Any:
+    return yaml.load((ROOT / "deploy" / "cloudformation.yaml").read_text(), Loader)["Resources"]
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """Return what thumbq writes on standard error, set up as it does that itself."""
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    logs.configure("info")
+    yield written
+    structlog.reset_defaults()
+
+
+def test_the_filter_finds_each_message_that_is_buried_for_a_reason_of_ours(resources: Any, log: io.StringIO) -> None:
+    for code in (*OURS, *CUSTOMERS_CODES):
+        report_failed(Bury(code, "why"))
+        report_buried(Bury(code, "why"), dead_letter=True)
+    lines = log.getvalue().splitlines()
+    assert len(lines) == 2 * (len(OURS) + len(CUSTOMERS_CODES))
+    found = [line for line in lines if matches(resources["DeadLetterFilter"]["Properties"]["FilterPattern"], line)]
+    assert [line for code in OURS for line in found if f'"{code}"' in line] == found
+    assert len(found) == len(OURS)
+
+
+def test_the_alarm_is_on_the_metric_of_the_filter_and_the_document_has_its_pattern(resources: Any) -> None:
+    [metric] = resources["DeadLetterFilter"]["Properties"]["MetricTransformations"]
+    alarm = resources["DeadLetterAlarm"]["Properties"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (metric["MetricNamespace"], metric["MetricName"])
+    assert (alarm["Statistic"], alarm["Threshold"], metric["MetricValue"]) == ("Sum", 0, "1")
+    pattern = resources["DeadLetterFilter"]["Properties"]["FilterPattern"]
+    assert documents.example(DEPLOY, "Alarms", "text").strip() == pattern
+
+
+def test_without_a_log_to_read_the_alarm_is_on_all_dead_letters(resources: Any) -> None:
+    assert (resources["DeadLetterAlarm"]["Condition"], resources["AnyDeadLetterAlarm"]["Condition"]) == (
+        "WithLogs",
+        "WithoutLogs",
+    )
+    assert resources["AnyDeadLetterAlarm"]["Properties"]["MetricName"] == "ApproximateNumberOfMessagesVisible"
+
+
+def test_a_pattern_that_the_tests_do_not_know_is_no_match_by_chance() -> None:
+    assert not matches('{ ($.a = "x") && ($.b = "y") }', '{"a": "x", "b": "z"}')
+    assert not matches('{ ($.a = "x") }', "no JSON")
+    for unknown in ('{ $.a = "x" }', '{ ($.a = "x") || ($.b = "y") }', "message.buried", '{ ($.a = "x*") }'):
+        with pytest.raises(ValueError, match=r".+"):
+            matches(unknown, "{}")
