@@ -17,7 +17,7 @@ from thumbq.intake.presigned import make_presigned_intake
 from thumbq.intake.uploads import make_upload_intake
 from thumbq.jobs.resources import make_job_resources
 from thumbq.jobs.storewatch import ObservedStore, StoreWatch
-from thumbq.pool.memory import memory_problem
+from thumbq.memory import memory_problem
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
 from thumbq.web.app import UploadLimits, create_app
@@ -152,10 +152,7 @@ class Service:
         return make_consumers(queues, resources=resources, settings=settings, random=self._random)
 
     def _own_problems(self) -> tuple[Problem | None, ...]:
-        settings = self._settings
-        others = settings.max_in_flight_bytes + settings.max_uploads * settings.max_upload_bytes
-        memory = memory_problem(settings.processes, settings.render_memory_bytes, others)
-        return memory, self._descriptors.warning
+        return memory_problem(self._settings), self._descriptors.warning
 
     def _make_app(self) -> Application:
         settings, backend = self._settings, self._observed(self._backend)

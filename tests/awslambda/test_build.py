@@ -20,6 +20,8 @@ from support import documents
 from support.documents import LAMBDA
 from support.patience import patience
 from support.pictures.images import photo_jpeg
+from thumbq.memory import needed_bytes
+from thumbq.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,3 +183,11 @@ def test_its_document_names_the_build_and_parameters_that_the_template_has(templ
     assert queue is not None
     assert bucket is not None
     assert sending.startswith(f"THUMBQ_BUCKET={bucket[1]} THUMBQ_QUEUE={queue[1]} thumbq send ")
+
+
+def test_the_function_holds_what_its_render_processes_and_originals_may_need(template: dict[str, Any]) -> None:
+    memory, processes = template["Parameters"]["MemorySize"], template["Parameters"]["RenderProcesses"]
+    for size, number in ((memory["Default"], processes["Default"]), (memory["MinValue"], processes["MinValue"])):
+        needed = needed_bytes(Settings(processes=number), uploads=False)
+        assert needed <= (number << 30) + 624 * (1 << 20)  # as the parameter's text says
+        assert needed <= size << 20

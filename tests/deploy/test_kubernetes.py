@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # i
 
 from support.schemas.keda_schema import KINDS, closed
 from thumbq import settings
+from thumbq.memory import needed_bytes
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 
@@ -93,11 +94,10 @@ def test_a_pod_has_no_rights_on_its_node_and_no_links_to_services(pod: Any) -> N
     assert pod["enableServiceLinks"] is False
 
 
-def test_the_memory_limit_holds_what_the_render_processes_may_take(in_force: settings.Settings, pod: Any) -> None:
+def test_the_memory_limit_holds_what_a_replica_may_need(in_force: settings.Settings, pod: Any) -> None:
     [container] = pod["containers"]
     limit = int(container["resources"]["limits"]["memory"].removesuffix("Gi")) << 30
-    others = in_force.max_in_flight_bytes + in_force.max_uploads * in_force.max_upload_bytes
-    assert limit >= in_force.processes * in_force.render_memory_bytes + others
+    assert limit >= needed_bytes(in_force)
 
 
 def test_scaling_counts_what_is_in_flight_on_the_queue_that_the_pods_work_on() -> None:

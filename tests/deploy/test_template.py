@@ -16,6 +16,7 @@ from support.aws import rights
 from support.documents import DEPLOY
 from thumbq import settings
 from thumbq.core import keys
+from thumbq.memory import needed_bytes
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,10 +67,12 @@ def test_a_task_has_time_for_thumbqs_own_shutdown(template: Any, container: Any,
     assert int(delay["Value"]) <= in_force.shutdown_deadline_s
 
 
-def test_a_task_holds_what_its_render_processes_may_take(template: Any, in_force: settings.Settings) -> None:
-    others = in_force.max_in_flight_bytes + in_force.max_uploads * in_force.max_upload_bytes
-    taken = in_force.processes * in_force.render_memory_bytes + others
-    assert template["Parameters"]["TaskMemory"]["Default"] << 20 >= taken
+def test_a_task_holds_what_a_replica_may_need(template: Any, in_force: settings.Settings) -> None:
+    memory = template["Parameters"]["TaskMemory"]
+    assert memory["Default"] << 20 >= needed_bytes(in_force)
+    # As the parameter's text says: 1 GiB for each render process, and 1 GiB for the rest.
+    assert needed_bytes(in_force) <= (in_force.processes + 1) << 30
+    assert memory["MinValue"] << 20 >= needed_bytes(in_force.model_copy(update={"processes": 1}))
     assert template["Parameters"]["TaskCpu"]["Default"] == 1024 * in_force.processes
 
 

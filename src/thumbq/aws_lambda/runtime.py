@@ -17,7 +17,7 @@ from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.jobs.resources import make_job_resources
 from thumbq.jobs.storeprobe import check_store
-from thumbq.pool.memory import memory_problem
+from thumbq.memory import memory_problem
 from thumbq.process import SystemClock
 from thumbq.rendering import render_pool
 
@@ -39,7 +39,7 @@ async def keep_open(settings: Settings, opened: Callable[[LambdaRuntime], None])
         open_clients(connections=settings.jobs_in_flight, wait_time_s=0) as clients,
         render_pool(settings) as pool,
     ):
-        memory = memory_problem(settings.processes, settings.render_memory_bytes, settings.max_in_flight_bytes)
+        memory = memory_problem(settings, uploads=False)
         for problem in (memory, pool.unconfined()):
             if problem is not None:
                 log.warning("service.warning", problem=problem.what, fix=problem.fix)

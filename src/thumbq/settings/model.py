@@ -33,6 +33,11 @@ def _usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def most_decode_bytes(render_memory_bytes: int) -> int:
+    """Return how much of a render process's memory decoding may take; the rest is for Python and the libraries."""
+    return int(render_memory_bytes * _DECODE_SHARE)
+
+
 Seconds = Annotated[int, Field(ge=1)]
 
 
@@ -168,7 +173,7 @@ class Settings(BaseModel):
                 f"{self.visibility_timeout_s} s",
                 fix="lower THUMBQ_HEARTBEAT_S to a third of THUMBQ_VISIBILITY_TIMEOUT_S, or unset it",
             )
-        if self.decode_bytes > self.render_memory_bytes * _DECODE_SHARE:
+        if self.decode_bytes > most_decode_bytes(self.render_memory_bytes):
             yield fault(
                 "max_decode_bytes",
                 "render_memory_bytes",
@@ -232,7 +237,7 @@ class Settings(BaseModel):
     @property
     def decode_bytes(self) -> int:
         """How much memory decoding an image may be predicted to take."""
-        return self.max_decode_bytes or min(_DECODE_BYTES, int(self.render_memory_bytes * _DECODE_SHARE))
+        return self.max_decode_bytes or min(_DECODE_BYTES, most_decode_bytes(self.render_memory_bytes))
 
     @property
     def beat_interval_s(self) -> float:

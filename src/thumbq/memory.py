@@ -1,0 +1,150 @@
+"""What a replica may come to need of memory, and which settings fit the container that it is in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from thumbq.errors import Problem
+from thumbq.settings.model import MIB, PREFIX, most_decode_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from thumbq.settings import Settings
+
+
+_LOWERED: Final = (
+    "processes",
+    "render_memory_bytes",
+    "max_decode_bytes",
+    "max_in_flight_bytes",
+    "max_source_bytes",
+    "max_uploads",
+)
+
+_NO_LIMIT: Final = 1 << 60
+"""Version 1 of cgroups writes "no limit" as a number just below 2^63."""
+
+# Measured on Linux with S3 and SQS: the serving process has 80 MiB when idle, the fork server and the tracker 30.
+_IDLE_BYTES: Final = 112 * MIB
+
+_COMFORT_BYTES: Final = 512 * MIB
+"""What a render process needs for the pictures of most cameras: with less, fewer processes are better."""
+
+_SHARE: Final = 8
+"""Where memory is short, uploads get an eighth of it, and originals of jobs another."""
+
+_LEAST_RENDER_BYTES: Final = 128 * MIB
+_LEAST_IN_FLIGHT_BYTES: Final = 32 * MIB
+
+_V2: Final = ("sys/fs/cgroup", "sys/fs/cgroup/unified")
+_V1: Final = "sys/fs/cgroup/memory"
+
+
+def container_memory_bytes(root: Path = Path("/")) -> int | None:
+    """Return the least memory limit of our control group and those above it; None where nothing is limited.
+
+    ``root`` is where ``/proc`` and ``/sys`` lie. On AWS Lambda a variable gives the function's memory.
+    """
+    of_function = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    return min([*_limits(root), *([int(of_function) * MIB] if of_function.isdecimal() else [])], default=None)
+
+
+def needed_bytes(settings: Settings, *, uploads: bool = True) -> int:
+    """Return what a replica may come to need; without ``uploads`` one that has no HTTP side, as on AWS Lambda."""
+    return settings.processes * settings.render_memory_bytes + _other_bytes(settings, uploads=uploads)
+
+
+def fitting(settings: Settings, available: int, *, uploads: bool = True) -> dict[str, int] | None:
+    """Return the settings to lower so that all fits into ``available`` bytes, by their names; None: it is too little.
+
+    No setting is raised, and the size of an upload stays.
+    """
+    if needed_bytes(settings, uploads=uploads) <= available:
+        return {}
+    share = available // _SHARE
+    in_flight = _whole(max(share, settings.max_upload_bytes + MIB - 1, _LEAST_IN_FLIGHT_BYTES))
+    fewer = {
+        "max_in_flight_bytes": in_flight,
+        "max_source_bytes": in_flight,
+        "max_uploads": max(1, share // settings.max_upload_bytes) if uploads else settings.max_uploads,
+    }
+    lower = settings.model_copy(update={name: min(most, getattr(settings, name)) for name, most in fewer.items()})
+    rest = available - _other_bytes(lower, uploads=uploads)
+    processes = max(1, min(settings.processes, rest // min(settings.render_memory_bytes, _COMFORT_BYTES)))
+    render = min(settings.render_memory_bytes, _whole(rest // processes))
+    if render < _LEAST_RENDER_BYTES:
+        return None
+    lower = lower.model_copy(update={"processes": processes, "render_memory_bytes": render})
+    if settings.max_decode_bytes is not None:
+        decode = min(settings.max_decode_bytes, most_decode_bytes(render))
+        lower = lower.model_copy(update={"max_decode_bytes": decode})
+    return {name: getattr(lower, name) for name in _LOWERED if getattr(lower, name) != getattr(settings, name)}
+
+
+def memory_problem(settings: Settings, *, uploads: bool = True, root: Path = Path("/")) -> Problem | None:
+    """Return a Problem if the replica may come to need more than its container may use, with settings that fit."""
+    available = container_memory_bytes(root)
+    needed = needed_bytes(settings, uploads=uploads)
+    if available is None or needed <= available:
+        return None
+    others = _mib(_other_bytes(settings, uploads=uploads))
+    what = (
+        f"{settings.processes} render processes of up to {_mib(settings.render_memory_bytes)} and {others} for"
+        f" everything else may take {_mib(needed)}; this container has {_mib(available)}, and the kernel would kill at"
+        " random"
+    )
+    more = f"give the container {_mib(needed)}"
+    lower = fitting(settings, available, uploads=uploads)
+    return Problem(what, more if lower is None else f"set {as_variables(lower)}, or {more}")
+
+
+def as_variables(values: Mapping[str, int]) -> str:
+    """Return settings as a shell and a file of variables take them."""
+    return " ".join(f"{PREFIX}{name.upper()}={value}" for name, value in values.items())
+
+
+def _other_bytes(settings: Settings, *, uploads: bool) -> int:
+    # An original that is larger than the budget goes alone.
+    originals = max(settings.max_in_flight_bytes, settings.max_source_bytes)
+    return _IDLE_BYTES + originals + (settings.max_uploads * settings.max_upload_bytes if uploads else 0)
+
+
+def _whole(size: int) -> int:
+    return size // MIB * MIB
+
+
+def _limits(root: Path) -> Iterator[int]:
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            for mount in _V2:
+                yield from _up(root / mount, path, "memory.max")
+        elif "memory" in controllers.split(","):
+            yield from _up(root / _V1, path, "memory.limit_in_bytes")
+
+
+def _up(mount: Path, path: str, name: str) -> Iterator[int]:
+    """Read a limit in a group and in all above it.
+
+    In a container the mount often begins at our own group, while the path is as the host sees it, or leads out of the
+    namespace (``/../..``): groups that are missing are skipped.
+    """
+    group = PurePosixPath("/") if ".." in PurePosixPath(path).parts else PurePosixPath(path)
+    for above in (group, *group.parents):
+        try:
+            text = (mount / above.relative_to("/") / name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdecimal() and int(text) < _NO_LIMIT:
+            yield int(text)
+
+
+def _mib(size: int) -> str:
+    return f"{-(-size // MIB)} MiB"

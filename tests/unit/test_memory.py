@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from thumbq import docs
+from thumbq.memory import as_variables, container_memory_bytes, fitting, memory_problem, needed_bytes
+from thumbq.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MIB = 1 << 20
+GIB = 1 << 30
+V1_NONE = "9223372036854771712"
+
+
+def machine(root: Path, groups: str, **limits: str) -> Path:
+    """Make a tree with /proc/self/cgroup and some limits; ``__`` in a name is a slash."""
+    for name, text in {"proc__self__cgroup": groups, **limits}.items():
+        path = root / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    return root
+
+
+def test_without_control_groups_there_is_no_limit(tmp_path: Path) -> None:
+    assert container_memory_bytes(tmp_path) is None
+    assert container_memory_bytes(machine(tmp_path, "0::/")) is None
+
+
+@pytest.mark.parametrize(
+    ("own", "above", "least"), [("100", "max", 100), ("max", "70", 70), ("100", "70", 70), ("max", "max", None)]
+)
+def test_the_least_limit_of_a_group_and_those_above_it_counts(
+    tmp_path: Path, own: str, above: str, least: int | None
+) -> None:
+    root = machine(
+        tmp_path,
+        "0::/kubepods/pod1/c1",
+        sys__fs__cgroup__kubepods__pod1__c1__memory_dot_max=own,
+        sys__fs__cgroup__kubepods__pod1__memory_dot_max="max",
+        sys__fs__cgroup__kubepods__memory_dot_max=above,
+    )
+    assert container_memory_bytes(root) == least
+
+
+@pytest.mark.parametrize("path", ["/", "/docker/4f2a", "/../../docker/4f2a"])
+def test_in_a_container_the_mount_is_our_own_group_whatever_the_path_says(tmp_path: Path, path: str) -> None:
+    root = machine(tmp_path, f"0::{path}", sys__fs__cgroup__memory_dot_max="100")
+    assert container_memory_bytes(root) == 100
+
+
+@pytest.mark.parametrize(("limit", "found"), [("100", 100), (V1_NONE, None)])
+def test_version_1_is_read_where_the_memory_controller_is_there(tmp_path: Path, limit: str, found: int | None) -> None:
+    root = machine(
+        tmp_path,
+        "9:name=systemd:/\n4:hugetlb,memory:/docker/4f2a\n0::/",
+        sys__fs__cgroup__memory__docker__4f2a__memory_dot_limit_in_bytes=limit,
+        sys__fs__cgroup__memory__memory_dot_limit_in_bytes=V1_NONE,
+        sys__fs__cgroup__unified__cgroup_dot_procs="1",
+    )
+    assert container_memory_bytes(root) == found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
+def test_the_real_machine_can_be_asked() -> None:
+    limit = container_memory_bytes()
+    assert limit is None or limit > MIB
+
+
+def limited(root: Path, limit: int) -> Path:
+    return machine(root, "0::/", sys__fs__cgroup__memory_dot_max=str(limit))
+
+
+def lowered(settings: Settings, values: dict[str, int]) -> Settings:
+    """Return the settings of someone who has copied these; their checks are made anew."""
+    return Settings.model_validate(settings.model_dump(exclude_unset=True) | values)
+
+
+@pytest.mark.parametrize("limit", [512 * MIB, GIB, 2 * GIB])
+def test_the_warning_has_settings_that_fit_the_container_and_end_it(tmp_path: Path, limit: int) -> None:
+    settings = Settings(processes=2)
+    root = limited(tmp_path, limit)
+    problem = memory_problem(settings, root=root)
+    assert problem is not None
+    assert f"this container has {limit // MIB} MiB" in problem.what
+    values, _, more = problem.fix.removeprefix("set ").partition(", or ")
+    assert more == "give the container 3072 MiB"
+    copied = {
+        name.removeprefix("THUMBQ_").lower(): int(value)
+        for name, _, value in (pair.partition("=") for pair in values.split())
+    }
+    assert memory_problem(lowered(settings, copied), root=root) is None
+
+
+@pytest.mark.parametrize("uploads", [True, False])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(processes=1),
+        Settings(processes=8),
+        Settings(processes=3, render_memory_bytes=256 * MIB),
+        Settings(processes=2, max_decode_bytes=700 * MIB),
+        Settings(processes=2, max_upload_bytes=90 * MIB + 1, max_uploads=3),
+    ],
+)
+def test_what_is_said_to_fit_fits_and_leaves_no_process_out_for_nothing(settings: Settings, *, uploads: bool) -> None:
+    for limit in range(200 * MIB, 12 * GIB, 61 * MIB + 7):
+        values = fitting(settings, limit, uploads=uploads)
+        if values is None:
+            assert limit < 640 * MIB
+            continue
+        fits = lowered(settings, values)
+        assert needed_bytes(fits, uploads=uploads) <= limit
+        assert all(value < (getattr(settings, name) or value) for name, value in values.items())
+        assert fits.processes == settings.processes or fits.processes * 512 * MIB > limit // 2 - 640 * MIB
+
+
+def test_too_small_a_container_can_only_become_larger(tmp_path: Path) -> None:
+    problem = memory_problem(Settings(processes=1), root=limited(tmp_path, 256 * MIB))
+    assert problem is not None
+    assert problem.fix == "give the container 2048 MiB"
+
+
+def test_without_a_limit_any_number_of_processes_is_fine(tmp_path: Path) -> None:
+    assert memory_problem(Settings(processes=100), root=machine(tmp_path, "0::/")) is None
+
+
+@pytest.mark.parametrize(("limit", "name"), [(512 * MIB, "512 MiB"), (GIB, "1 GiB"), (2 * GIB, "2 GiB")])
+def test_the_document_has_the_settings_of_small_containers(limit: int, name: str) -> None:
+    values = fitting(Settings(processes=2), limit)
+    assert values is not None
+    row = f"| {name} | `{as_variables(values)}` |"
+    assert row in docs.read("settings"), row
