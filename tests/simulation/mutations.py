@@ -179,7 +179,8 @@ MUTATIONS: Final = (
     Mutation(
         "a probe that fails is no outage",
         "thumbq.jobs.storehealth",
-        "        self.outage = Outage(self.outage.since if self.outage else self._clock.wall(), error)\n",
+        "        self.outage = Outage(self.outage.since if self.outage else self._clock.wall(), error)\n"
+        '        report_away("store.away", away_s=self._clock.wall() - self.outage.since, error=error)\n',
         "",
         "received though the probe",
     ),
