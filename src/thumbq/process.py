@@ -34,8 +34,14 @@ class SystemClock:
         return time.time()
 
 
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that ask for a stop: SIGHUP too, unless the process was started to ignore it, as by nohup."""
+    ignores_hangups = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return (signal.SIGTERM, signal.SIGINT, *(() if ignores_hangups else (signal.SIGHUP,)))
+
+
 class Stop:
-    """The request to stop, which SIGTERM and SIGINT bring.
+    """The request to stop, which SIGTERM, SIGINT and SIGHUP bring.
 
     ``asked`` is set by the first of them. ``start`` is the scope of the start, which it cancels until ``started``.
     """
@@ -47,7 +53,7 @@ class Stop:
 
     async def watch(self, *, task_status: TaskStatus[None]) -> None:
         """Wait for signals: the first asks for the stop (and cuts a start off), a later one ends the process."""
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with anyio.open_signal_receiver(*stop_signals()) as signals:
             task_status.started()
             asked_at = math.inf
             async for number in signals:

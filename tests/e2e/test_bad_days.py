@@ -156,8 +156,12 @@ async def test_an_upload_whose_bytes_still_come_at_the_stop_is_taken(place: Plac
 
 @pytest.mark.parametrize("place", ["local"], indirect=True)
 async def test_a_signal_at_any_moment_from_the_first_line_on_is_an_orderly_stop(place: Place) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        replica = await place.replica(wait_for="listening on")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what it inherits; `nohup pytest` ignores it
+        try:
+            replica = await place.replica(wait_for="listening on")
+        finally:
+            signal.signal(signal.SIGHUP, before)
         replica.signal(number)
         assert await replica.ended(within_s=5) == 0, replica.stderr()
         assert replica.events("service.stopped")

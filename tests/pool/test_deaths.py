@@ -284,8 +284,8 @@ async def test_processes_ignore_the_signals_that_are_meant_for_the_service() -> 
     async with marked_pool(processes=2) as pool:
         before = pool.pids()
         for pid in before:
-            os.kill(pid, signal.SIGINT)
-            os.kill(pid, signal.SIGTERM)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                os.kill(pid, number)
         assert {await pid_of_render(pool) for _ in range(4)} <= set(before)
         assert pool.pids() == before
 

@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import click
 
 from thumbq.bench.figures import LEGEND, MIB, NOT_GENERATED, REFERENCES, THUMBQ, Measured
-from thumbq.cli.console import Command, config_option, load_settings, say
+from thumbq.cli.console import Command, config_option, load_settings, run, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +78,7 @@ def render(
             printed = _say_row(result) and printed
 
     work = partial(command.bench_files, settings, files) if files else partial(command.bench_cases, settings, cases)
-    anyio.run(partial(work, presets=presets, runs=runs, report=report))
+    run(partial(work, presets=presets, runs=runs, report=report))
     if as_json:
         printed = say(json.dumps(command.document(results, runs=runs, quick=quick), indent=2))
     elif any(isinstance(result, Measured) for result in results):

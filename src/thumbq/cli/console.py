@@ -33,7 +33,7 @@ queue_option = click.option("--queue", metavar="NAME", help="Queue, by its name 
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM has ended the command, in an orderly way."""
+    """Ctrl-C, SIGTERM or SIGHUP has ended the command, in an orderly way."""
 
 
 class Bar:
@@ -117,7 +117,7 @@ def load_settings(*, default_level: str | None = None, only: str | None = None, 
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run a command's work; Ctrl-C and SIGTERM cancel it, so that it can give back its leases.
+    """Run a command's work; Ctrl-C, SIGTERM and SIGHUP cancel it, so that it gives back and ends what it has begun.
 
     Raises Interrupted after that. A second signal, a second or more after the first, ends the process at once.
     """

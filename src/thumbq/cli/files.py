@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
 import click
 
-from thumbq.cli.console import CLEAR_LINE, Command, config_option, load_settings, local_option, say
+from thumbq.cli.console import CLEAR_LINE, Command, config_option, load_settings, local_option, run, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +84,7 @@ def send(
             failed = failed or sent.error is not None or not printed
             bar.update(1)
 
-        anyio.run(partial(send_files, settings, files, prefix=prefix, options=options, report=report))
+        run(partial(send_files, settings, files, prefix=prefix, options=options, report=report))
     sys.exit(1 if failed else 0)
 
 
@@ -127,5 +126,5 @@ def render(files: Sequence[Path], out: str, names: Sequence[str], config: str | 
         failed = failed or manifest.status == "failed" or not printed
 
     presets = [settings.presets[name] for name in names]
-    anyio.run(partial(render_files, settings, files, Path(out), presets=presets, report=report))
+    run(partial(render_files, settings, files, Path(out), presets=presets, report=report))
     sys.exit(1 if failed else 0)

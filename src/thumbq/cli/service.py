@@ -10,7 +10,7 @@ import anyio
 import click
 import structlog
 
-from thumbq.cli.console import Command, config_option, load_settings, local_option, say
+from thumbq.cli.console import Command, config_option, load_settings, local_option, run, say
 
 
 @click.command(cls=Command)
@@ -57,6 +57,6 @@ def setup(config: str | None, *, events: bool) -> None:
     settings = load_settings(default_level="warning", config=config)
     from thumbq.commands.setup import setup as make  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
-    steps = anyio.run(partial(make, settings, events=events))
+    steps = run(partial(make, settings, events=events))
     printed = [say(str(step)) for step in steps]
     sys.exit(0 if all(printed) else 1)

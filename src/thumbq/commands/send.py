@@ -42,7 +42,8 @@ async def send(
 ) -> None:
     """Store each file as an original under ``prefix`` and queue its job, several at a time.
 
-    Under ``uploads/`` a file gets an id as its key, under any other prefix it keeps its name. Raises SetupError, before
+    Under ``uploads/`` a file gets an id as its key, under any other prefix it keeps its name. A cancelled call ends and
+    reports the files that it has begun. Raises SetupError, before
     anything is sent, for an invalid prefix, for invalid ``options``, and for files that would get the same key.
     """
     if settings.catalog.is_output(prefix):
@@ -61,9 +62,13 @@ async def send(
 
         async def one(file: Path) -> None:
             async with limiter:
-                report(
-                    await _send_file(intake, file, prefix=prefix, options=options, max_bytes=settings.max_upload_bytes)
-                )
+                await anyio.lowlevel.checkpoint_if_cancelled()
+                with anyio.CancelScope(shield=True):  # what is stored and queued is reported
+                    report(
+                        await _send_file(
+                            intake, file, prefix=prefix, options=options, max_bytes=settings.max_upload_bytes
+                        )
+                    )
 
         async with anyio.create_task_group() as tasks:
             for file in paths:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from thumbq.imaging import READ_WHOLE_BYTES, Limits, Refusal
 from thumbq.pool import malloc, sandbox
 from thumbq.pool.cpulimit import within
-from thumbq.pool.executor import leave_resource_tracker
+from thumbq.pool.executor import STOP_SIGNALS, leave_resource_tracker
 from thumbq.pool.memoryfile import write_all
 from thumbq.pool.replies import Done, Failed, Reply, encode
 from thumbq.ports import Rendered
@@ -53,8 +53,8 @@ def prepare(channel: socket.socket, memory_limit_bytes: int) -> None:
     """Set up a render process: ignore the signals meant for the parent, end with the parent, and accept limits."""
     global _channel  # noqa: PLW0603 -- an initializer has no other way to hand something to later jobs
     _channel = channel
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     _end_with_parent()
     _discard_output()
     _limit(resource.RLIMIT_CORE, 0)

@@ -37,6 +37,9 @@ _GLOBALS: Final = {
     ("thumbq.errors", "Problem"),
 }
 
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that ask this process for a stop, and that its children leave to it."""
+
 _start_lock = threading.Lock()
 
 
@@ -152,17 +155,15 @@ def clean_environment() -> Iterator[None]:
 def _spawn(path: bytes | str, args: Sequence[Any], passfds: Sequence[int]) -> int:
     """Stand in for ``multiprocessing.util.spawnv_passfds``, with a clean environment.
 
-    SIGINT and SIGTERM are blocked from the first moment, since a terminal and systemd send them to everybody: the fork
-    server must outlive the drain, because without it the end of a render process is not seen.
+    The signals of a stop are blocked from the first moment, since a terminal and systemd send them to everybody: the
+    fork server must outlive the drain, because without it the end of a render process is not seen.
     """
     passed = {int(fd) for fd in passfds}
     actions = [
         *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() - passed),
         *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(passed)),
     ]
-    return os.posix_spawn(
-        path, list(args), kept_environment(os.environ), file_actions=actions, setsigmask=[signal.SIGINT, signal.SIGTERM]
-    )
+    return os.posix_spawn(path, list(args), kept_environment(os.environ), file_actions=actions, setsigmask=STOP_SIGNALS)
 
 
 def _inheritable() -> set[int]:
