@@ -94,8 +94,7 @@ CHECKED_BY: Final = {
     ),
     (BENCHMARK, "Benchmark", "sh"): COMMANDS_OF_README,
     (DEPLOY, "Alarms", "text"): (
-        "tests/deploy/test_alarms.py::"
-        "test_the_alarm_is_on_the_metric_of_the_filter_and_the_document_has_its_pattern"
+        "tests/deploy/test_alarms.py::test_the_alarm_is_on_the_metric_of_the_filter_and_the_document_has_its_pattern"
     ),
     (DEPLOY, "CloudFormation", "text"): (
         "tests/deploy/test_template.py"
