@@ -43,8 +43,8 @@ async def send(
     """Store each file as an original under ``prefix`` and queue its job, several at a time.
 
     Under ``uploads/`` a file gets an id as its key, under any other prefix it keeps its name. A cancelled call ends and
-    reports the files that it has begun. Raises SetupError, before
-    anything is sent, for an invalid prefix, for invalid ``options``, and for files that would get the same key.
+    reports the files that it has begun. Raises SetupError, before anything is sent, for an invalid prefix, for invalid
+    ``options``, and for files that would get the same key.
     """
     if settings.catalog.is_output(prefix):
         raise SetupError([Problem(f"{prefix} is where thumbq writes", "send to another --prefix")])

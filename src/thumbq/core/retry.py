@@ -55,11 +55,6 @@ class Bury:
     code: str
     text: str
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether the failure is ours; see ``is_ours``."""
-        return is_ours(self.code)
-
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
@@ -104,7 +99,7 @@ def after_all(jobs: Sequence[tuple[str, Delete | Bury]]) -> Delete | Bury:
     A failure that is ours gives the message its code, before those of customers.
     """
     failed = [(key, ending) for key, ending in jobs if isinstance(ending, Bury)]
-    failed.sort(key=lambda job: not job[1].is_ours)
+    failed.sort(key=lambda job: not is_ours(job[1].code))
     if not failed:
         return Delete()
     _, first = failed[0]
