@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from support import documents
+from support.aws.templates import read_template
 from support.documents import LAMBDA
 from support.patience import patience
 from support.pictures.images import photo_jpeg
@@ -128,24 +128,9 @@ def test_arguments_that_make_no_sense_are_refused(arguments: tuple[str, ...]) ->
     assert "--arch" in done.stderr
 
 
-class _Template(yaml.SafeLoader):
-    """Reads CloudFormation's short forms as what they stand for."""
-
-
-def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return {tag: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {tag: loader.construct_sequence(node, deep=True)}
-    raise TypeError(node)
-
-
-_Template.add_multi_constructor("!", _short_form)
-
-
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.load((DEPLOY / "sam.yaml").read_text(), _Template)
+    loaded: dict[str, Any] = read_template(DEPLOY / "sam.yaml")
     return loaded
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
-import yaml
 
-from deploy.test_template import ROOT, Loader
 from support import documents
 from support.aws.filterpattern import matches
+from support.aws.templates import read_template
 from support.documents import DEPLOY
 from thumbq.core.retry import CUSTOMERS_CODES, Bury
 from thumbq.jobs.reporting import report_buried, report_failed
@@ -26,7 +26,7 @@ OURS = ("attempts-exhausted", "source-denied", "render-crashed", "out-of-memory"
 
 @pytest.fixture(scope="module")
 def resources() -> Any:
-    return yaml.load((ROOT / "deploy" / "cloudformation.yaml").read_text(), Loader)["Resources"]
+    return read_template(Path(__file__).parents[2] / "deploy" / "cloudformation.yaml")["Resources"]
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from support.aws import filterpattern
 from support.aws.rights import ACCOUNT, Recorder, covers, grants
+from support.aws.templates import read_template
 from support.patience import until
 from support.pictures import images
 from support.replicas.place import Place, opened
@@ -211,7 +212,8 @@ async def test_thumbq_runs_on_the_stack_and_needs_its_rights_and_no_others(
 
 def alarming(log: Sequence[str]) -> list[str]:
     """Return the code of each line that the alarm on dead letters counts."""
-    [pattern] = re.findall(r"FilterPattern: '(.+)'", TEMPLATE)
+    template = read_template(DEPLOY / "cloudformation.yaml")
+    pattern = template["Resources"]["DeadLetterFilter"]["Properties"]["FilterPattern"]
     assert sum('"message.buried"' in line for line in log) == 3
     return [json.loads(line)["code"] for line in log if filterpattern.matches(pattern, line)]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from support import documents
 from support.aws import rights
+from support.aws.templates import read_template
 from support.documents import DEPLOY
 from thumbq import settings
 from thumbq.core import keys
@@ -21,25 +21,9 @@ from thumbq.memory import needed_bytes
 ROOT = Path(__file__).parents[2]
 
 
-class Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms: `!Ref Name` is {"Ref": "Name"}."""
-
-
-def _short_form(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> Any:
-    match node:
-        case yaml.ScalarNode():
-            return {name: loader.construct_scalar(node)}
-        case yaml.SequenceNode():
-            return {name: loader.construct_sequence(node, deep=True)}
-    raise AssertionError(node)
-
-
-Loader.add_multi_constructor("!", _short_form)
-
-
 @pytest.fixture(scope="module")
 def template() -> Any:
-    return yaml.load((ROOT / "deploy" / "cloudformation.yaml").read_text(), Loader)
+    return read_template(ROOT / "deploy" / "cloudformation.yaml")
 
 
 @pytest.fixture
