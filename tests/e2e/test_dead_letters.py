@@ -14,6 +14,7 @@ import pytest
 
 from support.patience import until
 from support.pictures import images
+from support.replicas.place import LOCAL_IS_LONG
 from support.replicas.replica import THUMBQ
 from support.servers.emulators import without_aws
 from thumbq.core import keys
@@ -62,7 +63,7 @@ def lines(done: CompletedProcess[bytes]) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("place", [pytest.param("local", marks=pytest.mark.long), "aws"], indirect=True)
+@LOCAL_IS_LONG
 async def test_fail_look_mend_redrive_done(place: Place) -> None:
     replica = await place.replica()
     broken = await place.upload(replica, images.truncated_jpeg())

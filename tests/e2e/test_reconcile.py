@@ -18,6 +18,7 @@ from anyio import to_thread
 
 from support.patience import until
 from support.pictures import images
+from support.replicas.place import LOCAL_IS_LONG
 from support.replicas.replica import THUMBQ
 from support.servers.emulators import without_aws
 from thumbq.core.job import ObjectRef
@@ -42,7 +43,7 @@ async def put(place: Place, names: Iterable[str]) -> None:
             tasks.start_soon(partial(backend.store.put, ref, images.small_jpeg(), content_type="image/jpeg"))
 
 
-@pytest.mark.parametrize("place", [pytest.param("local", marks=pytest.mark.long), "aws"], indirect=True)
+@LOCAL_IS_LONG
 async def test_an_upload_whose_message_was_lost_is_found_queued_and_done(place: Place) -> None:
     replica = await place.replica()
     job_id = await place.upload(replica, images.photo_jpeg(640, 480))

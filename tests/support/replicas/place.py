@@ -8,10 +8,11 @@ import secrets
 import time
 import uuid
 from contextlib import ExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import anyio
+import pytest
 
 from support.patience import until
 from support.replicas.replica import Replica, running
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thumbq.ports import Backend
+
+LOCAL_IS_LONG: Final = pytest.mark.parametrize(
+    "place", [pytest.param("local", marks=pytest.mark.long), "aws"], indirect=True
+)
+"""For a test on both backends whose local form is left to the step of what takes long."""
 
 
 class Place:
