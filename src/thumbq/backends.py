@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -25,6 +26,20 @@ thumbq does not know where to keep things. Say one of:
   thumbq serve --local DIR                       files and SQLite in one directory; nothing else needed
   THUMBQ_BUCKET=… THUMBQ_QUEUE=… thumbq serve    S3 and SQS, with AWS's usual variables for the rest
 See thumbq serve --help, or thumbq setup to make a bucket and a queue."""
+
+
+def description(settings: Settings) -> dict[str, Any]:
+    """Return what a log says at the start: which version of thumbq works with what."""
+    place = {"bucket": settings.bucket} if settings.local is None else {"directory": str(settings.local)}
+    queues = [config.queue or config.name or "local" for config in settings.queue_configs]
+    return {"version": _version(), **place, "queues": queues, "processes": settings.processes}
+
+
+def _version() -> str:
+    try:
+        return metadata.version("thumbq")
+    except metadata.PackageNotFoundError:  # copied and not installed, as in the zip for Lambda
+        return "unknown"
 
 
 class NoBackend(SetupError):

@@ -1,10 +1,12 @@
-"""What the process gets from the system: its clocks, and the signals to stop."""
+"""What the process gets from the system: its name, its clocks, and the signals to stop."""
 
 from __future__ import annotations
 
 import math
 import os
+import secrets
 import signal
+import socket
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +20,11 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 SAME_REQUEST_S: Final = 1.0
 """Signals that come so close together are one request: `uv run` and others pass on what the whole group gets anyway."""
+
+
+def replica_name() -> str:
+    """Return a name for this process that no other one has had: hosts and process ids come again in containers."""
+    return f"{socket.gethostname()}-{secrets.token_hex(3)}"
 
 
 class SystemClock:

@@ -11,7 +11,7 @@ import anyio
 import structlog
 
 from thumbq import descriptors
-from thumbq.backends import open_backends
+from thumbq.backends import description, open_backends
 from thumbq.errors import Problem, SetupError
 from thumbq.intake.presigned import make_presigned_intake
 from thumbq.intake.uploads import make_upload_intake
@@ -48,8 +48,10 @@ CLOSE_RESERVE_S: Final = 0.5
 """The very end of it, for closing the pool and the clients."""
 
 
-async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+async def serve(settings: Settings, announce: Callable[[str], None], *, replica: str) -> None:
     """Run the whole service until SIGTERM or SIGINT; ``announce`` gets the address once it is ready.
+
+    The log knows it as ``replica``.
 
     A signal during the start ends it; another one later ends the process at once (see Stop). Raises SetupError when
     the start cannot go on, and an exception group when a part has died.
@@ -61,7 +63,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             try:
                 left = descriptors.share(descriptors.raise_limit(), settings)
                 async with open_backends(settings) as backends:
-                    await Service(settings, backends, stop, left).run(announce)
+                    await Service(settings, backends, stop, left, replica).run(announce)
             except SetupError as error:
                 refusal = error
         tasks.cancel_scope.cancel()
@@ -73,8 +75,11 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 class Service:
     """One replica: the web side and a consumer for each queue, over one store and one pool."""
 
-    def __init__(self, settings: Settings, backends: Sequence[Backend], stop: Stop, left: Descriptors) -> None:
+    def __init__(
+        self, settings: Settings, backends: Sequence[Backend], stop: Stop, left: Descriptors, replica: str
+    ) -> None:
         self._settings = settings
+        self._replica = replica
         self._queues = tuple(zip(settings.queue_configs, backends, strict=True))
         self._backend = next(backend for config, backend in self._queues if config.default)
         self._clock = SystemClock()
@@ -130,7 +135,7 @@ class Service:
                 tasks.start_soon(watch)
             self._health.started()
             self._stop.started = True
-            log.info("service.ready", address=address, processes=self._settings.processes)
+            log.info("service.ready", address=address, replica=self._replica, **description(self._settings))
             announce(address)
             await self._stop.asked.wait()
             await self._shut_down_consumers(consumers, stopped)

@@ -141,7 +141,11 @@ async def test_while_s3_refuses_everybody_uploads_are_503_and_no_message_moves(p
     counts = await place.counts()
     assert (counts.visible + counts.in_flight, counts.dead) == (20, 0)
     assert all("KMS.DisabledException" in line["error"] for line in replica.events("receive.paused"))
-    assert len(replica.events("request.backend_failed")) == len(REFUSALS) + 1
+    refused = [line for line in replica.events("http.request") if line["status"] == 503]
+    assert [line["code"] for line in refused] == ["backend-refused"] * (len(REFUSALS) + 1)
+    assert all("KMS.DisabledException" in line["error"] for line in refused[-1:])
+    assert {line["code"] for line in replica.events("request.refused")} == {"backend-refused"}
+    assert len(replica.events("request.refused")) < len(refused), "one a minute"
     proxy.refused = lambda _: None
     receives = await done(replica, ids)
     assert sum(receives.values()) <= len(ids) + 4, "those in flight"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,8 +18,11 @@ from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from support.figures import AtMost
     from support.replicas.place import Place
+    from support.replicas.replica import Replica
 
 UPLOADS = 100
 
@@ -105,3 +109,17 @@ async def test_two_replicas_share_one_queue_and_lose_nothing(place: Place) -> No
     shares = [len(replica.events("job.done")) for replica in replicas]
     assert sum(shares) == UPLOADS
     assert min(shares) > 0
+    check_names(replicas, place)
+
+
+def check_names(replicas: Sequence[Replica], place: Place) -> None:
+    """Hold that each replica says at its start what it is and works with, and has one name in all of its lines."""
+    names = [{line["replica"] for line in replica.lines()} for replica in replicas]
+    assert [len(name) for name in names] == [1, 1]
+    assert names[0] != names[1]
+    for replica in replicas:
+        [ready] = replica.events("service.ready")
+        assert (ready["version"], ready["address"]) == (metadata.version("thumbq"), replica.url)
+        bucket, queue = (place.environment.get(name) for name in ("THUMBQ_BUCKET", "THUMBQ_QUEUE"))
+        assert (ready.get("bucket"), ready["queues"]) == (bucket, [queue or "local"])
+        assert ready.get("directory") == place.environment.get("THUMBQ_LOCAL")

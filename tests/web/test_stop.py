@@ -40,7 +40,11 @@ async def test_an_upload_does_not_wait_for_a_frozen_backend_for_long(impatient: 
             assert (response.status, response.headers["Retry-After"]) == (503, "5")
     assert [job["problem"]["code"] for job in document["data"]["jobs"]] == ["backend-unavailable"] * 2
     assert impatient.behind.store.calls == ["put"]  # what may be queued stays, and the second file did not wait too
-    assert [line["event"] for line in logs] == ["request.backend_failed", "http.request"]
+    assert [(line["event"], line["log_level"]) for line in logs] == [
+        ("http.request", "info"),
+        ("request.refused", "warning"),
+    ]
+    assert logs[0]["codes"] == ["backend-unavailable"] * 2
 
 
 @pytest.mark.parametrize("held", ["get", "head"])

@@ -11,6 +11,7 @@ import structlog
 from thumbq.aws_lambda.event import records
 from thumbq.aws_lambda.queuebatch import Times
 from thumbq.aws_lambda.runtime import LambdaRuntime, keep_open
+from thumbq.process import replica_name
 from thumbq.settings import load
 from thumbq.telemetry.logs import configure
 
@@ -88,7 +89,7 @@ class Function:
         if self._runtime is None or self._opening is None or self._opening.done():
             # A settings file may be the service's too, with queues of which the messages here know nothing.
             settings = load(queue=queue_arn, queues=())
-            configure(settings.log_level)
+            configure(settings.log_level, replica=replica_name())
             opened: asyncio.Future[LambdaRuntime] = asyncio.get_running_loop().create_future()
             self._opening = asyncio.create_task(keep_open(settings, opened.set_result))
             awaited: list[asyncio.Future[Any]] = [self._opening, opened]

@@ -12,6 +12,7 @@ from thumbq.aws import assembled
 from thumbq.aws.check import checked
 from thumbq.aws.session import open_clients
 from thumbq.aws_lambda.queuebatch import QueueBatch
+from thumbq.backends import description
 from thumbq.jobs.burial import Burial
 from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.manifestwriter import ManifestWriter
@@ -43,7 +44,7 @@ async def keep_open(settings: Settings, opened: Callable[[LambdaRuntime], None])
         for problem in (memory, pool.unconfined()):
             if problem is not None:
                 log.warning("service.warning", problem=problem.what, fix=problem.fix)
-        log.info("function.ready", processes=settings.processes)
+        log.info("function.ready", **description(settings))
         opened(LambdaRuntime(settings, clients, pool))
         await anyio.sleep_forever()
 

@@ -101,10 +101,12 @@ def _flush() -> None:
                 os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def load_settings(*, default_level: str | None = None, only: str | None = None, **overrides: Any) -> Settings:
+def load_settings(
+    *, default_level: str | None = None, only: str | None = None, replica: str | None = None, **overrides: Any
+) -> Settings:
     """Read the settings and set up logs: from ``default_level`` on, unless the settings name a level.
 
-    With ``only``, the name of a queue, the settings have this queue only.
+    Lines name the ``replica`` of a service. With ``only``, the name of a queue, the settings have this queue only.
     """
     from thumbq.settings import load, only_queue  # noqa: PLC0415 - --help needs no settings
     from thumbq.telemetry import logs  # noqa: PLC0415 - the same
@@ -112,7 +114,7 @@ def load_settings(*, default_level: str | None = None, only: str | None = None, 
     settings = only_queue(load(**overrides), only)
     if default_level is None or "log_level" in settings.model_fields_set:
         default_level = settings.log_level
-    logs.configure(default_level)
+    logs.configure(default_level, replica=replica)
     return settings
 
 

@@ -11,6 +11,7 @@ import click
 import structlog
 
 from thumbq.cli.console import Command, config_option, load_settings, local_option, run, say
+from thumbq.process import replica_name
 
 
 @click.command(cls=Command)
@@ -26,11 +27,12 @@ def serve(**options: Any) -> None:
       thumbq serve --local ./thumbq-data
       THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq serve --host 0.0.0.0
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(**options)
+    replica = replica_name()
+    settings = load_settings(replica=replica, **options)
     from thumbq import service  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
     try:
-        anyio.run(partial(service.serve, settings, _announce))
+        anyio.run(partial(service.serve, settings, _announce, replica=replica))
     except ExceptionGroup:
         structlog.get_logger().critical("service.crashed", exc_info=True)
         sys.exit(1)

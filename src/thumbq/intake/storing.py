@@ -85,14 +85,23 @@ async def store_and_queue(
             raise
         log.info(
             "upload.accepted",
-            job_id=keys.upload_id(source.key) or source.key,
+            job_id=_job_id(source),
             message_id=message_id,
             bytes=len(original.body),
             content_type=original.content_type,
         )
         return Queued(source, message_id)
 
-    return await _to_the_end(work, within_s=within_s)
+    refs = tuple(refs)
+    # Until it is done: who logs its failure says which job it was.
+    structlog.contextvars.bind_contextvars(job_id=_job_id(refs[0]))
+    queued = await _to_the_end(work, within_s=within_s)
+    structlog.contextvars.unbind_contextvars("job_id")
+    return queued
+
+
+def _job_id(source: ObjectRef) -> str:
+    return keys.upload_id(source.key) or source.key
 
 
 async def _store(original: Original, refs: Iterable[ObjectRef], store: ObjectStore, *, if_absent: bool) -> ObjectRef:

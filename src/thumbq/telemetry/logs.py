@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import suppress
-from typing import Any, TextIO, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict
 
 
 class _Lossy:
@@ -25,10 +29,15 @@ class _Lossy:
             self._stream.flush()
 
 
-def configure(level: str) -> None:
+def _name_replica(replica: str, _logger: Any, _method: str, line: EventDict) -> EventDict:
+    line["replica"] = replica
+    return line
+
+
+def configure(level: str, *, replica: str | None = None) -> None:
     """Send thumbq's events and the warnings of its libraries to standard error, from ``level`` on.
 
-    A line that cannot be written is lost: logs never take the service down.
+    Each line of JSON names the ``replica``. A line that cannot be written is lost: logs never take the service down.
     """
     stream = cast("TextIO", _Lossy(sys.stderr))
     terminal = sys.stderr.isatty()
@@ -37,6 +46,8 @@ def configure(level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
     ]
+    if replica is not None and not terminal:
+        shared.append(partial(_name_replica, replica))
     if terminal:
         rendering: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     else:

@@ -128,8 +128,8 @@ class Connection(RequestHandler):
         """Send an answer; the last one of a connection says so, and waits until the client has closed."""
         if isinstance(resp, web.HTTPException) and resp.status >= HTTPStatus.BAD_REQUEST:
             # Raised by aiohttp outside of the middlewares: an unknown Expect.
-            log.info("request.unreadable", status=resp.status, reason=resp.text)
-            resp = problems.from_aiohttp(resp)
+            reason, resp = resp.text, problems.from_aiohttp(resp)
+            log.info("request.unreadable", status=resp.status, code=resp[problems.PROBLEMS][0].code, reason=reason)
         if request.content.exception() is not None:
             self._unreadable = True
             request.content.feed_eof()
@@ -156,11 +156,11 @@ class Connection(RequestHandler):
         """Return the problem of a request that the parser refused, or of a failure outside of the application."""
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             reason = (message or "").partition("\n")[0].rstrip(":")[:_MAX_REASON_CHARS]
+            problem = _explain(status, exc, reason)
             if status == HTTPStatus.REQUEST_TIMEOUT:
                 self._connections.late_heads.add()
             else:
-                log.info("request.unreadable", status=status, reason=reason)
-            problem = _explain(status, exc, reason)
+                log.info("request.unreadable", status=status, code=problem.code, reason=reason)
         else:
             log.error("request.failed", exc_info=exc)
             problem = problems.INTERNAL_ERROR

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from aiohttp import web
 
+from thumbq.core import keys
 from thumbq.errors import UploadRefused
 from thumbq.web.bodies import running
 from thumbq.web.formreader import FILE, MAX_FIELDS, FormReader, FormTexts, check_encoding
@@ -36,6 +38,7 @@ async def accept_presigned_upload(request: web.Request) -> web.Response:
         reader = FormReader(request, upload, _TEXTS)
         fields, file = await _read_fields(reader)
         policy = verifier.verify(fields)
+        structlog.contextvars.bind_contextvars(job_id=keys.upload_id(policy.ref.key) or policy.ref.key)
         body = await _read_file(reader, file, max_bytes=policy.max_bytes)
         await services.presigned.accept(policy, body, within_s=services.backend_timeout_s)
     return web.Response(status=204)

@@ -76,12 +76,16 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class HttpProblem:
-    """One thing that went wrong, for the client: ``detail`` is a sentence that says what to do about it."""
+    """One thing that went wrong, for the client: ``detail`` is a sentence that says what to do about it.
+
+    ``cause`` is for the log only: the text of the store or the queue may name hosts and accounts.
+    """
 
     status: int
     code: str
     detail: str
     retry_after_s: int | None = None
+    cause: str | None = None
 
     def members(self) -> dict[str, Any]:
         """Return the members of RFC 9457, and the code."""
@@ -94,9 +98,13 @@ class HttpProblem:
         }
 
 
-def problem_of(code: str, detail: str, *, retry_after_s: int | None = None) -> HttpProblem:
+PROBLEMS: Final = web.ResponseKey("problems", tuple[HttpProblem, ...])
+"""All problems of an answer, for the log."""
+
+
+def problem_of(code: str, detail: str, *, retry_after_s: int | None = None, cause: str | None = None) -> HttpProblem:
     """Return the problem of a code that STATUSES has."""
-    return HttpProblem(STATUSES[code], code, detail, retry_after_s)
+    return HttpProblem(STATUSES[code], code, detail, retry_after_s, cause)
 
 
 def not_found(code: str, detail: str, *, retry_after_s: int | None = None) -> HttpProblem:
@@ -120,6 +128,7 @@ def response(
     if data is not None:
         document["data"] = data
     answer = web.Response(status=problem.status, text=json.dumps(document), content_type=CONTENT_TYPE)
+    answer[PROBLEMS] = (problem,)
     answer.headers.update(headers or {})
     answer.headers[hdrs.CACHE_CONTROL] = "no-store"
     if problem.retry_after_s is not None:
@@ -134,25 +143,20 @@ EXPLAINED: Final = (ProblemRaised, UploadRefused, BackendError)
 
 
 def explain(error: ProblemRaised | UploadRefused | BackendError) -> HttpProblem:
-    """Return the problem of an error.
-
-    The text of the store or the queue goes to the log and not to the client: it may name hosts and accounts.
-    """
+    """Return the problem of an error."""
     if isinstance(error, ProblemRaised):
         return error.problem
     if isinstance(error, UploadRefused):
         return problem_of(error.code, error.text)
+    retry_after_s, cause = BACKEND_RETRY_AFTER_S, str(error)
     if isinstance(error, BadAnswer):
         text = "The store or the queue gave no answer that can be read. Try again later."
-        problem = problem_of("backend-bad-answer", text, retry_after_s=BACKEND_RETRY_AFTER_S)
-    elif isinstance(error, BackendUnavailable):
+        return problem_of("backend-bad-answer", text, retry_after_s=retry_after_s, cause=cause)
+    if isinstance(error, BackendUnavailable):
         text = "The store or the queue cannot be reached now. Try again in a moment."
-        problem = problem_of("backend-unavailable", text, retry_after_s=BACKEND_RETRY_AFTER_S)
-    else:
-        text = "The store or the queue refused the request. Try again later."
-        problem = problem_of("backend-refused", text, retry_after_s=BACKEND_RETRY_AFTER_S)
-    log.warning("request.backend_failed", code=problem.code, error=str(error))
-    return problem
+        return problem_of("backend-unavailable", text, retry_after_s=retry_after_s, cause=cause)
+    text = "The store or the queue refused the request. Try again later."
+    return problem_of("backend-refused", text, retry_after_s=retry_after_s, cause=cause)
 
 
 @web.middleware

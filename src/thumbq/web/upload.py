@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from aiohttp import hdrs, web
 
 from thumbq.core.uploadoptions import NO_OPTIONS
@@ -61,6 +62,8 @@ async def upload(request: web.Request) -> web.Response:
         entries = await form.take_files()
     if not entries:
         raise UploadRefused("no-file", _no_file_text(form.other_names))
+    if len(entries) > 1:
+        structlog.contextvars.unbind_contextvars("job_id")  # the answer is about several
     return _answer(entries, services)
 
 
@@ -160,8 +163,11 @@ def _answer(entries: list[Accepted | _Refused], services: WebServices) -> web.Re
     stored = [entry for entry in entries if not isinstance(entry, _Refused)]
     refused = [entry for entry in entries if isinstance(entry, _Refused)]
     data = {"jobs": [_entry_members(entry, services) for entry in entries]}
+    told = tuple(entry.problem for entry in refused)
     if not stored:
-        return problems.response(refused[0].problem, data=data)
+        answer = problems.response(told[0], data=data)
+        answer[problems.PROBLEMS] = told
+        return answer
     headers = {}
     if len(entries) == 1:
         headers[hdrs.LOCATION] = data["jobs"][0]["url"]
@@ -171,9 +177,11 @@ def _answer(entries: list[Accepted | _Refused], services: WebServices) -> web.Re
         message = f"Successfully uploaded {len(stored)} files and sent {len(stored)} messages"
     else:
         message = "Successfully uploaded file and sent message"
-    return web.json_response(
+    answer = web.json_response(
         {"success": not refused, "message": message, "data": data}, status=207 if refused else 201, headers=headers
     )
+    answer[problems.PROBLEMS] = told
+    return answer
 
 
 def _entry_members(entry: Accepted | _Refused, services: WebServices) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""The line of the log about each request. What was refused is part of it: a refusal is logged once.
+
+What thumbq refuses for a reason of its own (5xx) is a warning besides, once a minute for each code: in an outage such
+answers come as fast as clients ask.
+"""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from aiohttp import web
+
+from thumbq.core import keys
+from thumbq.web.problems import INTERNAL_ERROR, PROBLEMS
+from thumbq.web.tally import Tally
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+    from thumbq.web.problems import HttpProblem
+
+_HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Refusals:
+    """Counts the answers of 5xx by their codes."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[str, Tally] = {}
+
+    def add(self, problem: HttpProblem) -> None:
+        """Count one. A bug has a line of its own, with its stack trace."""
+        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and problem.code != INTERNAL_ERROR.code:
+            tally = self._tallies.setdefault(problem.code, Tally("request.refused"))
+            tally.add(code=problem.code, status=problem.status, **_cause(problem))
+
+
+REFUSALS: Final = web.AppKey("refusals", Refusals)
+
+
+@web.middleware
+async def log_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Log a request, its answer, and what was refused in it."""
+    # A connection has one task for all of its requests: what one has bound says nothing of the next one.
+    structlog.contextvars.clear_contextvars()
+    began = time.perf_counter()
+    response = await handler(request)
+    refused = response.get(PROBLEMS, ())
+    health = request.path in _HEALTH_PATHS
+    write = log.debug if health else log.info
+    write(
+        "http.request",
+        method=request.method,
+        path=request.rel_url.raw_path,
+        status=response.status,
+        duration_ms=round((time.perf_counter() - began) * 1000, 1),
+        **(_refusal(request, refused) if refused else {}),
+    )
+    if not health:
+        for problem in refused:
+            request.app[REFUSALS].add(problem)
+    structlog.contextvars.clear_contextvars()
+    return response
+
+
+def _refusal(request: web.Request, refused: tuple[HttpProblem, ...]) -> dict[str, Any]:
+    """Return what was refused, how many bytes of the body had come by then, and the job if there is one."""
+    members: dict[str, Any] = {"code": refused[0].code, **_cause(refused[0])}
+    if len(refused) > 1:
+        members["codes"] = [problem.code for problem in refused]
+    if request.content.total_bytes:
+        members["bytes"] = request.content.total_bytes
+    job_id = request.match_info.get("id", "")
+    if keys.is_id(job_id):
+        members["job_id"] = job_id
+    return members
+
+
+def _cause(problem: HttpProblem) -> dict[str, str]:
+    return {} if problem.cause is None else {"error": problem.cause}
