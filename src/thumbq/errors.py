@@ -16,6 +16,7 @@
     │   ├── ObjectExists        a put-if-absent found an object
     │   ├── ObjectTooLarge      the object is larger than the caller takes
     │   └── SendRefused         the queue said no: the message is certainly not in it
+    │       └── NotSent         it is not there, and may be taken later: throttled, not reached, disk full
     ├── UploadRefused           an upload that is not accepted (code)
     ├── JobFailed               permanent: another attempt would end the same way (code)
     │   ├── MalformedMessage    the body is no job
@@ -120,6 +121,10 @@ class ObjectTooLarge(BackendError):
 
 class SendRefused(BackendError):
     """The queue definitely refused the message: it is not in the queue and never will be."""
+
+
+class NotSent(SendRefused):
+    """The message is certainly not in the queue, but could not be taken now only: another send may do."""
 
 
 class UploadRefused(ThumbqError):

@@ -18,13 +18,15 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from thumbq.aws.errors import batch_result, entry_result, translated, translated_send
+from thumbq.aws.errors import batch_result, entry_result, translated
+from thumbq.aws.sends import translated_send
 from thumbq.errors import (
     AccessDenied,
     BackendError,
     BackendRefused,
     BackendUnavailable,
     BadAnswer,
+    NotSent,
     ObjectArchived,
     ObjectExists,
     ObjectMissing,
@@ -41,34 +43,41 @@ def answer(status: int, code: str, message: str = "no", *, retries: int = 0, que
     )
 
 
+THROTTLED = [
+    answer(503, "SlowDown"),
+    answer(400, "ThrottlingException"),
+    answer(400, "RequestThrottled"),
+    answer(403, "RequestThrottled"),
+    answer(429, "429"),
+    answer(400, "KMS.ThrottlingException"),
+]
+NEVER_SENT = [
+    ConnectTimeoutError(endpoint_url="http://x"),
+    CredentialRetrievalError(provider="role", error_msg="down"),
+    NoCredentialsError(),
+]
+NOT_TAKEN = [*THROTTLED, *NEVER_SENT]
 NO_ANSWER = [
     aiohttp.ClientPayloadError("cut"),
     aiohttp.ServerDisconnectedError(),
     ConnectionResetError("reset"),
-    ConnectTimeoutError(endpoint_url="http://x"),
-    CredentialRetrievalError(provider="role", error_msg="down"),
     EndpointConnectionError(endpoint_url="http://x"),
     FlexibleChecksumError(error_msg="other bytes"),
     IncompleteReadError(actual_bytes=1, expected_bytes=2),
-    NoCredentialsError(),
+    *NEVER_SENT,
     ReadTimeoutError(endpoint_url="http://x"),
     ResponseParserError("this is no XML"),
     TimeoutError(),
 ]
 TRY_LATER = [
     answer(500, "InternalError"),
-    answer(503, "SlowDown"),
     answer(503, "ServiceUnavailable"),
     answer(502, "502"),
-    answer(400, "ThrottlingException"),
-    answer(400, "RequestThrottled"),
-    answer(403, "RequestThrottled"),
-    answer(429, "429"),
     answer(400, "RequestTimeout"),
     answer(408, "408"),
     answer(409, "ConditionalRequestConflict"),
     answer(403, "OverLimit"),
-    answer(400, "KMS.ThrottlingException"),
+    *THROTTLED,
 ]
 CREDENTIALS = [
     answer(400, "ExpiredToken"),
@@ -168,11 +177,17 @@ async def test_a_send_that_got_a_client_error_is_refused_for_certain(error: Base
         raise error
 
 
+@pytest.mark.parametrize("error", NOT_TAKEN, ids=named)
+async def test_a_send_that_was_throttled_or_never_left_is_certainly_not_in_the_queue(error: BaseException) -> None:
+    with pytest.raises(SendRefused) as refused, translated_send("send", within_s=5):
+        raise error
+    assert isinstance(refused.value, NotSent)
+
+
 @pytest.mark.parametrize(
     "error",
     [
-        *NO_ANSWER,
-        *TRY_LATER,
+        *(error for error in (*NO_ANSWER, *TRY_LATER) if error not in NOT_TAKEN),
         # An answer before was lost.
         answer(400, "InvalidParameterValue", retries=1),
         answer(403, "AccessDenied", retries=1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import socket
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,14 +15,17 @@ from aiohttp.http_writer import StreamWriter
 from support.patience import within
 from support.servers.scripted import Script, cuts_the_body, hangs_up, s3_error, says, sqs_error, stalls
 from thumbq.aws import requests
+from thumbq.aws.addresses import QueueAddress
+from thumbq.aws.jobqueue import SqsQueue
+from thumbq.aws.session import open_clients
 from thumbq.core.job import ObjectRef
-from thumbq.errors import AccessDenied, BackendUnavailable, ObjectExists, ObjectTooLarge, SendRefused
+from thumbq.errors import AccessDenied, BackendUnavailable, NotSent, ObjectExists, ObjectTooLarge, SendRefused
 from thumbq.ports import EntryResult, VisibilityChange
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from thumbq.aws.jobqueue import SqsQueue
+    from support.servers.scripted import Answer
     from thumbq.aws.store import S3Store
 
 REF = ObjectRef("bucket-of-tests", "uploads/a")
@@ -191,6 +195,51 @@ async def test_a_send_that_is_refused_after_a_lost_answer_may_be_in_the_queue(sc
     script.then(hangs_up, sqs_error(400, "AccessDenied"))
     with pytest.raises(BackendUnavailable):
         await queue.send("cat.png")
+
+
+THROTTLED = sqs_error(400, "RequestThrottled")
+
+
+@pytest.fixture
+def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+
+
+@pytest.mark.usefixtures("retries_at_once")
+async def test_a_send_of_which_all_tries_were_throttled_is_certainly_not_in_the_queue(
+    script: Script, queue: SqsQueue
+) -> None:
+    script.then(THROTTLED, THROTTLED, sqs_error(403, "RequestThrottled"))
+    with pytest.raises(NotSent):
+        await queue.send("cat.png")
+    assert len(script.requests) == 3
+
+
+@pytest.mark.usefixtures("retries_at_once")
+@pytest.mark.parametrize("lost", [hangs_up, says(500)])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_send_of_which_one_try_was_lost_may_be_in_the_queue(
+    script: Script, queue: SqsQueue, lost: Answer, place: int
+) -> None:
+    answers: list[Answer] = [THROTTLED, THROTTLED, THROTTLED]
+    answers[place] = lost
+    script.then(*answers)
+    with pytest.raises(BackendUnavailable):
+        await queue.send("cat.png")
+    assert len(script.requests) == 3
+
+
+@pytest.mark.usefixtures("retries_at_once")
+async def test_a_send_to_a_queue_that_is_not_reached_is_certainly_not_in_it(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        gone = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", gone)
+    async with open_clients(connections=4, wait_time_s=1) as clients:
+        with pytest.raises(NotSent):
+            await SqsQueue(clients.control, clients.polling, QueueAddress(f"{gone}/1/q", "arn", None)).send("cat.png")
+    assert not script.requests
 
 
 @pytest.mark.parametrize("body", ["", "bell \x07", "\ud800", "\uffff"])

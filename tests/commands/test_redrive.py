@@ -18,7 +18,7 @@ from thumbq.core.deadletter import Note
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord
-from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, SendRefused
+from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, NotSent, SendRefused
 from thumbq.ports import Backend, DeadLetter, MoveProgress
 from thumbq.settings import Settings
 
@@ -174,7 +174,9 @@ def test_a_dead_letter_whose_send_fails_stays_and_is_not_tried_again() -> None:
     on_virtual_time(claim)
 
 
-@pytest.mark.parametrize(("error", "most"), [(AccessDenied("no"), 80), (BackendUnavailable("away"), 90)])
+@pytest.mark.parametrize(
+    ("error", "most"), [(AccessDenied("no"), 80), (BackendUnavailable("away"), 90), (NotSent("throttled"), 90)]
+)
 def test_a_queue_that_takes_nothing_stops_the_redrive_and_loses_nothing(error: BackendError, most: int) -> None:
     async def claim() -> None:
         dead = DeadQueue(300)

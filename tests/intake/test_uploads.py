@@ -16,6 +16,7 @@ from thumbq.core.keys import upload_id, upload_key
 from thumbq.errors import (
     AccessDenied,
     BackendUnavailable,
+    NotSent,
     ObjectExists,
     SendRefused,
     UploadRefused,
@@ -114,7 +115,7 @@ async def test_an_id_that_is_taken_is_drawn_again_and_nothing_is_overwritten(beh
         await intake().accept(JPEG, filename=None)
 
 
-@pytest.mark.parametrize("error", [SendRefused("no such queue"), AccessDenied("no")])
+@pytest.mark.parametrize("error", [SendRefused("no such queue"), NotSent("throttled"), AccessDenied("no")])
 async def test_a_refused_send_removes_the_original(behind: FaultyBackend, error: Exception) -> None:
     behind.queue.errors["send"] = error
     with pytest.raises(type(error)):

@@ -17,7 +17,7 @@ from support.backends import open_local
 from support.doubles.clocks import SystemClock
 from support.patience import within
 from thumbq.core.job import ObjectRef
-from thumbq.errors import BackendUnavailable, ObjectExists
+from thumbq.errors import BackendUnavailable, NotSent, ObjectExists
 from thumbq.local import schema
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ async def test_files_are_never_written_on_the_loop_s_thread(backend: Backend, mo
 async def test_a_lock_that_is_held_too_long_says_so(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "BUSY_TIMEOUT_S", 0.05)
     async with open_local(directory, clock=SystemClock()) as backend:
-        with locked(directory), pytest.raises(BackendUnavailable, match="another process holds"):
+        with locked(directory), pytest.raises(NotSent, match="another process holds"):
             await backend.queue.send("a")
         await backend.queue.send("b")
         assert (await backend.queue.counts()).visible == 1

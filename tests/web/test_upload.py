@@ -11,10 +11,19 @@ from support.servers.web import JPEG, PNG, document, form, head, multipart
 from thumbq.core import message
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.keys import is_id, upload_key
-from thumbq.errors import AccessDenied, BackendRefused, BackendUnavailable, BadAnswer, ObjectMissing, SendRefused
+from thumbq.errors import (
+    AccessDenied,
+    BackendRefused,
+    BackendUnavailable,
+    BadAnswer,
+    NotSent,
+    ObjectMissing,
+    SendRefused,
+)
 
 if TYPE_CHECKING:
     from support.servers.web import Served
+    from thumbq.errors import BackendError
 
 
 async def test_an_upload_is_stored_and_queued_before_it_is_answered(served: Served) -> None:
@@ -143,11 +152,16 @@ async def test_a_file_name_that_is_no_utf8_or_a_broken_header_does_no_harm(serve
         document(answer)
 
 
-async def test_a_refused_message_takes_the_original_with_it(served: Served) -> None:
-    served.behind.queue.errors["send"] = SendRefused("no such queue")
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(SendRefused("no such queue"), "backend-refused"), (NotSent("no such queue"), "backend-unavailable")],
+)
+async def test_a_refused_message_takes_the_original_with_it(served: Served, error: BackendError, code: str) -> None:
+    served.behind.queue.errors["send"] = error
     async with served.http.post("/upload", data=form(("a.jpg", JPEG))) as response:
         assert (response.status, response.headers["Retry-After"]) == (503, "5")
         assert "no such queue" not in await response.text()
+        assert (await response.json(content_type=None))["code"] == code
     assert served.behind.store.calls == ["put", "delete"]
 
 

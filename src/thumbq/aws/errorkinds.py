@@ -44,29 +44,34 @@ class Kind(Enum):
     """An answer that cannot be read: something else than the service may have given it."""
 
 
+_THROTTLED: Final = {
+    "BandwidthLimitExceeded",
+    "KmsThrottled",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+"""The names that say of a request that it was not carried out because there were too many."""
+
 _CODES: Final = {
-    Kind.BUSY: {
-        "BandwidthLimitExceeded",
+    Kind.BUSY: _THROTTLED
+    | {
         "ConditionalRequestConflict",
         "InternalError",
         "InternalFailure",
-        "KmsThrottled",
         "OperationAborted",
         "OverLimit",
         "PriorRequestNotComplete",
         "PurgeQueueInProgress",
         "QueueDeletedRecently",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
         "RequestTimeout",
         "RequestTimeoutException",
         "ServiceUnavailable",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
     },
     Kind.CREDENTIALS: {
         "400",  # S3 to a HEAD, whose answer has no body to say "ExpiredToken"
@@ -133,6 +138,11 @@ def _is_page(error: ClientError) -> bool:
     """Whether a page of HTML answered; one that is no XML has status 500 to botocore, though its own was 200."""
     headers: Any = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     return str(headers.get("content-type", "")).startswith("text/html")
+
+
+def is_throttled(error: ClientError) -> bool:
+    """Whether an answer says that the request was not carried out, because there were too many."""
+    return status_of(error) == HTTPStatus.TOO_MANY_REQUESTS or bool(codes(error) & _THROTTLED)
 
 
 def codes(error: ClientError) -> set[str]:

@@ -4,22 +4,20 @@ Three rules settle the unclear cases:
 
 - Credentials that no longer work (expired, not to be fetched, clock wrong) fail every request alike and may be
   refreshed any moment, so they are BackendUnavailable; AccessDenied is about one request.
-- A send is refused only when SQS answered its first and only try with a client error. If a try before was lost,
-  that one may have put the message into the queue. (botocore's own retries can also put it there twice; jobs are
-  idempotent, so a duplicate costs work and nothing else.)
+- A send is refused only when all of its tries certainly left no message: see ``sends``. (botocore's own retries can
+  also put it there twice; jobs are idempotent, so a duplicate costs work and nothing else.)
 - A lost lease has many names: the modelled class, ``Code``, ``QueryErrorCode`` and the message are all looked at.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-from botocore.exceptions import ClientError, ParamValidationError
+from botocore.exceptions import ClientError
 
-from thumbq.aws.errorkinds import FOREIGN, Kind, codes, kind_of, status_of, text_of
+from thumbq.aws.errorkinds import FOREIGN, Kind, codes, kind_of, text_of
 from thumbq.errors import (
     AccessDenied,
     BackendError,
@@ -29,7 +27,6 @@ from thumbq.errors import (
     ObjectArchived,
     ObjectExists,
     ObjectMissing,
-    SendRefused,
 )
 from thumbq.ports import EntryResult
 
@@ -77,30 +74,6 @@ def translated(action: str, *, within_s: float) -> Iterator[None]:
             yield
     except FOREIGN as error:
         raise _translation(error, action) from error
-
-
-@contextmanager
-def translated_send(action: str, *, within_s: float) -> Iterator[None]:
-    """Bound a send as ``translated`` does; raise SendRefused or, if the message may be there, BackendUnavailable."""
-    try:
-        with anyio.fail_after(within_s):
-            yield
-    except FOREIGN as error:
-        if _certainly_refused(error):
-            raise SendRefused(f"{action}: {text_of(error)}") from error
-        meaning = BadAnswer if kind_of(error) is Kind.NONSENSE else BackendUnavailable
-        raise meaning(f"{action}: {text_of(error)}") from error
-
-
-def _certainly_refused(error: BaseException) -> bool:
-    if isinstance(error, ParamValidationError):
-        return True
-    return (
-        isinstance(error, ClientError)
-        and HTTPStatus.BAD_REQUEST <= status_of(error) < HTTPStatus.INTERNAL_SERVER_ERROR
-        and kind_of(error) is not Kind.BUSY
-        and error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) == 0
-    )
 
 
 def member(answer: Any, name: str, action: str) -> Any:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.aws.addresses import is_fifo, name_of
-from thumbq.aws.errors import batch_result, entry_result, member, translated, translated_send
+from thumbq.aws.errors import batch_result, entry_result, member, translated
+from thumbq.aws.sends import translated_send
 from thumbq.errors import BackendError, BadAnswer
 from thumbq.ports import MAX_LEASE_S, EntryResult
 

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ConfigNotFound, ConfigParseError,
 from thumbq.aws.httpsession import HttpSession
 from thumbq.aws.parsers import StrictParsers
 from thumbq.aws.requestbody import RequestBody
+from thumbq.aws.sends import note_tries
 from thumbq.errors import Problem, SetupError
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[C
         for client in (s3, *sqs):
             client.meta.events.register("before-send", _in_pieces)
         s3.meta.events.register_first("needs-retry.s3.HeadBucket", _ask_no_further)
+        for client in sqs:
+            note_tries(client)
         yield Clients(s3, *sqs)
 
 

@@ -12,7 +12,7 @@ from thumbq.commands.files import text_of
 from thumbq.commands.missingmanifests import ManifestCursor
 from thumbq.core import keys, message
 from thumbq.core.job import JobRequest, ObjectRef
-from thumbq.errors import BackendError, Problem, SendRefused, SetupError
+from thumbq.errors import BackendError, NotSent, Problem, SendRefused, SetupError
 from thumbq.manifests import read_manifest
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ async def _check(backend: Backend, entry: ListedObject, *, apply: bool) -> Missi
         try:
             group = message.group_id(entry.key) if backend.fifo else None
             message_id = await backend.queue.send(message.encode(JobRequest(source)), group=group)
+        except NotSent:
+            raise
         except SendRefused as error:
             refusal = str(error)
     return Missing(source, entry.size, entry.modified_at, message_id, refusal)

@@ -68,11 +68,11 @@ async def store_and_queue(
 
     With ``if_absent`` it is stored under the first of ``refs`` that is free, and else under the first.
 
-    Raises SendRefused or BackendRefused when the queue refuses the message: then the original is removed again, if
-    ``remove_if_refused``. Raises BackendUnavailable when it is unknown whether the job is queued (the original stays:
-    the job may run), or when the store and the queue do not answer within ``within_s`` seconds, and ObjectExists when
-    none of ``refs`` is free. A cancelled call first finishes, within the same bound, so that no original is left
-    without its message.
+    Raises SendRefused or BackendRefused when the message is certainly not in the queue: then the original is removed
+    again, if ``remove_if_refused``. Raises BackendUnavailable when it is unknown whether the job is queued (the
+    original stays: the job may run), or when the store and the queue do not answer within ``within_s`` seconds, and
+    ObjectExists when none of ``refs`` is free. A cancelled call first finishes, within the same bound, so that no
+    original is left without its message.
     """
 
     async def work() -> Queued:

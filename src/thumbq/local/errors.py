@@ -18,6 +18,17 @@ _PRIMARY_CODE: Final = 0xFF  # an extended result code keeps its primary code in
 
 def translated(error: sqlite3.Error | OSError, where: object) -> BackendError:
     """Return thumbq's error for one of SQLite or the file system; ``where`` names the file or the object."""
+    translation = _translation(error, where)
+    translation.__cause__ = error
+    return translation
+
+
+def left_nothing(error: BackendError) -> bool:
+    """Whether what was written certainly is not there: SQLite gave up before its commit was."""
+    return isinstance(error.__cause__, sqlite3.Error) and _code(error.__cause__) in _BEFORE_THE_COMMIT
+
+
+def _translation(error: sqlite3.Error | OSError, where: object) -> BackendError:
     if isinstance(error, PermissionError):
         return AccessDenied(f"{where}: {error.strerror or error}")
     if isinstance(error, OSError):
@@ -28,8 +39,22 @@ def translated(error: sqlite3.Error | OSError, where: object) -> BackendError:
 
 def reason(error: sqlite3.Error) -> str:
     """Return the meaning of an error of SQLite as text."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
-    return f"{_MEANINGS.get(code, 'the database cannot answer')} ({error})"
+    return f"{_MEANINGS.get(_code(error), 'the database cannot answer')} ({error})"
+
+
+def _code(error: sqlite3.Error) -> int:
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
+    return code
+
+
+_BEFORE_THE_COMMIT: Final = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+}
+"""Not SQLITE_IOERR: a sync that failed may have written all."""
 
 
 _MEANINGS: Final = {

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from thumbq.core import message
-from thumbq.local import messagetable
+from thumbq.errors import BackendUnavailable, NotSent
+from thumbq.local import errors, messagetable
 from thumbq.local.leasedtable import LeasedTable
 from thumbq.ports import QueueAttributes
 
@@ -49,11 +50,16 @@ class LocalQueue:
         message.check_sendable(body)
         self._rules.check_group(group)
         message_id = str(uuid.uuid4())
-        await self._database.write(
-            lambda connection: messagetable.send(
-                connection, self._rules, message_id=message_id, body=body, group=group, now=self._clock.wall()
+        try:
+            await self._database.write(
+                lambda connection: messagetable.send(
+                    connection, self._rules, message_id=message_id, body=body, group=group, now=self._clock.wall()
+                )
             )
-        )
+        except BackendUnavailable as error:
+            if errors.left_nothing(error):
+                raise NotSent(str(error)) from error
+            raise
         self._wake_polls()
         return message_id
 

@@ -96,8 +96,8 @@ class JobQueue(Protocol):
 
         ``group`` (1 to 128 ASCII letters, digits and punctuation, see core.message.group_id) is the message group: the
         order of a FIFO queue, which refuses a message without one; the tenant of a fair queue. Each call is one
-        message, also when its request is repeated. Raises SendRefused when the message is certainly not in the queue,
-        BackendUnavailable when it may be.
+        message, also when its request is repeated. Raises SendRefused when the message is certainly not in the queue
+        (NotSent, one kind of it, when another send may do), BackendUnavailable when it may be.
         """
         ...
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiohttp import hdrs, web
 
-from thumbq.errors import BackendError, BackendUnavailable, BadAnswer, ThumbqError, UploadRefused
+from thumbq.errors import BackendError, BackendUnavailable, BadAnswer, NotSent, ThumbqError, UploadRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,7 +152,7 @@ def explain(error: ProblemRaised | UploadRefused | BackendError) -> HttpProblem:
     if isinstance(error, BadAnswer):
         text = "The store or the queue gave no answer that can be read. Try again later."
         return problem_of("backend-bad-answer", text, retry_after_s=retry_after_s, cause=cause)
-    if isinstance(error, BackendUnavailable):
+    if isinstance(error, BackendUnavailable | NotSent):
         text = "The store or the queue cannot be reached now. Try again in a moment."
         return problem_of("backend-unavailable", text, retry_after_s=retry_after_s, cause=cause)
     text = "The store or the queue refused the request. Try again later."

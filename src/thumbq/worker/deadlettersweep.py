@@ -13,7 +13,7 @@ import anyio
 import structlog
 
 from thumbq.core.retry import Bury, Delete
-from thumbq.errors import BackendError, BackendUnavailable
+from thumbq.errors import BackendError, BackendUnavailable, NotSent
 from thumbq.jobs.reporting import report_request
 from thumbq.ports import MAX_BATCH, EntryResult, ReceivedMessage, VisibilityChange
 
@@ -142,7 +142,7 @@ class DeadLetterSweep:
         with structlog.contextvars.bound_contextvars(message_id=dead_letter.id):
             try:
                 await self._settle(message, await self._handler.moved(message))
-            except BackendUnavailable:
+            except (BackendUnavailable, NotSent):
                 raise
             except BackendError as error:
                 log.warning("sweep.dead_letter_failed", error=str(error))

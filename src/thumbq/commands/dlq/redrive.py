@@ -17,7 +17,7 @@ from thumbq.commands.dlq.ratelimiter import RateLimiter
 from thumbq.commands.dlq.scan import MOST_REMEMBERED, Scan
 from thumbq.commands.dlq.show import others
 from thumbq.core import deadletter, message
-from thumbq.errors import AccessDenied, BackendError, BackendUnavailable
+from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, NotSent
 from thumbq.ports import MAX_BATCH
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Redrive:
             message_id = await self._backend.queue.send(body, group=self._group_of(dead_letter))
         except BackendError as error:
             self._failed(dead_letter, None, str(error))
-            self._unanswered += isinstance(error, BackendUnavailable)
+            self._unanswered += isinstance(error, BackendUnavailable | NotSent)
             if isinstance(error, AccessDenied) or self._unanswered >= _OUTAGE:
                 self._stopped_by = error
             return None
