@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from thumbq.commands.dlq.parsing import ParsedDeadLetter
 
+NONE: Final = "no dead letters"
 MOVED: Final = "moved by the queue"
 FOREIGN: Final = "put here by somebody else"
 HEADING: Final = f"{'ID':36}  {'SENT (UTC)':16}  TIMES CODE"
@@ -97,3 +98,9 @@ def say_missing(ids: Iterable[str]) -> None:
     """Print which dead letters were not found."""
     for name in sorted(ids):
         say(f"{name}: there is no such dead letter, or another reader holds it for now", err=True)
+
+
+def say_unfit(ids: Iterable[str]) -> None:
+    """Print which dead letters stay though they were named."""
+    for name in sorted(ids):
+        say(f"{name}: its code or its age is another one: it stays", err=True)

@@ -10,6 +10,7 @@ import click
 
 from thumbq.cli import deadletters
 from thumbq.cli.console import Command, config_option, load_settings, local_option, queue_option, run, say
+from thumbq.cli.purge import purge
 from thumbq.cli.redrive import redrive
 from thumbq.cli.text import json_line
 from thumbq.commands.dlq.scan import MOST_REMEMBERED
@@ -69,7 +70,7 @@ def list_all(local: str | None, queue: str | None, limit: int, *, as_json: bool,
     if listed.others is None and printed:
         say(f"stopped after {listed.shown}; there may be more", err=True)
     elif not listed.shown and not listed.others:
-        printed = say("no dead letters", err=as_json)
+        printed = say(deadletters.NONE, err=as_json)
     deadletters.say_others(listed.others)
     sys.exit(0 if printed else 1)
 
@@ -107,32 +108,5 @@ def show(ids: Sequence[str], local: str | None, queue: str | None, *, as_json: b
     sys.exit(1 if missing or failed else 0)
 
 
-@dlq.command(cls=Command)
-@local_option
-@queue_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@config_option
-def purge(local: str | None, queue: str | None, *, yes: bool, config: str | None) -> None:
-    """Remove all dead letters for good. Asks first; without a terminal it needs --yes.
-
-    \b
-    Example:
-      thumbq dlq purge --local ./thumbq-data
-    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(default_level="warning", only=queue, local=local, config=config)
-    from thumbq.commands.dlq import purge as command  # noqa: PLC0415 - botocore is slow to import
-
-    number = run(partial(command.count, settings))
-    if not number:
-        say("no dead letters")
-        return
-    if not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError(f"there are {number} dead letters; without a terminal to ask on, say --yes")
-        if not click.confirm(f"Remove {number} dead letters for good?", err=True):
-            sys.exit(1)
-    run(partial(command.purge, settings))
-    sys.exit(0 if say(f"removed {number} dead letters") else 1)
-
-
+dlq.add_command(purge)
 dlq.add_command(redrive)

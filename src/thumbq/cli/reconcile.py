@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import time
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import click
 
+from thumbq.cli.age import Age
 from thumbq.cli.console import (
     Bar,
     Command,
@@ -31,27 +31,12 @@ if TYPE_CHECKING:
 
     from thumbq.commands.reconcile import Missing, Progress
 
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-class _Age(click.ParamType[int]):
-    """A length of time, such as 90s, 15m, 1h or 2d; in seconds."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read a length of time."""
-        found = re.fullmatch(r"(\d{1,9})([smhd]?)", str(value))
-        if found is None:
-            self.fail(f"{value!r} is no length of time: say 90s, 15m, 1h or 2d", param, ctx)
-        return int(found[1]) * _UNITS[found[2]]
-
 
 @click.command(cls=Command)
 @local_option
 @queue_option
 @click.option("--prefix", "prefixes", multiple=True, help="Look under this key prefix (default: all of originals).")
-@click.option("--older-than", type=_Age(), default="1h", show_default=True, metavar="AGE", help="90s, 15m, 1h, 2d")
+@click.option("--older-than", type=Age(), default="1h", show_default=True, metavar="AGE", help="90s, 15m, 1h, 2d")
 @click.option("--after", default="", metavar="KEY", help="Go on after this key.")
 @click.option("--apply", is_flag=True, help="Queue what is found; without it nothing is changed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")

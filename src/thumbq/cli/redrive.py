@@ -56,7 +56,7 @@ def redrive(
             done.all(settings, rate)
     deadletters.say_missing(missing)
     deadletters.say_others(done.others)
-    printed = say(f"redriven: {done.number}" if done.number or done.failed or ids else "no dead letters")
+    printed = say(f"redriven: {done.number}" if done.number or done.failed or ids else deadletters.NONE)
     sys.exit(1 if missing or done.failed or done.unprinted or not printed else 0)
 
 
