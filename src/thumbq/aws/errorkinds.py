@@ -15,6 +15,8 @@ from botocore.exceptions import (
     HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
+    PartialCredentialsError,
+    SSOError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -111,7 +113,7 @@ def kind_of(error: BaseException) -> Kind:
         return Kind.REFUSED
     if isinstance(error, ResponseParserError | BadAnswer):
         return Kind.NONSENSE
-    if isinstance(error, NoCredentialsError | CredentialRetrievalError):
+    if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError | SSOError):
         return Kind.CREDENTIALS
     if isinstance(error, HTTPClientError | ConnectionError | aiohttp.ClientError | OSError):
         return Kind.UNREACHABLE

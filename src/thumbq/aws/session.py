@@ -12,6 +12,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ConfigNotFound, ConfigParseError, ProfileNotFound
 
+from thumbq.aws.credentials import CredentialFinder
 from thumbq.aws.httpsession import HttpSession
 from thumbq.aws.parsers import StrictParsers
 from thumbq.aws.requestbody import RequestBody
@@ -46,11 +47,12 @@ class Clients:
 async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[Clients]:
     """Open the clients with up to ``connections`` connections each; polls wait up to ``wait_time_s`` seconds.
 
-    All files that requests need are read here; no request reads a file later, which would block the event loop.
+    All files that requests need are read here; later only credentials that fail are looked for again, once a minute.
     Raises SetupError when profile, region, credentials or endpoints cannot be used.
     """
     session = AioSession()
     session.register_component("response_parser_factory", StrictParsers())
+    session.register_component("credential_provider", CredentialFinder(session))
     region = await _checked_region(session)
     # At an endpoint that is not Amazon's own, botocore puts the bucket's name into the path.
     # By itself it would sign presigned uploads with version 2, which newer regions do not take.
@@ -69,7 +71,9 @@ async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[C
             ]
         if problems:
             raise SetupError(problems)
+        credentials: Any = await session.get_credentials()  # what CredentialFinder gives
         for client in (s3, *sqs):
+            credentials.watch(client)
             client.meta.events.register("before-send", _in_pieces)
         s3.meta.events.register_first("needs-retry.s3.HeadBucket", _ask_no_further)
         for client in sqs:
