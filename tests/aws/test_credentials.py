@@ -90,7 +90,7 @@ class World:
         key = self._found.pop(0)
         return None if key is None else Found(key)
 
-    async def key(self, *, after_s: float = 0) -> str:
+    async def key(self, *, after_s: float = 0) -> str | None:
         self.now += after_s
         return (await self.credentials.get_frozen_credentials()).access_key
 
@@ -124,7 +124,7 @@ async def test_as_long_as_they_fail_they_are_looked_for_once_a_minute_and_by_one
     world = World("old", ValueError("half of a file"), None, "new")
     await world.key()
     world.sqs.failed(CredentialRetrievalError(provider="assume-role", error_msg="the key has expired"))
-    keys: list[str] = []
+    keys: list[str | None] = []
 
     async def sign() -> None:
         keys.append(await world.key())

@@ -130,7 +130,7 @@ class CredentialFinder:
     """A session's component ``credential_provider``."""
 
     def __init__(self, session: AioSession) -> None:
-        self._loader = session.get_component("data_loader")
+        self._session = session
 
     async def load_credentials(self) -> Credentials | None:
         """Return the credentials that environment, files and servers give; None when there are none."""
@@ -139,5 +139,5 @@ class CredentialFinder:
 
     async def _find(self) -> Any:
         session = AioSession()  # another one, since a session reads each file once
-        session.register_component("data_loader", self._loader)
+        session.register_component("data_loader", self._session.get_component("data_loader"))
         return await session.get_credentials()
