@@ -68,6 +68,7 @@ async def test_every_upload_that_was_taken_ends_done_whatever_is_killed_and_what
     figure("most receives of a message", max(line["receive_count"] for line in done))
     assert not unfinished, unfinished
     assert len(ids) == uploads
+    assert not [line for replica in place.replicas for line in replica.lines() if "never retrieved" in line["event"]]
     assert len(proxy.faults()) == len(Fault), "every kind of fault has come up"
 
 
