@@ -47,7 +47,7 @@ def failed_renditions(rendered: Rendered, presets: Sequence[Preset]) -> dict[str
     fingerprints = {preset.name: preset.fingerprint for preset in presets}
     return {
         one.preset: FailedRendition(code=one.code, message=one.text, fingerprint=fingerprints[one.preset])
-        for one in rendered.too_dear
+        for one in rendered.not_made
     }
 
 

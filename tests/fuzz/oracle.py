@@ -38,7 +38,7 @@ def faults(rendered: Rendered, presets: Sequence[Preset], original: bytes) -> It
         yield f"{rendered.frames} frames of {rendered.width} by {rendered.height}"
     if rendered.dominant_color is not None and not re.fullmatch("#[0-9a-f]{6}", rendered.dominant_color):
         yield f"the dominant colour is {rendered.dominant_color}"
-    dear = {each.preset for each in rendered.too_dear}
+    dear = {each.preset for each in rendered.not_made}
     presets = [preset for preset in presets if preset.name not in dear]
     if not presets or [image.preset for image in rendered.images] != [preset.name for preset in presets]:
         yield f"renditions {[image.preset for image in rendered.images]}, and {dear} too dear"

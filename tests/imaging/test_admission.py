@@ -19,7 +19,7 @@ from thumbq.errors import RenderRefused
 from thumbq.imaging import MIB, Limits, Refusal, admission, geometry
 from thumbq.imaging.admission import Rendition
 from thumbq.imaging.costs import Cost, predict
-from thumbq.imaging.formats.registry import read_header
+from thumbq.imaging.formats.registry import OUTPUT_FORMATS, read_header
 from thumbq.imaging.header import Header, JpegHeader
 from thumbq.imaging.render import render
 from thumbq.pool import malloc
@@ -218,11 +218,11 @@ def test_one_preset_over_the_budget_leaves_the_others_to_be_made() -> None:
     made = render(data, [THUMBNAIL, DEAR, AVATAR], Limits())
     assert isinstance(made, Rendered)
     assert [image.preset for image in made.images] == ["thumbnail", "avatar"]
-    assert [(each.preset, each.code) for each in made.too_dear] == [("dear", "too-large")]
-    assert "s of CPU time" in made.too_dear[0].text
+    assert [(each.preset, each.code) for each in made.not_made] == [("dear", "too-large")]
+    assert "s of CPU time" in made.not_made[0].text
 
 
-def test_of_presets_that_are_too_dear_together_the_cheapest_are_made() -> None:
+def test_of_presets_that_are_not_made_together_the_cheapest_are_made() -> None:
     data = images.encoded(Image.new("RGB", (1_000, 700), "teal"), "PNG")
     lossless = [LOSSLESS.model_copy(update={"name": f"lossless-{number}"}) for number in range(3)]
     one = predict(
@@ -235,7 +235,7 @@ def test_of_presets_that_are_too_dear_together_the_cheapest_are_made() -> None:
     made = render(data, [*lossless, AVATAR], Limits(max_cpu_s=2.5 * one.cpu_s))
     assert isinstance(made, Rendered)
     assert [image.preset for image in made.images] == ["lossless-0", "lossless-1", "avatar"]
-    assert [each.preset for each in made.too_dear] == ["lossless-2"]
+    assert [each.preset for each in made.not_made] == ["lossless-2"]
 
 
 def test_when_nothing_is_affordable_the_image_is_refused() -> None:
@@ -249,7 +249,7 @@ def test_an_animation_with_too_many_frames_costs_no_still() -> None:
     made = render(bombs.gif(10, 10, frames=600), [THUMBNAIL, moving], Limits())
     assert isinstance(made, Rendered)
     assert [image.preset for image in made.images] == ["thumbnail"]
-    assert [each.code for each in made.too_dear] == ["too-many-frames"]
+    assert [each.code for each in made.not_made] == ["too-many-frames"]
 
 
 def test_an_animated_webp_costs_its_encoded_frames_and_not_their_pixels() -> None:
@@ -408,3 +408,29 @@ made = render(Path(sys.argv[1]).read_bytes(), [Preset.model_validate_json(sys.ar
 assert isinstance(made, Rendered), made
 print(json.dumps([status("VmHWM") - idle, predicted[-1].memory_bytes]))
 """
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError("encoding error 6"), RuntimeError("no"), ValueError("no")])
+@pytest.mark.parametrize("animated", [False, True])
+def test_a_preset_whose_encoder_gives_up_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, *, animated: bool
+) -> None:
+    def give_up(*_: object) -> bytes:
+        raise error
+
+    avif = replace(OUTPUT_FORMATS["avif"], save=give_up)
+    monkeypatch.setitem(OUTPUT_FORMATS, "avif", avif)  # type: ignore[index, unused-ignore]
+    bad = Preset(name="bad", width=5, format="avif", animated=animated)
+    good = Preset(name="good", width=5, format="webp", animated=animated)
+    original = images.encoded(Image.new("RGB", (20, 20), "teal"), "PNG")
+    if animated:
+        first, second = (Image.new("RGB", (20, 20), colour) for colour in ("teal", "red"))
+        original = images.encoded(first, "GIF", save_all=True, append_images=[second])
+    made = render(original, [bad, good, THUMBNAIL], Limits())
+    assert isinstance(made, Rendered)
+    assert [image.preset for image in made.images] == ["good", "thumbnail"]
+    assert [(each.preset, each.code) for each in made.not_made] == [("bad", "out-of-memory")]
+    assert made.images[0].frames == 1 + animated
+    alone = render(original, [bad], Limits())
+    assert isinstance(alone, Refusal)
+    assert alone.code == "out-of-memory"

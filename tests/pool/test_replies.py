@@ -20,7 +20,7 @@ from thumbq.imaging import Refusal
 from thumbq.pool import RenderPool
 from thumbq.pool.executor import ReplyQueue
 from thumbq.pool.replies import Done, Failed, decode, encode
-from thumbq.ports import Rendered, RenderedImage, Steps, TooDear
+from thumbq.ports import NotMade, Rendered, RenderedImage, Steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +41,8 @@ DONE = Done(
     (5, 7),
 )
 FIRST, SECOND = DONE.rendered.images
-TOO_DEAR = TooDear("small", "too-large", "it would take 600 MiB")
-PARTLY = Done(replace(DONE.rendered, images=(FIRST,), too_dear=(TOO_DEAR,)), (5,))
+NOT_MADE = NotMade("small", "too-large", "it would take 600 MiB")
+PARTLY = Done(replace(DONE.rendered, images=(FIRST,), not_made=(NOT_MADE,)), (5,))
 
 
 def with_images(*images: RenderedImage) -> Done:
@@ -65,14 +65,14 @@ def test_a_text_that_is_no_unicode_comes_back_readable() -> None:
         with_images(SECOND, FIRST),
         with_images(FIRST, replace(SECOND, preset="avatar")),
         with_images(FIRST, replace(SECOND, content_type="text/html")),
-        replace(DONE, rendered=replace(DONE.rendered, too_dear=(TooDear("small", "too-large", "dear"),))),
+        replace(DONE, rendered=replace(DONE.rendered, not_made=(NotMade("small", "too-large", "dear"),))),
         replace(
-            DONE, rendered=replace(DONE.rendered, images=(FIRST,), too_dear=(TooDear("avatar", "too-large", "dear"),))
+            DONE, rendered=replace(DONE.rendered, images=(FIRST,), not_made=(NotMade("avatar", "too-large", "dear"),))
         ),
-        replace(DONE, rendered=replace(DONE.rendered, images=(FIRST,), too_dear=(TOO_DEAR, TOO_DEAR)), sizes=(5,)),
+        replace(DONE, rendered=replace(DONE.rendered, images=(FIRST,), not_made=(NOT_MADE, NOT_MADE)), sizes=(5,)),
         replace(
             DONE,
-            rendered=replace(DONE.rendered, images=(), too_dear=(replace(TOO_DEAR, preset="thumbnail"), TOO_DEAR)),
+            rendered=replace(DONE.rendered, images=(), not_made=(replace(NOT_MADE, preset="thumbnail"), NOT_MADE)),
             sizes=(),
         ),
         replace(DONE, sizes=(5, 8)),

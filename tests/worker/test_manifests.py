@@ -15,7 +15,7 @@ from thumbq.core.job import ObjectRef
 from thumbq.core.preset import BUILT_IN, THUMBNAIL
 from thumbq.errors import RenderRefused
 from thumbq.jobs.findings import Findings
-from thumbq.ports import Steps, TooDear
+from thumbq.ports import NotMade, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,15 +79,15 @@ class DearRenderer(FakeRenderer):
     async def result(self, original: bytes, presets: Sequence[Preset]) -> Rendered:
         rendered = await super().result(original, presets)
         images = tuple(image for image in rendered.images if image.preset != "stretched")
-        dear = tuple(TooDear(each.name, "too-large", "600 MiB") for each in presets if each.name == "stretched")
-        return replace(rendered, images=images, too_dear=dear)
+        dear = tuple(NotMade(each.name, "too-large", "600 MiB") for each in presets if each.name == "stretched")
+        return replace(rendered, images=images, not_made=dear)
 
 
 def asked(backend: Backend, *presets: str) -> str:
     return json.dumps({"bucket": backend.bucket, "key": KEY, "presets": presets})
 
 
-async def test_what_can_be_made_is_made_and_the_manifest_says_what_was_too_dear(backend: Backend) -> None:
+async def test_what_can_be_made_is_made_and_the_manifest_says_what_was_not_made(backend: Backend) -> None:
     async with consuming(backend, DearRenderer()):
         await backend.store.put(ObjectRef(backend.bucket, KEY), b"original", content_type="image/jpeg")
         await backend.queue.send(asked(backend, "thumbnail", "stretched"))

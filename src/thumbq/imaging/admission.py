@@ -10,7 +10,7 @@ from thumbq.imaging import MIB
 from thumbq.imaging.costs import Cost, predict
 from thumbq.imaging.formats.outputformat import Rendition
 from thumbq.imaging.geometry import reducing_gaps
-from thumbq.ports import TooDear
+from thumbq.ports import NotMade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from thumbq.imaging.budget import Budget
     from thumbq.imaging.geometry import Target
     from thumbq.imaging.header import Header
-    from thumbq.ports.rendering import OverBudget
+    from thumbq.ports.rendering import NotMadeCode
 
 OVER_BUDGET: Final = frozenset({"too-large", "too-many-frames", "too-many-scans"})
 """The codes of ``admit``'s refusals."""
@@ -124,7 +124,7 @@ def admit(
 
 def affordable(
     decode: Callable[[Sequence[Preset], Budget], object], presets: Sequence[Preset], header: Header, limits: Limits
-) -> tuple[list[Preset], list[TooDear]]:
+) -> tuple[list[Preset], list[NotMade]]:
     """Divide presets that are together over the budget: those that can be made, the cheapest first, and the others.
 
     ``decode`` is a format's, which asks a budget before it decodes anything; it is only asked, and decodes nothing.
@@ -151,7 +151,7 @@ def affordable(
         else:
             kept.add(preset)
     dear = [
-        TooDear(preset.name, cast("OverBudget", refused[preset].code), refused[preset].text)
+        NotMade(preset.name, cast("NotMadeCode", refused[preset].code), refused[preset].text)
         for preset in presets
         if preset in refused
     ]

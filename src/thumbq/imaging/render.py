@@ -31,7 +31,7 @@ from thumbq.imaging.formats.registry import INPUT_FORMATS, read_header
 from thumbq.imaging.geometry import contained
 from thumbq.imaging.sizes import Sizes
 from thumbq.imaging.summary import summarize
-from thumbq.ports import Rendered, RenderedImage, Steps, TooDear
+from thumbq.ports import NotMade, Rendered, RenderedImage, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +54,8 @@ _SUMMARY_BOX: Final = (100, 100)
 def render(original: Original, presets: Sequence[Preset], limits: Limits) -> Rendered | Refusal:
     """Make each preset's rendition of one original, in the order of the presets (at least one).
 
-    When all together cost too much, the cheapest are made and the result names the others; a Refusal is of all.
+    When all together cost too much, the cheapest are made; a preset whose encoder gives up fails alone. The result
+    names those that are not made; a Refusal is of all.
 
     Never raises for the image: an exception of a decoder comes back as a Refusal.
     """
@@ -74,15 +75,17 @@ def render(original: Original, presets: Sequence[Preset], limits: Limits) -> Ren
 def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Rendered:
     header = read_header(original)
     input_format = INPUT_FORMATS[header.format]
-    decode, too_dear = partial(input_format.decode, original, header), list[TooDear]()
+    decode, failed = partial(input_format.decode, original, header), dict[str, NotMade]()
+    asked = presets
     try:
         decoded = decode(presets, ImageBudget(header, limits))
     except RenderRefused as refused:
         if refused.code not in OVER_BUDGET:
             raise
-        presets, too_dear = affordable(decode, presets, header, limits)
+        presets, dear = affordable(decode, presets, header, limits)
         if not presets:
             raise
+        failed = {one.preset: one for one in dear}
         decoded = decode(presets, ImageBudget(header, limits))
     recipes = list(zip(presets, decoded.targets, strict=True))
     with decoded.image:
@@ -92,16 +95,21 @@ def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Re
         summary = _summary(sizes, decoded)
         kept_exif = {preset: copyright_exif if preset.keep_copyright else b"" for preset in presets}
         moves = [each for each in recipes if each[0].animated]
+        unmade = dict[str, NotMade]()
         try:
-            encoded = _moving(original, decoded, header, moves, kept_exif)
+            encoded = _moving(original, decoded, header, moves, kept_exif, unmade=unmade)
         except AnimationDamaged:
             header, encoded = replace(header, frames=1), {}
+            unmade.clear()
         steps = Steps(decoded.orientation, sizes.profile, None, header.frames - 1, decoded.shrink_on_load)
         for preset, target in recipes:
-            if preset not in encoded:
-                with _encoding():
+            if preset not in encoded and preset.name not in unmade:
+                with _encoding(preset, unmade):
                     encoded[preset] = encode([stills[target]], preset, exif=kept_exif[preset])
-        images = [_rendition(preset, encoded[preset], stills[target].size, steps) for preset, target in recipes]
+        if not encoded:
+            raise MemoryError
+        images = [_rendition(each, encoded[each], stills[at].size, steps) for each, at in recipes if each in encoded]
+    failed |= unmade
     return Rendered(
         header.format.name,
         *decoded.upright_size,
@@ -109,7 +117,7 @@ def _render(original: Original, presets: Sequence[Preset], limits: Limits) -> Re
         frames=header.frames,
         dominant_color=summary.dominant_color,
         thumbhash=summary.thumbhash,
-        too_dear=tuple(too_dear),
+        not_made=tuple(failed[preset.name] for preset in asked if preset.name in failed),
     )
 
 
@@ -130,8 +138,10 @@ def _moving(
     header: Header,
     recipes: Sequence[tuple[Preset, Target]],
     exif: Mapping[Preset, bytes],
+    *,
+    unmade: dict[str, NotMade],
 ) -> dict[Preset, Encoded]:
-    """Encode the renditions that stay animations, all of them frame by frame."""
+    """Encode the renditions that stay animations, all of them frame by frame; ``unmade`` gets those that fail."""
     if not recipes or header.frames == 1:
         return {}
     animation = moving(original, decoded, header, [target for _, target in recipes])
@@ -140,20 +150,31 @@ def _moving(
         for preset, _ in recipes
     }
     for frame, duration_ms in animation.frames:
-        with _encoding():
-            for preset, target in recipes:
-                encoders[preset].add(frame[target], duration_ms)
-    with _encoding():
-        return {preset: encoder.finish() for preset, encoder in encoders.items()}
+        for preset, target in recipes:
+            if preset.name not in unmade:
+                with _encoding(preset, unmade):
+                    encoders[preset].add(frame[target], duration_ms)
+    encoded: dict[Preset, Encoded] = {}
+    for preset, _ in recipes:
+        # Its frames are freed, also those of one that has failed.
+        encoder = encoders.pop(preset)
+        if preset.name not in unmade:
+            with _encoding(preset, unmade):
+                encoded[preset] = encoder.finish()
+    return encoded
 
 
 @contextmanager
-def _encoding() -> Iterator[None]:
-    """Sizes and modes are what the format takes; libwebp, libjpeg and libavif have these errors for a failed malloc."""
+def _encoding(preset: Preset, unmade: dict[str, NotMade]) -> Iterator[None]:
+    """Have a preset fail alone when its encoder gives up.
+
+    Sizes and modes are what the format takes; libwebp, libjpeg and libavif have these errors for a failed malloc.
+    """
     try:
         yield
-    except (OSError, ValueError, RuntimeError) as error:
-        raise MemoryError from error
+    except (MemoryError, OSError, ValueError, RuntimeError) as error:
+        text = f"the encoder gave up, as it does when memory runs out ({type(error).__name__}: {str(error)[:200]})"
+        unmade[preset.name] = NotMade(preset.name, "out-of-memory", text)
 
 
 def _rendition(preset: Preset, encoded: Encoded, size: Size, steps: Steps) -> RenderedImage:

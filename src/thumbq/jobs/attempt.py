@@ -166,7 +166,7 @@ class Attempt:
             Outcome.DONE,
             Delete(),
             renditions=tuple(image.preset for image in rendered.images),
-            failed={one.preset: one.code for one in rendered.too_dear},
+            failed={one.preset: one.code for one in rendered.not_made},
             duration_s=clock.monotonic() - started,
             waited_s=None if sent_at is None else clock.wall() - sent_at,
         )

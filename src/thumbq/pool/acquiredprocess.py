@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from thumbq.pool.supervisor import Supervisor
     from thumbq.ports import Rendered, RenderSource
 
+_OUT_OF_MEMORY: Final = "out-of-memory"
 _LATE_S: Final = 1.0
 """A time-out that is noticed so much too late is not the image's fault: the whole host stood still."""
 
@@ -90,10 +91,11 @@ class AcquiredProcess:
             discard(process, "render-failed")
             raise RenderKilled("render-crashed", f"the render failed: {reply.text}")
         process.count_job()
+        codes = {one.code for one in reply.rendered.not_made} if isinstance(reply, Done) else {reply.code}
+        if _OUT_OF_MEMORY in codes:
+            discard(process, _OUT_OF_MEMORY)  # its free memory is in pieces
         if isinstance(reply, Done):
             return reply
-        if reply.code == "out-of-memory":
-            discard(process, reply.code)  # its free memory is in pieces
         raise RenderRefused(reply.code, reply.text)
 
 

@@ -63,7 +63,7 @@ def decode(raw: object, presets: Sequence[Preset], output_bytes: int) -> Reply:
 
 
 def _fits(done: Done, presets: Sequence[Preset], output_bytes: int) -> bool:
-    images, dear = done.rendered.images, [one.preset for one in done.rendered.too_dear]
+    images, dear = done.rendered.images, [one.preset for one in done.rendered.not_made]
     if dear != [preset.name for preset in presets if preset.name in dear]:
         return False
     presets = [preset for preset in presets if preset.name not in dear]

@@ -19,13 +19,13 @@ from thumbq.ports.queueing import (
     VisibilityChange,
 )
 from thumbq.ports.rendering import (
+    NotMade,
     Rendered,
     RenderedImage,
     Renderer,
     RenderProcess,
     RenderSource,
     Steps,
-    TooDear,
 )
 from thumbq.ports.storage import ListedObject, ObjectInfo, ObjectStore, Sink
 
@@ -45,6 +45,7 @@ __all__ = [
     "JobQueue",
     "ListedObject",
     "MoveProgress",
+    "NotMade",
     "ObjectInfo",
     "ObjectStore",
     "PresignedPost",
@@ -60,7 +61,6 @@ __all__ = [
     "Renderer",
     "Sink",
     "Steps",
-    "TooDear",
     "Upkeep",
     "VisibilityChange",
 ]

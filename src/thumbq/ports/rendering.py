@@ -21,7 +21,7 @@ Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 Base64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z+/=]{1,36}$")]
 FormatName = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,8}$")]
 Shrinking = Literal["1/2", "1/4", "1/8", "1/8 dc-only", "embedded-thumbnail"]
-OverBudget = Literal["too-large", "too-many-frames", "too-many-scans"]
+NotMadeCode = Literal["too-large", "too-many-frames", "too-many-scans", "out-of-memory"]
 Profile = Literal["embedded", "default-cmyk"]
 
 
@@ -56,11 +56,14 @@ class RenderedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class TooDear:
-    """A preset that is not made of an original, though others are: it would cost more than the limits allow."""
+class NotMade:
+    """A preset that is not made of an original, though others are.
+
+    It would cost more than the limits allow, or its encoder gave up (out-of-memory).
+    """
 
     preset: str
-    code: OverBudget
+    code: NotMadeCode
     text: Annotated[str, StringConstraints(max_length=1000)]
 
 
@@ -68,7 +71,7 @@ class TooDear:
 class Rendered:
     """The result of a render: the original's properties (its size is upright, in pixels) and the renditions.
 
-    Together ``images``, at least one, and ``too_dear`` are all presets.
+    Together ``images``, at least one, and ``not_made`` are all presets.
 
     ``dominant_color`` is ``#rrggbb``; ``thumbhash`` is Base64 (see thumbhash.org).
     """
@@ -80,7 +83,7 @@ class Rendered:
     frames: int = 1
     dominant_color: Color | None = None
     thumbhash: Base64 | None = None
-    too_dear: tuple[TooDear, ...] = ()
+    not_made: tuple[NotMade, ...] = ()
 
 
 class RenderSource(Sink, Protocol):
