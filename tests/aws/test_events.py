@@ -205,6 +205,25 @@ async def test_a_fifo_queue_is_reported_before_anything_is_asked(script: Script)
     assert not script.requests
 
 
+@pytest.mark.parametrize(
+    "policy", ["{", "7", '{"Statement": [7]}', '{"Statement": {"Sid": "thumbq-s3-events", "Condition": 7}}']
+)
+async def test_a_policy_that_cannot_be_read_is_reported_before_anything_is_changed(script: Script, policy: str) -> None:
+    answers_of_a_bare_queue(script)
+    script.when("GetQueueAttributes", says(200, {"Attributes": {"QueueArn": QUEUE, "Policy": policy}}))
+    script.when("GET /b", says(200))
+    with pytest.raises(SetupError, match="cannot be read"):
+        await wire_events(bucket="b", queue="q")
+    assert "SetQueueAttributes" not in script.operations
+
+
+async def test_a_queue_without_an_arn_is_reported(script: Script) -> None:
+    answers_of_a_bare_queue(script)
+    script.when("GetQueueAttributes", says(200, {}))
+    with pytest.raises(SetupError, match="does not say the ARN"):
+        await wire_events(bucket="b", queue="q")
+
+
 async def test_s3_gets_time_to_see_a_new_policy(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thumbq.aws.events._PAUSE_S", 0)
     answers_of_a_bare_queue(script)

@@ -50,7 +50,15 @@ BODIES: list[bytes | dict[str, Any]] = [
     {"Messages": [{**MESSAGE, "Body": 7}]},
     {"Successful": [{}], "Failed": [{}]},
     {"Successful": [{"Id": "99"}], "Failed": [{"Id": "x"}]},
+    {"Messages": [None]},
+    {"Messages": [{**MESSAGE, "Attributes": {"SentTimestamp": [], "ApproximateReceiveCount": "9" * 400}}]},
+    {"Messages": [{**MESSAGE, "MessageAttributes": {"thumbq": None}}]},
+    {"Successful": [None], "Failed": [None]},
+    {"Successful": [{"Id": []}], "Failed": [{"Id": "0", "Code": 5, "Message": []}]},
     {"Attributes": []},
+    {"Attributes": {"VisibilityTimeout": "x", "MessageRetentionPeriod": "", "ApproximateNumberOfMessages": None}},
+    {"Attributes": {"RedrivePolicy": '{"maxReceiveCount": null, "deadLetterTargetArn": 7}'}},
+    {"Results": [None, {"StartedTimestamp": "x"}]},
     {"Attributes": {"RedrivePolicy": "{"}},
 ]
 
@@ -76,12 +84,16 @@ def asks(store: S3Store, queue: SqsQueue, dead_letters: SqsDeadLetters) -> dict[
         "settings": queue.attributes,
         "counts": queue.counts,
         "letters": lambda: dead_letters.receive(max_messages=1, wait_s=0, visibility_timeout_s=1),
+        "move": lambda: dead_letters.start_move(rate=None),
     }
 
 
 @pytest.mark.parametrize(
     "operation",
-    ["put", "get", "head", "remove", "list", "send", "receive", "extend", "delete", "settings", "counts", "letters"],
+    [
+        *("put", "get", "head", "remove", "list"),
+        *("send", "receive", "extend", "delete", "settings", "counts", "letters", "move"),
+    ],
 )
 async def test_no_answer_is_more_than_an_error_of_its_request(
     script: Script, asks: dict[str, Callable[[], Awaitable[object]]], operation: str
@@ -99,7 +111,7 @@ async def test_no_answer_is_more_than_an_error_of_its_request(
 async def test_a_page_of_html_is_no_answer(
     script: Script, asks: dict[str, Callable[[], Awaitable[object]]], page: bytes
 ) -> None:
-    for operation in asks.keys() - {"remove"}:
+    for operation in asks.keys() - {"remove", "move"}:
         script.forget()
         script.then(*[says(200, page, Content_Type="text/html")] * 8)
         with pytest.raises(BadAnswer):
@@ -138,6 +150,36 @@ async def test_a_message_without_attributes_counts_as_received_once(
     assert (received.receive_count, received.counted, received.sent_at) == (1, False, None)
     [letter] = await dead_letters.receive(max_messages=1, wait_s=0, visibility_timeout_s=1)
     assert (letter.receive_count, letter.sent_at, letter.moved) == (1, None, False)
+
+
+async def test_a_message_that_lacks_something_costs_the_others_nothing(script: Script, queue: SqsQueue) -> None:
+    lacking = [{name: value for name, value in MESSAGE.items() if name != missing} for missing in MESSAGE]
+    script.then(
+        says(200, {"Messages": [*lacking, None, {**MESSAGE, "Body": 7}, MESSAGE]}), says(200, {"Messages": lacking})
+    )
+    [received] = await queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=1)
+    assert received.body == "b"
+    with pytest.raises(BadAnswer, match="the answer has no"):
+        await queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=1)
+
+
+async def test_what_has_another_type_than_it_should_is_missing(script: Script, queue: SqsQueue) -> None:
+    odd = {"SentTimestamp": "soon", "ApproximateReceiveCount": ["1"], "MessageGroupId": 7}
+    script.then(
+        says(200, {"Messages": [{**MESSAGE, "Attributes": odd}]}),
+        says(200, {"Attributes": {"VisibilityTimeout": 7, "RedrivePolicy": '{"maxReceiveCount": "many"}'}}),
+    )
+    [received] = await queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=1)
+    assert (received.sent_at, received.counted, received.group) == (None, False, None)
+    settings = await queue.attributes()
+    assert (settings.visibility_timeout_s, settings.max_receive_count) == (30, None)
+
+
+@pytest.mark.parametrize("header", ["x-amz-checksum-sha256", "x-amz-missing-meta"])
+async def test_a_header_that_cannot_be_read_is_no_answer(script: Script, store: S3Store, header: str) -> None:
+    script.then(says(200, b"x", ETag='"e"', **{header: "x"}))
+    with pytest.raises(BadAnswer):
+        await store.get(REF, max_bytes=100)
 
 
 async def test_an_entry_that_an_answer_leaves_out_is_tried_again(script: Script, queue: SqsQueue) -> None:

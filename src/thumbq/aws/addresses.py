@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from thumbq.ports import FIFO_ENDING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +67,35 @@ def dead_letter_name(queue: str) -> str:
     return f"{queue.removesuffix(FIFO_ENDING)}-dlq{FIFO_ENDING}" if is_fifo(queue) else f"{queue}-dlq"
 
 
-def redrive_policy(attributes: Mapping[str, str]) -> dict[str, Any]:
-    """Return the redrive policy from a queue's attributes; empty when there is none that can be read."""
+@dataclass(frozen=True, slots=True)
+class RedrivePolicy:
+    """Where a queue moves its dead letters, and after how many receives.
+
+    ``target_arn`` is empty where it moves none, ``max_receives`` is None where it does not say.
+    """
+
+    target_arn: str
+    max_receives: int | None
+
+
+def redrive_policy(attributes: Mapping[str, str]) -> RedrivePolicy:
+    """Return the redrive policy from a queue's attributes; one that cannot be read moves nothing."""
     try:
         policy = json.loads(attributes.get("RedrivePolicy") or "{}")
     except ValueError:
-        return {}
-    return policy if isinstance(policy, dict) else {}
+        policy = {}
+    if not isinstance(policy, dict):
+        policy = {}
+    policy = {name: str(value) for name, value in policy.items()}
+    return RedrivePolicy(policy.get("deadLetterTargetArn", ""), whole_number(policy, "maxReceiveCount"))
 
 
 def retention_s(attributes: Mapping[str, str]) -> int | None:
     """Return from a queue's attributes how many seconds it keeps messages."""
-    value = attributes.get("MessageRetentionPeriod")
-    return None if value is None else int(value)
+    return whole_number(attributes, "MessageRetentionPeriod")
+
+
+def whole_number(attributes: Mapping[str, str], name: str) -> int | None:
+    """Return the number that an attribute is; None where it is missing or is no number of up to 18 digits."""
+    found = _NUMBER.fullmatch(attributes.get(name, ""))
+    return None if found is None else int(found[0])

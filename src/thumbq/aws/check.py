@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.aws.addresses import DeadLetterAddress, QueueAddress, redrive_policy, retention_s
+from thumbq.aws.addresses import DeadLetterAddress, QueueAddress, redrive_policy, retention_s, whole_number
 from thumbq.aws.errorkinds import FOREIGN
 from thumbq.aws.lookup import look_up
 from thumbq.aws.problems import bucket_problem
@@ -79,11 +79,7 @@ async def _find_queue(sqs: SQSClient, queue: str, problems: list[Problem]) -> Qu
     except SetupError as error:
         problems.extend(error.problems)
         return None
-    if "QueueArn" not in attributes:
-        what = f"SQS does not say the ARN of queue {queue}: GetQueueAttributes answers without it"
-        problems.append(Problem(what, f"use a server that says it; SQS runs at {sqs.meta.endpoint_url}"))
-        return None
-    target = redrive_policy(attributes).get("deadLetterTargetArn")
+    target = redrive_policy(attributes).target_arn
     dead = await _find_dead_letters(sqs, target, problems) if target else None
     return QueueAddress(url, attributes["QueueArn"], dead)
 
@@ -98,7 +94,7 @@ async def _find_dead_letters(sqs: SQSClient, arn: str, problems: list[Problem]) 
     return DeadLetterAddress(
         url,
         arn,
-        max_bytes=int(attributes.get("MaximumMessageSize", MAX_BODY_BYTES)),
+        max_bytes=whole_number(attributes, "MaximumMessageSize") or MAX_BODY_BYTES,
         retention_s=retention_s(attributes),
     )
 

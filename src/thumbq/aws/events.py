@@ -7,6 +7,7 @@ notifications of others stay. When both exist already, nothing is written, and s
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -23,6 +24,8 @@ from thumbq.core.keys import INBOX_PREFIX
 from thumbq.errors import Problem, SetupError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_sqs.client import SQSClient
 
@@ -55,19 +58,32 @@ async def wire_events(*, bucket: str, queue: str) -> list[Step]:
     check_queue(queue)
     async with open_clients(connections=2, wait_time_s=0) as clients:
         url, attributes = await look_up(clients.control, f"queue {queue}", ["QueueArn", "Policy"], QueueName=queue)
-        arn, policy = attributes["QueueArn"], json.loads(attributes.get("Policy") or "{}")
+        arn = attributes["QueueArn"]
         configuration = await _notifications(clients.s3, bucket)
         what = f"events of {INBOX_PREFIX} in bucket {bucket} to queue {queue}"
-        if note := overlap.checked(configuration, arn, NOTIFICATION_ID):
-            return [Step(what, made=False, note=note)]
-        changed = with_statement(policy, bucket=bucket, queue_arn=arn)
+        with _readable(bucket, queue):
+            if note := overlap.checked(configuration, arn, NOTIFICATION_ID):
+                return [Step(what, made=False, note=note)]
+            policy = json.loads(attributes.get("Policy") or "{}")
+            changed = with_statement(policy, bucket=bucket, queue_arn=arn)
+            wanted = with_notification(configuration, queue_arn=arn)
         if changed is not None:
             await _set_policy(clients.control, queue, url, changed)
-        wanted = with_notification(configuration, queue_arn=arn)
         if wanted is not None:
             await _set_notifications(clients.s3, bucket, what, wanted, settling=changed is not None)
         allowing = f"policy of queue {queue} that lets bucket {bucket} send events"
         return [Step(allowing, made=changed is not None), Step(what, made=wanted is not None)]
+
+
+@contextmanager
+def _readable(bucket: str, queue: str) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"the notifications of bucket {bucket} or the policy of queue {queue} cannot be read: {error!r}"
+        raise SetupError(
+            [Problem(what, "correct them by hand, or use a server that gives them as AWS does")]
+        ) from error
 
 
 def with_statement(policy: dict[str, Any], *, bucket: str, queue_arn: str) -> dict[str, Any] | None:

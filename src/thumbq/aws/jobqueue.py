@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.aws import requests
-from thumbq.aws.addresses import redrive_policy, retention_s
+from thumbq.aws.addresses import redrive_policy, retention_s, whole_number
 from thumbq.aws.errors import member, translated
 from thumbq.core import message
 from thumbq.errors import SendRefused
@@ -89,12 +89,12 @@ class SqsQueue:
     async def attributes(self) -> QueueAttributes:
         """Return the queue's settings; the dead-letter queue's retention is that of the start."""
         attributes = await self._attributes(self._url, _SETTINGS)
-        policy = redrive_policy(attributes)
+        visibility_timeout_s = whole_number(attributes, "VisibilityTimeout")
         return QueueAttributes(
             name=self._address.name,
-            visibility_timeout_s=int(attributes.get("VisibilityTimeout", _VISIBILITY_TIMEOUT_S)),
+            visibility_timeout_s=_VISIBILITY_TIMEOUT_S if visibility_timeout_s is None else visibility_timeout_s,
             retention_s=retention_s(attributes),
-            max_receive_count=int(policy["maxReceiveCount"]) if "maxReceiveCount" in policy else None,
+            max_receive_count=redrive_policy(attributes).max_receives,
             dead_letter_retention_s=self._address.dead.retention_s if self._address.dead else None,
             fifo=self._address.fifo,
         )
@@ -103,8 +103,8 @@ class SqsQueue:
         """Return the approximate numbers of messages; all messages of the dead-letter queue count as dead."""
         own = await self._attributes(self._url, _BACKLOG)
         dead = await self._attributes(self._address.dead.url, _BACKLOG) if self._address.dead else {}
-        visible, in_flight, delayed = (int(own.get(name, 0)) for name in _BACKLOG)
-        return QueueCounts(visible, in_flight, delayed, dead=sum(int(dead.get(name, 0)) for name in _BACKLOG))
+        visible, in_flight, delayed = (whole_number(own, name) or 0 for name in _BACKLOG)
+        return QueueCounts(visible, in_flight, delayed, dead=sum(whole_number(dead, name) or 0 for name in _BACKLOG))
 
     async def _attributes(self, url: str, names: list[Any]) -> dict[str, str]:
         with translated(f"look at {url}", within_s=_ANSWER_S):

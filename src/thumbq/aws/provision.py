@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from botocore.exceptions import ClientError
 
-from thumbq.aws.addresses import dead_letter_name, is_fifo
+from thumbq.aws.addresses import dead_letter_name, is_fifo, redrive_policy
 from thumbq.aws.check import QUEUE_URL
 from thumbq.aws.errorkinds import FOREIGN, Kind, codes, kind_of
 from thumbq.aws.lookup import look_up
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_s3.type_defs import PublicAccessBlockConfigurationTypeDef
     from types_aiobotocore_sqs.client import SQSClient
+
+    from thumbq.aws.addresses import RedrivePolicy
 
 _DEAD_RETENTION_S: Final = 14 * 86_400
 _RETENTION_S: Final = 4 * 86_400
@@ -136,7 +138,8 @@ async def _public_access_block(s3: S3Client, bucket: str) -> Step:
             return Step(what, made=True)
     except FOREIGN as error:
         raise SetupError([setup_problem(error, what, action, s3.meta.endpoint_url)]) from error
-    whole = all(answer["PublicAccessBlockConfiguration"].get(name) for name in _BLOCKED)
+    blocked: Any = answer.get("PublicAccessBlockConfiguration", {})
+    whole = all(blocked.get(name) for name in _BLOCKED)
     return Step(what, made=False, note="" if whole else "left alone, though it does not block everything")
 
 
@@ -144,14 +147,14 @@ async def _public_access_block(s3: S3Client, bucket: str) -> Step:
 class _Queue:
     url: str
     arn: str
-    policy: dict[str, Any]
+    policy: RedrivePolicy
 
 
 async def _queues(sqs: SQSClient, queue: str, max_receive_count: int, visibility_timeout_s: int) -> list[Step]:
     fifo = _FIFO if is_fifo(queue) else {}
     dead_name, redrive = dead_letter_name(queue), f"redrive policy of queue {queue}"
     there = await _find(sqs, queue)
-    target = there.policy.get("deadLetterTargetArn", "").rpartition(":")[2] if there else ""
+    target = there.policy.target_arn.rpartition(":")[2] if there else ""
     if there and target not in ("", dead_name):
         note = f"left alone: dead letters go to {target}"
         return [Step(f"queue {queue}", made=False), Step(redrive, made=False, note=note)]
@@ -170,11 +173,11 @@ async def _queues(sqs: SQSClient, queue: str, max_receive_count: int, visibility
         await _create(sqs, queue, attributes | fifo)
         return [*steps, Step(f"queue {queue}", made=True), Step(redrive, made=True)]
     steps.append(Step(f"queue {queue}", made=False))
-    if not there.policy:
+    if not target:
         with explained(sqs, redrive, "sqs:SetQueueAttributes"):
             await sqs.set_queue_attributes(QueueUrl=there.url, Attributes={"RedrivePolicy": policy})
         return [*steps, Step(redrive, made=True)]
-    kept = int(there.policy["maxReceiveCount"])
+    kept = there.policy.max_receives
     note = "" if kept == max_receive_count else f"left alone: {kept} receives, not {max_receive_count}"
     return [*steps, Step(redrive, made=False, note=note)]
 
@@ -186,7 +189,7 @@ async def _find(sqs: SQSClient, name: str) -> _Queue | None:
         if error.__cause__ is not None and kind_of(error.__cause__) is Kind.NO_QUEUE:
             return None
         raise
-    return _Queue(url, attributes["QueueArn"], json.loads(attributes.get("RedrivePolicy") or "{}"))
+    return _Queue(url, attributes["QueueArn"], redrive_policy(attributes))
 
 
 async def _create(sqs: SQSClient, name: str, attributes: dict[Any, str]) -> _Queue:

@@ -6,7 +6,9 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from thumbq.aws.addresses import is_fifo, name_of
+import structlog
+
+from thumbq.aws.addresses import is_fifo, name_of, whole_number
 from thumbq.aws.errors import batch_result, entry_result, member, translated
 from thumbq.aws.sends import translated_send
 from thumbq.errors import BackendError, BadAnswer
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
 
     from thumbq.ports import VisibilityChange
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _SEND_S: Final = 10
 _ANSWER_S: Final = 5
@@ -76,27 +80,39 @@ async def receive(
             AttributeNames=attributes,
             **wanted,
         )
-    return [_received(entry, action) for entry in answer.get("Messages", [])]
+    return _readable(answer.get("Messages", []), action)
+
+
+def _readable(entries: Sequence[Any], action: str) -> list[Received]:
+    """Return the messages that have what one needs; the others stay hidden for a while. Raises BadAnswer for none."""
+    readable: list[Received] = []
+    unreadable: BadAnswer | None = None
+    for entry in entries:
+        try:
+            readable.append(_received(entry, action))
+        except BadAnswer as error:
+            unreadable = error
+    if unreadable is None:
+        return readable
+    if not readable:
+        raise unreadable
+    log.warning("receive.message_unreadable", error=str(unreadable), messages=len(entries) - len(readable))
+    return readable
 
 
 def _received(entry: Any, action: str) -> Received:
     attributes = entry.get("Attributes", {})
-    sent_at, receive_count = attributes.get("SentTimestamp"), attributes.get("ApproximateReceiveCount")
+    sent_at = whole_number(attributes, "SentTimestamp")
     message_id, receipt, body = (member(entry, name, action) for name in ("MessageId", "ReceiptHandle", "Body"))
-    if not all(isinstance(text, str) for text in (message_id, receipt, body)):
-        raise BadAnswer(f"{action}: a message is no text")
-    try:
-        return Received(
-            id=message_id,
-            receipt=receipt,
-            body=body,
-            sent_at=None if sent_at is None else int(sent_at) / 1000,
-            receive_count=None if receive_count is None else int(receive_count),
-            attributes=attributes,
-            notes=entry.get("MessageAttributes", {}),
-        )
-    except ValueError as error:
-        raise BadAnswer(f"{action}: {error}") from error
+    return Received(
+        id=message_id,
+        receipt=receipt,
+        body=body,
+        sent_at=None if sent_at is None else sent_at / 1000,
+        receive_count=whole_number(attributes, "ApproximateReceiveCount"),
+        attributes=attributes,
+        notes=entry.get("MessageAttributes", {}),
+    )
 
 
 async def extend(sqs: SQSClient, url: str, changes: Sequence[VisibilityChange]) -> list[EntryResult]:
