@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thumbq.core.job import ObjectRef
-from thumbq.errors import AccessDenied, BackendUnavailable, RestartNeeded
+from thumbq.errors import AccessDenied, BackendUnavailable, NotSent, RestartNeeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ async def test_nothing_is_said_to_be_stored_in_a_directory_that_is_gone(
     change(directory)
     with pytest.raises(BackendUnavailable):
         await backend.store.put(ObjectRef("local", "a"), b"a", content_type="text/plain")
-    with pytest.raises(BackendUnavailable):
+    with pytest.raises(NotSent):
         await backend.queue.send("a")
 
 
