@@ -29,7 +29,7 @@ _BRANDS: Final = {
     "common-format": (b"miaf", b"mif1", b"avif"),
 }
 
-_TEN_BITS: Final = (
+TEN_BITS: Final = base64.b64decode(
     "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUEAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAA"
     "AAAAAAAOcGl0bQAAAAAAAQAAAB5pbG9jAAAAAEQAAAEAAQAAAAEAAAETAAAASgAAAChpaW5mAAAAAAABAAAAGmluZmUCAAAAAAEA"
     "AGF2MDFDb2xvcgAAAABqaXBycAAAAEtpcGNvAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAQcGl4aQAAAAADCgoKAAAADGF2MUOBIEAA"
@@ -47,20 +47,18 @@ def claims() -> Iterator[Claim]:
     upright = (checks.is_sized(60, 30), checks.is_upright())
     for name, brands in _BRANDS.items():
         reason = "AV1 Image File Format 1.1, 4.1: a file is one that has avif among its brands, wherever it stands"
-        yield _claim(
-            f"brand-{name}", f"avif is brand {len(brands) - 1}", _avif([_item(scene)], brands), upright, reason
-        )
-    tiles = [_item(scene.crop((left, 0, left + _TILE, _TILE))) for left in (0, _TILE)]
+        yield _claim(f"brand-{name}", f"avif is brand {len(brands) - 1}", file([item(scene)], brands), upright, reason)
+    tiles = [item(scene.crop((left, 0, left + _TILE, _TILE))) for left in (0, _TILE)]
     grid = heifwriter.grid(2, 1, 2)
-    yield _claim("tiles", "two tiles", _avif([grid, *tiles]), upright, "ISO/IEC 23008-12, 6.6.2.3: grids")
+    yield _claim("tiles", "two tiles", file([grid, *tiles]), upright, "ISO/IEC 23008-12, 6.6.2.3: grids")
     hole = Image.new("L", scene.size, 255)
     hole.paste(0, (_TILE, 0, 2 * _TILE, _TILE))
     for name, size in (("", True), ("-without-size", False)):
-        plane = _item(hole, _AUXILIARY, refers=(b"auxl", (1,)), sized=size)
+        plane = item(hole, _AUXILIARY, refers=(b"auxl", (1,)), sized=size)
         yield _claim(
             f"alpha{name}",
             f"alpha{name}",
-            _avif([_item(scene), plane]),
+            file([item(scene), plane]),
             (checks.has((0.05, 0.05), (220, 30, 30), 12), checks.has((0.75, 0.5), (0, 0, 255), 12)),
             "libavif, avif.h: AVIF_STRICT_ALPHA_ISPE_REQUIRED names the old libheif that writes it",
         )
@@ -68,7 +66,7 @@ def claims() -> Iterator[Claim]:
     yield _claim(
         "10-bits",
         "10 bits a channel",
-        base64.b64decode(_TEN_BITS),
+        TEN_BITS,
         tuple(checks.has(at, colour, 4) for at, colour in squares),
         "AV1 Image File Format 1.1: the Advanced profile has 10 bits",
     )
@@ -92,17 +90,23 @@ def _coded(picture: bytes, size: tuple[int, int], mode: str) -> bytes:
     return images.avif(image, subsampling="4:0:0" if mode == "L" else "4:2:0")
 
 
-def _item(
+def item(
     picture: Image.Image, *more: bytes, refers: tuple[bytes, tuple[int, ...]] | None = None, sized: bool = True
 ) -> heifwriter.Item:
     """Make an item of a picture, perhaps without a size."""
-    file = _coded(picture.tobytes(), picture.size, picture.mode)
-    parts = list(fileparts.every(fileparts.parts_of(ImageFormat.AVIF, file)))
+    return item_of(_coded(picture.tobytes(), picture.size, picture.mode), *more, refers=refers, sized=sized)
+
+
+def item_of(
+    data: bytes, *more: bytes, refers: tuple[bytes, tuple[int, ...]] | None = None, sized: bool = True
+) -> heifwriter.Item:
+    """Make an item of the picture of an AVIF."""
+    parts = list(fileparts.every(fileparts.parts_of(ImageFormat.AVIF, data)))
     kept = {b"av1C", b"pixi"} | ({b"ispe"} if sized else set())
     needed = tuple(heifwriter.box(part.kind, part.body) for part in parts if part.kind in kept)
-    (data,) = (part.body for part in parts if part.kind == b"mdat")
-    return heifwriter.Item(b"av01", data, (*needed, *more), refers)
+    (coded,) = (part.body for part in parts if part.kind == b"mdat")
+    return heifwriter.Item(b"av01", coded, (*needed, *more), refers)
 
 
-def _avif(items: list[heifwriter.Item], brands: tuple[bytes, ...] = (b"avif", b"avif", b"mif1", b"miaf")) -> bytes:
+def file(items: list[heifwriter.Item], brands: tuple[bytes, ...] = (b"avif", b"avif", b"mif1", b"miaf")) -> bytes:
     return heifwriter.heic(items, brands=brands)

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from conformance.programs import TIMEOUT
-from support.pictures.leaks import leaks
+from support.pictures.leaks import OWN_CHOICES, leaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,8 +30,9 @@ class Claim:
 
     ``recipe`` and ``others`` are options of thumbq's presets, all for the same original in one job; with ``alone`` each
     is made once more in a job of its own, after all of them. ``checks`` look at the outcome. With ``refused`` (thumbq's
-    codes) the image must be refused; with both it may be. ``own_choice``: thumbq has chosen so where others may choose
-    otherwise, and no other program is asked.
+    codes) the image must be refused; with both it may be. ``not_made``: which of ``recipe`` and ``others``, by number
+    from 0, are not made, and the code of each; all the others are. ``own_choice``: thumbq has chosen so where others
+    may choose otherwise, and no other program is asked.
     """
 
     name: str
@@ -44,12 +45,14 @@ class Claim:
     reason: str
     checks: tuple[Check, ...] = ()
     refused: frozenset[str] = field(default_factory=frozenset)
+    not_made: Mapping[int, str] = field(default_factory=dict)
     own_choice: bool = False
 
     @property
     def how(self) -> str:
         """How the rule is checked."""
         ways = [check.text for check in self.checks]
+        ways += [f"recipe {number} alone is not made, as {code}" for number, code in self.not_made.items()]
         if self.refused:
             ways.append("it is refused as " + " or ".join(sorted(self.refused)))
         return (" or " if self.checks and self.refused else "; ").join(ways)
@@ -67,12 +70,16 @@ class Verdict:
 
 def judge(claim: Claim, program: Program) -> Verdict:
     """Let a program make what a claim is about, and look at what comes out."""
+    if claim.own_choice and not program.is_thumbq:
+        return Verdict(claim, None, "it is thumbq's own choice")
     if missing := program.cannot(claim):
         return Verdict(claim, None, missing)
     original, recipes = claim.make(), [claim.recipe, *claim.others]
     made = program.make(original, recipes)
+    if made.unasked:
+        return Verdict(claim, None, made.unasked)
     if made.refused is not None:
-        any_code = not program.tells_codes and made.refused != TIMEOUT
+        any_code = not program.is_thumbq and made.refused != TIMEOUT
         kept = made.refused in claim.refused or (any_code and claim.refused)
         why = "" if kept else f"refused as {made.refused}: {made.text}"
         return Verdict(claim, not why, why)
@@ -83,9 +90,13 @@ def judge(claim: Claim, program: Program) -> Verdict:
         first.others = (*made.outputs[1:], *chain.from_iterable(again))
         if claim.refused and not claim.checks:
             found.append(f"it was not refused; there is a {first.format} of {first.size}")
+        if made.not_made != claim.not_made:
+            found.append(f"of its recipes those are not made: {dict(made.not_made)}")
         found += [fault for check in claim.checks if (fault := check.fault(first))]
         found += [lie for output in made.outputs for lie in _lies(output)]
         left = {leak for output in made.outputs for leak in leaks(output.body, keep_copyright=_keeps(claim))}
+        if not program.is_thumbq:
+            left -= OWN_CHOICES
     except (OSError, SyntaxError, ValueError) as error:
         return Verdict(claim, False, f"an output does not open: {type(error).__name__}: {error}")  # noqa: FBT003 -- held
     return Verdict(claim, not found, "; ".join(found), tuple(sorted(left)))

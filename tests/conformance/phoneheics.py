@@ -34,7 +34,7 @@ def turns(orientation: int) -> list[bytes]:
     return [heifwriter.box(kind.encode(), bytes((value,))) for kind, value in TURNS[orientation]]
 
 
-def _item(
+def item(
     picture: Image.Image | bytes, *more: bytes, refers: tuple[bytes, tuple[int, ...]] | None = None
 ) -> heifwriter.Item:
     """Make an item of a picture, or of its HEIC; its sides are multiples of 64, so that the encoder crops nothing."""
@@ -54,7 +54,7 @@ def tiled(image: Image.Image, *more: bytes) -> bytes:
     """Write a picture as a grid of tiles, with properties of the whole."""
     columns, rows = image.width // TILE, image.height // TILE
     tiles = [
-        _item(image.crop((TILE * column, TILE * row, TILE * (column + 1), TILE * (row + 1))))
+        item(image.crop((TILE * column, TILE * row, TILE * (column + 1), TILE * (row + 1))))
         for row in range(rows)
         for column in range(columns)
     ]
@@ -64,12 +64,12 @@ def tiled(image: Image.Image, *more: bytes) -> bytes:
 def repeated(tile: Image.Image | bytes, columns: int, rows: int, size: tuple[int, int] | None = None) -> bytes:
     """Write a grid that has one and the same tile of 512 by 512 pixels in all places."""
     width, height = size or (512 * columns, 512 * rows)
-    item, count = _item(tile), columns * rows
+    one, count = item(tile), columns * rows
     data = struct.pack(">BBBBII", 0, 1, rows - 1, columns - 1, width, height)
     whole = heifwriter.Item(b"grid", data, (heifwriter.extent(width, height),), (b"dimg", tuple(range(2, count + 2))))
-    return heifwriter.heic([whole, *[item] * count])
+    return heifwriter.heic([whole, *[one] * count])
 
 
 def with_thumbnail(image: Image.Image, thumbnail: Image.Image) -> bytes:
     """Write a picture with a thumbnail that may show something else."""
-    return heifwriter.heic([_item(image), _item(thumbnail, refers=(b"thmb", (1,)))])
+    return heifwriter.heic([item(image), item(thumbnail, refers=(b"thmb", (1,)))])

@@ -2,8 +2,9 @@
 """All claims, held against thumbq or against another program.
 
 ``python tests/conformance/run.py`` asks thumbq; with ``--command 'magick {input} -auto-orient -resize {width}x{height}
-{output}'`` it asks that program, once for every output. What a template cannot say is not asked; metadata that another
-program leaves in its outputs is counted apart, so that one fault does not count hundreds of times.
+{output}'`` it asks that program, once for every output. What a template cannot say is not asked, nor
+is a command that says so by its exit code, 77. Metadata that another program leaves in its outputs is counted apart, so
+that one fault does not count hundreds of times.
 """
 
 from __future__ import annotations

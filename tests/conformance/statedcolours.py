@@ -13,7 +13,7 @@ from conformance import checks, pictures
 from conformance.claims import Claim
 from conformance.colour import COLOURS, colour_claim
 from support.pictures import images, profiles
-from support.pictures.containers import icc_segments, jpeg_with, png_with
+from support.pictures.containers import png_with
 from support.pictures.planarjpeg import planar_jpeg
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ def claims() -> Iterator[Claim]:
     yield from _hdr()
     yield from _by_exif()
     yield from _samplings()
-    yield from _ycck()
 
 
 def _by_chunks() -> Iterator[Claim]:
@@ -146,22 +145,3 @@ def _samplings() -> Iterator[Claim]:
             reason="ITU-T T.81, A.1.1",
             checks=(checks.is_sized(*scene.size), checks.is_upright(), checks.is_near(pictures.rgb(scene), 12)),
         )
-
-
-def _ycck() -> Iterator[Claim]:
-    inks = ((0, 0, 0, 0), (255, 0, 0, 0), (0, 255, 0, 0), (0, 0, 255, 0), (0, 255, 255, 0), (255, 255, 0, 0))
-    colours, black = (
-        pictures.patches([ink[:3] for ink in inks]),
-        pictures.patches([(255 - ink[3],) * 3 for ink in inks]),
-    )
-    planes = (*colours.convert("YCbCr").split(), black.convert("L"))
-    profile = profiles.cmyk_profile(lambda ink: (255 - ink[2], 255 - ink[0], 255 - ink[1]))
-    data = jpeg_with(planar_jpeg(planes, ((1, 1),) * 4), (0xEE, b"Adobe\0\x64\0\0\0\0\2"), *icc_segments(profile))
-    yield colour_claim(
-        "jpeg-ycck",
-        "squares in CMYK as YCCK, with the profile of a strange press",
-        partial(bytes, data),
-        [(255 - ink[2], 255 - ink[0], 255 - ink[1]) for ink in inks],
-        reason="Adobe Technical Note 5116: transform 2 is YCCK, and Photoshop writes it inverted",
-        within=14,
-    )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from conformance import (
     animation,
     avifkinds,
     bmpkinds,
+    budgets,
     colorkeys,
     colour,
     damage,
@@ -17,6 +19,7 @@ from conformance import (
     encoders,
     formats,
     framing,
+    grids,
     hostile,
     metadataplaces,
     orientation,
@@ -28,9 +31,11 @@ from conformance import (
     refusals,
     sizes,
     statedcolours,
+    tenbits,
     tiffkinds,
     tolerance,
     transparency,
+    ycck,
 )
 
 if TYPE_CHECKING:
@@ -42,12 +47,12 @@ if TYPE_CHECKING:
 SUBJECTS: Final[Mapping[str, tuple[ModuleType, ...]]] = {
     "orientation": (orientation, orientationtags),
     "sizes": (sizes, framing),
-    "colour": (colour, statedcolours, printcolours, depth),
+    "colour": (colour, statedcolours, printcolours, ycck, depth, tenbits),
     "pixels": (pixels, tiffkinds, bmpkinds),
     "transparency": (transparency, colorkeys),
     "animation": (animation, disposal),
-    "formats": (formats, avifkinds, refusals),
-    "encoders": (encoders,),
+    "formats": (formats, avifkinds, grids, refusals),
+    "encoders": (encoders, budgets),
     "privacy": (privacy, metadataplaces),
     "damage": (damage, tolerance, pngchunks),
     "hostile": (hostile,),
@@ -57,6 +62,7 @@ SUBJECTS: Final[Mapping[str, tuple[ModuleType, ...]]] = {
 
 _OWN_CHOICES: Final = (
     "encoders/chroma-",
+    "encoders/budget-",
     "sizes/cover-small",
     "sizes/cover-short-side",
     "sizes/cover-thin",
@@ -69,15 +75,16 @@ _OWN_CHOICES: Final = (
 """The beginnings of names of claims that follow from no standard.
 
 They are about the chroma of outputs, a cover of pictures that are too small for it, the resolution in pHYs, CMYK as
-FOGRA39, and kinds of TIFF and BMP that others may know how to read.
+FOGRA39, what one job may cost, and kinds of TIFF and BMP that others may know how to read.
 """
 
 
-def all_claims() -> list[Claim]:
+@cache
+def all_claims() -> tuple[Claim, ...]:
     """Return every claim; its name begins with its subject."""
-    return [
+    return tuple(
         replace(claim, name=(name := f"{subject}/{claim.name}"), own_choice=name.startswith(_OWN_CHOICES))
         for subject, modules in SUBJECTS.items()
         for module in modules
         for claim in module.claims()
-    ]
+    )

@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import json
 import signal
+import struct
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conformance import run
+from conformance import pictures, run
 from conformance.claims import judge
 from conformance.output import Output
 from conformance.programs import Command, Made, presets
 from conformance.run import main
 from conformance.subjects import all_claims
 from support.pictures import images
+from support.pictures.containers import png_with
+from support.pictures.leaks import leaks
+from thumbq.core.formats import ImageFormat
 from thumbq.imaging import Limits
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conformance.claims import Claim
+    from conformance.programs import Thumbq
 
 # What a first try with Pillow looks like: it knows nothing of orientation, flattening, or which part to keep.
 NAIVE = """\
@@ -79,6 +85,61 @@ def test_a_program_that_never_ends_has_not_refused(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "there is no such claim\n"
 
 
+def test_a_program_is_told_every_option_that_its_template_has_and_may_say_that_it_cannot_be_asked() -> None:
+    script = "import sys; sys.stderr.write(' '.join(sys.argv[1:])); sys.exit(77 if sys.argv[1] == '[true]' else 1)"
+    words = "[{animated}] [{lossless}] [{width}] [{height}] [{fit}] [{focal_point}] [{format}]"
+    program = Command(f'{sys.executable} -Sc "{script}" {words}')
+    names = {"animation/resized-fill", "sizes/cover-focal-point-0.1-wide"}
+    verdicts = {claim.name: judge(claim, program) for claim in all_claims() if claim.name in names}
+    assert {name: (verdict.held, verdict.why) for name, verdict in verdicts.items()} == {
+        "animation/resized-fill": (None, "it cannot be asked: [true] [] [30] [30] [fill] [] [png]"),
+        "sizes/cover-focal-point-0.1-wide": (
+            False,
+            "refused as refused: exit code 1: [] [] [50] [50] [cover] [0.1,0.5] [png]",
+        ),
+    }
+
+
+class Leaving:
+    """A program of which every output is the same."""
+
+    is_thumbq = False
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def cannot(self, claim: Claim) -> str:  # noqa: ARG002 -- it tries all
+        return ""
+
+    def make(self, original: bytes, recipes: Sequence[Mapping[str, Any]]) -> Made:  # noqa: ARG002 -- whatever it is
+        return Made(tuple(Output(self._body) for _ in recipes))
+
+
+def test_what_thumbq_leaves_out_by_its_own_choice_is_no_fault_of_another() -> None:
+    (claim,) = (claim for claim in all_claims() if claim.name == "privacy/png-private-chunk")
+    scene = pictures.in_format("PNG")
+    allowed = [(b"pHYs", bytes(9)), (b"gAMA", struct.pack(">I", 45_455))]
+    verdict = judge(claim, Leaving(png_with(scene, *allowed)))
+    assert (verdict.held, verdict.leaks) == (True, ())
+    verdict = judge(claim, Leaving(png_with(scene, *allowed, (b"tIME", bytes(7)))))
+    assert (verdict.why, verdict.leaks) == ("it holds PNG chunk b'tIME'", ("PNG chunk b'tIME'",))
+    dotted = images.encoded(images.scene(96, 64), "JPEG", dpi=(72, 72), icc_profile=images.display_p3_profile())
+    assert set(leaks(dotted)) == {"a resolution", "a colour profile"}
+
+
+def test_what_a_program_does_not_read_is_not_put_to_it() -> None:
+    (claim,) = (claim for claim in all_claims() if claim.name == "formats/heic-to-png")
+    verdict = judge(claim, Command("false {width} {height}", lacks={ImageFormat.HEIF}))
+    assert (verdict.held, verdict.why) == (None, "it does not read HEIF")
+    assert judge(claim, Command("false {width} {height}")).held is False
+
+
+def test_a_preset_that_is_not_made_is_to_be_named(thumbq: Thumbq) -> None:
+    (claim,) = (claim for claim in all_claims() if claim.name == "encoders/budget-huge-jpeg-after-cheap-ones")
+    silent = judge(replace(claim, not_made={}), thumbq)
+    assert (silent.held, silent.why) == (False, "of its recipes those are not made: {2: 'too-large'}")
+
+
 def test_the_list_says_what_is_claimed_and_how_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list", "--only", "colour/xyb-jpeg"]) == 0
     listed = capsys.readouterr().out
@@ -99,7 +160,7 @@ def test_it_ends_without_a_word_when_nobody_reads_on() -> None:
 class Careless:
     """A program that knows no effort, and makes each rendition of a job from the one before."""
 
-    tells_codes = True
+    is_thumbq = True
 
     def cannot(self, claim: Claim) -> str:  # noqa: ARG002 -- it tries all
         return ""

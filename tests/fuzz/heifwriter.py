@@ -69,6 +69,11 @@ def grid(columns: int, rows: int, first: int, *more: bytes) -> Item:
     return Item(b"grid", data, (extent(width, height), *more), (b"dimg", tiles))
 
 
+def _essential(each: bytes) -> int:
+    """Return the bit by which a reader must know a property: those that turn or cut (ISO/IEC 23000-22, 7.3.9)."""
+    return 0x80 if each[4:8] in {b"clap", b"irot", b"imir"} else 0
+
+
 def heic(items: Sequence[Item], primary: int = 1, brands: Sequence[bytes] = (b"heic", b"mif1", b"heic")) -> bytes:
     """Put a file together; its major brand comes first."""
     properties = list(dict.fromkeys(each for item in items for each in item.properties))
@@ -77,7 +82,8 @@ def heic(items: Sequence[Item], primary: int = 1, brands: Sequence[bytes] = (b"h
         for number, item in enumerate(items, 1)
     ]
     has = [
-        struct.pack(">HB", number, len(item.properties)) + bytes(properties.index(each) + 1 for each in item.properties)
+        struct.pack(">HB", number, len(item.properties))
+        + bytes(properties.index(each) + 1 | _essential(each) for each in item.properties)
         for number, item in enumerate(items, 1)
         if item.properties
     ]

@@ -132,10 +132,11 @@ def heic(image: Image.Image, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def heic_of_16_bits(rgb: bytes, size: tuple[int, int]) -> bytes:
-    """Save RGB of 16 bits a sample as HEIC of 10."""
+def heic_of_16_bits(pixels: bytes, size: tuple[int, int], mode: str = "RGB;16", **options: object) -> bytes:
+    """Save samples of 16 bits as HEIC of 10, without loss and with all colours unless ``options`` say otherwise."""
     buffer = io.BytesIO()
-    pillow_heif.from_bytes(mode="RGB;16", size=size, data=rgb).save(buffer, quality=-1, chroma=444)
+    chosen = {"quality": -1, "chroma": 444} | options
+    pillow_heif.from_bytes(mode=mode, size=size, data=pixels).save(buffer, **chosen)
     return buffer.getvalue()
 
 
