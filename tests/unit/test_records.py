@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thumbq.core.crashrecord import CrashRecord
+from thumbq.core.crashrecord import CrashRecord, PresetCrashes
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.manifest import ErrorRecord, Manifest, RenditionRecord, SourceRecord, StepsRecord
 from thumbq.core.presigned import PresignedRecord
@@ -34,6 +34,14 @@ STORED: list[tuple[StoredRecord, str]] = [
     (
         CrashRecord(kills=1, vanished=1, open=True, code="decode-timeout", text="fünf s"),
         '{"version":1,"kills":1,"vanished":1,"open":true,"code":"decode-timeout","text":"fünf s"}',
+    ),
+    (
+        CrashRecord(kills=1, open=True, rendering="big", presets={"big": PresetCrashes(vanished=1, text="t")}),
+        (
+            '{"version":1,"kills":1,"vanished":0,"open":true,"code":"render-crashed",'
+            '"text":"the process that rendered it ended, and nothing says why","rendering":"big",'
+            '"presets":{"big":{"kills":0,"vanished":1,"code":"render-crashed","text":"t"}}}'
+        ),
     ),
     (
         PresignedRecord(expires_at=1_767_323_045.5, content_type="image/png", max_bytes=9, presets=("thumbnail",)),

@@ -15,6 +15,7 @@ from thumbq.commands.files import text_of
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord, FailedRendition, Manifest, SourceRecord
 from thumbq.errors import JobFailed, Problem, RenderKilled, SetupError, UploadRefused
+from thumbq.jobs.apart import render_apart
 from thumbq.manifests import failed_renditions, rendition_record, with_findings
 from thumbq.rendering import render_pool
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.manifest import RenditionRecord
     from thumbq.core.preset import Preset
-    from thumbq.ports import Rendered, Renderer
+    from thumbq.ports import Rendered, Renderer, RenderProcess, RenderSource
     from thumbq.settings import Settings
 
 
@@ -74,7 +75,7 @@ async def _render_file(pool: Renderer, file: Path, out: Path, *, presets: Sequen
         with pool.source() as original:
             original.write(body)
             async with pool.acquire() as process:
-                rendered = await process.render(original, presets)
+                rendered = await _render_presets(process, original, presets)
         source = with_findings(source, rendered)
         failed = failed_renditions(rendered, presets)
         records = await _write_renditions(rendered, presets, source.key, out)
@@ -90,6 +91,16 @@ async def _render_file(pool: Renderer, file: Path, out: Path, *, presets: Sequen
         error=error,
         finished_at=datetime.now(UTC),
     )
+
+
+async def _render_presets(process: RenderProcess, original: RenderSource, presets: Sequence[Preset]) -> Rendered:
+    """Render; presets that kill the render together are made one by one."""
+    try:
+        return await process.render(original, presets)
+    except RenderKilled:
+        if len(presets) == 1:
+            raise
+        return await render_apart(lambda preset: process.render(original, [preset]), presets)
 
 
 class _NotWritten(Exception):

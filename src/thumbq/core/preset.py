@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from math import inf
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -157,6 +158,12 @@ class Preset(BaseModel):
         """The media types that this preset's renditions may have, the usual one first."""
         names = (self.output_name(keeps_more=keeps_more) for keeps_more in (False, True))
         return tuple(dict.fromkeys(f"image/{name}" for name in names))
+
+    @property
+    def weight(self) -> tuple[bool, bool, float]:
+        """What making it takes, beside other presets and roughly: animations and AVIF last, the small ones first."""
+        sides = self.width or self.height or inf, self.height or self.width or inf
+        return self.animated, self.format == "avif", sides[0] * sides[1]
 
     def output_name(self, *, keeps_more: bool) -> str:
         """Return the format of a rendition that keeps transparency or frames, or has none to keep."""

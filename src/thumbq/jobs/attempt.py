@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -12,6 +13,7 @@ from thumbq.core import keys
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import BucketNotAllowed, ObjectMissing, RenderKilled, SourceReplaced
 from thumbq.jobs import fencing
+from thumbq.jobs.apart import render_apart
 from thumbq.jobs.delivery import JobResult, Outcome
 from thumbq.jobs.findings import Findings
 from thumbq.jobs.poison import CrashHistory, quarantine
@@ -20,14 +22,15 @@ from thumbq.jobs.processing import original_answers
 from thumbq.manifests import read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from thumbq.core.manifest import Manifest
+    from thumbq.core.preset import Preset
     from thumbq.jobs.delivery import Delivery, Job
     from thumbq.jobs.manifestwriter import ManifestWriter
     from thumbq.jobs.processing import Processor
     from thumbq.jobs.resources import JobResources
-    from thumbq.ports import RenderProcess, RenderSource
+    from thumbq.ports import Rendered, RenderProcess, RenderSource
 
 _CLEAN_UP_S: Final = 0.5
 """How long an attempt that is cut off may take to close its crash record."""
@@ -53,14 +56,12 @@ class Attempt:
     async def run(self, delivery: Delivery, queue_name: str) -> JobResult:
         """Do the job. Raises ThumbqError, by which the job runner decides."""
         started = self._resources.clock.monotonic()
-        async with AsyncExitStack() as stack:
-            with delivery.interruptible() as preparation:
-                if (settled := await self.settled()) is not None:
-                    return settled
-                held = await self._acquire(stack, queue_name)
-            if preparation.cancelled_caught:
-                return JobResult(Outcome.INTERRUPTED, Release())
-            await self._render(*held)
+        with delivery.interruptible() as looking:
+            if (settled := await self.settled()) is not None:
+                return settled
+            await self.crashes.load()
+        if looking.cancelled_caught or not await self._make(delivery, queue_name):
+            return JobResult(Outcome.INTERRUPTED, Release())
         await self._publish()
         return self._done(started)
 
@@ -102,9 +103,30 @@ class Attempt:
         resolved = resolve_presets(self.job.request, self._resources.catalog, metadata)
         self.findings = replace(self.findings, presets=resolved.presets, callback_url=resolved.callback_url)
 
+    async def _make(self, delivery: Delivery, queue_name: str) -> bool:
+        """Render, and return True, or False when a stop comes before.
+
+        Presets that have killed a render together are made apart at the next receive, and after the last one at once.
+        """
+        together = not self.crashes.record.quarantined
+        try:
+            return await self._hold_and_render(delivery, queue_name)
+        except RenderKilled:
+            if not (delivery.last_receive and together and len(self.findings.presets) > 1):
+                raise
+        return await self._hold_and_render(delivery, queue_name)
+
+    async def _hold_and_render(self, delivery: Delivery, queue_name: str) -> bool:
+        async with AsyncExitStack() as stack:
+            with delivery.interruptible() as preparation:
+                held = await self._acquire(stack, queue_name)
+            if preparation.cancelled_caught:
+                return False
+            await self._render(*held, last_receive=delivery.last_receive)
+        return True
+
     async def _acquire(self, stack: AsyncExitStack, queue_name: str) -> tuple[RenderSource, RenderProcess]:
         """Hold what the render needs until ``stack`` is closed: the quarantine, the original and a process."""
-        await self.crashes.load()
         record, lock = self.crashes.record, self._resources.quarantine
         if record.poison:
             raise RenderKilled(record.code, record.text)
@@ -116,25 +138,52 @@ class Attempt:
         queue = lock.first_queue if record.quarantined else queue_name
         return original, await stack.enter_async_context(self._resources.renderer.acquire(queue))
 
-    async def _render(self, original: RenderSource, process: RenderProcess) -> None:
+    async def _render(self, original: RenderSource, process: RenderProcess, *, last_receive: bool) -> None:
         try:
-            await self._render_recorded(original, process)
+            await self._render_recorded(original, process, last_receive=last_receive)
         except anyio.get_cancelled_exc_class():
             if fencing.is_held():
                 with anyio.move_on_after(_CLEAN_UP_S, shield=True):
                     await self.crashes.render_ended()
             raise
 
-    async def _render_recorded(self, original: RenderSource, process: RenderProcess) -> None:
+    async def _render_recorded(self, original: RenderSource, process: RenderProcess, *, last_receive: bool) -> None:
+        presets, crashes = self.findings.presets, self.crashes
         try:
-            await self.crashes.render_begins()
-            fencing.check()
-            rendered = await process.render(original, self.findings.presets)
+            if crashes.record.quarantined and len(presets) > 1:
+                alone = partial(self._render_alone, original, process, last_receive=last_receive)
+                rendered = await render_apart(alone, presets, endings=lambda name: crashes.record.of(name).endings)
+            else:
+                rendered = await self._render_once(original, process, presets)
         except RenderKilled as error:
-            await self.crashes.render_killed(error)
+            await crashes.render_killed(error)
             raise
-        await self.crashes.render_ended()
+        for one in rendered.not_made:
+            if crashes.record.leaves_open(one.preset) and not last_receive:
+                raise RenderKilled(one.code, one.text)
+        await crashes.render_ended()
         self.findings = replace(self.findings, rendered=rendered)
+
+    async def _render_alone(
+        self, original: RenderSource, process: RenderProcess, preset: Preset, *, last_receive: bool
+    ) -> Rendered:
+        """Make one of several presets. Raises RenderKilled also for one that has killed too many renders before."""
+        crashes, name = self.crashes, preset.name
+        if crashes.record.rules_out(name, last_receive=last_receive):
+            past = crashes.record.of(name)
+            raise RenderKilled(past.code, past.text)
+        try:
+            return await self._render_once(original, process, [preset], alone=name)
+        except RenderKilled as error:
+            await crashes.render_killed(error, preset=name)
+            raise
+
+    async def _render_once(
+        self, original: RenderSource, process: RenderProcess, presets: Sequence[Preset], *, alone: str | None = None
+    ) -> Rendered:
+        await self.crashes.render_begins(preset=alone)
+        fencing.check()
+        return await process.render(original, presets)
 
     async def _publish(self) -> None:
         await self._check_source()

@@ -54,15 +54,15 @@ class CrashHistory:
         if found is not None:
             self.record = found.found()
 
-    async def render_begins(self) -> None:
-        """Record that a render is under way. Raises BackendError."""
+    async def render_begins(self, *, preset: str | None = None) -> None:
+        """Record that a render is under way: of ``preset`` alone, or of all. Raises BackendError."""
         if self._redelivered:
             self._stale = self._stored = True
-            await write_record(self._store, self._ref, self.record.model_copy(update={"open": True}))
+            await write_record(self._store, self._ref, self.record.opened(preset))
 
-    async def render_killed(self, error: RenderKilled) -> None:
+    async def render_killed(self, error: RenderKilled, *, preset: str | None = None) -> None:
         """Record that the render was killed."""
-        self.record = self.record.killed(error.code, error.text)
+        self.record = self.record.killed(error.code, error.text, preset=preset)
         self._stored = self._stale = True
         await self.render_ended()
 

@@ -58,10 +58,11 @@ class AcquiredProcess:
         """Hand over the job. A process that dies before it has the job costs another wait."""
         while True:
             try:
-                return self._process.handle.submit(source, output, presets, self._timeout_s)
+                if not self._process.over.is_set():
+                    return self._process.handle.submit(source, output, presets, self._timeout_s)
             except BrokenProcessPool:
                 self._supervisor.discard(self._process, "died-idle")
-                self._process = await self._supervisor.acquire(self._queue)
+            self._process = await self._supervisor.acquire(self._queue)
 
     async def _finish(self, running: Future[bytes], presets: Sequence[Preset], output: MemoryFile) -> Done:
         """Wait for the reply, and decide whether the process can go on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, get_args
 
 from pydantic import StringConstraints
 
@@ -21,8 +21,12 @@ Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 Base64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z+/=]{1,36}$")]
 FormatName = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,8}$")]
 Shrinking = Literal["1/2", "1/4", "1/8", "1/8 dc-only", "embedded-thumbnail"]
+KilledCode = Literal["render-crashed", "decode-timeout"]
 NotMadeCode = Literal["too-large", "too-many-frames", "too-many-scans", "out-of-memory"]
 Profile = Literal["embedded", "default-cmyk"]
+
+NOT_MADE_CODES: Final[frozenset[str]] = frozenset(get_args(NotMadeCode))
+"""The codes of what a render refuses of one preset; any other refusal is of the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,11 @@ class RenderedImage:
 class NotMade:
     """A preset that is not made of an original, though others are.
 
-    It would cost more than the limits allow, or its encoder gave up (out-of-memory).
+    It would cost more than the limits allow, its encoder gave up (out-of-memory), or it has killed its renders.
     """
 
     preset: str
-    code: NotMadeCode
+    code: NotMadeCode | KilledCode
     text: Annotated[str, StringConstraints(max_length=1000)]
 
 
@@ -96,7 +100,8 @@ class RenderProcess(Protocol):
     async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
         """Render what was written to ``source``, which the same Renderer opened.
 
-        A process that has died before it gets the job costs the wait for another one, and not the job.
+        A process that has died before it gets the job costs the wait for another one, and not the job. So it may be
+        asked again, also when it was killed.
 
         Raises RenderRefused when the image is not one to render, RenderKilled when the process died or ran out of time,
         RenderUnavailable when there is no process and none can be started, or when the whole host stood still.

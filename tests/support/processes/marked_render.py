@@ -40,6 +40,9 @@ def render(original: bytes | mmap.mmap, presets: Sequence[Preset]) -> Rendered |
     """Do what the mark asks for; the default is a rendition with this process's id as its body."""
     mark = bytes(original[:200]).decode().split()
     match mark:
+        case ["with", preset, *what]:
+            if preset in {one.name for one in presets}:
+                _misbehave(what)
         case ["refuse", code]:
             return Refusal(code, "as asked")
         case ["leak", mib, "refuse"]:
