@@ -6,14 +6,18 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from thumbq.errors import Problem
 from thumbq.settings.model import MIB, PREFIX, most_decode_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from thumbq.settings import Settings
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _LOWERED: Final = (
     "processes",
@@ -23,6 +27,8 @@ _LOWERED: Final = (
     "max_source_bytes",
     "max_uploads",
 )
+
+_ORIGINALS: Final = ("max_in_flight_bytes", "max_source_bytes")
 
 _NO_LIMIT: Final = 1 << 60
 """Version 1 of cgroups writes "no limit" as a number just below 2^63."""
@@ -57,31 +63,64 @@ def needed_bytes(settings: Settings, *, uploads: bool = True) -> int:
     return settings.processes * settings.render_memory_bytes + _other_bytes(settings, uploads=uploads)
 
 
-def fitting(settings: Settings, available: int, *, uploads: bool = True) -> dict[str, int] | None:
-    """Return the settings to lower so that all fits into ``available`` bytes, by their names; None: it is too little.
+def derived(settings: Settings, *, uploads: bool = True, root: Path = Path("/")) -> Settings:
+    """Return settings that fit the container: what nobody set is lowered, and what is set stays.
 
-    No setting is raised, and the size of an upload stays.
+    They stay as they are without a limit, and where what is set leaves no room: ``memory_problem`` tells that.
+    """
+    available = container_memory_bytes(root)
+    if available is None:
+        return settings
+    lower = fitting(settings, available, uploads=uploads, kept=settings.model_fields_set)
+    if not lower:
+        return settings
+    log.info("settings.derived", container_bytes=available, **lower)
+    return settings.model_copy(update=lower)
+
+
+def fitting(
+    settings: Settings, available: int, *, uploads: bool = True, kept: AbstractSet[str] = frozenset()
+) -> dict[str, int] | None:
+    """Return the settings to lower so that all fits into ``available`` bytes, by their names; None: it cannot.
+
+    No setting is raised, and those named in ``kept`` and the size of an upload stay.
     """
     if needed_bytes(settings, uploads=uploads) <= available:
         return {}
     share = available // _SHARE
-    in_flight = _whole(max(share, settings.max_upload_bytes + MIB - 1, _LEAST_IN_FLIGHT_BYTES))
-    fewer = {
-        "max_in_flight_bytes": in_flight,
-        "max_source_bytes": in_flight,
-        "max_uploads": max(1, share // settings.max_upload_bytes) if uploads else settings.max_uploads,
-    }
-    lower = settings.model_copy(update={name: min(most, getattr(settings, name)) for name, most in fewer.items()})
-    rest = available - _other_bytes(lower, uploads=uploads)
-    processes = max(1, min(settings.processes, rest // min(settings.render_memory_bytes, _COMFORT_BYTES)))
-    render = min(settings.render_memory_bytes, _whole(rest // processes))
-    if render < _LEAST_RENDER_BYTES:
+    originals = _whole(max(share, settings.max_upload_bytes + MIB - 1, _LEAST_IN_FLIGHT_BYTES))
+    # The larger of the two counts: where one stays, the other need not be less.
+    originals = max([originals, *(getattr(settings, name) for name in _ORIGINALS if name in kept)])
+    most = dict.fromkeys(_ORIGINALS, originals)
+    if uploads:
+        most["max_uploads"] = max(1, share // settings.max_upload_bytes)
+    lower = _lowered(settings, most, kept)
+    pool = _fitting_pool(settings, available - _other_bytes(lower, uploads=uploads), kept)
+    if pool is None:
         return None
-    lower = lower.model_copy(update={"processes": processes, "render_memory_bytes": render})
-    if settings.max_decode_bytes is not None:
-        decode = min(settings.max_decode_bytes, most_decode_bytes(render))
-        lower = lower.model_copy(update={"max_decode_bytes": decode})
+    lower = _lowered(lower, pool, kept)
     return {name: getattr(lower, name) for name in _LOWERED if getattr(lower, name) != getattr(settings, name)}
+
+
+def _fitting_pool(settings: Settings, rest: int, kept: AbstractSet[str]) -> dict[str, int] | None:
+    """Return the most render processes that have enough in ``rest`` bytes, and the memory of each; None: not one."""
+    numbers = [settings.processes] if "processes" in kept else range(settings.processes, 0, -1)
+    for processes in numbers:
+        render = settings.render_memory_bytes
+        if "render_memory_bytes" not in kept:
+            render = min(render, _whole(rest // processes))
+        decode = most_decode_bytes(render)
+        enough = min(settings.render_memory_bytes, _LEAST_RENDER_BYTES if processes == numbers[-1] else _COMFORT_BYTES)
+        can_decode = "max_decode_bytes" not in kept or settings.decode_bytes <= decode
+        if enough <= render <= rest // processes and can_decode:
+            return {"processes": processes, "render_memory_bytes": render, "max_decode_bytes": decode}
+    return None
+
+
+def _lowered(settings: Settings, most: Mapping[str, int], kept: AbstractSet[str]) -> Settings:
+    now = {name: getattr(settings, name) for name in most}
+    lower = {name: min(now[name], most[name]) for name in most if name not in kept and now[name] is not None}
+    return settings.model_copy(update=lower)
 
 
 def memory_problem(settings: Settings, *, uploads: bool = True, root: Path = Path("/")) -> Problem | None:

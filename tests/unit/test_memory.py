@@ -4,9 +4,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from thumbq import docs
-from thumbq.memory import as_variables, container_memory_bytes, fitting, memory_problem, needed_bytes
+from thumbq.memory import as_variables, container_memory_bytes, derived, fitting, memory_problem, needed_bytes
 from thumbq.settings import Settings
 
 if TYPE_CHECKING:
@@ -127,6 +128,87 @@ def test_too_small_a_container_can_only_become_larger(tmp_path: Path) -> None:
 
 def test_without_a_limit_any_number_of_processes_is_fine(tmp_path: Path) -> None:
     assert memory_problem(Settings(processes=100), root=machine(tmp_path, "0::/")) is None
+
+
+# Of a replica with two CPUs: render processes, MiB of one, MiB of originals in flight, MiB of one original, uploads.
+DEFAULTS = (2, 1024, 512, 200, 16)
+
+
+@pytest.mark.parametrize(
+    ("limit", "values"),
+    [
+        (256 * MIB, DEFAULTS),
+        (512 * MIB, (1, 286, 64, 64, 2)),
+        (GIB, (1, 659, 128, 128, 5)),
+        (2 * GIB, (2, 715, 256, 200, 10)),
+        (3 * GIB, DEFAULTS),
+        (4 * GIB, DEFAULTS),
+        (8 * GIB, DEFAULTS),
+        (None, DEFAULTS),
+    ],
+)
+def test_what_nobody_set_fits_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, values: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(Settings.model_fields["processes"], "default_factory", lambda: 2)
+    root = machine(tmp_path, "0::/") if limit is None else limited(tmp_path, limit)
+    settings = derived(Settings(), root=root)
+    assert (
+        settings.processes,
+        settings.render_memory_bytes // MIB,
+        settings.max_in_flight_bytes // MIB,
+        settings.max_source_bytes // MIB,
+        settings.max_uploads,
+    ) == values
+    too_little = limit is not None and limit < 512 * MIB
+    assert (memory_problem(settings, root=root) is not None) == too_little
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ({"processes": 1}, True),
+        ({"processes": 2}, True),
+        ({"processes": 3, "max_uploads": 20}, False),
+        ({"processes": 2, "max_uploads": 12}, True),
+        ({"render_memory_bytes": 400 * MIB}, True),
+        ({"render_memory_bytes": GIB}, False),
+        ({"max_in_flight_bytes": 300 * MIB}, True),
+        ({"max_in_flight_bytes": 2 * GIB}, False),
+        ({"max_source_bytes": 250 * MIB + 1}, True),
+        ({"max_source_bytes": 200 * MIB}, True),
+        ({"max_uploads": 20}, True),
+        ({"max_uploads": 100}, False),
+        ({"max_decode_bytes": 450 * MIB}, True),
+        ({"max_decode_bytes": 512 * MIB}, False),
+        ({"max_upload_bytes": 300 * MIB}, True),
+        ({"max_upload_bytes": 500 * MIB}, False),
+    ],
+)
+def test_what_is_set_stays_and_the_rest_gives_way(tmp_path: Path, given: dict[str, int], *, fits: bool) -> None:
+    root = limited(tmp_path, GIB)
+    settings = Settings.model_validate(given)
+    now = derived(settings, root=root)
+    assert {name: getattr(now, name) for name in given} == given
+    assert (now != settings) == fits
+    assert (memory_problem(now, root=root) is None) == fits
+    Settings.model_validate(now.model_dump(exclude_unset=True))
+
+
+def test_the_start_says_what_it_derived_and_from_what(tmp_path: Path) -> None:
+    with capture_logs() as lines:
+        derived(Settings(processes=1), root=limited(tmp_path, 2 * GIB), uploads=False)
+        derived(Settings(processes=2), root=limited(tmp_path, 2 * GIB), uploads=False)
+        derived(Settings(processes=2, render_memory_bytes=GIB), root=limited(tmp_path, 512 * MIB))
+    assert lines == [
+        {
+            "event": "settings.derived",
+            "log_level": "info",
+            "container_bytes": 2 * GIB,
+            "render_memory_bytes": 840 * MIB,
+            "max_in_flight_bytes": 256 * MIB,
+        }
+    ]
 
 
 @pytest.mark.parametrize(("limit", "name"), [(512 * MIB, "512 MiB"), (GIB, "1 GiB"), (2 * GIB, "2 GiB")])

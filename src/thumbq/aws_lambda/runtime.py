@@ -18,7 +18,7 @@ from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.jobs.resources import make_job_resources
 from thumbq.jobs.storeprobe import check_store
-from thumbq.memory import memory_problem
+from thumbq.memory import derived, memory_problem
 from thumbq.process import SystemClock
 from thumbq.rendering import render_pool
 
@@ -36,6 +36,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 async def keep_open(settings: Settings, opened: Callable[[LambdaRuntime], None]) -> None:
     """Open the runtime, hand it to ``opened``, and keep it open until cancelled. Raises SetupError."""
+    settings = derived(settings, uploads=False)
     async with (
         open_clients(connections=settings.jobs_in_flight, wait_time_s=0) as clients,
         render_pool(settings) as pool,
