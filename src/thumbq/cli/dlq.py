@@ -13,7 +13,7 @@ from thumbq.cli.console import Command, config_option, load_settings, local_opti
 from thumbq.cli.purge import purge
 from thumbq.cli.redrive import redrive
 from thumbq.cli.text import json_line
-from thumbq.commands.dlq.scan import MOST_REMEMBERED
+from thumbq.commands.dlq.limits import MOST_REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,6 @@ from typing import Any
 
 import anyio
 import click
-import structlog
 
 from thumbq.cli.console import Command, config_option, load_settings, local_option, run, say
 from thumbq.process import replica_name
@@ -34,6 +33,8 @@ def serve(**options: Any) -> None:
     try:
         anyio.run(partial(service.serve, settings, _announce, replica=replica))
     except ExceptionGroup:
+        import structlog  # noqa: PLC0415 - slow to import
+
         structlog.get_logger().critical("service.crashed", exc_info=True)
         sys.exit(1)
 

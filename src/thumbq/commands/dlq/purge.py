@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from thumbq.commands.dlq.leases import END_S, leasing
+from thumbq.commands.dlq.limits import MOST_REMEMBERED
 from thumbq.commands.dlq.opening import open_dead_letters
 from thumbq.commands.dlq.parsing import parse
-from thumbq.commands.dlq.scan import MOST_REMEMBERED, Scan
+from thumbq.commands.dlq.scan import Scan
 from thumbq.errors import BackendError
 from thumbq.ports import MAX_BATCH
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from thumbq.commands.dlq.leases import END_S, ROUND, leasing
+from thumbq.commands.dlq.limits import MOST_REMEMBERED
 from thumbq.commands.dlq.move import has_cut_bodies, move_all
 from thumbq.commands.dlq.opening import open_dead_letters
 from thumbq.commands.dlq.parsing import parse, whole_body
 from thumbq.commands.dlq.ratelimiter import RateLimiter
-from thumbq.commands.dlq.scan import MOST_REMEMBERED, Scan
+from thumbq.commands.dlq.scan import Scan
 from thumbq.commands.dlq.show import others
 from thumbq.core import deadletter, message
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, NotSent

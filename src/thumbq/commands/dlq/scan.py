@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 
 from thumbq.commands.dlq.leases import LEASE_S, ROUND
+from thumbq.commands.dlq.limits import MOST_REMEMBERED
 
 if TYPE_CHECKING:
     from thumbq.commands.dlq.leases import DeadLetterLeases
     from thumbq.ports import DeadLetter
-
-MOST_REMEMBERED: Final = 100_000
-"""How many dead letters a scan remembers, to show each once; it ends there."""
 
 
 class Scan:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from thumbq.commands.dlq.leases import ROUND, leasing
+from thumbq.commands.dlq.limits import MOST_REMEMBERED
 from thumbq.commands.dlq.opening import open_dead_letters
 from thumbq.commands.dlq.parsing import parse, whole_body
-from thumbq.commands.dlq.scan import MOST_REMEMBERED, Scan
+from thumbq.commands.dlq.scan import Scan
 from thumbq.errors import BackendError
 
 if TYPE_CHECKING:
