@@ -35,7 +35,7 @@ async def test_every_upload_that_was_taken_ends_done_whatever_is_killed_and_what
     place: Place, proxy: FaultProxy, random: Random, form: str, figure: Callable[[str, object], None]
 ) -> None:
     # On a slow machine the short form is long; more kills than this could use up the receives of a message.
-    uploads, kill_every_s, kills, settle_s = (1000, 3.0, math.inf, 300) if form == "full" else (90, 2.5, 4, 40)
+    uploads, kill_every_s, kills, settle_s = (1000, 3.0, math.inf, 300) if form == "full" else (60, 2.5, 3, 40)
     fleet = Fleet(place, proxy, random, visibility_timeout_s=5, wait_time_s=2, shutdown_deadline_s=8)
     async with anyio.create_task_group() as replicas:
         for name in NAMES:
@@ -48,7 +48,7 @@ async def test_every_upload_that_was_taken_ends_done_whatever_is_killed_and_what
             # Not so often that one job loses its render twice: that would be a poison image.
             attack.start_soon(partial(fleet.kill_children, every_s=2 * kill_every_s))
             # The short form's few uploads take as long as three kills do.
-            ids = await _upload(fleet, uploads, pause_s=0.0 if form == "full" else 0.12)
+            ids = await _upload(fleet, uploads, pause_s=0.0 if form == "full" else 0.15)
             await until(lambda: fleet.replicas_killed >= 3, within_s=30, what="three kills")
             attack.cancel_scope.cancel()
         proxy.share = 0.0

@@ -12,7 +12,7 @@ import pytest
 
 from support.patience import until
 from support.pictures import images
-from support.replicas.place import LOCAL_IS_LONG
+from support.replicas.place import AWS_IS_LONG
 from support.replicas.replica import alive
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def freeze(replica: Replica) -> list[int]:
     return children
 
 
-@LOCAL_IS_LONG
+@AWS_IS_LONG
 async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place: Place) -> None:
     doomed = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=1)
     # Until a job has ended, a replica takes no more than its processes can begin.
@@ -53,7 +53,7 @@ async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place
     assert {event["receive_count"] for event in survivor.events("job.done")} == {2}
 
 
-@LOCAL_IS_LONG
+@AWS_IS_LONG
 async def test_silent_connections_take_no_descriptor_that_the_work_needs(place: Place) -> None:
     replica = await place.replica(open_files=256, processes=2, concurrency=4, max_uploads=4, wait_time_s=1)
     host, port = replica.url.removeprefix("http://").split(":")
@@ -80,7 +80,7 @@ async def test_silent_connections_take_no_descriptor_that_the_work_needs(place: 
     [
         pytest.param("local", signal.SIGTERM, marks=pytest.mark.long),
         ("local", signal.SIGINT),
-        ("aws", signal.SIGTERM),
+        pytest.param("aws", signal.SIGTERM, marks=pytest.mark.long),
     ],
     indirect=["place"],
 )
@@ -109,7 +109,7 @@ async def test_a_stop_under_load_ends_in_order_and_leaves_nothing_hidden(place: 
     assert not again & done, "a job that was done before the stop was done again"
 
 
-@LOCAL_IS_LONG
+@AWS_IS_LONG
 async def test_a_render_that_outlasts_the_shutdown_is_killed_and_its_message_given_back(place: Place) -> None:
     replica = await place.replica(wait_time_s=1, shutdown_deadline_s=4, concurrency=2)
     freeze(replica)
@@ -186,7 +186,7 @@ async def test_signals_close_together_are_one_stop_and_a_later_one_ends_the_proc
     assert len(replica.events("service.stopping")) == len(replica.events("service.killed")) == 1
 
 
-@LOCAL_IS_LONG
+@AWS_IS_LONG
 async def test_jobs_longer_than_the_visibility_time_out_are_done_exactly_once(place: Place) -> None:
     picture = images.photo_jpeg(640, 480)
     holders, ids, frozen = [], [], []

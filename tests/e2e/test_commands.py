@@ -1,4 +1,4 @@
-"""The commands as a user types them: what they print, and how they exit."""
+"""The commands as a user types them, where that takes a process; ``tests/commands`` has all else of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import aiohttp
 import anyio
 import pytest
-from click.testing import CliRunner
 
 from support.patience import until
 from support.pictures import images
@@ -23,9 +22,6 @@ from support.replicas.place import Place
 from support.replicas.replica import THUMBQ
 from support.schemas.manifest_schema import faults
 from support.servers.emulators import aws_environment, without_aws
-from thumbq.cli import main
-from thumbq.core import keys
-from thumbq.local import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -71,39 +67,14 @@ async def waiting(folder: Path) -> int:
     return (await Place(folder, {"THUMBQ_LOCAL": str(folder / "data")}).counts()).visible
 
 
-async def test_without_a_place_to_keep_things_serve_explains_both_in_four_lines(tmp_path: Path) -> None:
-    done = await thumbq("serve", cwd=tmp_path)
-    said = done.stderr.decode()
-    assert done.returncode == 2
-    assert len(said.splitlines()) == 4
-    assert "--local DIR" in said
-    assert "THUMBQ_BUCKET=… THUMBQ_QUEUE=…" in said
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        *("serve", "setup", "send", "render", "reconcile"),
-        *("dlq", "dlq list", "dlq show", "dlq redrive", "dlq purge"),
-    ],
-)
-def test_every_command_shows_an_example(command: str) -> None:
-    done = CliRunner().invoke(main, [*command.split(), "--help"])
-    assert done.exit_code == 0
-    assert "Example" in done.output
-
-
 async def test_a_start_that_cannot_go_on_lists_every_problem_with_its_fix(tmp_path: Path, moto_url: str) -> None:
-    variables = {"THUMBQ_PORTT": "1", "THUMBQ_WAIT_TIME_S": "21", "THUMBQ_LOCAL": "data"}
-    wrong_settings = await thumbq("serve", cwd=tmp_path, variables=variables)
-    no_names = {"THUMBQ_BUCKET": "not-there", "THUMBQ_QUEUE": "not-there"}
-    nothing_there = await thumbq("serve", cwd=tmp_path, variables=aws_environment(moto_url) | no_names)
-    for done in (wrong_settings, nothing_there):
-        said = done.stderr.decode()
-        assert done.returncode == 2, said
-        assert said.count("error: ") == 2
-        assert said.count("fix: ") == 2
-        assert "Traceback" not in said
+    variables = aws_environment(moto_url) | {"THUMBQ_BUCKET": "not-there", "THUMBQ_QUEUE": "not-there"}
+    done = await thumbq("serve", cwd=tmp_path, variables=variables)
+    said = done.stderr.decode()
+    assert done.returncode == 2, said
+    assert said.count("error: ") == 2
+    assert said.count("fix: ") == 2
+    assert "Traceback" not in said
 
 
 async def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
@@ -113,41 +84,6 @@ async def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
         done = await thumbq("serve", "--local", "data", "--port", port, cwd=tmp_path)
     assert done.returncode == 2
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr.decode()
-
-
-async def test_setup_says_what_it_made_and_changes_nothing_the_second_time(tmp_path: Path, moto_url: str) -> None:
-    variables = aws_environment(moto_url) | {"THUMBQ_BUCKET": "photos-to-set-up", "THUMBQ_QUEUE": "jobs-to-set-up"}
-    first = await thumbq("setup", cwd=tmp_path, variables=variables)
-    second = await thumbq("setup", cwd=tmp_path, variables=variables)
-    assert (first.returncode, second.returncode) == (0, 0), first.stderr
-    made = [line.split()[0] for line in first.stdout.decode().splitlines()]
-    assert made == ["made"] * 5, first.stdout.decode()
-    assert [line.split()[0] for line in second.stdout.decode().splitlines()] == ["there"] * 5
-
-
-async def test_send_goes_on_past_a_file_that_fails_and_exits_with_1(folder: Path) -> None:
-    files = ["photo.jpg", "notes.txt", "gone.jpg", "cat.png"]
-    done = await thumbq("send", "--local", "data", *files, cwd=folder)
-    assert done.returncode == 1
-    rows = sorted(line.split("\t") for line in done.stdout.decode().splitlines())
-    assert [row[0] for row in rows] == ["cat.png", "photo.jpg"]
-    assert all(keys.upload_id(row[1]) and row[2] for row in rows)
-    said = done.stderr.decode()
-    assert "notes.txt: The file is not an image" in said
-    assert "gone.jpg: No such file or directory" in said
-    assert await waiting(folder) == 2
-
-
-async def test_send_prints_json_lines_and_keeps_names_under_a_prefix_of_ones_own(folder: Path) -> None:
-    done = await thumbq(
-        "send", "--local", "data", "--json", "--prefix", "pngfiles/", "cat.png", "notes.txt", cwd=folder
-    )
-    assert done.returncode == 1
-    lines = {line["file"]: line for line in map(json.loads, done.stdout.splitlines())}
-    assert lines["cat.png"]["key"] == "pngfiles/cat.png"
-    assert lines["cat.png"]["message_id"]
-    assert "error" in lines["notes.txt"]
-    assert "key" not in lines["notes.txt"]
 
 
 async def test_a_name_that_is_not_utf_8_gets_a_mark_and_stops_nothing(folder: Path) -> None:
@@ -161,30 +97,6 @@ async def test_a_name_that_is_not_utf_8_gets_a_mark_and_stops_nothing(folder: Pa
     rendered = await thumbq("render", name, "cat.png", "-o", "out", cwd=folder)
     assert rendered.returncode == 0, rendered.stderr
     assert (folder / "out" / "thumbnail" / "bad\ufffd.jpg").exists()
-
-
-@pytest.mark.parametrize(
-    "command", [["send", "--local", "data", "--prefix", "a/"], ["render", "-o", "out"]], ids=["send", "render"]
-)
-async def test_files_that_would_get_one_key_are_refused_before_anything_is_done(
-    command: list[str], folder: Path
-) -> None:
-    (folder / "b").mkdir()
-    (folder / "b" / "cat.png").write_bytes(images.small_jpeg())
-    done = await thumbq(*command, "cat.png", "b/cat.png", cwd=folder)
-    assert done.returncode == 2
-    assert "cat.png and b/cat.png would both become " in done.stderr.decode()
-    assert not done.stdout
-    assert not (folder / "data").exists()
-    assert not (folder / "out").exists()
-
-
-async def test_what_is_no_regular_file_is_that_files_error(folder: Path) -> None:
-    os.mkfifo(folder / "pipe")
-    done = await thumbq("send", "--local", "data", "/dev/zero", "pipe", ".", "cat.png", cwd=folder)
-    assert done.returncode == 1
-    assert done.stderr.decode().count(": this is not a regular file\n") == 3
-    assert len(done.stdout.splitlines()) == 1
 
 
 @pytest.mark.parametrize("output", [unread_pipe, full_disk])
@@ -219,20 +131,6 @@ async def test_a_service_whose_output_nobody_reads_works_on_and_ends_with_0(fold
             assert answer.status == 201
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
-
-
-@pytest.mark.parametrize("command", [["serve"], ["send", "cat.png"]], ids=["serve", "send"])
-async def test_an_unset_shell_variable_is_not_the_current_directory(command: list[str], folder: Path) -> None:
-    done = await thumbq(*command, "--local", "", cwd=folder)
-    assert done.returncode == 2
-    assert "--local = '': it is empty: name a directory" in done.stderr.decode()
-    assert not (folder / schema.DATABASE_NAME).exists()
-
-
-async def test_send_refuses_to_write_where_thumbq_writes(folder: Path) -> None:
-    done = await thumbq("send", "--local", "data", "--prefix", "thumbnail/", "cat.png", cwd=folder)
-    assert done.returncode == 2
-    assert "thumbnail/ is where thumbq writes" in done.stderr.decode()
 
 
 async def test_send_shows_a_progress_bar_on_a_terminal_only(folder: Path) -> None:
@@ -272,20 +170,6 @@ async def test_render_exits_with_1_and_the_reason_when_a_file_is_refused(folder:
     assert done.returncode == 1
     assert json.loads(done.stdout)["error"]["code"] == "truncated"
     assert not list((folder / "out").iterdir())
-
-
-async def test_render_names_the_presets_there_are_when_one_is_unknown(folder: Path) -> None:
-    done = await thumbq("render", "cat.png", "-o", "out", "--preset", "huge", cwd=folder)
-    assert done.returncode == 2
-    assert "no preset 'huge'; there are: thumbnail" in done.stderr.decode()
-
-
-@pytest.mark.parametrize("out", ["", "photo.jpg", "photo.jpg/out", "/proc/out"])
-async def test_render_refuses_a_directory_that_it_cannot_write_to(out: str, folder: Path) -> None:
-    done = await thumbq("render", "cat.png", "-o", out, cwd=folder)
-    assert done.returncode == 2, done.stderr
-    assert ("it is empty" if not out else f"cannot write to {out}") in done.stderr.decode()
-    assert not done.stdout
 
 
 async def test_a_rendition_that_cannot_be_written_is_not_blamed_on_the_source(folder: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from support.patience import until
 from support.pictures import images
-from support.replicas.place import LOCAL_IS_LONG
+from support.replicas.place import AWS_IS_LONG
 from support.replicas.replica import THUMBQ
 from support.servers.emulators import without_aws
 from thumbq.core import keys
@@ -63,7 +63,7 @@ def lines(done: CompletedProcess[bytes]) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@LOCAL_IS_LONG
+@AWS_IS_LONG
 async def test_fail_look_mend_redrive_done(place: Place) -> None:
     replica = await place.replica()
     broken = await place.upload(replica, images.truncated_jpeg())
@@ -120,42 +120,6 @@ async def test_ctrl_c_in_a_listing_gives_everything_back_at_once(place: Place) -
 
 
 @on_local
-async def test_an_empty_queue_has_no_dead_letters(place: Place) -> None:
-    await place.counts()  # which makes the local directory
-    done: dict[str, CompletedProcess[bytes]] = {}
-
-    async def run(command: str) -> None:
-        done[command] = await thumbq(place, "dlq", *command.split())
-
-    async with anyio.create_task_group() as tasks:
-        for command in ("list", "redrive --all", "show some-id"):
-            tasks.start_soon(run, command)
-    shown = done.pop("show some-id")
-    for command, ended in done.items():
-        assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"no dead letters\n", b""), command
-    assert shown.returncode == 1
-    assert b"some-id: there is no such dead letter" in shown.stderr
-
-
-@on_local
-async def test_a_mistyped_directory_is_not_an_empty_one_and_is_not_made(place: Place, tmp_path: Path) -> None:
-    for command in (["dlq", "list"], ["dlq", "redrive", "--all"], ["reconcile"]):
-        done = await thumbq(place, *command, "--local", str(tmp_path / "typo"))
-        assert done.returncode == 2, command
-        assert b"there is nothing of thumbq in the directory" in done.stderr
-    assert not (tmp_path / "typo").exists()
-
-
-@pytest.mark.parametrize("place", ["aws"], indirect=True)
-async def test_a_queue_without_a_dead_letter_queue_is_a_problem_with_a_fix(place: Place) -> None:
-    name = f"{place.environment['THUMBQ_QUEUE']}-dlq"  # a dead-letter queue has none of its own
-    for command in (["list"], ["redrive", "--all"]):
-        done = await thumbq(place, "dlq", *command, THUMBQ_QUEUE=name)
-        assert done.returncode == 2
-        assert f"error: the queue {name} has no dead-letter queue\n    fix: " in done.stderr.decode()
-
-
-@on_local
 async def test_a_purge_asks_and_without_a_terminal_needs_to_be_told(place: Place) -> None:
     await bury(place, 3)
     untold = await thumbq(place, "dlq", "purge", stdin=-3)
@@ -204,11 +168,3 @@ async def test_a_listing_whose_reader_has_gone_stops_and_gives_back(place: Place
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
     assert await visible(place) == 40
-
-
-@on_local
-async def test_redrive_wants_either_all_or_ids(place: Place) -> None:
-    for wrong in ([], ["--all", "some-id"]):
-        done = await thumbq(place, "dlq", "redrive", *wrong)
-        assert done.returncode == 2
-        assert b"say either --all or the IDs" in done.stderr

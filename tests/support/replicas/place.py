@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 
     from thumbq.ports import Backend
 
-LOCAL_IS_LONG: Final = pytest.mark.parametrize(
-    "place", [pytest.param("local", marks=pytest.mark.long), "aws"], indirect=True
+AWS_IS_LONG: Final = pytest.mark.parametrize(
+    "place", ["local", pytest.param("aws", marks=pytest.mark.long)], indirect=True
 )
-"""For a test on both backends whose local form is left to the step of what takes long."""
+"""For a test on both backends whose dearer form is left to the step of what takes long.
+
+In README's command real replicas meet S3 and SQS in ``tests/chaos``, in the articles and on the stack.
+"""
 
 
 class Place:
