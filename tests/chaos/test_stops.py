@@ -42,7 +42,7 @@ async def test_stops_at_random_moments_end_in_time_strand_nothing_and_bury_nothi
     async with place.backend() as backend:
         for _ in range(stops):
             # With a backlog the stop meets jobs at work; with three messages it often meets an open receive.
-            bodies = [random.choice([slow, images.small_jpeg()]) for _ in range(random.choice([3, 60]))]
+            bodies = [random.choice([slow, images.small_jpeg()]) for _ in range(random.choice([3, 80]))]
             ids += await queued(backend, bodies)
             replica = await place.replica(wait_time_s=1, shutdown_deadline_s=DEADLINE_S, log_level="debug")
             await anyio.sleep(random.uniform(0, 1))
