@@ -11,19 +11,22 @@ import multiprocessing.process
 import os
 import pickle
 import re
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from concurrent.futures.process import _ResultItem
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker, util
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.queues import SimpleQueue
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from thumbq.pool import malloc
+from thumbq.pool import helperoutput, malloc, unlinkedsocket
 from thumbq.pool.replies import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask this process for a stop, and that its children leave to it."""
 
 _start_lock = threading.Lock()
+_held: list[unlinkedsocket.Held] = []
+"""The fork server's socket, if it has no file."""
 
 
 class RecordingContext(ForkServerContext):
@@ -138,18 +143,60 @@ def clean_environment() -> Iterator[None]:
 
     The fork server and the resource tracker are started by ``multiprocessing.util.spawnv_passfds`` when the first
     process needs them and again after they died; it has no parameter for the environment, and a change of os.environ
-    would be seen by every thread. The processes would run this program's main module again, which loads the whole
-    service: they get an empty one. One thread at a time.
+    would be seen by every thread. Its replacement stays: a semaphore that is freed, in any thread, may start the
+    tracker again. The processes would run this program's main module again, which loads the whole service: they get an
+    empty one. One thread at a time.
     """
-    with _start_lock:
-        main, spawn = sys.modules["__main__"], util.spawnv_passfds
-        sys.modules["__main__"] = ModuleType("__main__")
+    with _start_lock, _unlinked_socket():
+        helperoutput.writer()  # is there before any thread may need it
         util.spawnv_passfds = _spawn
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
         try:
             yield
         finally:
-            util.spawnv_passfds = spawn
             sys.modules["__main__"] = main
+
+
+@contextmanager
+def _unlinked_socket() -> Iterator[None]:
+    """While this is open, a fork server that is started gets a socket whose directory is removed again at the end.
+
+    multiprocessing keeps the directory in TMPDIR as long as this process lives, and a kill -9 leaves it there. Where a
+    socket cannot be reached without its file, that is so here too.
+    """
+    usual = util.get_temp_dir
+    made: list[Path] = []
+
+    def make() -> str:
+        directory = Path(tempfile.mkdtemp(prefix="thumbq-"))
+        if not unlinkedsocket.supported(directory):
+            shutil.rmtree(directory, ignore_errors=True)
+            return usual()
+        made.append(directory)
+        return str(directory)
+
+    util.get_temp_dir = make
+    try:
+        yield
+    finally:
+        util.get_temp_dir = usual
+        for directory in made:
+            with suppress(OSError):  # no descriptor is left for it
+                _hold_socket(directory)
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _hold_socket(directory: Path) -> None:
+    """Have the fork server's socket reached without its file, if that lies in this directory."""
+    server: Any = forkserver._forkserver  # noqa: SLF001 - nothing public does that
+    path = Path(server._forkserver_address or "/")  # noqa: SLF001 - the same
+    if path.parent == directory:
+        held = unlinkedsocket.Held(path)
+        server._forkserver_address = held.address  # noqa: SLF001 - the same
+        while _held:
+            _held.pop().close()
+        _held.append(held)
 
 
 def _spawn(path: bytes | str, args: Sequence[Any], passfds: Sequence[int]) -> int:
@@ -162,6 +209,7 @@ def _spawn(path: bytes | str, args: Sequence[Any], passfds: Sequence[int]) -> in
     actions = [
         *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() - passed),
         *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(passed)),
+        *((os.POSIX_SPAWN_DUP2, helperoutput.writer(), fd) for fd in (1, 2)),
     ]
     return os.posix_spawn(path, list(args), kept_environment(os.environ), file_actions=actions, setsigmask=STOP_SIGNALS)
 

@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Final
 
 from thumbq.errors import Problem, SetupError
-from thumbq.pool import cpulimit, entrypoint
+from thumbq.pool import cpulimit, entrypoint, helperoutput
 from thumbq.pool.executor import RecordingContext, clean_environment, disown
 from thumbq.pool.pipe import PipeExecutor, semaphores_exist
 from thumbq.pool.procfs import cpu_s, resident_bytes
@@ -69,6 +69,7 @@ class ProcessHandle:
             self.unconfined = checked.result(_START_TIMEOUT_S)
         except Exception as error:
             self.close()
+            helperoutput.log_all()
             raise SetupError([_problem(error)]) from error
         if self.unconfined is not None and self._sandbox == "required":
             self.close()
@@ -194,7 +195,7 @@ def _problem(error: Exception) -> Problem:
     if isinstance(error, BrokenProcessPool):
         return Problem(
             "a render process ended as soon as it was started",
-            "give it more memory (THUMBQ_RENDER_MEMORY_BYTES); its output is on standard error",
+            "give it more memory (THUMBQ_RENDER_MEMORY_BYTES); its output is in the log: pool.helper_said",
         )
     what = f"a render process cannot be started: {type(error).__name__}: {error}"
     if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:

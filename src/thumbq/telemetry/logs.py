@@ -35,7 +35,7 @@ def _name_replica(replica: str, _logger: Any, _method: str, line: EventDict) -> 
 
 
 def configure(level: str, *, replica: str | None = None) -> None:
-    """Send thumbq's events and the warnings of its libraries to standard error, from ``level`` on.
+    """Send thumbq's events and the warnings of its libraries and of Python to standard error, from ``level`` on.
 
     Each line of JSON names the ``replica``. A line that cannot be written is lost: logs never take the service down.
     """
@@ -71,3 +71,4 @@ def configure(level: str, *, replica: str | None = None) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
