@@ -14,6 +14,8 @@ import anyio
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anyio.abc import TaskStatus
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -51,16 +53,23 @@ class Stop:
     """The request to stop, which SIGTERM, SIGINT and SIGHUP bring.
 
     ``asked`` is set by the first of them. ``start`` is the scope of the start, which it cancels until ``started``.
+    ``begins`` is called at each, also while the event loop hangs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begins: Callable[[], None] = lambda: None) -> None:
+        self.begins = begins
         self.asked = anyio.Event()
         self.start = anyio.CancelScope()
         self.started = False
 
     async def watch(self, *, task_status: TaskStatus[None]) -> None:
         """Wait for signals: the first asks for the stop (and cuts a start off), a later one ends the process."""
-        with anyio.open_signal_receiver(*stop_signals()) as signals:
+        numbers = stop_signals()
+        with anyio.open_signal_receiver(*numbers) as signals:
+            # The event loop hears of signals by its wake-up descriptor, and leaves this place free. Unlike its own
+            # function there, this one interrupts a system call, and so runs while the loop hangs in one.
+            for number in numbers:
+                signal.signal(number, lambda *_: self.begins())
             task_status.started()
             asked_at = math.inf
             async for number in signals:

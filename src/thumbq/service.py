@@ -48,16 +48,18 @@ CLOSE_RESERVE_S: Final = 0.5
 """The very end of it, for closing the pool and the clients."""
 
 
-async def serve(settings: Settings, announce: Callable[[str], None], *, replica: str) -> None:
+async def serve(
+    settings: Settings, announce: Callable[[str], None], *, replica: str, stop_begins: Callable[[], None]
+) -> None:
     """Run the whole service until SIGTERM or SIGINT; ``announce`` gets the address once it is ready.
 
-    The log knows it as ``replica``.
+    The log knows it as ``replica``. ``stop_begins`` is called when its end begins, for whatever reason.
 
     A signal during the start ends it; another one later ends the process at once (see Stop). Raises SetupError when
     the start cannot go on, and an exception group when a part has died.
     """
     settings = derived(settings)
-    stop, refusal = Stop(), None
+    stop, refusal = Stop(stop_begins), None
     async with anyio.create_task_group() as tasks:
         await tasks.start(stop.watch)
         with stop.start:
@@ -130,17 +132,20 @@ class Service:
             await consumers.run()
             stopped.set()
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(consume)
-            for watch in beside:
-                tasks.start_soon(watch)
-            self._health.started()
-            self._stop.started = True
-            log.info("service.ready", address=address, replica=self._replica, **description(self._settings))
-            announce(address)
-            await self._stop.asked.wait()
-            await self._shut_down_consumers(consumers, stopped)
-            tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(consume)
+                for watch in beside:
+                    tasks.start_soon(watch)
+                self._health.started()
+                self._stop.started = True
+                log.info("service.ready", address=address, replica=self._replica, **description(self._settings))
+                announce(address)
+                await self._stop.asked.wait()
+                await self._shut_down_consumers(consumers, stopped)
+                tasks.cancel_scope.cancel()
+        finally:
+            self._stop.begins()  # also when a part has died
 
     async def _make_consumers(self, pool: RenderPool, resources: JobResources) -> Consumers:
         settings = self._settings

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import signal
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+import subprocess
+import tempfile
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import anyio
 import pytest
 
 from support.patience import until
 from support.pictures import images
 from support.replicas.place import AWS_IS_LONG
-from support.replicas.replica import alive
+from support.replicas.replica import THUMBQ, alive
+from support.servers.emulators import without_aws
+from thumbq.core import message
+from thumbq.core.job import JobRequest, ObjectRef
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from support.replicas.place import Place
     from support.replicas.replica import Replica
 
 VISIBILITY_S = 4
+
+
+@pytest.fixture
+def temporary(place: Place) -> Iterator[Path]:
+    """Make a directory of its own for temporary files of a place's replicas; its path is short, as a socket's."""
+    with tempfile.TemporaryDirectory() as made:
+        place.environment["TMPDIR"] = made
+        yield Path(made)
 
 
 def freeze(replica: Replica) -> list[int]:
@@ -34,7 +51,7 @@ def freeze(replica: Replica) -> list[int]:
 
 
 @AWS_IS_LONG
-async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place: Place) -> None:
+async def test_kill_9_leaves_nothing_behind_and_the_other_replica_does_the_job(place: Place, temporary: Path) -> None:
     doomed = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=1)
     # Until a job has ended, a replica takes no more than its processes can begin.
     await place.finished(doomed, await place.upload(doomed, images.photo_jpeg(64, 48)), within_s=10)
@@ -47,10 +64,92 @@ async def test_kill_9_leaves_no_process_and_the_other_replica_does_the_job(place
     doomed.signal(signal.SIGKILL)
     await doomed.ended(within_s=2)
     await until(lambda: not any(map(alive, family)), within_s=2, what=f"the end of {family}")
+    assert not os.listdir(temporary)  # noqa: PTH208 - names, at once
+    only_json(doomed)
     survivor = await place.replica(visibility_timeout_s=VISIBILITY_S, wait_time_s=1)
     for job_id in ids:
         assert (await place.finished(survivor, job_id, within_s=20))["status"] == "done"
     assert {event["receive_count"] for event in survivor.events("job.done")} == {2}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+async def test_helpers_that_are_killed_come_again_and_what_they_say_is_in_the_log(
+    place: Place, temporary: Path
+) -> None:
+    replica = await place.replica(processes=2)
+    helpers = replica.helpers()
+    assert len(helpers) == 2, "the fork server and the resource tracker"
+    assert not any(map(knows_settings, helpers))
+    for pid in helpers:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: len(replica.events("pool.process_replaced")) == 2, within_s=5, what="new processes")
+    job_id = await place.upload(replica, images.photo_jpeg(64, 48))
+    assert (await place.finished(replica, job_id, within_s=10))["status"] == "done"
+    assert not os.listdir(temporary)  # noqa: PTH208 - names, at once
+    assert not any(map(knows_settings, replica.helpers()))
+    lines = only_json(replica)
+    # The tracker that has come again does not know the semaphores of before.
+    assert "KeyError" in "".join(line["text"] for line in lines if line["event"] == "pool.helper_said")
+    assert [line for line in lines if "resource_tracker: process died unexpectedly" in line["event"]]
+    replica.signal(signal.SIGTERM)
+    assert await replica.ended(within_s=5) == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+async def test_a_stop_that_hangs_in_a_system_call_is_ended_at_its_deadline_and_says_where(place: Place) -> None:
+    replica = await place.replica(shutdown_deadline_s=3, wait_time_s=1)
+    async with place.backend() as backend:
+        source = ObjectRef(backend.bucket, "uploads/hangs.jpg")
+        await backend.store.put(source, b"-", content_type="image/jpeg")
+        [file] = (Path(place.environment["THUMBQ_LOCAL"]) / "objects").glob("*/*hangs*")
+        file.unlink()
+        os.mkfifo(file)  # nobody writes to it: opening it never returns
+        await backend.queue.send(message.encode(JobRequest(source)))
+    await place.in_flight(1)
+    replica.signal(signal.SIGTERM)
+    assert await replica.ended(within_s=5) == 1
+    only_json(replica)
+    [line] = replica.events("service.stop_hung")
+    assert [where for where in line["threads"] if " open from thumbq.local.store:" in where], line
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+async def test_a_stop_whose_log_nobody_reads_is_ended(place: Place) -> None:
+    ours, theirs = os.pipe()
+    fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
+    process = subprocess.Popen(  # noqa: ASYNC220 - starting it takes a moment
+        [THUMBQ, "serve"],
+        env=without_aws(os.environ) | place.environment | {"THUMBQ_SHUTDOWN_DEADLINE_S": "3", "THUMBQ_PORT": "0"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().split()[-1]
+        with suppress(TimeoutError):
+            while True:  # until its log is full
+                async with place.session.get(f"{url}/jobs/none", timeout=aiohttp.ClientTimeout(1)) as answer:
+                    assert answer.status == 404
+        process.send_signal(signal.SIGTERM)
+        await until(lambda: process.poll() is not None, within_s=6, what="the end")
+        assert process.returncode == -signal.SIGALRM
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(ours)
+        os.close(theirs)
+
+
+def knows_settings(pid: int) -> bool:
+    return b"THUMBQ_" in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def only_json(replica: Replica) -> list[dict[str, Any]]:
+    """Return all lines of standard error, none of which may be anything else."""
+    return [json.loads(line) for line in replica.stderr().splitlines()]
 
 
 @AWS_IS_LONG

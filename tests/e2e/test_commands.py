@@ -107,6 +107,15 @@ async def test_send_sends_what_it_cannot_print(output: Callable[[], AbstractCont
     assert await waiting(folder) == 2
 
 
+@pytest.mark.long
+async def test_a_command_whose_output_is_closed_works_and_writes_it_nowhere_else(folder: Path) -> None:
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    done = await anyio.run_process(
+        [*closed, THUMBQ, "send", "photo.jpg", "--local", "data"], cwd=folder, env=without_aws(os.environ), check=False
+    )
+    assert (done.returncode, await waiting(folder)) == (0, 1)
+
+
 async def test_a_service_whose_output_nobody_reads_works_on_and_ends_with_0(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -35,6 +35,16 @@ async def test_a_signal_asks_for_the_stop(number: signal.Signals) -> None:
     assert stop.start.cancel_called
 
 
+async def test_a_stop_is_known_to_begin_while_the_event_loop_hangs() -> None:
+    begun: list[None] = []
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(Stop(lambda: begun.append(None)).watch)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert begun == [None]  # and the loop has not run since
+        tasks.cancel_scope.cancel()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
 @pytest.mark.usefixtures("at_hangups")
 async def test_a_hangup_that_was_ignored_at_the_start_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from thumbq.cli.bench import bench
+from thumbq.cli.console import open_closed_streams
 from thumbq.cli.dlq import dlq
 from thumbq.cli.docs import docs
 from thumbq.cli.files import render, send
@@ -23,6 +24,7 @@ def main() -> None:
       thumbq serve --local ./thumbq-data
       curl -F file=@photo.jpg http://127.0.0.1:8080/upload
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    open_closed_streams()
 
 
 for command in (serve, setup, send, render, dlq, reconcile, local, bench, docs):

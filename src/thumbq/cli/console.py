@@ -91,6 +91,18 @@ def say(text: str, *, err: bool = False) -> bool:
     return True
 
 
+def open_closed_streams() -> None:
+    """Put /dev/null where the caller has closed standard input, output or error (``2>&-``).
+
+    Else the next file that is opened would get the number, and with it whatever a library prints there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(nowhere, True)  # noqa: FBT003 - it takes no keyword
+            setattr(sys, name, os.fdopen(nowhere, mode))
+
+
 def _flush() -> None:
     """Flush the output: the interpreter would fail on it at its exit (Python's `signal`, "Note on SIGPIPE")."""
     for stream in (sys.stdout, sys.stderr):

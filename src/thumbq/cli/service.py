@@ -10,6 +10,7 @@ import anyio
 import click
 
 from thumbq.cli.console import Command, config_option, load_settings, local_option, run, say
+from thumbq.errors import ThumbqError
 from thumbq.process import replica_name
 
 
@@ -29,14 +30,20 @@ def serve(**options: Any) -> None:
     replica = replica_name()
     settings = load_settings(replica=replica, **options)
     from thumbq import service  # noqa: PLC0415 - botocore and aiohttp are slow to import
+    from thumbq.watchdog import Watchdog  # noqa: PLC0415 - structlog, the same
 
+    watchdog = Watchdog(settings.shutdown_deadline_s)
     try:
-        anyio.run(partial(service.serve, settings, _announce, replica=replica))
-    except ExceptionGroup:
+        anyio.run(partial(service.serve, settings, _announce, replica=replica, stop_begins=watchdog.begin))
+    except ThumbqError:
+        raise
+    except Exception:  # noqa: BLE001 - a line of the log, whatever it is
         import structlog  # noqa: PLC0415 - slow to import
 
         structlog.get_logger().critical("service.crashed", exc_info=True)
         sys.exit(1)
+    finally:
+        watchdog.begin()
 
 
 def _announce(address: str) -> None:

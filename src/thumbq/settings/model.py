@@ -76,7 +76,7 @@ class Settings(BaseModel):
         le=20,
         description="Long poll; SQS allows at most 20 s, and 0 is [short polling](queues.md#short-and-long-polling).",
     )
-    shutdown_deadline_s: int = Field(default=30, ge=3, description="From SIGTERM to the exit, at the most.")
+    shutdown_deadline_s: int = Field(default=30, ge=3, description="From SIGTERM to the exit; 1 s more if it hangs.")
     max_upload_bytes: int = Field(default=25 * MIB, ge=1, description="Largest file in an upload.")
     max_upload_files: int = Field(default=20, ge=1, description="Most files in one upload request.")
     max_uploads: int = Field(

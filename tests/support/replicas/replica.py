@@ -60,6 +60,10 @@ class Replica:
         """Return the pids of the processes that render: the forkserver's children."""
         return [pid for direct in _children(self.process.pid) for pid in _children(direct)]
 
+    def helpers(self) -> list[int]:
+        """Return the pids of the fork server and of the resource tracker."""
+        return _children(self.process.pid)
+
     def freeze_renders(self) -> list[int]:
         """Stop every render process where it is, so that jobs hang in their renders; return their pids."""
         children = self.render_children()
