@@ -18,11 +18,12 @@ from anyio import to_thread
 
 from support.backends import open_local
 from support.doubles.clocks import SystemClock
+from support.patience import within
 from thumbq.core.job import ObjectRef
 from thumbq.local import open_local_queues
 from thumbq.ports import QueueCounts
 
-WAIT_S = 20
+WAIT_S = 3600
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +111,8 @@ async def test_two_processes_share_a_queue_without_double_delivery(backend: Back
 
 
 async def test_a_long_poll_hears_of_another_process(backend: Backend, directory: Path) -> None:
-    assert max(await _delays(backend, directory, 1)) < WAIT_S / 2, "and not when the poll ends"
+    with within(10):  # and not when the poll ends
+        await _delays(backend, directory, 1)
 
 
 @pytest.mark.measured

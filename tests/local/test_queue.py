@@ -10,6 +10,7 @@ import pytest
 from support.backends import open_local
 from support.doubles.clocks import SetClock
 from support.patience import within
+from support.virtual_time import on_virtual_time
 from thumbq.ports import EntryResult, VisibilityChange
 
 if TYPE_CHECKING:
@@ -134,3 +135,26 @@ async def test_a_long_poll_returns_what_was_released_in_its_process_at_once(back
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(release)
             assert await backend.queue.receive(max_messages=1, wait_s=20, visibility_timeout_s=9)
+
+
+@pytest.mark.parametrize(("what_happens", "returned_at"), [("a send", 5), ("a stop", 5), ("nothing", 20)])
+def test_a_long_poll_ends_with_a_message_a_stop_or_its_wait(
+    directory: Path, what_happens: str, returned_at: float
+) -> None:
+    async def poll(queue: JobQueue) -> None:
+        await queue.receive(max_messages=1, wait_s=20, visibility_timeout_s=30)
+        assert anyio.current_time() == pytest.approx(returned_at)
+        queue.stop_receiving()
+        assert not await queue.receive(max_messages=1, wait_s=20, visibility_timeout_s=30)
+        assert anyio.current_time() == pytest.approx(returned_at)
+
+    async def work() -> None:
+        async with open_local(directory, clock=SetClock()) as backend, anyio.create_task_group() as tasks:
+            tasks.start_soon(poll, backend.queue)
+            await anyio.sleep(5)
+            if what_happens == "a send":
+                await backend.queue.send("a")
+            elif what_happens == "a stop":
+                backend.queue.stop_receiving()
+
+    on_virtual_time(work)

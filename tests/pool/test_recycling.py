@@ -169,13 +169,13 @@ async def test_leaving_the_pool_ends_a_start_that_hangs(monkeypatch: pytest.Monk
         os.kill(process.pid, signal.SIGSTOP)
         return checked
 
-    async with marked_pool(recycle_jobs=1) as pool:
-        server = parent(pool.pids()[0])
-        monkeypatch.setattr(ProcessHandle, "_spawn", hang)
-        await pid_of_render(pool)
-        await until(lambda: len(children_of(server)) == 2, within_s=5, what="a successor")
-        leaving = anyio.current_time()
-    assert anyio.current_time() - leaving < processhandle._START_TIMEOUT_S / 2
+    monkeypatch.setattr(processhandle, "_START_TIMEOUT_S", 3600)
+    with within(10):
+        async with marked_pool(recycle_jobs=1) as pool:
+            server = parent(pool.pids()[0])
+            monkeypatch.setattr(ProcessHandle, "_spawn", hang)
+            await pid_of_render(pool)
+            await until(lambda: len(children_of(server)) == 2, within_s=5, what="a successor")
     assert children_of(server) == set()
 
 
