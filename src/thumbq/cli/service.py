@@ -42,8 +42,6 @@ def serve(**options: Any) -> None:
 
         structlog.get_logger().critical("service.crashed", exc_info=True)
         sys.exit(1)
-    finally:
-        watchdog.begin()
 
 
 def _announce(address: str) -> None:
