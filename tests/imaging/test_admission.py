@@ -49,8 +49,32 @@ HEIF_OF_10_BITS = Header(
     ImageFormat.HEIF, 9_504, 6_336, bits=10, file_bytes=30_000_000, scratch_bytes=9_504 * 6_336 * 3
 )
 SONYS_TILES = replace(
-    HEIF_OF_10_BITS, width=8_640, height=5_760, scratch_bytes=8_640 * 5_760 * 3, band_pixels=8_640 * 1_920
+    HEIF_OF_10_BITS,
+    width=8_640,
+    height=5_760,
+    scratch_bytes=8_640 * 5_760 * 3,
+    band_pixels=8_640 * 1_920,
+    piece_pixels=2_880 * 1_920,
 )
+SONYS_61_MP = replace(
+    HEIF_OF_10_BITS, scratch_bytes=9_504 * 6_336 * 4, band_pixels=9_600 * 2_112, piece_pixels=3_200 * 2_112
+)
+"""The A7CR's, as heif-info lists it (strukturag/libheif#1787): 3 by 3 tiles, 4:2:2."""
+
+CANONS_45_MP = replace(
+    HEIF_OF_10_BITS,
+    width=8_192,
+    height=5_464,
+    scratch_bytes=8_192 * 5_464 * 4,
+    band_pixels=8_192 * 2_752,
+    piece_pixels=4_096 * 2_752,
+)
+"""2 by 2 tiles, 4:2:2, as lclevy/canon_cr3's heif.md has them."""
+
+AVIF_OF_10_BITS = Header(
+    ImageFormat.AVIF, 8_064, 6_048, bits=10, file_bytes=15_000_000, scratch_bytes=8_064 * 6_048 * 3
+)
+LARGE_TILES: dict[str, Any] = {"band_pixels": 8_192 * 2_048, "piece_pixels": 2_048 * 2_048}
 PHONES_200_MP = replace(
     HEIC,
     width=16_320,
@@ -58,6 +82,7 @@ PHONES_200_MP = replace(
     file_bytes=45_000_000,
     scratch_bytes=16_320 * 12_240 * 3 // 2,
     band_pixels=16_384 * 512,
+    piece_pixels=16 * 512 * 512,
 )
 PNG = Header(ImageFormat.PNG, 4_000, 3_000, file_bytes=20_000_000)
 
@@ -109,11 +134,14 @@ def refusal(found: Header, *sides: int, **options: Any) -> tuple[str, str]:
         (Header(ImageFormat.WEBP, 6_000, 4_000, channels=4, file_bytes=25_000_000), 1280, 1),
         (Header(ImageFormat.WEBP, 8_192, 4_608, file_bytes=5_000_000), 1280, 1),
         (Header(ImageFormat.AVIF, 8_064, 6_048, file_bytes=15_000_000, scratch_bytes=73_200_000), 1280, 1),
-        (Header(ImageFormat.AVIF, 8_064, 6_048, bits=10, file_bytes=15_000_000, scratch_bytes=146_400_000), 1280, 1),
+        (AVIF_OF_10_BITS, 1280, 1),
+        (replace(AVIF_OF_10_BITS, scratch_bytes=8_064 * 6_048 * 6, **LARGE_TILES), 1280, 1),
         (HEIF_OF_10_BITS, 100, 1),
         (HEIF_OF_10_BITS, 1280, 1),
-        (replace(HEIF_OF_10_BITS, band_pixels=9_728 * 512), 1280, 1),
+        (replace(HEIF_OF_10_BITS, band_pixels=9_728 * 512, piece_pixels=16 * 512 * 512), 1280, 1),
         (SONYS_TILES, 1280, 1),
+        (SONYS_61_MP, 1280, 1),
+        (CANONS_45_MP, 1280, 1),
         (PHONES_200_MP, 100, 1),
         (PHONES_200_MP, 1280, 1),
         (Header(ImageFormat.TIFF, 6_000, 4_000, channels=4, file_bytes=96_000_000), 100, 1),
@@ -190,7 +218,9 @@ def test_the_coefficients_of_a_progressive_jpeg_are_held_at_full_size() -> None:
 
 def test_a_grid_that_is_never_whole_costs_a_row_of_its_tiles() -> None:
     rows = predict(PHONES_200_MP, scale=1, reducing_gap=12, renditions=[], animated=False)
-    whole = predict(replace(PHONES_200_MP, band_pixels=0), scale=1, reducing_gap=12, renditions=[], animated=False)
+    whole = predict(
+        replace(PHONES_200_MP, band_pixels=0, piece_pixels=0), scale=1, reducing_gap=12, renditions=[], animated=False
+    )
     assert rows.memory_bytes < whole.memory_bytes / 4
     # Renditions of more than an eighth of its sides are made of all of its pixels.
     assert refusal(PHONES_200_MP, 2_560)[0] == "too-large"

@@ -62,7 +62,8 @@ def predict(
     pixels = ceil(width / scale) * ceil(height / scale)
     frames = header.frames if animated else 1
     encodings = [(one, encoding_cost(one, alpha=header.has_alpha, animated=animated)) for one in renditions]
-    reduction = max(1, int(reducing_gap / _REDUCING_GAP)) ** 2
+    averaged = max(1, int(reducing_gap / _REDUCING_GAP))
+    reduction = averaged**2
     never_whole = bool(header.band_pixels) and reduction > 1
     decoding, held = costs.memory(header, 0 if never_whole else pixels, frames)
     expanding, ready = _expanding_bytes(header)
@@ -70,7 +71,7 @@ def predict(
     source = pixels // reduction
     ready_bytes = source * (_FINISHED_BYTES if reduction > 1 else ready)
     if never_whole:
-        decoding += ready_bytes
+        decoding += ready_bytes + averaged * header.width * header.pixel_bytes
     if animated and costs.composites:
         held += ready_bytes  # the first frame's are held while those of the others are made
     finishing = _finishing_bytes(encodings, source, frames if animated else 0, alpha=header.has_alpha)

@@ -44,7 +44,7 @@ def decode_whole(
         served = _from_thumbnail(opened, presets)
         if served is not None:
             return served
-    return _in_bands(opened, stored, presets) if opened.bands is not None else _at_once(opened, presets, animated)
+    return _in_pieces(opened, stored, presets) if opened.pieces is not None else _at_once(opened, presets, animated)
 
 
 def _at_once(opened: Opened, presets: Sequence[Preset], animated: bool) -> Decoded:  # noqa: FBT001 -- of this module
@@ -61,14 +61,14 @@ def _at_once(opened: Opened, presets: Sequence[Preset], animated: bool) -> Decod
     return Decoded(image, picture, targets, upright_size, orientation, opened.icc_profile, None)
 
 
-def _in_bands(opened: Opened, stored: Size, presets: Sequence[Preset]) -> Decoded:
-    assert opened.bands is not None
+def _in_pieces(opened: Opened, stored: Size, presets: Sequence[Preset]) -> Decoded:
+    assert opened.pieces is not None
     image = opened.image
     release_decoder(image)
     orientation = opened.orientation(image)
     upright_size = turned(stored, orientation)
     targets = tuple(target(upright_size, preset) for preset in presets)
-    picture = assembled(opened.bands(), stored, reducing_gaps(targets, orientation))
+    picture = assembled(opened.pieces(), stored, reducing_gaps(targets, orientation))
     return Decoded(image, picture, targets, upright_size, orientation, opened.icc_profile, None)
 
 

@@ -76,7 +76,8 @@ class Header:
     larger than the canvas (GIF: it is decoded whole, then clipped). ``scratch_bytes`` is what the decoder holds apart
     from the pixels, as far as the header tells: the planes of AVIF and HEIC, a TIFF's largest strip or tile, a BMP's
     runs, a JPEG's and PNG's metadata. ``file_bytes`` is the file's size. ``band_pixels`` are those of a row of
-    tiles, where the picture is decoded row by row; else 0.
+    tiles, and ``piece_pixels`` those of the tiles that are decoded together, where the picture is decoded piece by
+    piece; else 0.
     """
 
     format: ImageFormat
@@ -91,6 +92,7 @@ class Header:
     scratch_bytes: int = 0
     file_bytes: int = 0
     band_pixels: int = 0
+    piece_pixels: int = 0
     jpeg: JpegHeader | None = None
     png: PngHeader | None = None
 

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from thumbq.core.formats import ImageFormat
     from thumbq.imaging import Original
 
+Piece = tuple[Image.Image, tuple[int, int]]
+"""A part of a picture as it is stored, and its place from the left and the top: row by row, each from the left."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """An image whose header its decoder has read.
 
     ``icc_profile`` is its source profile. ``load`` decodes it and returns the pixels, nearly always the image itself;
-    ``orientation`` tells its EXIF orientation once it is loaded. ``bands`` decodes it, where it can be had piece by
-    piece, from top to bottom as it is stored; it takes the place of ``load``. ``thumbnail`` opens the thumbnail in the
+    ``orientation`` tells its EXIF orientation once it is loaded. ``pieces`` decodes it, where it can be had piece by
+    piece; it takes the place of ``load``. ``thumbnail`` opens the thumbnail in the
     file, if it has one that can stand for the image. A decoder may raise anything.
     """
 
@@ -38,7 +41,7 @@ class Opened:
     icc_profile: bytes | None
     load: Callable[[], Image.Image]
     orientation: Callable[[Image.Image], int] = exif.orientation
-    bands: Callable[[], Iterator[Image.Image]] | None = None
+    pieces: Callable[[], Iterator[Piece]] | None = None
     thumbnail: Callable[[], ImageFile.ImageFile | None] | None = None
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from thumbq.imaging.geometry import Target
+    from thumbq.imaging.opening import Piece
 
 _BAND_PIXELS: Final = 1 << 20
 _PLAIN: Final = frozenset({"L", "RGB", "CMYK"})
@@ -118,41 +119,40 @@ def reduced(picture: Picture, gaps: Sequence[tuple[float, float]]) -> Picture:
     return replace(picture, pixels=result, scale=scale)
 
 
-def assembled(bands: Iterable[Image.Image], size: Size, gaps: Sequence[tuple[float, float]]) -> Picture:
-    """Put the bands of a plain picture together, from top to bottom; what ``reduced`` averages away is never whole."""
+def assembled(pieces: Iterable[Piece], size: Size, gaps: Sequence[tuple[float, float]]) -> Picture:
+    """Put the pieces of a plain picture together; what ``reduced`` averages away is never whole.
+
+    Both ways the same number of pixels becomes one, so that rows of pixels do not have to wait for many others.
+    """
     quality = ResamplingQuality()
-    across, down = _reduction(gaps, quality)
+    by = min(_reduction(gaps, quality))
     result: Image.Image | None = None
-    rest: Image.Image | None = None
-    top = 0
-    for part in bands:
-        band = colour.expanded(part) if rest is None else _stacked(rest, colour.expanded(part))
-        if result is None:
-            result = Image.new(band.mode, (-(-size[0] // across), -(-size[1] // down)))
-        at_end = top + band.height == size[1]
-        rows = band.height if at_end else band.height // down * down
-        if across == down == 1:
-            result.paste(band, (0, top))
-        elif rows:
-            result.paste(band.reduce((across, down), (0, 0, band.width, rows)), (0, top // down))
-        rest = band.crop((0, rows, *band.size)) if rows < band.height else None
-        top += rows
-        del part, band  # before the next is decoded
+    band: Image.Image | None = None
+    held = top = 0
+    for pixels, (left, at) in pieces:
+        if result is None or band is None:
+            result = Image.new(pixels.mode, (-(-size[0] // by), -(-size[1] // by)))
+            band = result if by == 1 else Image.new(pixels.mode, (size[0], pixels.height + by))
+        if by == 1:
+            result.paste(pixels, (left, at))
+        else:
+            band.paste(pixels, (left, held))
+        if by > 1 and left + pixels.width == size[0]:
+            held += pixels.height
+            rows = held if top + held == size[1] else held // by * by
+            if rows:
+                result.paste(band.reduce(by, (0, 0, size[0], rows)), (0, top // by))
+                band.paste(band.crop((0, rows, size[0], held)), (0, 0))
+            held, top = held - rows, top + rows
+        del pixels  # before the next is decoded
     assert result is not None
-    return Picture(result, (1 / across, 1 / down), quality)
+    return Picture(result, (1 / by, 1 / by), quality)
 
 
 def _reduction(gaps: Sequence[tuple[float, float]], quality: ResamplingQuality) -> tuple[int, int]:
     """Return how many pixels are averaged to one, across and down."""
     across, down = (max(1, int(min(gap[axis] for gap in gaps) / quality.reducing_gap)) for axis in (0, 1))
     return across, down
-
-
-def _stacked(above: Image.Image, below: Image.Image) -> Image.Image:
-    both = Image.new(below.mode, (below.width, above.height + below.height))
-    both.paste(above, (0, 0))
-    both.paste(below, (0, above.height))
-    return both
 
 
 def straight(pixels: Image.Image) -> Image.Image:

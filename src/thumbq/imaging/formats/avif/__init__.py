@@ -16,7 +16,8 @@ from thumbq.imaging.formats.avif.plays import plays_of, with_plays
 from thumbq.imaging.formats.inputformat import DecodingCosts, InputFormat, linear_nanoseconds
 from thumbq.imaging.formats.isomedia.alphasizes import with_alpha_sizes
 from thumbq.imaging.formats.isomedia.aperture import aperture, load_shown
-from thumbq.imaging.formats.isomedia.costs import RETURNED_BYTES, made_bytes
+from thumbq.imaging.formats.isomedia.costs import RETURNED_BYTES, made_bytes, piecewise_memory
+from thumbq.imaging.formats.isomedia.tiles import grid, pieces
 from thumbq.imaging.formats.outputformat import (
     MOST_EFFORT,
     EncodingCost,
@@ -55,7 +56,13 @@ _FULL_CHROMA_BYTES: Final = 13
 def _open(original: Original, header: Header) -> Opened:
     shown = None if is_sequence(original) else aperture(original, header, turns=False)
     image = open_with_pillow(_file(original), ImageFormat.AVIF)
-    return Opened(image, source_profile(image, original), partial(load_shown, image, shown))
+    tiles = None if is_sequence(original) else grid(original, ImageFormat.AVIF)
+    return Opened(
+        image,
+        source_profile(image, original),
+        partial(load_shown, image, shown),
+        pieces=None if tiles is None else partial(pieces, original, tiles, ImageFormat.AVIF),
+    )
 
 
 def _file(original: Original) -> IO[bytes]:
@@ -75,6 +82,17 @@ def _memory(header: Header, pixels: int, frames: int) -> tuple[float, float]:
     if frames > 1:
         planes = header.scratch_bytes * (1 + _REFERENCES)
         return max(_WORKING * planes, planes + image + made + pixels), planes + image + pixels
+    return piecewise_memory(header, pixels, _of_a_piece) if header.piece_pixels else _at_once(header, pixels)
+
+
+def _of_a_piece(header: Header, pixels: int) -> tuple[float, float]:
+    # The blocks of the piece before are not yet returned to the system.
+    peak, image = _at_once(header, pixels)
+    return 1.5 * header.scratch_bytes + peak + made_bytes(header) * pixels + image, image
+
+
+def _at_once(header: Header, pixels: int) -> tuple[float, float]:
+    image, made = pixels * header.pixel_bytes, made_bytes(header) * pixels
     # libavif's pixels are copied once while its planes are there, and then Pillow's are made of the copy.
     left = 2 * header.scratch_bytes if made < RETURNED_BYTES else 0
     return max(_WORKING * header.scratch_bytes + 2 * made, made + image + left), image

@@ -8,6 +8,7 @@ from thumbq.core.formats import ImageFormat
 from thumbq.imaging.formats.avif import sequence
 from thumbq.imaging.formats.isomedia.boxes import boxes
 from thumbq.imaging.formats.isomedia.still import read_still
+from thumbq.imaging.formats.isomedia.tiles import with_tiles
 
 if TYPE_CHECKING:
     from thumbq.imaging import Original
@@ -27,4 +28,4 @@ def read(original: Original) -> Header:
         parts = {box.kind: box for box in boxes(original, 0, len(original))}
         if b"moov" in parts:
             return sequence.read(original, parts[b"moov"])
-    return read_still(original, ImageFormat.AVIF)
+    return with_tiles(read_still(original, ImageFormat.AVIF), original)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -11,11 +10,11 @@ from thumbq.core.formats import ImageFormat
 from thumbq.imaging.colour.sourceprofile import code_point_profile, embedded_profile
 from thumbq.imaging.decode import decode_whole
 from thumbq.imaging.formats.heif.thumbnail import thumbnail
-from thumbq.imaging.formats.heif.tilerows import grid, tile_rows
 from thumbq.imaging.formats.inputformat import DecodingCosts, InputFormat, linear_nanoseconds
 from thumbq.imaging.formats.isomedia.aperture import aperture, load_shown, without
-from thumbq.imaging.formats.isomedia.costs import RETURNED_BYTES, made_bytes
+from thumbq.imaging.formats.isomedia.costs import RETURNED_BYTES, made_bytes, piecewise_memory
 from thumbq.imaging.formats.isomedia.still import read_still
+from thumbq.imaging.formats.isomedia.tiles import grid, pieces, with_tiles
 from thumbq.imaging.opening import Opened, file_of, open_with_pillow
 
 if TYPE_CHECKING:
@@ -24,18 +23,13 @@ if TYPE_CHECKING:
     from thumbq.imaging import Original
     from thumbq.imaging.header import Header
 
-_COPIES: Final = 4
-"""Of the data of a row of tiles."""
-
-_WORKING_BYTES: Final = 4 << 20
+_WORKING_BYTES: Final = 5 << 20
 _HALF_CHROMA: Final = 3
 """Bytes of the planes of a pixel with colour of half the size, and more than 8 bits."""
 
 
 def _read(original: Original) -> Header:
-    header = read_still(original, ImageFormat.HEIF)
-    tiles = grid(original)
-    return header if tiles is None else replace(header, band_pixels=tiles.row_pixels)
+    return with_tiles(read_still(original, ImageFormat.HEIF), original)
 
 
 def _open(original: Original, header: Header) -> Opened:
@@ -43,13 +37,13 @@ def _open(original: Original, header: Header) -> Opened:
     # pi-heif 1.4 refuses most files that have a clean aperture.
     file = file_of(original) if shown is None else without(original, shown)
     image = open_with_pillow(file, ImageFormat.HEIF)
-    tiles = grid(original)
+    tiles = grid(original, ImageFormat.HEIF)
     return Opened(
         image,
         _source_profile(image),
         partial(load_shown, image, shown),
         orientation=lambda _: 1 if tiles is None else tiles.orientation,
-        bands=None if tiles is None else partial(tile_rows, original, tiles),
+        pieces=None if tiles is None else partial(pieces, original, tiles, ImageFormat.HEIF),
         thumbnail=partial(_open_thumbnail, original) if shown is None else None,
     )
 
@@ -68,22 +62,21 @@ def _source_profile(image: Image.Image) -> bytes | None:
 
 
 def _memory(header: Header, pixels: int, _frames: int) -> tuple[float, float]:
+    peak, held = piecewise_memory(header, pixels, _at_once) if header.piece_pixels else _at_once(header, pixels)
+    return _WORKING_BYTES + peak, held
+
+
+def _at_once(header: Header, pixels: int) -> tuple[float, float]:
     image, made = pixels * header.pixel_bytes, made_bytes(header)
-    if header.band_pixels:
-        share = header.band_pixels / (header.width * header.height)
-        row = header.band_pixels * (made + header.pixel_bytes) + share * (
-            2 * header.scratch_bytes + _COPIES * header.file_bytes
-        )
-        return _WORKING_BYTES + row + image, image
     planes, alpha = header.scratch_bytes, pixels * header.has_alpha
     if header.bits == 8:  # noqa: PLR2004 -- of a byte
         held = max(2 * planes, image + made * pixels + alpha) + pixels / 4
     elif planes > _HALF_CHROMA * pixels:  # by way of 4:4:4
-        held = planes + (6 + made) * pixels
+        held = planes + (6.6 + made) * pixels
     else:
         held = max(2 * planes, 1.5 * planes + made * pixels, image + made * pixels)
         held += planes if planes < 2 * RETURNED_BYTES else 0
-    return _WORKING_BYTES + held, image
+    return held, image
 
 
 INPUT: Final = InputFormat(

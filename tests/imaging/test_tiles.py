@@ -4,14 +4,16 @@ import io
 import struct
 
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageOps
 
 from conformance import phoneheics
 from fuzz import heifwriter
 from support.pictures import images
+from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import Preset
 from thumbq.imaging import Limits
-from thumbq.imaging.formats.heif.tilerows import grid, tile_rows
+from thumbq.imaging.formats.isomedia import tiles
+from thumbq.imaging.formats.isomedia.tiles import grid, pieces
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered
 
@@ -46,17 +48,19 @@ def test_a_grid_row_by_row_comes_out_as_from_the_whole(orientation: int) -> None
 
 def test_no_more_than_a_row_of_tiles_is_decoded_at_once() -> None:
     data = phoneheics.tiled(picture())
-    found = grid(data)
+    found = grid(data, ImageFormat.HEIF)
     assert found is not None
-    assert [row.size for row in tile_rows(data, found)] == [(576, 64)] * 5
+    assert [(piece.size, at) for piece, at in pieces(data, found, ImageFormat.HEIF)] == [
+        ((576, 64), (0, 64 * row)) for row in range(5)
+    ]
     assert found.row_pixels == 576 * 64
 
 
 def test_what_is_cut_from_the_last_tiles_is_not_there() -> None:
     data = phoneheics.repeated(images.scene(512, 512), 2, 2, (800, 700))
-    found = grid(data)
+    found = grid(data, ImageFormat.HEIF)
     assert found is not None
-    assert [row.size for row in tile_rows(data, found)] == [(800, 512), (800, 188)]
+    assert [piece.size for piece, _ in pieces(data, found, ImageFormat.HEIF)] == [(800, 512), (800, 188)]
 
 
 @pytest.mark.parametrize(
@@ -78,4 +82,43 @@ def test_what_is_cut_from_the_last_tiles_is_not_there() -> None:
     ids=["no grid", "an aperture", "a turned tile", "a missing tile", "a picture beyond its tiles"],
 )
 def test_what_is_unusual_is_left_to_the_decoder(data: bytes) -> None:
-    assert grid(data) is None
+    assert grid(data, ImageFormat.HEIF) is None
+
+
+@pytest.mark.parametrize("width", [576, 64, 37])
+@pytest.mark.parametrize("orientation", [1, 2, 5, 6])
+def test_an_avif_of_tiles_comes_out_as_from_the_whole(orientation: int, width: int) -> None:
+    data = phoneheics.tiled_avif(images.stored(picture(), orientation), 128, *phoneheics.turns(orientation))
+    assert grid(data, ImageFormat.AVIF) is not None
+    recipe = Preset(name="p", width=width, format="png")
+    made = render(data, [recipe], Limits())
+    at_once = Image.open(io.BytesIO(data), formats=["AVIF"])
+    at_once.load()
+    whole = render(
+        images.encoded(ImageOps.exif_transpose(at_once), "PNG", compress_level=1, exif=b""), [recipe], Limits()
+    )
+    assert isinstance(made, Rendered)
+    assert isinstance(whole, Rendered)
+    assert (made.width, made.height) == SIZE
+    one, other = (Image.open(io.BytesIO(each.images[0].body)) for each in (made, whole))
+    assert not any(sum(band.histogram()[13:]) for band in ImageChops.difference(one, other).split())
+
+
+@pytest.mark.parametrize("pixels_together", [64 * 64, 3 * 64 * 64])
+def test_pieces_of_one_tile_or_of_some_give_the_same_picture(
+    pixels_together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = phoneheics.tiled(picture())
+    recipe = Preset(name="p", width=64, format="png")
+    usual = render(data, [recipe], Limits())
+    monkeypatch.setattr(tiles, "_PIECE_PIXELS", pixels_together)
+    found = grid(data, ImageFormat.HEIF)
+    assert found is not None
+    assert found.piece_pixels == pixels_together
+    assert render(data, [recipe], Limits()) == usual
+
+
+def test_a_tile_that_announces_more_than_it_states_is_left_to_the_decoder() -> None:
+    data = phoneheics.tiled_avif(picture(), 128)
+    extent, lie = (struct.pack(">4sIII", b"ispe", 0, *size) for size in ((128, 128), (64, 64)))
+    assert grid(data.replace(extent, lie), ImageFormat.AVIF) is None
