@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from conformance import phoneheics
 from fuzz import canaries, fileparts, handmade, heifwriter
 from fuzz.canaries import canary
 from support.pictures import bmps, images, profiles, tiffs
@@ -160,6 +161,9 @@ def _avifs() -> Iterator[tuple[str, bytes]]:
     metadata["exif"] = canaries.exif(1)
     yield "sequence", undated(_animated("AVIF", **metadata))
     yield "sequence-alpha", undated(_animated("AVIF", "RGBA", **metadata))
+    turned = heifwriter.box(b"irot", b"\3")
+    yield "grid", phoneheics.tiled_avif(images.scene(128, 128), 64, turned)
+    yield "grid-column", phoneheics.tiled_avif(images.scene(64, 192), 64)
 
 
 def undated(avif: bytes) -> bytes:
@@ -190,6 +194,7 @@ def _heics() -> Iterator[tuple[str, bytes]]:
     yield "encoded-16", images.heic(_picture("I;16"), **encoded)
     yield "encoded-444", images.heic(_picture(), **encoded, chroma=444)
     yield "grid", heifwriter.heic([heifwriter.grid(3, 2, 4, turned, profile), *metadata, *[tile] * 6])
+    yield "grid-column", heifwriter.heic([heifwriter.grid(1, 3, 2, profile), *[tile] * 3])
     yield "thumbnail", heifwriter.heic([heifwriter.picture(), *metadata, heifwriter.picture(refers=(b"thmb", (1,)))])
     yield "alpha", heifwriter.heic([heifwriter.picture(), *metadata, heifwriter.picture(alpha, refers=(b"auxl", (1,)))])
 

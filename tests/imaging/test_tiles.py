@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+from unittest.mock import ANY
 
 import pytest
 from PIL import Image, ImageChops, ImageOps
@@ -11,7 +12,7 @@ from fuzz import heifwriter
 from support.pictures import images
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import Preset
-from thumbq.imaging import Limits
+from thumbq.imaging import Limits, Refusal
 from thumbq.imaging.formats.isomedia import tiles
 from thumbq.imaging.formats.isomedia.tiles import grid, pieces
 from thumbq.imaging.render import render
@@ -122,3 +123,19 @@ def test_a_tile_that_announces_more_than_it_states_is_left_to_the_decoder() -> N
     data = phoneheics.tiled_avif(picture(), 128)
     extent, lie = (struct.pack(">4sIII", b"ispe", 0, *size) for size in ((128, 128), (64, 64)))
     assert grid(data.replace(extent, lie), ImageFormat.AVIF) is None
+
+
+def test_tiles_of_several_kinds_are_left_to_the_decoder() -> None:
+    data = bytearray(phoneheics.tiled_avif(picture(), 128))
+    assert grid(bytes(data), ImageFormat.AVIF) is not None
+    # A unit with a size, whose last byte but one has bits of the samples of its frames: depth, colours.
+    start = data.index(b"\x0a", data.rindex(b"mdat"))
+    data[start + data[start + 1]] ^= 0x10
+    assert grid(bytes(data), ImageFormat.AVIF) is None
+    assert render(bytes(data), [Preset(name="p", width=64)], Limits()) == Refusal("corrupt", ANY)
+
+
+def test_tiles_with_properties_of_several_kinds_are_left_to_the_decoder() -> None:
+    tile, other = heifwriter.picture(), heifwriter.picture(heifwriter.full_box(b"pixi", b"\3\10\10\10"))
+    assert grid(heifwriter.heic([heifwriter.grid(2, 1, 2), tile, tile]), ImageFormat.HEIF) is not None
+    assert grid(heifwriter.heic([heifwriter.grid(2, 1, 2), tile, other]), ImageFormat.HEIF) is None

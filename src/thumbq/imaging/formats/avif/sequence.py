@@ -63,7 +63,7 @@ def _coded_sizes(original: Original, tracks: Mapping[bytes, Box]) -> Iterator[tu
     for kind in tracks.keys() & {_PICTURES, _ALPHA}:
         table = _within(original, tracks[kind], b"mdia", b"minf", b"stbl")
         for place in islice(_samples(original, table), _MOST_SAMPLES):
-            yield from streams.frame_sizes(Extents(original, [place]))
+            yield from (header.size for header in streams.sequence_headers(Extents(original, [place])))
 
 
 def _coding(original: Original, table: Box) -> codings.Coding:

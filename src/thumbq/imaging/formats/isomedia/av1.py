@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from thumbq.imaging.formats.isomedia.boxes import damaged
 
@@ -17,14 +17,21 @@ _READ: Final = 128
 """No sequence header is longer up to its frame size."""
 
 
+class SequenceHeader(NamedTuple):
+    """The largest width and height of the frames that a sequence header announces, and its bytes, at most 128."""
+
+    size: tuple[int, int]
+    data: bytes
+
+
 class Streams:
     """Looks through the streams of one file; the number of their units is bounded over all of them."""
 
     def __init__(self) -> None:
         self._left = _MOST_UNITS
 
-    def frame_sizes(self, stream: Extents) -> Iterator[tuple[int, int]]:
-        """Yield the largest width and height of the frames that each sequence header of a stream announces.
+    def sequence_headers(self, stream: Extents) -> Iterator[SequenceHeader]:
+        """Yield each sequence header of a stream.
 
         Raises RenderRefused when there are more units than any picture has.
         """
@@ -40,11 +47,12 @@ class Streams:
                 size, length = _leb128(stream.read(at, 8))
                 at += length
             if head[0] >> 3 & 15 == _SEQUENCE_HEADER:
-                yield _sequence(_Bits(stream.read(at, min(size, _READ))))
+                data = stream.read(at, min(size, _READ))
+                yield SequenceHeader(_frame_size(_Bits(data)), data)
             at += size
 
 
-def _sequence(bits: _Bits) -> tuple[int, int]:
+def _frame_size(bits: _Bits) -> tuple[int, int]:
     bits.take(4)  # profile, still picture
     if bits.take(1):  # a reduced header: the level only
         bits.take(5)

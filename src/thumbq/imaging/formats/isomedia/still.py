@@ -61,7 +61,7 @@ def _sizes(original: Original, found: Items) -> Iterator[_Size]:
         yield size
         match found.kinds.get(item):
             case b"av01":
-                yield from streams.frame_sizes(data)
+                yield from (header.size for header in streams.sequence_headers(data))
             case b"grid":
                 _check_canvas(data, _GRID_SIZE_AT, size)
             case b"iovl":

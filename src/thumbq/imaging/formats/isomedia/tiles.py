@@ -99,12 +99,13 @@ def grid(original: Original, image_format: ImageFormat) -> Grid | None:
     usual = (
         len(tiles) == rows * columns
         and all(_is_plain(original, found, each, tile, _CODED[image_format]) for each in set(tiles))
+        and _have_equal_properties(original, found, tiles)
         and len(image) <= _MOST_PROPERTIES
         and all(box.kind != b"clap" for box in image)
         and all(kind != _AUXILIARY or found.primary not in targets for (kind, _), targets in found.references.items())
         and (columns - 1) * tile[0] < size[0] <= columns * tile[0]
         and (rows - 1) * tile[1] < size[1] <= rows * tile[1]
-        and _are_coded_so(original, found, tiles, tile)
+        and (image_format is not ImageFormat.AVIF or _are_coded_alike(original, found, tiles, tile))
     )
     return Grid(found, tiles, columns, tile, size, _orientation(original, image)) if usual else None
 
@@ -141,15 +142,25 @@ def _is_plain(original: Original, found: Items, tile: int, size: Size, coded: by
     )
 
 
-def _are_coded_so(original: Original, found: Items, tiles: Sequence[int], size: Size) -> bool:
-    """Return whether no tile of an AVIF announces a larger frame than it states, for which a decoder prepares."""
+def _have_equal_properties(original: Original, found: Items, tiles: Sequence[int]) -> bool:
+    """Return whether all tiles are coded in one way, as they are said to be: a decoder of the whole looks at that."""
+    different = {tuple((box.at, box.end) for box in found.properties.get(each, [])) for each in tiles}
+    contents = {place: original[slice(*place)] for places in different for place in places}
+    return len({tuple(contents[place] for place in places) for places in different}) == 1
+
+
+def _are_coded_alike(original: Original, found: Items, tiles: Sequence[int], size: Size) -> bool:
+    """Return whether all tiles of an AVIF have one sequence header, and announce no larger frame than they state.
+
+    A decoder prepares for what they announce, and one of the whole refuses tiles of several kinds.
+    """
     streams = av1.Streams()
-    return all(
-        width <= size[0] and height <= size[1]
+    headers = {
+        header
         for tile in dict.fromkeys(tiles)
-        if found.kinds[tile] == _CODED[ImageFormat.AVIF]
-        for width, height in streams.frame_sizes(Extents(original, found.places.get(tile, ())))
-    )
+        for header in streams.sequence_headers(Extents(original, found.places.get(tile, ())))
+    }
+    return len(headers) == 1 and all(header.size[0] <= size[0] and header.size[1] <= size[1] for header in headers)
 
 
 def _orientation(original: Original, properties: Sequence[Box]) -> int:
