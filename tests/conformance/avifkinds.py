@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
@@ -106,6 +107,19 @@ def item_of(
     needed = tuple(heifwriter.box(part.kind, part.body) for part in parts if part.kind in kept)
     (coded,) = (part.body for part in parts if part.kind == b"mdat")
     return heifwriter.Item(b"av01", coded, (*needed, *more), refers)
+
+
+def tiled(picture: Image.Image, side: int, *more: bytes) -> bytes:
+    """Write a picture as a grid of tiles with a side of some pixels, with properties of the whole."""
+    columns, rows = -(-picture.width // side), -(-picture.height // side)
+    tiles = [
+        item_of(images.avif(picture.crop((left, top, left + side, top + side)), subsampling="4:4:4"))
+        for top in range(0, side * rows, side)
+        for left in range(0, side * columns, side)
+    ]
+    data = struct.pack(">BBBBII", 0, 1, rows - 1, columns - 1, *picture.size)
+    whole = (heifwriter.extent(*picture.size), *more)
+    return file([heifwriter.Item(b"grid", data, whole, (b"dimg", tuple(range(2, len(tiles) + 2)))), *tiles])
 
 
 def file(items: list[heifwriter.Item], brands: tuple[bytes, ...] = (b"avif", b"avif", b"mif1", b"miaf")) -> bytes:

@@ -39,23 +39,15 @@ def item(
 ) -> heifwriter.Item:
     """Make an item of a picture, or of its HEIC; its sides are multiples of 64, so that the encoder crops nothing."""
     data = picture if isinstance(picture, bytes) else images.heic(picture)
-    return _item_of(data, b"hvc1", *more, refers=refers)
-
-
-def _item_of(
-    data: bytes, kind: bytes, *more: bytes, refers: tuple[bytes, tuple[int, ...]] | None = None
-) -> heifwriter.Item:
     (mdat,) = (data[start:end] for kind, start, end in boxes(data) if kind == b"mdat")
     (meta,) = (box for box in boxes(data) if box[0] == b"meta")
     (iprp,) = (box for box in boxes(data, meta[1] + 4, meta[2]) if box[0] == b"iprp")
     (ipco,) = (box for box in boxes(data, *iprp[1:]) if box[0] == b"ipco")
     needed = tuple(
-        data[start - 8 : end]
-        for kind, start, end in boxes(data, *ipco[1:])
-        if kind in {b"hvcC", b"av1C", b"ispe", b"pixi"}
+        data[start - 8 : end] for kind, start, end in boxes(data, *ipco[1:]) if kind in {b"hvcC", b"ispe", b"pixi"}
     )
-    coded = mdat if kind == b"av01" else mdat[: 4 + struct.unpack_from(">I", mdat)[0]]
-    return heifwriter.Item(kind, coded, (*needed, *more), refers)
+    coded = mdat[: 4 + struct.unpack_from(">I", mdat)[0]]
+    return heifwriter.Item(b"hvc1", coded, (*needed, *more), refers)
 
 
 def tiled(image: Image.Image, *more: bytes) -> bytes:
@@ -67,24 +59,6 @@ def tiled(image: Image.Image, *more: bytes) -> bytes:
         for column in range(columns)
     ]
     return heifwriter.heic([heifwriter.grid(columns, rows, 2, *more), *tiles])
-
-
-def _square(side: int, column: int, row: int) -> tuple[int, int, int, int]:
-    return side * column, side * row, side * (column + 1), side * (row + 1)
-
-
-def tiled_avif(image: Image.Image, tile: int, *more: bytes) -> bytes:
-    """Write a picture as an AVIF of tiles with a side of some pixels, with properties of the whole."""
-    columns, rows = -(-image.width // tile), -(-image.height // tile)
-    tiles = [
-        _item_of(images.avif(image.crop(_square(tile, x, y)), subsampling="4:4:4"), b"av01")
-        for y in range(rows)
-        for x in range(columns)
-    ]
-    data = struct.pack(">BBBBII", 0, 1, rows - 1, columns - 1, *image.size)
-    whole = (heifwriter.extent(*image.size), *more)
-    grid = heifwriter.Item(b"grid", data, whole, (b"dimg", tuple(range(2, len(tiles) + 2))))
-    return heifwriter.heic([grid, *tiles], brands=(b"avif", b"mif1", b"avif"))
 
 
 def repeated(tile: Image.Image | bytes, columns: int, rows: int, size: tuple[int, int] | None = None) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from conformance import phoneheics
+from conformance import avifkinds
 from fuzz import canaries, fileparts, handmade, heifwriter
 from fuzz.canaries import canary
 from support.pictures import bmps, images, profiles, tiffs
@@ -162,8 +162,8 @@ def _avifs() -> Iterator[tuple[str, bytes]]:
     yield "sequence", undated(_animated("AVIF", **metadata))
     yield "sequence-alpha", undated(_animated("AVIF", "RGBA", **metadata))
     turned = heifwriter.box(b"irot", b"\3")
-    yield "grid", phoneheics.tiled_avif(images.scene(128, 128), 64, turned)
-    yield "grid-column", phoneheics.tiled_avif(images.scene(64, 192), 64)
+    yield "grid", avifkinds.tiled(images.scene(128, 128), 64, turned)
+    yield "grid-column", avifkinds.tiled(images.scene(64, 192), 64)
 
 
 def undated(avif: bytes) -> bytes:

@@ -7,7 +7,7 @@ from unittest.mock import ANY
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
-from conformance import phoneheics
+from conformance import avifkinds, phoneheics
 from fuzz import heifwriter
 from support.pictures import images
 from thumbq.core.formats import ImageFormat
@@ -89,7 +89,7 @@ def test_what_is_unusual_is_left_to_the_decoder(data: bytes) -> None:
 @pytest.mark.parametrize("width", [576, 64, 37])
 @pytest.mark.parametrize("orientation", [1, 2, 5, 6])
 def test_an_avif_of_tiles_comes_out_as_from_the_whole(orientation: int, width: int) -> None:
-    data = phoneheics.tiled_avif(images.stored(picture(), orientation), 128, *phoneheics.turns(orientation))
+    data = avifkinds.tiled(images.stored(picture(), orientation), 128, *phoneheics.turns(orientation))
     assert grid(data, ImageFormat.AVIF) is not None
     recipe = Preset(name="p", width=width, format="png")
     made = render(data, [recipe], Limits())
@@ -120,13 +120,13 @@ def test_pieces_of_one_tile_or_of_some_give_the_same_picture(
 
 
 def test_a_tile_that_announces_more_than_it_states_is_left_to_the_decoder() -> None:
-    data = phoneheics.tiled_avif(picture(), 128)
+    data = avifkinds.tiled(picture(), 128)
     extent, lie = (struct.pack(">4sIII", b"ispe", 0, *size) for size in ((128, 128), (64, 64)))
     assert grid(data.replace(extent, lie), ImageFormat.AVIF) is None
 
 
 def test_tiles_of_several_kinds_are_left_to_the_decoder() -> None:
-    data = bytearray(phoneheics.tiled_avif(picture(), 128))
+    data = bytearray(avifkinds.tiled(picture(), 128))
     assert grid(bytes(data), ImageFormat.AVIF) is not None
     # A unit with a size, whose last byte but one has bits of the samples of its frames: depth, colours.
     start = data.index(b"\x0a", data.rindex(b"mdat"))
