@@ -233,9 +233,27 @@ def test_as_a_command_it_shows_asks_and_says_what_it_removes(settings: Settings)
     assert "m-2: its code or its age is another one: it stays" in told.stderr
     assert "removed 1 dead letters" in told.stderr
     assert thumbq("--older-than", "1h", "--yes").output == "no dead letters\n"
-    assert thumbq("--dry-run", "--json").stdout.count("\n") == 8
-    assert thumbq("--yes", "--json").stdout == '{"removed": 8}\n'
-    assert thumbq("--dry-run").output == "no dead letters\n"
+    assert thumbq("--all", "--dry-run", "--json").stdout.count("\n") == 8
+    assert thumbq("--all", "--yes", "--json").stdout == '{"removed": 8}\n'
+    assert thumbq("--all", "--dry-run").output == "no dead letters\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--yes"],
+        ["--dry-run"],
+        ["--all", "m-1", "--yes"],
+        ["--all", "--code", "corrupt", "--yes"],
+        ["--all", "--older-than", "1h", "--yes"],
+    ],
+)
+def test_all_is_removed_only_when_it_is_said_and_nothing_else_is(arguments: list[str]) -> None:
+    """As `thumbq dlq purge $ID --yes` with a variable that is not set."""
+    done = CliRunner().invoke(main, ["dlq", "purge", *arguments, "--local", "/nonexistent"])
+    assert done.exit_code == 2
+    assert "say either --all, or which dead letters: IDs, --code, --older-than" in done.output
 
 
 def test_what_has_come_since_the_question_stays(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

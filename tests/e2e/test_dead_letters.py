@@ -122,13 +122,13 @@ async def test_ctrl_c_in_a_listing_gives_everything_back_at_once(place: Place) -
 @on_local
 async def test_a_purge_asks_and_without_a_terminal_needs_to_be_told(place: Place) -> None:
     await bury(place, 3)
-    untold = await thumbq(place, "dlq", "purge", stdin=-3)
+    untold = await thumbq(place, "dlq", "purge", "--all", stdin=-3)
     assert untold.returncode == 2
     assert b"there are 3 dead letters; without a terminal to ask on, say --yes" in untold.stderr
     for answer, code, left in ((b"n\n", 1, 3), (b"y\n", 0, 0)):
         ours, theirs = pty.openpty()
         os.write(ours, answer)
-        done = await thumbq(place, "dlq", "purge", stdin=theirs)
+        done = await thumbq(place, "dlq", "purge", "--all", stdin=theirs)
         os.close(ours)
         os.close(theirs)
         assert done.returncode == code, done.stderr
@@ -139,7 +139,7 @@ async def test_a_purge_asks_and_without_a_terminal_needs_to_be_told(place: Place
 @on_local
 async def test_a_purge_that_is_told_so_does_not_ask(place: Place) -> None:
     await bury(place, 3)
-    done = await thumbq(place, "dlq", "purge", "--yes")
+    done = await thumbq(place, "dlq", "purge", "--all", "--yes")
     assert (done.returncode, done.stdout) == (0, b"removed 3 dead letters\n")
     assert (await place.counts()).dead == 0
 

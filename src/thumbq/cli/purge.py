@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.argument("ids", nargs=-1, metavar="[ID...]")
 @local_option
 @queue_option
+@click.option("--all", "everything", is_flag=True, help="Remove all dead letters.")
 @click.option("--code", "codes", multiple=True, help="Only those with this code; - for those without one.")
 @click.option("--older-than", type=Age(), metavar="AGE", help="Only those sent so long ago: 90s, 15m, 1h, 2d.")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and change nothing.")
@@ -40,12 +41,13 @@ def purge(
     codes: Sequence[str],
     older_than: int | None,
     *,
+    everything: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
     config: str | None,
 ) -> None:
-    """Remove dead letters for good: all, or those that fit each of ID, --code and --older-than.
+    """Remove dead letters for good: with --all all, else those that fit each of ID, --code and --older-than.
 
     Asks first; without a terminal it needs --yes. Originals and failed manifests stay. Exits with 1 when an ID is not
     found or a dead letter is not removed.
@@ -54,14 +56,16 @@ def purge(
     Examples:
       thumbq dlq purge --code corrupt --older-than 7d --dry-run
       thumbq dlq purge 0c1f6b1e-8f5c-4a52-9f0e-5b8f3d7f2f10 --yes
-      thumbq dlq purge --local ./thumbq-data
+      thumbq dlq purge --all --local ./thumbq-data
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    if everything == bool(ids or codes or older_than is not None):
+        raise click.UsageError("say either --all, or which dead letters: IDs, --code, --older-than")
     settings = load_settings(default_level="warning", only=queue, local=local, config=config)
     from thumbq.commands.dlq.purge import Choice  # noqa: PLC0415 - botocore is slow to import
 
     sent_before = None if older_than is None else time.time() - older_than
     choice = Choice(frozenset(ids), frozenset(codes), sent_before)
-    if choice == Choice() and not dry_run:
+    if everything and not dry_run:
         _purge_all(settings, yes=yes, as_json=as_json)
     else:
         _Purge(settings, as_json=as_json).run(choice, dry_run=dry_run, yes=yes)
