@@ -54,7 +54,7 @@ async def clients(script: Script) -> AsyncIterator[Clients]:
 
 @pytest.fixture
 def store(clients: Clients) -> S3Store:
-    return S3Store(clients.s3)
+    return S3Store(clients.s3, clients.fast_path)
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ def keys_file(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 async def every_kind_of_request(script: Script, keys_file: Path, *, old: str, new: str) -> None:
     """Rotate the key under open clients, and see that all of them go on."""
     async with open_clients(connections=4, wait_time_s=1) as clients:
-        store, forms = S3Store(clients.s3), S3PresignedUploads(clients.s3)
+        store, forms = S3Store(clients.s3, clients.fast_path), S3PresignedUploads(clients.s3)
         queue = SqsQueue(clients.control, clients.polling, QueueAddress("http://127.0.0.1/1/q", "arn", None))
         policy = UploadPolicy(REF, "image/png", 10, {})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from support.doubles.clocks import SystemClock
 from support.servers.emulators import aws_env
 from thumbq.aws import assembled
 from thumbq.aws.check import checked
+from thumbq.aws.fastpath import FastPath
 from thumbq.aws.session import Clients, open_clients
 from thumbq.local import open_local_queues
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thumbq.ports import Backend
+
+FAST = "-fast"
+"""The ending of the kinds whose requests about objects go the fast path; those of the others are aiobotocore's."""
 
 MAX_RECEIVE_COUNT = 3
 DEAD_LETTER_RETENTION_S = 14 * 86_400
@@ -49,12 +54,15 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def clients(kind: str, request: pytest.FixtureRequest) -> Clients | None:
     """Return the clients of the emulator; making them reads botocore's models, so all tests share them."""
-    found: Clients | None = None if kind == "local" else request.getfixturevalue(f"{kind.removeprefix('aws-')}_clients")
+    if kind == "local":
+        return None
+    emulator = kind.removeprefix("aws-").removesuffix(FAST)
+    found: Clients = request.getfixturevalue(f"{emulator}_clients")
     return found
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def backend(clients: Clients | None, tmp_path: Path) -> AsyncIterator[Backend]:
+async def backend(kind: str, clients: Clients | None, tmp_path: Path) -> AsyncIterator[Backend]:
     if clients is None:
         async with open_local(tmp_path / "data", clock=SystemClock(), max_receive_count=MAX_RECEIVE_COUNT) as opened:
             yield opened
@@ -62,7 +70,21 @@ async def backend(clients: Clients | None, tmp_path: Path) -> AsyncIterator[Back
         name = f"contract-{uuid.uuid4().hex[:12]}"
         await _provision(clients, name)
         (address,) = await checked(clients, bucket=name, queues=[name])
+        if kind.endswith(FAST):
+            await _show_ways(clients, name)
+        else:
+            clients = replace(clients, fast_path=FastPath(clients.s3, clients.credentials, ways=0))
         yield assembled(clients, address, name)
+
+
+async def _show_ways(clients: Clients, bucket: str) -> None:
+    """Make the first request of each kind by aiobotocore, from which the fast path makes the next ones."""
+    where: Any = {"Bucket": bucket, "Key": "first"}
+    await clients.s3.put_object(**where, Body=b"a", ContentType="text/plain")
+    await clients.s3.head_object(**where)
+    async with (await clients.s3.get_object(**where))["Body"] as body:
+        await body.read()
+    await clients.s3.delete_object(**where)
 
 
 @pytest.fixture(params=["local", "aws-ministack"])

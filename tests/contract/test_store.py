@@ -49,6 +49,13 @@ KEYS = (
 )
 
 
+@pytest.fixture(params=["local", "aws-moto", "aws-ministack", "aws-moto-fast", "aws-ministack-fast"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Return the kind of the backend; see FAST."""
+    name: str = request.param
+    return name
+
+
 async def test_an_object_comes_back_as_it_was_put(backend: Backend) -> None:
     ref = ObjectRef(backend.bucket, "uploads/one")
     body = bytes(range(256)) * 40

@@ -41,7 +41,7 @@ def assembled(clients: Clients, address: QueueAddress, bucket: str) -> Backend:
     queue = SqsQueue(clients.control, clients.polling, address)
     dead_letters = SqsDeadLetters(clients.control, clients.polling, address) if address.dead else None
     return Backend(
-        S3Store(clients.s3),
+        S3Store(clients.s3, clients.fast_path),
         queue,
         bucket,
         dead_letters,

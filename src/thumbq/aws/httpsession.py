@@ -4,8 +4,8 @@ aiohttp 3.14 writes a request's body in a task of its own, and waits for it only
 cut before the body begins, the task ends with an error that nobody takes, and asyncio logs it with a stack trace. The
 request itself fails by its connection's end, which is an error with a meaning.
 
-Private parts that this uses: aiobotocore's ``_get_session``, where it makes the session, and the session's
-``_request_class``; aiohttp's argument for it is public, and aiobotocore passes none.
+Private parts that this uses: aiobotocore's ``_get_session``, where it makes the session, ``_proxy_config``, and the
+session's ``_request_class``; aiohttp's argument for it is public, and aiobotocore passes none.
 """
 
 from __future__ import annotations
@@ -38,3 +38,8 @@ class HttpSession(AIOHTTPSession):
         session: ClientSession = await super()._get_session(proxy_url)  # type: ignore[misc]  # not in its stubs
         session._request_class = _Request  # noqa: SLF001 - see above
         return session
+
+    async def session_for(self, url: str) -> ClientSession | None:
+        """Return the session that requests to a URL are sent on, or None when they go through a proxy."""
+        proxies = self._proxy_config  # type: ignore[attr-defined]  # not in its stubs
+        return None if proxies.proxy_url_for(url) else await self._get_session(None)

@@ -46,3 +46,8 @@ class RequestBody(Payload):
             await writer.write(rest[:_PIECE])
             rest = rest[_PIECE:]
             await checkpoint()
+
+
+def in_pieces(body: bytes) -> bytes | RequestBody:
+    """Return a body as aiohttp is to write it: a large one in pieces."""
+    return RequestBody(body) if len(body) > _PIECE else body

@@ -13,9 +13,10 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ConfigNotFound, ConfigParseError, ProfileNotFound
 
 from thumbq.aws.credentials import CredentialFinder
+from thumbq.aws.fastpath import FastPath
 from thumbq.aws.httpsession import HttpSession
 from thumbq.aws.parsers import StrictParsers
-from thumbq.aws.requestbody import RequestBody
+from thumbq.aws.requestbody import in_pieces
 from thumbq.aws.sends import note_tries
 from thumbq.errors import Problem, SetupError
 
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_sqs.client import SQSClient
 
+    from thumbq.aws.credentials import Credentials
+
 _ATTEMPTS: Final = 3
 _CONNECT_S: Final = 3
 _S3_READ_S: Final = 10
 _CONTROL_READ_S: Final = 5
 _POLL_SLACK_S: Final = 10
-
-_PIECES_ABOVE: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,10 @@ class Clients:
     """One client for S3 and two for SQS, so that a heartbeat never queues behind a long poll."""
 
     s3: S3Client
+    fast_path: FastPath
     control: SQSClient
     polling: SQSClient
+    credentials: Credentials
 
 
 @asynccontextmanager
@@ -57,28 +60,28 @@ async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[C
     # At an endpoint that is not Amazon's own, botocore puts the bucket's name into the path.
     # By itself it would sign presigned uploads with version 2, which newer regions do not take.
     storage = _config(connections, read_s=_S3_READ_S).merge(AioConfig(signature_version="s3v4"))
-    control = _config(connections, read_s=_CONTROL_READ_S)
+    short = _config(connections, read_s=_CONTROL_READ_S)
     # A receive that is sent twice hides the messages of the first answer.
-    polling = _config(connections, read_s=wait_time_s + _POLL_SLACK_S, attempts=1)
+    long = _config(connections, read_s=wait_time_s + _POLL_SLACK_S, attempts=1)
     problems: list[Problem] = []
     async with AsyncExitStack() as stack:
         with _collected("S3", problems):
             s3 = await stack.enter_async_context(session.create_client("s3", region_name=region, config=storage))
         with _collected("SQS", problems):
-            sqs = [
+            control, polling = [
                 await stack.enter_async_context(session.create_client("sqs", region_name=region, config=config))
-                for config in (control, polling)
+                for config in (short, long)
             ]
         if problems:
             raise SetupError(problems)
         credentials: Any = await session.get_credentials()  # what CredentialFinder gives
-        for client in (s3, *sqs):
+        for client in (s3, control, polling):
             credentials.watch(client)
             client.meta.events.register("before-send", _in_pieces)
         s3.meta.events.register_first("needs-retry.s3.HeadBucket", _ask_no_further)
-        for client in sqs:
+        for client in (control, polling):
             note_tries(client)
-        yield Clients(s3, *sqs)
+        yield Clients(s3, FastPath(s3, credentials), control, polling, credentials)
 
 
 async def _checked_region(session: AioSession) -> str:
@@ -139,5 +142,5 @@ def _in_pieces(request: Any, **_: Any) -> None:
     botocore makes a BytesIO of what is put. It shares the bytes that it was made of, and so does its ``getvalue``.
     """
     body = request.body.getvalue() if isinstance(request.body, io.BytesIO) else request.body
-    if isinstance(body, bytes) and len(body) > _PIECES_ABOVE:
-        request.body = RequestBody(body)
+    if isinstance(body, bytes):
+        request.body = in_pieces(body)

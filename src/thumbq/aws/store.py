@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from types_aiobotocore_s3.client import S3Client
-    from types_aiobotocore_s3.type_defs import HeadObjectOutputTypeDef
 
+    from thumbq.aws.fastpath import FastPath
     from thumbq.core.job import ObjectRef
     from thumbq.ports import Sink
 
@@ -33,8 +33,9 @@ _PUT_MARK: Final = "thumbq-put"  # the metadata that identifies the put of an ob
 class S3Store:
     """Objects in S3. A missing key is AccessDenied where the credentials lack s3:ListBucket on its bucket."""
 
-    def __init__(self, client: S3Client) -> None:
+    def __init__(self, client: S3Client, fast_path: FastPath) -> None:
         self._client = client
+        self._fast_path = fast_path
 
     async def put(
         self,
@@ -80,7 +81,9 @@ class S3Store:
 
     async def _put(self, ref: ObjectRef, request: dict[str, Any]) -> str:
         with translated(f"put {ref}", within_s=_TRANSFER_S):
-            answer = await self._client.put_object(Bucket=ref.bucket, Key=ref.key, **request)
+            answer = await self._fast_path.put(ref, request)
+            if answer is None:
+                answer = await self._client.put_object(Bucket=ref.bucket, Key=ref.key, **request)
         return _etag(answer, f"put {ref}")
 
     async def get(self, ref: ObjectRef, *, max_bytes: int) -> tuple[ObjectInfo, bytes]:
@@ -92,7 +95,9 @@ class S3Store:
     async def fetch(self, ref: ObjectRef, sink: Sink, *, max_bytes: int) -> ObjectInfo:
         """Write an object's bytes to ``sink`` as they arrive, in pieces of up to 256 KiB."""
         with translated(f"get {ref}", within_s=_TRANSFER_S):
-            answer = await self._client.get_object(Bucket=ref.bucket, Key=ref.key)
+            answer = await self._fast_path.get(ref)
+            if answer is None:
+                answer = await self._client.get_object(Bucket=ref.bucket, Key=ref.key)
         size = answer.get("ContentLength", 0)
         taken = 0
         async with answer["Body"] as body:
@@ -115,15 +120,19 @@ class S3Store:
         answer, action = await self._head(ref), f"head {ref}"
         return _info(answer, action, answer.get("ContentLength"))
 
-    async def _head(self, ref: ObjectRef) -> HeadObjectOutputTypeDef:
+    async def _head(self, ref: ObjectRef) -> Any:
         with translated(f"head {ref}", within_s=_ANSWER_S):
-            return await self._client.head_object(Bucket=ref.bucket, Key=ref.key)
+            answer = await self._fast_path.head(ref)
+            if answer is None:
+                answer = await self._client.head_object(Bucket=ref.bucket, Key=ref.key)
+        return answer
 
     async def delete(self, ref: ObjectRef) -> None:
         """Remove an object; it is no error when there is none."""
         try:
             with translated(f"delete {ref}", within_s=_ANSWER_S):
-                await self._client.delete_object(Bucket=ref.bucket, Key=ref.key)
+                if not await self._fast_path.delete(ref):
+                    await self._client.delete_object(Bucket=ref.bucket, Key=ref.key)
         except ObjectMissing:
             return
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from support.patience import within
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -24,6 +24,7 @@ class Script:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, bytes]] = []
+        self.headers: list[Mapping[str, str]] = []
         self._answers: deque[Answer] = deque()
         self._fixed: dict[str, Answer] = {}
 
@@ -58,6 +59,7 @@ class Script:
         target = request.headers.get("X-Amz-Target", f"{request.method} {request.path}")
         operation = target.removeprefix("AmazonSQS.")
         self.requests.append((operation, await request.read()))
+        self.headers.append(request.headers)
         answer = self._fixed.get(operation) or self._answers.popleft()
         return await answer(request)
 
