@@ -139,8 +139,15 @@ def test_every_size_is_as_good_as_lanczos_from_the_whole_picture(picture: str, k
 
 
 def test_smooth_pictures_are_shrunk_further_while_they_load_than_letters() -> None:
-    def shrinking(data: bytes) -> str | None:
-        return decode(data, [Preset(name="p", width=640)]).shrink_on_load
-
     smooth = images.jpeg(images.scene(2400, 1600), quality=92)
-    assert (shrinking(smooth), shrinking(original("large window", "jpeg"))) == ("1/2", None)
+    assert (shrinking(smooth, 640), shrinking(original("large window", "jpeg"), 640)) == ("1/2", None)
+
+
+def test_a_jpeg_that_costs_the_same_at_every_scale_is_never_decoded_twice() -> None:
+    progressive = images.jpeg(images.scene(2400, 1600), quality=92, progressive=True)
+    small = images.jpeg(images.scene(640, 480), quality=92)
+    assert (shrinking(progressive, 640), shrinking(small, 200)) == (None, None)
+
+
+def shrinking(data: bytes, width: int) -> str | None:
+    return decode(data, [Preset(name="p", width=width)]).shrink_on_load

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING, Final
 
-from PIL import ImageChops, ImageStat
+from PIL import Image, ImageChops
 
 from thumbq.imaging import exif
 from thumbq.imaging.decoded import Decoded
@@ -17,7 +17,6 @@ from thumbq.imaging.resize import Picture, ResamplingQuality, reduced
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from PIL import Image
     from PIL.JpegImagePlugin import JpegImageFile
 
     from thumbq.core.preset import Preset
@@ -42,6 +41,9 @@ _SMOOTH: Final = ResamplingQuality(reducing_gap=2.0, mip_step=2.0)
 _EVEN: Final = ResamplingQuality(reducing_gap=2.5)
 """For pictures that even the careful way shrinks on load: libjpeg's own shrinking is better than averaging."""
 
+_LEAST_TO_TRY: Final = 1_000_000
+"""With fewer pixels a look at the roughness, and a second decode of the rough, cost more than the smooth save."""
+
 _SAMPLED_BANDS: Final = 16
 _BAND_ROWS: Final = 8
 
@@ -59,7 +61,8 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], budget
     upright_size = turned(image.size, orientation)
     targets = tuple(target(upright_size, preset) for preset in presets)
     gaps = reducing_gaps(targets, orientation)
-    shrink, careful = _shrink(gaps, _BOLD), _shrink(gaps, _CAREFUL)
+    careful = _shrink(gaps, _CAREFUL)
+    shrink = _shrink(gaps, _BOLD) if _is_worth_a_try(header, header.jpeg) else careful
     budget.admit(targets, presets, scale=shrink)
     icc_profile = source_profile(image)
     image, shrinking = _loaded(image, original, header.jpeg, shrink, gaps)
@@ -74,6 +77,14 @@ def decode(original: Original, header: Header, presets: Sequence[Preset], budget
     shrunk = Picture(image, (1 / shrink, 1 / shrink), quality)
     picture = reduced(shrunk, [(across / shrink, down / shrink) for across, down in gaps])
     return Decoded(image, picture, targets, upright_size, orientation, icc_profile, shrinking)
+
+
+def _is_worth_a_try(header: Header, coding: JpegHeader) -> bool:
+    """Return whether shrinking further saves enough to be tried.
+
+    The entropy decoding is nearly all that a progressive JPEG costs, at any scale; a second try has to do it again.
+    """
+    return coding.one_pass and header.width * header.height >= _LEAST_TO_TRY
 
 
 def _loaded(
@@ -95,21 +106,26 @@ def _loaded(
 def _roughness(image: Image.Image) -> float:
     """Return by how many levels neighbours differ (root mean square), across or down, in bands all over the picture."""
     width, height = image.size
-    across = down = 0.0
+    rows = min(_BAND_ROWS, height)
+    bands = Image.new(image.mode, (width, rows * _SAMPLED_BANDS))
     for band in range(_SAMPLED_BANDS):
-        top = band * max(0, height - _BAND_ROWS) // (_SAMPLED_BANDS - 1)
-        rows = image.crop((0, top, width, min(top + _BAND_ROWS, height))).convert("L")
-        across += _step_square(rows, (1, 0))
-        down += _step_square(rows, (0, 1))
-    return sqrt(max(across, down) / _SAMPLED_BANDS)
+        top = band * (height - rows) // (_SAMPLED_BANDS - 1)
+        bands.paste(image.crop((0, top, width, top + rows)), (0, rows * band))
+    grey = bands.convert("L")
+    across = ImageChops.difference(grey.crop((0, 0, width - 1, grey.height)), grey.crop((1, 0, width, grey.height)))
+    down = ImageChops.difference(grey.crop((0, 0, width, grey.height - 1)), grey.crop((0, 1, width, grey.height)))
+    for seam in range(rows - 1, down.height, rows):  # the last row of a band and the first of the next
+        down.paste(0, (0, seam, width, seam + 1))
+    return sqrt(
+        max(
+            _square_sum(across) / max(1, (width - 1) * rows * _SAMPLED_BANDS),
+            _square_sum(down) / max(1, width * (rows - 1) * _SAMPLED_BANDS),
+        )
+    )
 
 
-def _step_square(rows: Image.Image, step: tuple[int, int]) -> float:
-    width, height = rows.width - step[0], rows.height - step[1]
-    if not width or not height:
-        return 0.0
-    here, there = rows.crop((0, 0, width, height)), rows.crop((*step, rows.width, rows.height))
-    return float(ImageStat.Stat(ImageChops.difference(here, there)).rms[0]) ** 2
+def _square_sum(differences: Image.Image) -> int:
+    return sum(count * level * level for level, count in enumerate(differences.histogram()))
 
 
 def _shrink(gaps: Sequence[tuple[float, float]], margins: Mapping[int, float]) -> int:
