@@ -10,6 +10,7 @@ from PIL import Image
 
 from thumbq.imaging import colour
 from thumbq.imaging.geometry import Box, Size, stored_box, turned
+from thumbq.imaging.resampling import lanczos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -86,7 +87,7 @@ class MipLevels:
         pixels = level.pixels
         if size != pixels.size or box != (0, 0, *pixels.size):
             pixels = level.pixels = _premultiplied(pixels)
-            pixels = pixels.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=level.quality.reducing_gap)
+            pixels = lanczos(pixels, size, box, reducing_gap=level.quality.reducing_gap)
         if stored == self._whole and all(map(le, size, self._levels[0].pixels.size)):
             scale = size[0] / self._whole[2], size[1] / self._whole[3]
             self._levels.append(Picture(pixels, scale, level.quality))
