@@ -16,13 +16,12 @@ from support.pictures import bombs, images
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
-from thumbq.imaging import MIB, Limits, Refusal, admission, geometry
+from thumbq.imaging import MIB, Limits, Refusal, admission, geometry, heap
 from thumbq.imaging.admission import Rendition
 from thumbq.imaging.costs import Cost, predict
 from thumbq.imaging.formats.registry import OUTPUT_FORMATS, read_header
 from thumbq.imaging.header import Header, JpegHeader
 from thumbq.imaging.render import render
-from thumbq.pool import malloc
 from thumbq.ports import Rendered
 
 if TYPE_CHECKING:
@@ -396,7 +395,7 @@ def peak_of(tmp_path: Path, data: bytes, preset: Preset) -> tuple[int, int]:
     (tmp_path / "original").write_bytes(data)
     argv = [sys.executable, "-c", PEAK_SCRIPT, str(tmp_path / "original"), preset.model_dump_json(exclude_unset=True)]
     done = subprocess.run(
-        argv, capture_output=True, text=True, check=True, timeout=patience(60), env=os.environ | malloc.ENVIRONMENT
+        argv, capture_output=True, text=True, check=True, timeout=patience(60), env=os.environ | heap.ENVIRONMENT
     )
     peak, predicted = json.loads(done.stdout)
     return peak, predicted
@@ -430,7 +429,7 @@ predicted = []
 predict = admission.predict
 admission.predict = lambda *args, **kwargs: predicted.append(predict(*args, **kwargs)) or predicted[-1]
 file = io.BytesIO()
-Image.new("RGB", (64, 64)).save(file, "PNG")
+Image.new("RGB", (256, 256)).save(file, "PNG")
 assert isinstance(render(file.getvalue(), [THUMBNAIL], Limits()), Rendered)  # so that everything is loaded
 idle = status("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")

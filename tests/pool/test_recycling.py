@@ -28,7 +28,8 @@ from support.processes.marked_pool import (
     whole,
 )
 from thumbq.errors import RenderRefused
-from thumbq.pool import RenderPool, processhandle
+from thumbq.pool import Recycling, RenderPool, processhandle
+from thumbq.pool.pooledprocess import PooledProcess
 from thumbq.pool.processhandle import ProcessHandle
 
 
@@ -52,10 +53,11 @@ async def test_a_process_whose_memory_has_grown_gives_way_to_another_one(mark: b
     async with marked_pool(recycle_growth_bytes=60 * MIB) as pool:
         (first,) = pool.pids()
         await render(pool, b"leak 100")  # what the first job leaves behind is no growth
-        for _ in range(2):
+        # After the second it seems to have grown, and after the next one, which gives back what is free, it has.
+        for another in (mark, mark, b"ok"):
             assert pool.pids() == (first,)
             with suppress(RenderRefused):
-                await render(pool, mark)
+                await render(pool, another)
         await replaced(pool, first)
         await whole(pool, 1)
 
@@ -67,8 +69,25 @@ async def test_unless_told_otherwise_a_process_may_grow_by_64_mib() -> None:
         for mark in (b"ok", b"leak 40"):
             await render(pool, mark)
         assert pool.pids() == (first,)
-        await render(pool, b"leak 40")
+        for mark in (b"leak 40", b"ok"):
+            await render(pool, mark)
         await replaced(pool, first)
+
+
+def test_free_memory_is_no_growth_and_is_looked_through_once_in_20_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = ProcessHandle(marked_render.render, memory_limit_bytes=0, sandbox="off")
+    process, used, looks = PooledProcess(handle), 50, list[bool]()
+    monkeypatch.setattr(handle, "resident_bytes", lambda: used + (0 if looks[-1] else 100))
+
+    def job() -> bool:
+        looks.append(process.gives_back())
+        process.count_job()
+        return process.is_due(Recycling(jobs=1000, growth_bytes=64))
+
+    assert not any(job() for _ in range(100))
+    assert [number for number, look in enumerate(looks) if look] == [0, 2, 22, 42, 62, 82]
+    used += 65
+    assert [job() for _ in range(2)] == [False, True]
 
 
 async def test_a_process_that_is_due_works_on_while_its_successor_starts() -> None:

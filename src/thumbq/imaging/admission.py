@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final, cast
 
 from thumbq.errors import RenderRefused
-from thumbq.imaging import MIB
+from thumbq.imaging import MIB, heap
 from thumbq.imaging.costs import Cost, predict
 from thumbq.imaging.formats.outputformat import Rendition
 from thumbq.imaging.geometry import reducing_gaps
@@ -61,8 +61,12 @@ class ImageBudget:
     def admit(
         self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int = 1, animated: bool = False
     ) -> None:
-        """Refuse the image if decoding it at 1/``scale`` and making these targets costs too much. See ``admit``."""
-        self.cost(targets, presets, scale=scale, animated=animated)
+        """Refuse the image if decoding it at 1/``scale`` and making these targets costs too much. See ``admit``.
+
+        What is admitted finds the memory that it needs.
+        """
+        cost = self.cost(targets, presets, scale=scale, animated=animated)
+        heap.make_room(cost.memory_bytes, self._limits.max_memory_bytes)
 
     def cost(
         self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int = 1, animated: bool = False
@@ -80,7 +84,7 @@ class ImageBudget:
     def allows(self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int) -> bool:
         """Return whether ``admit`` would pass."""
         try:
-            self.admit(targets, presets, scale=scale)
+            self.cost(targets, presets, scale=scale)
         except RenderRefused:
             return False
         return True

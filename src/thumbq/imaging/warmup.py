@@ -12,7 +12,9 @@ from thumbq.imaging.render import render
 _BMP: Final = b"BM" + bytes.fromhex("3a000000 00000000 36000000 28000000 01000000 01000000 0100 1800") + bytes(28)
 """One black pixel."""
 
-_PRESETS: Final = tuple(Preset.model_validate({"name": name, "format": name, "width": 16}) for name in OUTPUTS)
+_PRESETS: Final = tuple(
+    Preset.model_validate({"name": name, "format": name, "width": 16, "enlarge": True}) for name in OUTPUTS
+)
 
 
 def warm_up() -> None:

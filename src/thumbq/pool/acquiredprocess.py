@@ -59,7 +59,9 @@ class AcquiredProcess:
         while True:
             try:
                 if not self._process.over.is_set():
-                    return self._process.handle.submit(source, output, presets, self._timeout_s)
+                    process = self._process
+                    give_back = process.gives_back()
+                    return process.handle.submit(source, output, presets, self._timeout_s, give_back=give_back)
             except BrokenProcessPool:
                 self._supervisor.discard(self._process, "died-idle")
             self._process = await self._supervisor.acquire(self._queue)

@@ -19,8 +19,8 @@ from math import ceil
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
-from thumbq.imaging import READ_WHOLE_BYTES, Limits, Refusal
-from thumbq.pool import malloc, sandbox
+from thumbq.imaging import READ_WHOLE_BYTES, Limits, Refusal, heap
+from thumbq.pool import sandbox
 from thumbq.pool.cpulimit import within
 from thumbq.pool.executor import STOP_SIGNALS, leave_resource_tracker
 from thumbq.pool.memoryfile import write_all
@@ -39,6 +39,12 @@ _MAX_TEXT = 1_000
 _STDOUT, _STDERR = 1, 2
 _ADDRESSES_BYTES = 16 << 30
 _STACK_BYTES = 16 << 20
+_IDLE_S = 1.0
+"""A process that has been without a job for so long gives its free memory back."""
+
+JOB, JOB_AND_GIVE_BACK = b"j", b"m"
+"""What comes over the channel with a job; after the second one the free memory is given back at once."""
+
 _channel: socket.socket | None = None
 
 
@@ -55,6 +61,7 @@ def prepare(channel: socket.socket, memory_limit_bytes: int) -> None:
     _channel = channel
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, lambda *_: heap.give_back())
     _end_with_parent()
     _discard_output()
     _limit(resource.RLIMIT_CORE, 0)
@@ -101,17 +108,21 @@ def run(render: RenderFunction, presets: Sequence[Preset], cpu_s: float | None) 
     has set that limit.
     """
     assert _channel is not None
+    signal.setitimer(signal.ITIMER_REAL, 0)
     if cpu_s is not None:
         with suppress(ValueError):  # in the sandbox
             hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
             resource.setrlimit(resource.RLIMIT_CPU, (within(hard, ceil(time.process_time() + cpu_s)), hard))
-    _, (source, output), _, _ = socket.recv_fds(_channel, 1, 2)
+    kind, (source, output), _, _ = socket.recv_fds(_channel, 1, 2)
     try:
         return encode(_reply(render, source, output, presets))
     finally:
         os.close(source)
         os.close(output)
-        malloc.trim()
+        if kind == JOB_AND_GIVE_BACK:
+            heap.give_back()
+        elif heap.has_much():
+            signal.setitimer(signal.ITIMER_REAL, _IDLE_S)
 
 
 def _reply(render: RenderFunction, source: int, output: int, presets: Sequence[Preset]) -> Reply:

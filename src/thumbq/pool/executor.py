@@ -26,7 +26,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from thumbq.pool import helperoutput, malloc, unlinkedsocket
+from thumbq.imaging import heap
+from thumbq.pool import helperoutput, unlinkedsocket
 from thumbq.pool.replies import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def leave_resource_tracker() -> None:
 
 def kept_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the few variables that a render process needs: no credentials, no settings."""
-    return malloc.ENVIRONMENT | {name: value for name, value in environment.items() if _KEPT.fullmatch(name)}
+    return heap.ENVIRONMENT | {name: value for name, value in environment.items() if _KEPT.fullmatch(name)}
 
 
 @contextmanager

@@ -75,8 +75,16 @@ class ProcessHandle:
             self.close()
             raise SetupError([self.unconfined])
 
-    def submit(self, source: MemoryFile, output: MemoryFile, presets: Sequence[Preset], cpu_s: float) -> Future[bytes]:
-        """Hand over a job; the future gives the encoded reply.
+    def submit(
+        self,
+        source: MemoryFile,
+        output: MemoryFile,
+        presets: Sequence[Preset],
+        cpu_s: float,
+        *,
+        give_back: bool = False,
+    ) -> Future[bytes]:
+        """Hand over a job; the future gives the encoded reply. ``give_back`` is about its memory (see heap.py).
 
         The kernel ends the process when the job takes more than about ``cpu_s`` seconds of CPU time. Raises
         BrokenProcessPool when the process has ended, or has worked since ``note_idle``; the future raises it when the
@@ -91,7 +99,8 @@ class ProcessHandle:
         limited = cpulimit.allow(self.pid, before_s, cpu_s)
         try:
             with source.read_only() as original:
-                socket.send_fds(self._channel, [b"j"], [original, output.fd])
+                kind = entrypoint.JOB_AND_GIVE_BACK if give_back else entrypoint.JOB
+                socket.send_fds(self._channel, [kind], [original, output.fd])
             left_s = None if limited else cpu_s + cpulimit.MARGIN_S
             self._job = self._executor.submit(entrypoint.run, self._render, tuple(presets), left_s)
         except (OSError, RuntimeError) as error:  # an executor that is just breaking may also say that it is shut down

@@ -44,6 +44,7 @@ _ALLOWED: Final = (
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall"),
     # time, limits, identity
     *("clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "times", "getrusage"),
+    *("setitimer",),
     *("sysinfo", "uname", "getrandom"),
     *("getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid"),
 )
