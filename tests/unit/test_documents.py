@@ -93,6 +93,9 @@ CHECKED_BY: Final = {
         "tests/web/test_answers.py::test_what_is_away_for_all_replicas_is_named_with_its_time_and_costs_no_readiness"
     ),
     (BENCHMARK, "Benchmark", "sh"): COMMANDS_OF_README,
+    (BENCHMARK, "Service", "sh"): (
+        "tests/commands/test_bench_service.py::test_the_documented_command_prints_a_table_and_leaves_nothing_behind"
+    ),
     (DEPLOY, "Alarms", "text"): (
         "tests/deploy/test_alarms.py::test_the_alarm_is_on_the_metric_of_the_filter_and_the_document_has_its_pattern"
     ),

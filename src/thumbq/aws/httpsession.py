@@ -11,7 +11,7 @@ session's ``_request_class``; aiohttp's argument for it is public, and aiobotoco
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp import ClientError, ClientRequest
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
 
-class _Request(ClientRequest):
+class Request(ClientRequest):
+    """One request to S3 or SQS: a redirect, or another try, is another one."""
+
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
     ) -> None:
@@ -32,11 +34,16 @@ class _Request(ClientRequest):
 
 
 class HttpSession(AIOHTTPSession):
-    """Sends requests whose failures are told once: by the request."""
+    """Sends requests whose failures are told once: by the request.
+
+    Whatever goes to S3 and SQS is a ``request_class``, the fast path's requests too.
+    """
+
+    request_class: ClassVar[type[Request]] = Request
 
     async def _get_session(self, proxy_url: str | None) -> ClientSession:
         session: ClientSession = await super()._get_session(proxy_url)  # type: ignore[misc]  # not in its stubs
-        session._request_class = _Request  # noqa: SLF001 - see above
+        session._request_class = self.request_class  # noqa: SLF001 - see above
         return session
 
     async def session_for(self, url: str) -> ClientSession | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from thumbq.bench.figures import LEGEND, MIB, NOT_GENERATED, REFERENCES, THUMBQ, Measured
+from thumbq.cli.benchservice import service
 from thumbq.cli.console import Command, config_option, load_settings, run, say
 
 if TYPE_CHECKING:
@@ -133,3 +134,6 @@ def _footer(*, generated: bool) -> str:
     if generated:
         lines += [f"{name:<10} {why}" for name, why in NOT_GENERATED.items()]
     return "\n".join(["", *lines])
+
+
+bench.add_command(service)

@@ -50,8 +50,8 @@ async def bench_cases(
     ``presets`` are for cases that have none of their own.
     """
     for case in cases:
-        generate = partial(_generate, case)
-        report(await _measure(settings, case.name, None, generate, presets=case.presets or presets, runs=runs))
+        draw = partial(drawn, case)
+        report(await _measure(settings, case.name, None, draw, presets=case.presets or presets, runs=runs))
 
 
 async def bench_files(
@@ -73,13 +73,18 @@ def document(results: Sequence[Measured | NotMeasured], *, runs: int, quick: boo
     libraries = next((result.timing.libraries for result in results if isinstance(result, Measured)), {})
     return {
         "versions": {"thumbq": version("thumbq"), "python": platform.python_version(), **libraries},
-        "machine": {"cpu": _cpu_model(), "platform": platform.platform()},
+        "machine": machine(),
         "runs": runs,
         "quick": quick,
         "legend": dict(LEGEND),
         "not_generated": dict(NOT_GENERATED),
         "results": [result.document() for result in results],
     }
+
+
+def machine() -> dict[str, str]:
+    """Return what it was measured on, for JSON."""
+    return {"cpu": _cpu_model(), "platform": platform.platform()}
 
 
 async def _measure(
@@ -101,7 +106,8 @@ async def _measure(
     return Measured(name, file, len(body), rendered, timing, memory)
 
 
-async def _generate(case: Case) -> bytes:
+async def drawn(case: Case) -> bytes:
+    """Return the file of a case."""
     # No foreign input is decoded here, and Pillow may load its encoders.
     async with _pool(NamedRenderFunction("thumbq.bench.samples", "make", case=case), sandbox="off") as pool:
         made = await _rendered(pool, b"", [THUMBNAIL])

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Final
 
 _PEAK: Final = re.compile(rb"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
+_PSS: Final = re.compile(rb"^Pss:\s*(\d+) kB$", re.MULTILINE)
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_OWN: Final = slice(11, 13)
+_ENDED_CHILDREN: Final = slice(13, 15)
+"""Where user and system time stand behind the program's name (proc_pid_stat(5))."""
 
 
 def resident_bytes(pid: int) -> int | None:
@@ -38,10 +42,38 @@ def forget_peak(pid: int) -> None:
 
 def cpu_s(pid: int) -> float | None:
     """Return the seconds of CPU time that a process has used since its start."""
+    return _cpu_s(pid, _OWN)
+
+
+def ended_children_cpu_s(pid: int) -> float | None:
+    """Return the seconds of CPU time that a process's children, and theirs, had used when they ended."""
+    return _cpu_s(pid, _ENDED_CHILDREN)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes below a process, parents before their children."""
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, file.read_bytes().split()):
+                found += [child, *descendants(child)]
+    return found
+
+
+def proportional_bytes(pid: int) -> int | None:
+    """Return a process's part of the resident memory: a page that several processes share counts for each in part."""
+    try:
+        found = _PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_bytes())
+    except OSError:
+        return None
+    return int(found[1]) << 10 if found else None
+
+
+def _cpu_s(pid: int, which: slice) -> float | None:
     try:
         # The second field is the program's name, which may hold spaces and parentheses.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
-    user, system = fields[11:13]
+    user, system = fields[which]
     return (int(user) + int(system)) / _TICKS_PER_S

@@ -1,0 +1,99 @@
+"""`thumbq bench service` counts what goes over the wire: each request once, whoever sends it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.servers.emulators import aws_env
+from support.servers.scripted import Script, hangs_up, s3_error, says, serving
+from thumbq.aws.httpsession import HttpSession
+from thumbq.bench.requestcounts import RequestCounts
+from thumbq.cli.measured import counted
+from thumbq.core.job import ObjectRef
+from thumbq.errors import BackendUnavailable, ObjectMissing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from thumbq.aws.jobqueue import SqsQueue
+    from thumbq.aws.store import S3Store
+
+
+REF = ObjectRef("bucket-of-tests", "uploads/a")
+STORED = says(200, ETag='"e"')
+FOUND = says(200, b"the bytes", ETag='"e"')
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[RequestCounts]:
+    """Return the view of another process: the same memory, mapped a second time."""
+    descriptor = os.memfd_create("counts")
+    with closing(os.fdopen(descriptor, "wb")):
+        os.ftruncate(descriptor, RequestCounts.size())
+        monkeypatch.setattr(HttpSession, "request_class", counted(RequestCounts(descriptor)))
+        yield RequestCounts(descriptor)
+
+
+@pytest.fixture
+async def script(counts: RequestCounts) -> AsyncIterator[Script]:
+    """Point clients at a Script whose requests are counted here, too."""
+    del counts
+    script = Script()
+    async with serving(script) as url:
+        with aws_env(url):
+            yield script
+
+
+def on_the_wire(script: Script) -> dict[str, dict[str, int]]:
+    """Return what the server was asked, in the words of the counts."""
+    s3 = Counter(operation.partition(" ")[0] for operation in script.operations if " " in operation)
+    sqs = Counter(operation for operation in script.operations if " " not in operation)
+    return {"s3": dict(s3), "sqs": dict(sqs)}
+
+
+def what_is_counted(counts: RequestCounts) -> dict[str, dict[str, int]]:
+    return {
+        service: {name: number for name, number in numbers.items() if number}
+        for service, numbers in counts.read().items()
+    }
+
+
+async def test_both_ways_to_s3_and_each_try_are_counted_once(
+    script: Script, store: S3Store, counts: RequestCounts
+) -> None:
+    script.then(STORED, STORED, s3_error(503, "SlowDown"), hangs_up, STORED)
+    for _ in range(3):  # aiobotocore's, the fast path's, and one that fails there and once more before it is taken
+        await store.put(REF, b"the bytes", content_type="image/png")
+    script.then(FOUND, FOUND, s3_error(404, "NoSuchKey"))
+    for _ in range(2):
+        await store.get(REF, max_bytes=100)
+    with pytest.raises(ObjectMissing):
+        await store.get(REF, max_bytes=100)
+    script.then(says(204), says(204))
+    for _ in range(2):
+        await store.delete(REF)
+    assert what_is_counted(counts) == on_the_wire(script)
+    assert what_is_counted(counts)["s3"] == {"PUT": 5, "GET": 3, "DELETE": 2}
+
+
+async def test_requests_to_sqs_are_counted_by_their_actions(
+    script: Script, queue: SqsQueue, counts: RequestCounts
+) -> None:
+    script.then(says(200, {}), says(500), says(200, {"Successful": [{"Id": "0"}], "Failed": []}))
+    await queue.receive(max_messages=1, wait_s=0, visibility_timeout_s=4)
+    with pytest.raises(BackendUnavailable):
+        await queue.receive(max_messages=1, wait_s=0, visibility_timeout_s=4)
+    await queue.delete(["r"])
+    assert what_is_counted(counts) == on_the_wire(script)
+    assert what_is_counted(counts)["sqs"] == {"ReceiveMessage": 2, "DeleteMessageBatch": 1}
+
+
+def test_what_has_no_place_of_its_own_is_counted_too(counts: RequestCounts) -> None:
+    counts.add("PATCH", None)
+    counts.add("POST", "AmazonSQS.ListQueues")
+    assert what_is_counted(counts) == {"s3": {"other": 1}, "sqs": {"other": 1}}
