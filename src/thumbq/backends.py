@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,9 +59,10 @@ async def open_backends(settings: Settings) -> AsyncIterator[tuple[Backend, ...]
     store cannot do what thumbq needs of it.
     """
     async with _opened(settings, settings.queue_configs, warn=_log_warning) as backends:
-        for problem in await check_store(backends[0].store, backends[0].bucket):
+        checked = await check_store(backends[0].store, backends[0].bucket)
+        for problem in checked.warnings:
             _log_warning(problem)
-        yield backends
+        yield tuple(replace(backend, store=checked.store) for backend in backends)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +40,8 @@ class Ledger:
         self._referee = referee
         self.accepted: dict[str, str] = {}
         """Keys of accepted uploads, and their kinds."""
+        self.replaced: dict[str, set[str]] = {}
+        """Keys of originals that others store, and the presets that each has in the end."""
         self.unsure: set[str] = set()
         """Requests that were carried out without an answer, perhaps late, or not at all: refused ones, too."""
         self._record_writers: defaultdict[str, list[Hold]] = defaultdict(list)
@@ -68,15 +71,20 @@ class Ledger:
             self._done_since.setdefault(key, self._loop.now)
 
     def check_overwrite(self, key: str, old: bytes, new: bytes) -> None:
-        """Check that no failure goes over what says done; there is one original and one recipe for each key here."""
+        """Check that no failure goes over what says done, where one original has one recipe and one message."""
         if key.startswith(keys.MANIFESTS_PREFIX):
             before, after = Manifest.decode(old), Manifest.decode(new)
-            if before and after and (before.status, after.status) == ("done", "failed"):
+            undone = before and after and (before.status, after.status) == ("done", "failed")
+            if before and undone and before.source.key not in self.replaced:
                 self._referee.violated(f"a failure was put over what was done: {key}")
 
     def check_render(self, hold: Hold) -> None:
-        """Check that what is made has not been made before this receive."""
+        """Check that what is made has not been made before this receive, if it was received before that."""
+        if hold.message.receive_count == 1:
+            return  # nothing has been made for this message
         jobs = messages.parse(hold.message.body, default_bucket=self._services.bucket).jobs
+        if any(job.source.key in self.replaced for job in jobs):
+            return
         done_since = (self._done_since.get(keys.manifest_key(job.source.key), self._loop.now) for job in jobs)
         if all(since < hold.arrived_at for since in done_since):
             self._referee.violated(f"rendered again though it was done before it was received: {hold}")
@@ -105,7 +113,7 @@ class Ledger:
     def unsettled(self) -> list[str]:
         """Return what has not come to its end yet."""
         left = [f"message {one} is in the queue" for one in self._services.messages()]
-        left += [f"{key} has no manifest" for key in self.accepted if self.manifest_of(key) is None]
+        left += [f"{key} has no manifest" for key in (*self.accepted, *self.replaced) if self.manifest_of(key) is None]
         records = self._services.keys(keys.CRASH_RECORDS_PREFIX)
         left += [f"{key} is left" for key in records if not self._excused_record(key)]
         left += [f"dead letter {one} has no reason" for one, note in self._services.letters() if note is None]
@@ -131,12 +139,18 @@ class Ledger:
         for key, kind in self.accepted.items():
             self._check_upload(key, kind)
 
-    def _check_upload(self, key: str, kind: str) -> None:
+        for key, presets in self.replaced.items():
+            self._check_upload(key, "good", presets)
+
+    def _check_upload(self, key: str, kind: str, presets: set[str] | None = None) -> None:
         record = self.manifest_of(key)
         assert record is not None
-        if self._services.read(key) is None:
+        original = self._services.read(key)
+        if original is None:
             self._referee.violated(f"the original {key} is gone")
+            return
         if kind == "good" and record.status == "done":
+            self._check_done(key, original, record, presets)
             return
         if record.status == "done":
             self._referee.violated(f"{key} is done though it is {kind}")
@@ -150,6 +164,19 @@ class Ledger:
                 f"{key} ({kind}) failed with {code} after {record.receive_count} receives: {record.error.message};"
                 f" what was done to it: {self._referee.cuts[message_id]}"
             )
+
+    def _check_done(self, key: str, original: bytes, record: Manifest, presets: set[str] | None) -> None:
+        """Check that what is stored is of the original as it is now, and whole; a rendition here is its original."""
+        if not _is_etag_of(record.source.etag, original):
+            self._referee.violated(f"the manifest of {key} is not about the newest picture")
+        for name, rendition in record.renditions.items():
+            if self._services.read(rendition.key) != original:
+                self._referee.violated(f"the rendition {name} of {key} is not of the newest picture")
+        holds = [one for one in self._referee.attempts.values() if key in one.message.body]
+        # Two attempts that both look and then put may lose what the other has put.
+        in_turn = all(hold.message.receive_count == 1 for hold in holds)
+        if presets is not None and in_turn and not presets <= record.renditions.keys():
+            self._referee.violated(f"the manifest of {key} has lost {presets - record.renditions.keys()}")
 
     def _excused(self, code: str, message_id: str, receive_count: int) -> bool:
         """Whether the faults were that bad.
@@ -171,6 +198,11 @@ class Ledger:
             "read-while-open" for one in receives if any(_crossed(one, other) for other in receives if other != one)
         ]
         return code == "render-crashed" and (cuts.count("child-killed") >= 2 or len(cuts) >= 3)
+
+
+def _is_etag_of(etag: str | None, body: bytes) -> bool:
+    """Whether one of the stores gives a body this ETag."""
+    return etag in {hashlib.md5(body, usedforsecurity=False).hexdigest(), hashlib.sha256(body).hexdigest()}
 
 
 def _crossed(one: Hold, other: Hold) -> bool:

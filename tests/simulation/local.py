@@ -260,6 +260,9 @@ class LocalServices:
             now,
         )
 
+    def put(self, key: str, body: bytes) -> None:
+        raise NotImplementedError
+
     def read(self, key: str) -> bytes | None:
         rows = self._rows("SELECT blob FROM objects WHERE key = ?", key)
         try:

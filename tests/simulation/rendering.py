@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
@@ -60,7 +61,8 @@ class RenderModel(FakeRenderer):
         if quarantined and hold is not None:
             replica.quarantined.append(hold)
         try:
-            result = await self._child(kind, presets)
+            made = await self._child(kind, presets)
+            result = replace(made, images=tuple(replace(one, body=source.getvalue()) for one in made.images))
             how = "ended"
         except RenderKilled:
             how = "crashed"

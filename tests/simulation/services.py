@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
 from simulation.model import S3Model, SqsModel, dead_letter, received
 from simulation.network import Network
+from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendRefused, SendRefused
 from thumbq.local.presigned import LocalPresignedUploads
 from thumbq.ports import Backend, DeadLetter, EntryResult, QueueAttributes, QueueCounts, ReceivedMessage
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from simulation.model import StoredMessage
     from simulation.replica import Replica
     from simulation.world import World
-    from thumbq.core.job import ObjectRef
     from thumbq.ports import ListedObject, MoveProgress, ObjectInfo, Sink, VisibilityChange
 
 T = TypeVar("T")
@@ -65,6 +65,10 @@ class Services(Protocol):
 
     def send(self, body: str) -> None:
         """Send a message from outside."""
+        ...
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store an original from outside."""
         ...
 
     def read(self, key: str) -> bytes | None:
@@ -129,6 +133,9 @@ class ModelServices:
 
     def send(self, body: str) -> None:
         self.queue.send(body)
+
+    def put(self, key: str, body: bytes) -> None:
+        self.s3.put(ObjectRef(BUCKET, key), body, "image/jpeg", None, if_absent=False)
 
     def read(self, key: str) -> bytes | None:
         found = self.s3.objects.get((BUCKET, key))

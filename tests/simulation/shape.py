@@ -27,6 +27,8 @@ class Shape:
     render_timeout_s: float
     grid_s: float
     disasters: int
+    pictures: int
+    """How many originals others store, under keys where they are replaced."""
 
 
 @lru_cache(maxsize=1024)
@@ -46,6 +48,7 @@ def draw_shape(draw: random.Random, *, local: bool) -> Shape:
         wait_time_s=draw.choice([0, 1, 5, 20]) if kind != "hours" else 20,
         shutdown_deadline_s=draw.choice([3, 10, 30]),
     )
+    pictures = 0 if local else draw.choice([0, 0, 1, 3])
     redrive = local or kind == "deploys" or draw.random() < 0.85
     bad = ["refused", "crashing", "hanging", "killer"] if kind == "faults" and draw.random() < 0.5 else []
     if bad and not local:
@@ -64,4 +67,5 @@ def draw_shape(draw: random.Random, *, local: bool) -> Shape:
         render_timeout_s=100.0 if kind != "hours" else 50_000.0,
         grid_s=draw.choice([0.0, 0.05, 0.25]),
         disasters=draw.randint(0, 5),
+        pictures=pictures,
     )

@@ -11,6 +11,7 @@ from simulation.faults import Faults
 from simulation.ledger import Ledger
 from simulation.leftovers import Tasks
 from simulation.local import LocalServices
+from simulation.pictures import store_pictures
 from simulation.referee import Referee, Violation
 from simulation.rendering import image
 from simulation.replica import Replica
@@ -130,6 +131,7 @@ class World:
         for _ in range(self.shape.replicas):
             self._start()
         plans: list[Coroutine[Any, Any, None]] = [self._client(kind, n) for n, kind in enumerate(self.shape.uploads)]
+        plans += [store_pictures(self, number) for number in range(self.shape.pictures)]
         plans += [self._strange(body) for body in STRANGE if self.random.random() < 0.1]
         plans += [self._disaster() for _ in range(self.shape.disasters)]
         self._clients = [asyncio.create_task(plan) for plan in plans]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import pytest
@@ -54,17 +54,25 @@ async def test_a_done_job_has_its_rendition_and_manifest_before_its_message_is_g
     assert await record(backend)
 
 
-async def test_a_duplicate_of_done_work_is_deleted_without_another_render(backend: Backend) -> None:
-    renderer = FakeRenderer()
-    async with consuming(backend, renderer):
-        await upload(backend)
-        await settled(backend)
-        await backend.queue.send(KEY)
-        await settled(backend)
-        await backend.store.put(ObjectRef(backend.bucket, KEY), b"another", content_type="image/jpeg")
-        await backend.queue.send(KEY)
-        await settled(backend)
-    assert renderer.renders == 2, "once for each content of the source"
+@pytest.mark.parametrize("key", [KEY, "a.png"])
+async def test_a_message_that_comes_again_after_it_was_done_is_deleted_without_another_render(
+    backend: Backend, key: str
+) -> None:
+    class NotDeleting(Delegate):
+        deletes = 0
+
+        async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
+            self.deletes += 1
+            if self.deletes == 1:
+                return [EntryResult.LOST] * len(receipts)
+            results: Sequence[EntryResult] = await self.target.delete(receipts)
+            return results
+
+    renderer, queue = FakeRenderer(), NotDeleting(backend.queue)
+    async with consuming(replace(backend, queue=cast("Any", queue)), renderer):
+        await upload(backend, key)
+        await settled(backend, within_s=60)
+    assert (renderer.renders, queue.deletes) == (1, 2)
 
 
 async def test_a_refused_image_fails_with_its_reason_and_is_buried(backend: Backend, tmp_path: Path) -> None:

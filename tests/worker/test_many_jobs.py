@@ -123,7 +123,7 @@ def asked_of_jobs(store: FailingOnce) -> list[tuple[str, str]]:
     return [one for one in named if one[1] != "probe"]
 
 
-@pytest.mark.parametrize("request_name", ["get", "fetch"])
+@pytest.mark.parametrize("request_name", ["fetch", "put"])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 async def test_a_failure_that_no_probe_confirms_is_its_own_jobs_only(
     backend: Backend, request_name: str, error: Exception
@@ -140,7 +140,7 @@ async def test_while_the_store_is_away_the_other_jobs_are_not_tried(backend: Bac
     store = FailingOnce(backend.store, "fetch", error, probes=1)
     async with consuming(replace(backend, store=store), FakeRenderer()):
         await settled(backend)
-    assert asked_of_jobs(store)[:3] == [("get", "a"), ("fetch", "a"), ("get", "a")]
+    assert asked_of_jobs(store)[:2] == [("fetch", "a"), ("get", "a")]
     assert await receives(backend) == [("done", 2)] * 3
 
 
@@ -244,6 +244,8 @@ async def test_a_message_that_the_queue_moved_is_recorded_job_by_job(backend: Ba
     settings, clock = Settings(), SystemClock()
     async with consuming(backend, FakeRenderer()):
         await settled(backend)
+    message_id = (await done(backend, "a.png")).message_id
+    assert message_id is not None
     await backend.store.delete(ObjectRef(backend.bucket, keys.manifest_key("b.png")))
     handler = MessageHandler(
         make_job_resources(backend=backend, renderer=FakeRenderer(), settings=settings, clock=clock),
@@ -251,7 +253,7 @@ async def test_a_message_that_the_queue_moved_is_recorded_job_by_job(backend: Ba
         max_source_bytes=settings.max_source_bytes,
         random=random.Random(1),
     )
-    moved = ReceivedMessage("an-id", "receipt", three(backend.bucket), 5, 0.0)
+    moved = ReceivedMessage(message_id, "receipt", three(backend.bucket), 5, 0.0)
     ending = await handler.moved(moved)
     assert isinstance(ending, Bury)
     assert ending.code == "attempts-exhausted"

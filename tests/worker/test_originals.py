@@ -31,13 +31,12 @@ async def test_presets_and_a_callback_come_from_the_originals_metadata(backend: 
     async with consuming(replace(backend, store=store), renderer):
         await backend.queue.send(s3_event(record(backend.bucket, "a.png")))
         await settled(backend)
-        assert [name for name, _ in store.asked] == ["get", "fetch", "head", "put", "put", "put", "head"]
+        assert [name for name, _ in store.asked] == ["fetch", "put", "put", "put", "head"]
         await backend.queue.send(own(backend.bucket, "a.png"))
         await settled(backend)
     found = await done(backend, "a.png")
     assert list(found.renditions) == ["stretched", "jpgfiles"]
     assert found.callback_url == url
-    assert renderer.renders == 1, "what is done by the metadata is done"
 
 
 async def test_what_the_message_names_goes_before_the_metadata(backend: Backend) -> None:
@@ -90,9 +89,8 @@ async def test_a_late_duplicate_of_a_job_by_metadata_leaves_what_was_done_when_t
 
 
 async def test_events_that_come_out_of_order_end_in_the_newest_picture(backend: Backend) -> None:
-    renderer = FakeRenderer()
     event = s3_event(record(backend.bucket, "a.png"))
-    async with consuming(backend, renderer):
+    async with consuming(backend, FakeRenderer()):
         for version in (b"first", b"second"):
             await put(backend, "a.png", version)
             await backend.queue.send(event)
@@ -101,27 +99,36 @@ async def test_events_that_come_out_of_order_end_in_the_newest_picture(backend: 
         await backend.queue.send(event)  # that of the first version, late
         await settled(backend)
     assert (await done(backend, "a.png")).source.etag == newest
-    assert renderer.renders == 2
+
+
+class ReplacedMeanwhile(FakeRenderer):
+    """Another original comes while the first one renders."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__()
+        self._backend = backend
+
+    async def result(self, original: bytes, presets: Sequence[Preset]) -> Rendered:
+        if self.renders == 1:
+            await put(self._backend, "a.png", b"second")
+        return await super().result(original, presets)
 
 
 async def test_an_original_that_is_replaced_while_it_renders_ends_in_the_newest_picture(backend: Backend) -> None:
-    stored: list[list[str]] = []
-
-    class Slow(FakeRenderer):
-        async def result(self, original: bytes, presets: Sequence[Preset]) -> Rendered:
-            listed = await backend.store.list(backend.bucket, prefix="thumbnail/")
-            stored.append([entry.key for entry in listed])
-            if self.renders == 1:
-                await put(backend, "a.png", b"second")
-            return await super().result(original, presets)
-
     await put(backend, "a.png", b"first")
-    async with consuming(backend, Slow()):
+    async with consuming(backend, ReplacedMeanwhile(backend)):
         await backend.queue.send(s3_event(record(backend.bucket, "a.png")))
         await settled(backend)
     newest = (await backend.store.head(ObjectRef(backend.bucket, "a.png"))).etag
     assert (await done(backend, "a.png")).source.etag == newest
-    assert stored == [[], []], "nothing of the first one"
+
+
+async def test_at_the_last_receive_nothing_is_stored_of_an_original_that_was_replaced(backend: Backend) -> None:
+    await put(backend, "a.png", b"first")
+    async with consuming(backend, ReplacedMeanwhile(backend), max_receive_count=1):
+        await backend.queue.send(s3_event(record(backend.bucket, "a.png")))
+        await settled(backend, dead=1)
+    assert await backend.store.list(backend.bucket, prefix="thumbnail/") == []
 
 
 async def test_an_original_that_is_replaced_while_its_renditions_are_stored_ends_in_the_newest_picture(

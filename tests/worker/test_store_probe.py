@@ -22,7 +22,7 @@ async def left(backend: Backend) -> list[str]:
 
 
 async def test_a_store_that_can_do_it_all_is_left_as_it_was(backend: Backend) -> None:
-    assert await check_store(backend.store, backend.bucket) == []
+    assert (await check_store(backend.store, backend.bucket)).warnings == []
     assert await left(backend) == []
 
 
@@ -74,10 +74,10 @@ async def test_a_store_that_ignores_conditions_and_one_that_may_not_delete_are_w
         async def put(self, *args: Any, **options: Any) -> Any:
             return await self.target.put(*args, **(options | {"if_absent": False}))
 
-    [warning] = await check_store(Careless(backend.store), backend.bucket)
+    [warning] = (await check_store(Careless(backend.store), backend.bucket)).warnings
     assert "If-None-Match" in warning.what
     denying = Refusing(backend.store, lambda request, _: AccessDenied("no") if request == "delete" else None)
-    [warning] = await check_store(Listing(denying, backend), backend.bucket)
+    [warning] = (await check_store(Listing(denying, backend), backend.bucket)).warnings
     assert "cannot delete" in warning.what
     assert "s3:DeleteObject" in warning.fix
 

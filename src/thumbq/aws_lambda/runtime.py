@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -75,8 +76,10 @@ class LambdaRuntime:
             [address] = await checked(self._clients, bucket=bucket, queues=[arn])
             backend = assembled(self._clients, address, bucket)
             if self._resources is None:
-                for problem in await check_store(backend.store, bucket):
+                found = await check_store(backend.store, bucket)
+                for problem in found.warnings:
                     log.warning("service.warning", problem=problem.what, fix=problem.fix)
+                backend = replace(backend, store=found.store)
             self._queues[arn] = await self._queue_batch(backend)
         return self._queues[arn]
 

@@ -4,40 +4,42 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import anyio
-
-from thumbq.core import keys
 from thumbq.core.retry import Bury, Delete, Release
-from thumbq.errors import BucketNotAllowed, ObjectMissing, RenderKilled, SourceReplaced
-from thumbq.jobs import fencing
-from thumbq.jobs.apart import render_apart
+from thumbq.errors import (
+    BackendError,
+    BucketNotAllowed,
+    JobFailed,
+    ObjectExists,
+    ObjectMissing,
+    RenderKilled,
+    SourceReplaced,
+)
 from thumbq.jobs.delivery import JobResult, Outcome
 from thumbq.jobs.findings import Findings
 from thumbq.jobs.poison import CrashHistory, quarantine
 from thumbq.jobs.presets import resolve_presets
 from thumbq.jobs.processing import original_answers
+from thumbq.jobs.recordedrender import RecordedRender
 from thumbq.manifests import read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from thumbq.core.manifest import Manifest
-    from thumbq.core.preset import Preset
+    from thumbq.core.manifest import Manifest, RenditionRecord
     from thumbq.jobs.delivery import Delivery, Job
     from thumbq.jobs.manifestwriter import ManifestWriter
     from thumbq.jobs.processing import Processor
     from thumbq.jobs.resources import JobResources
-    from thumbq.ports import Rendered, RenderProcess, RenderSource
-
-_CLEAN_UP_S: Final = 0.5
-"""How long an attempt that is cut off may take to close its crash record."""
+    from thumbq.ports import RenderProcess, RenderSource
 
 
 class Attempt:
-    """Looks whether a job is done, fetches the original, renders it, and stores renditions and manifest.
+    """Fetches the original of a job, renders it, and stores renditions and manifest.
+
+    Whether the job is done is looked at first only where there may have been an attempt already; else putting the
+    manifest shows whether there is one.
 
     Its members are for reading: ``findings`` is what it knows of the original so far, ``previous`` the manifest that it
     found once it has ``looked``, ``crashes`` the job's crash history.
@@ -53,37 +55,57 @@ class Attempt:
         self._processor = processor
         self._manifests = manifests
 
+    @property
+    def answered(self) -> bool:
+        """Whether the store has answered to it at all."""
+        return self.looked or self.findings.etag is not None
+
     async def run(self, delivery: Delivery, queue_name: str) -> JobResult:
         """Do the job. Raises ThumbqError, by which the job runner decides."""
         started = self._resources.clock.monotonic()
         with delivery.interruptible() as looking:
-            if (settled := await self.settled()) is not None:
+            if (settled := await self._settled_before()) is not None:
                 return settled
             await self.crashes.load()
         if looking.cancelled_caught or not await self._make(delivery, queue_name):
             return JobResult(Outcome.INTERRUPTED, Release())
-        await self._publish()
+        await self._publish(last_receive=delivery.last_receive)
         return self._done(started)
+
+    async def _settled_before(self) -> JobResult | None:
+        """Return the result when there is nothing to make; look for an earlier one only where there may be one."""
+        if not self.job.redelivered:
+            result = self._not_served()
+            self._resolve(None)
+            return result
+        return await self.settled()
 
     async def settled(self) -> JobResult | None:
         """Return the result when there is nothing to make, by the message and by what earlier attempts have left.
 
         Raises JobFailed when the message can never be done, and BackendError.
         """
-        job, resources = self.job, self._resources
-        if job.source.bucket != resources.bucket:
-            raise BucketNotAllowed(f"the message names the bucket {job.source.bucket!r}, which is not served here")
-        if resources.catalog.is_output(job.source.key):
-            return JobResult(Outcome.NO_JOB, Delete())
-        self.previous = await read_manifest(resources.store, job.source)
-        self.looked = True
-        if self.previous and self.previous.error and self.previous.message_id == job.message.id:
+        if (result := self._not_served()) is not None:
+            return result
+        await self._look()
+        if self.previous and self.previous.error and self.previous.message_id == self.job.message.id:
             # This very message has failed before; only its burial is missing.
             return JobResult(Outcome.FAILED, Bury(self.previous.error.code, self.previous.error.message))
-        self._resolve(None)
+        self._resolve(None if self.findings.info is None else self.findings.info.metadata)
         if await self._is_done():
             return JobResult(Outcome.ALREADY_DONE, Delete())
         return None
+
+    def _not_served(self) -> JobResult | None:
+        """Return the result of what is no job. Raises BucketNotAllowed."""
+        source, resources = self.job.source, self._resources
+        if source.bucket != resources.bucket:
+            raise BucketNotAllowed(f"the message names the bucket {source.bucket!r}, which is not served here")
+        return JobResult(Outcome.NO_JOB, Delete()) if resources.catalog.is_output(source.key) else None
+
+    async def _look(self) -> None:
+        self.previous = await read_manifest(self._resources.store, self.job.source)
+        self.looked = True
 
     async def _is_done(self) -> bool:
         if self.previous is None or self.previous.status != "done":
@@ -95,9 +117,10 @@ class Attempt:
             # A late duplicate of the message must not turn what was done into a failure.
             self.findings = replace(self.findings, source_gone=True)
         else:
-            self.findings = replace(self.findings, head_etag=info.etag)
+            self._is_now(info.etag)
             self._resolve(info.metadata)
-        return self.findings.are_met_by(self.previous, message_id=self.job.message.id)
+        is_met = self.findings.are_met_by(self.previous, message_id=self.job.message.id)
+        return is_met and not self.findings.doubt(self.previous, self.job)
 
     def _resolve(self, metadata: Mapping[str, str] | None) -> None:
         resolved = resolve_presets(self.job.request, self._resources.catalog, metadata)
@@ -122,7 +145,8 @@ class Attempt:
                 held = await self._acquire(stack, queue_name)
             if preparation.cancelled_caught:
                 return False
-            await self._render(*held, last_receive=delivery.last_receive)
+            render = RecordedRender(*held, self.crashes, last_receive=delivery.last_receive)
+            self.findings = replace(self.findings, rendered=await render.make(self.findings.presets))
         return True
 
     async def _acquire(self, stack: AsyncExitStack, queue_name: str) -> tuple[RenderSource, RenderProcess]:
@@ -138,75 +162,51 @@ class Attempt:
         queue = lock.first_queue if record.quarantined else queue_name
         return original, await stack.enter_async_context(self._resources.renderer.acquire(queue))
 
-    async def _render(self, original: RenderSource, process: RenderProcess, *, last_receive: bool) -> None:
-        try:
-            await self._render_recorded(original, process, last_receive=last_receive)
-        except anyio.get_cancelled_exc_class():
-            if fencing.is_held():
-                with anyio.move_on_after(_CLEAN_UP_S, shield=True):
-                    await self.crashes.render_ended()
-            raise
-
-    async def _render_recorded(self, original: RenderSource, process: RenderProcess, *, last_receive: bool) -> None:
-        presets, crashes = self.findings.presets, self.crashes
-        try:
-            if crashes.record.quarantined and len(presets) > 1:
-                alone = partial(self._render_alone, original, process, last_receive=last_receive)
-                rendered = await render_apart(alone, presets, endings=lambda name: crashes.record.of(name).endings)
-            else:
-                rendered = await self._render_once(original, process, presets)
-        except RenderKilled as error:
-            await crashes.render_killed(error)
-            raise
-        for one in rendered.not_made:
-            if crashes.record.leaves_open(one.preset) and not last_receive:
-                raise RenderKilled(one.code, one.text)
-        await crashes.render_ended()
-        self.findings = replace(self.findings, rendered=rendered)
-
-    async def _render_alone(
-        self, original: RenderSource, process: RenderProcess, preset: Preset, *, last_receive: bool
-    ) -> Rendered:
-        """Make one of several presets. Raises RenderKilled also for one that has killed too many renders before."""
-        crashes, name = self.crashes, preset.name
-        if crashes.record.rules_out(name, last_receive=last_receive):
-            past = crashes.record.of(name)
-            raise RenderKilled(past.code, past.text)
-        try:
-            return await self._render_once(original, process, [preset], alone=name)
-        except RenderKilled as error:
-            await crashes.render_killed(error, preset=name)
-            raise
-
-    async def _render_once(
-        self, original: RenderSource, process: RenderProcess, presets: Sequence[Preset], *, alone: str | None = None
-    ) -> Rendered:
-        await self.crashes.render_begins(preset=alone)
-        fencing.check()
-        return await process.render(original, presets)
-
-    async def _publish(self) -> None:
-        await self._check_source()
+    async def _publish(self, *, last_receive: bool) -> None:
+        if last_receive:
+            # Nothing is done again after it: an older picture must not go over a newer one even for a moment.
+            await self._check_source()
         assert self.findings.rendered is not None
         made = await self._processor.store(self.job.source, self.findings.rendered.images)
-        await self._manifests.write_done(self.job, self.findings, self.previous, made)
+        await self._record(made)
         await self._check_source()
 
+    async def _record(self, made: dict[str, RenditionRecord]) -> None:
+        """Put the manifest. Where nobody has looked for an earlier one, that is due when there is one in the way."""
+        if not self.looked:
+            with suppress(ObjectExists):
+                await self._manifests.write_done(self.job, self.findings, None, made, if_absent=True)
+                return
+            await self._look()
+        await self._manifests.write_done(self.job, self.findings, self.previous, made)
+
     async def _check_source(self) -> None:
-        """Raise SourceReplaced when the original is another one by now; those of ``POST /upload`` never are.
+        """Raise SourceReplaced when the original is another one by now: then the job is done again.
 
         Two messages about one key may be at work at once, and the one that fetched the older original may end last.
-        Asked before anything is stored, it keeps the older picture from going over the newer one; asked after, it has
-        the job done again where that has happened all the same.
         """
-        source, info = self.job.source, self.findings.info
-        if info is None or source.key.startswith(keys.UPLOADS_PREFIX):
-            return
-        with suppress(ObjectMissing), original_answers(source):
-            etag = (await self._resources.store.head(source)).etag
-            if etag != info.etag:
-                self.findings = replace(self.findings, info=None, rendered=None, head_etag=etag)
-                raise SourceReplaced(f"the original {source.key!r} was replaced while it was rendered")
+        await self._look_at_source()
+        if self.findings.info is None:
+            raise SourceReplaced(f"the original {self.job.source.key!r} was replaced while it was rendered")
+
+    async def forget_older_source(self) -> None:
+        """Forget what was fetched, unless it is known to be the original still."""
+        try:
+            await self._look_at_source()
+        except (JobFailed, BackendError):
+            self.findings = replace(self.findings, info=None, rendered=None)
+
+    async def _look_at_source(self) -> None:
+        """See whether what was fetched is still the original. Raises SourceDenied, SourceArchived, BackendError."""
+        if self.findings.info is not None and self.job.replaceable:
+            with suppress(ObjectMissing), original_answers(self.job.source):
+                self._is_now((await self._resources.store.head(self.job.source)).etag)
+
+    def _is_now(self, etag: str) -> None:
+        """Note the original's ETag; what is known of another original under the same key is forgotten."""
+        self.findings = replace(self.findings, head_etag=etag)
+        if self.findings.info is not None and self.findings.info.etag != etag:
+            self.findings = replace(self.findings, info=None, rendered=None)
 
     def _done(self, started: float) -> JobResult:
         clock, rendered, sent_at = self._resources.clock, self.findings.rendered, self.job.message.sent_at

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from thumbq.core import keys
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
@@ -53,6 +55,16 @@ class Job:
     def source(self) -> ObjectRef:
         """Where the original lies."""
         return self.request.source
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether there may have been an attempt at it already, for this very message."""
+        return self.message.receive_count > 1 or not self.message.counted
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether another original may come under the same key; those of ``POST /upload`` are put only if absent."""
+        return not self.source.key.startswith(keys.UPLOADS_PREFIX)
 
 
 class Outcome(Enum):

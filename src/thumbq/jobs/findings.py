@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from thumbq.core.manifest import Manifest
     from thumbq.core.preset import Preset
+    from thumbq.jobs.delivery import Job
     from thumbq.ports import ObjectInfo, Rendered
 
 
@@ -48,6 +49,15 @@ class Findings:
         wanted = {preset.name: preset.fingerprint for preset in self.presets}
         settled = previous.settled if previous.message_id == message_id else previous.current
         return wanted.keys() <= set(settled(etag=etag, fingerprints=wanted))
+
+    def doubt(self, previous: Manifest | None, job: Job) -> bool:
+        """Whether what a manifest says may not be what is stored.
+
+        An earlier attempt at this job may have put an older picture over the one that another message has made, and
+        have ended before its manifest was put.
+        """
+        by_another = previous is not None and previous.message_id != job.message.id
+        return by_another and job.redelivered and job.replaceable and not self.source_gone
 
     def leave_alone(self, previous: Manifest | None) -> bool:
         """Whether a manifest says done, and this attempt knows of no other original than that one's."""

@@ -33,10 +33,19 @@ class ManifestWriter:
         self._clock = resources.clock
 
     async def write_done(
-        self, job: Job, findings: Findings, previous: Manifest | None, made: dict[str, RenditionRecord]
+        self,
+        job: Job,
+        findings: Findings,
+        previous: Manifest | None,
+        made: dict[str, RenditionRecord],
+        *,
+        if_absent: bool = False,
     ) -> None:
-        """Record what was made, beside renditions of the ``previous`` manifest that are still current."""
-        await self._put(job, self._manifest(job, findings, previous, made=made))
+        """Record what was made, beside renditions of the ``previous`` manifest that are still current.
+
+        With ``if_absent``, raise ObjectExists when there is a manifest.
+        """
+        await self._put(job, self._manifest(job, findings, previous, made=made), if_absent=if_absent)
 
     async def write_failed(self, job: Job, findings: Findings, bury: Bury) -> bool:
         """Record a failure: in the manifest of the original, or of the message alone when the original is not ours.
@@ -51,9 +60,10 @@ class ManifestWriter:
         # Somebody may put one between our look and our put; and there may be one that cannot be read.
         for overwrite in (False, True):
             previous = await read_manifest(self._store, job.source)
-            if findings.are_met_by(previous, message_id=job.message.id):
+            is_met = findings.are_met_by(previous, message_id=job.message.id)
+            if is_met and not findings.doubt(previous, job):
                 return False
-            if findings.leave_alone(previous):
+            if is_met or findings.leave_alone(previous):
                 await self.keep_message(job.message, bury)
                 break
             failed = self._manifest(job, findings, previous, error=ErrorRecord(code=bury.code, message=bury.text))

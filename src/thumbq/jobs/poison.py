@@ -41,7 +41,7 @@ class CrashHistory:
         self.record = NO_CRASHES
         self._store = store
         self._ref = ObjectRef(bucket, keys.crash_record_key(job.message.id, job.number))
-        self._redelivered = job.message.receive_count > 1 or not job.message.counted
+        self._redelivered = job.redelivered
         self._stored = self._redelivered
         """Whether the store may hold a record."""
         self._stale = False

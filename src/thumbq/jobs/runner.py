@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -54,7 +55,7 @@ class JobRunner:
             log.exception("job.bug")
             result = await self._failed(attempt, error)
         else:
-            if attempt.looked and result.outcome is not Outcome.INTERRUPTED:
+            if attempt.answered and result.outcome is not Outcome.INTERRUPTED:
                 self._resources.health.answered()
         if isinstance(result.disposition, Release):
             await attempt.crashes.render_ended()
@@ -76,8 +77,7 @@ class JobRunner:
         except JobFailed as error:
             bury = Bury(error.code, error.text)
         if result is None:
-            failed = await self._manifests.write_failed(job, attempt.findings, bury)
-            result = JobResult(Outcome.FAILED, bury) if failed else JobResult(Outcome.ALREADY_DONE, Delete())
+            result = await self._recorded(attempt, bury)
         await attempt.crashes.remove()
         return result
 
@@ -98,17 +98,29 @@ class JobRunner:
         if store_failed:
             health.failed()
         if isinstance(disposition, Release):
-            if not store_failed and attempt.looked:
+            if not store_failed and attempt.answered:
                 health.answered()
             return JobResult(Outcome.RETRY, disposition, error=error, store_failed=store_failed)
         try:
-            failed = await self._manifests.write_failed(attempt.job, attempt.findings, disposition)
+            result = await self._recorded(attempt, disposition)
         except BackendError as unwritten:
             release = not_recorded(self._resources, message.receive_count, unwritten, jitter=self._random.random())
             return JobResult(Outcome.NOT_RECORDED, release, store_failed=True)
         if not store_failed:
             health.answered()
-        return JobResult(Outcome.FAILED, disposition) if failed else JobResult(Outcome.ALREADY_DONE, Delete())
+        return result
+
+    async def _recorded(self, attempt: Attempt, bury: Bury) -> JobResult:
+        """Record that a job has failed, unless it is done. Raises BackendError."""
+        if not attempt.looked:
+            # A late duplicate of the message must not turn what was done into a failure.
+            with suppress(JobFailed, BackendError):
+                if (settled := await attempt.settled()) is not None:
+                    return settled
+        # Nor must the failure of an older original, where a newer one is done.
+        await attempt.forget_older_source()
+        failed = await self._manifests.write_failed(attempt.job, attempt.findings, bury)
+        return JobResult(Outcome.FAILED, bury) if failed else JobResult(Outcome.ALREADY_DONE, Delete())
 
 
 def not_recorded(resources: JobResources, receive_count: int, error: BackendError, *, jitter: float) -> Release:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -20,6 +21,7 @@ from thumbq.errors import (
     Problem,
     SetupError,
 )
+from thumbq.jobs.lookingstore import LookingStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -54,8 +56,16 @@ async def failure(store: ObjectStore, bucket: str) -> str | None:
     return None
 
 
-async def check_store(store: ObjectStore, bucket: str) -> Sequence[Problem]:
-    """Try all that thumbq asks of a store, at the start; returns what is missing and does no harm.
+@dataclass(frozen=True, slots=True)
+class CheckedStore:
+    """A store as it is to be used, and what it lacks that does no harm."""
+
+    store: ObjectStore
+    warnings: Sequence[Problem]
+
+
+async def check_store(store: ObjectStore, bucket: str) -> CheckedStore:
+    """Try all that thumbq asks of a store, at the start.
 
     Raises SetupError with everything that it cannot do without.
     """
@@ -66,7 +76,7 @@ async def check_store(store: ObjectStore, bucket: str) -> Sequence[Problem]:
         check.problems.append(Problem(f"the store did not answer within {_CHECK_S:g} s", "try again in a moment"))
     if check.problems:
         raise SetupError(check.problems)
-    return check.warnings
+    return CheckedStore(store if check.conditional_puts else LookingStore(store), check.warnings)
 
 
 class _Differs(BackendError):
@@ -79,6 +89,7 @@ class _Check:
     def __init__(self, store: ObjectStore, ref: ObjectRef) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.conditional_puts = True
         self._store = store
         self._ref = ref
         self._etag = ""
@@ -130,6 +141,7 @@ class _Check:
             await self._store.put(self._ref, _BODY, content_type="text/plain", if_absent=True)
         except ObjectExists:
             return
+        self.conditional_puts = False
         what = "the store puts an object also when there is one and it is asked not to (If-None-Match)"
         fix = "two messages about one job may then each write its first failure; use a store that has conditional puts"
         self.warnings.append(Problem(what, fix))
