@@ -41,6 +41,7 @@ class _Inquiry:
 
     def __init__(self, budget: ImageBudget) -> None:
         self._budget = budget
+        self.spare_bytes = 0
 
     def admit(
         self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int = 1, animated: bool = False
@@ -57,6 +58,12 @@ class ImageBudget:
     def __init__(self, header: Header, limits: Limits) -> None:
         self._header = header
         self._limits = limits
+        self._spare_bytes = 0
+
+    @property
+    def spare_bytes(self) -> int:
+        """The memory that the limit leaves beside what was admitted, 0 before."""
+        return self._spare_bytes
 
     def admit(
         self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int = 1, animated: bool = False
@@ -66,6 +73,7 @@ class ImageBudget:
         What is admitted finds the memory that it needs.
         """
         cost = self.cost(targets, presets, scale=scale, animated=animated)
+        self._spare_bytes = self._limits.max_memory_bytes - cost.memory_bytes
         heap.make_room(cost.memory_bytes, self._limits.max_memory_bytes)
 
     def cost(

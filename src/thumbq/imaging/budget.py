@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 class Budget(Protocol):
     """The limits for one image: a format's ``decode`` asks it before it decodes anything."""
 
+    @property
+    def spare_bytes(self) -> int:
+        """The memory that the limit leaves beside what was admitted: for what is quicker with more."""
+        ...
+
     def admit(
         self, targets: Sequence[Target], presets: Sequence[Preset], *, scale: int = 1, animated: bool = False
     ) -> None:

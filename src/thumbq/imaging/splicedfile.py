@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
     from thumbq.imaging import Original
 
+    Part = bytes | memoryview | slice
 
-def spliced(original: Original, parts: Sequence[bytes | slice]) -> io.BufferedReader:
+
+def spliced(original: Original, parts: Sequence[Part]) -> io.BufferedReader:
     """Return a file of these bytes, and of these slices (start and stop are given) of an original, in their order."""
     return io.BufferedReader(_Spliced(original, parts), buffer_size=1 << 16)
 
 
 class _Spliced(io.RawIOBase):
-    def __init__(self, original: Original, parts: Sequence[bytes | slice]) -> None:
+    def __init__(self, original: Original, parts: Sequence[Part]) -> None:
         super().__init__()
         self._parts = [
-            (part, 0, len(part)) if isinstance(part, bytes) else (original, part.start, part.stop) for part in parts
+            (original, part.start, part.stop) if isinstance(part, slice) else (part, 0, len(part)) for part in parts
         ]
         self._ends = list(accumulate(stop - start for _, start, stop in self._parts))
         self._at = 0

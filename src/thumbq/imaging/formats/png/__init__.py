@@ -16,15 +16,20 @@ from thumbq.imaging.formats.png import rows
 from thumbq.imaging.formats.png.colours import source_profile
 from thumbq.imaging.formats.png.frames import animation
 from thumbq.imaging.formats.png.header import read
+from thumbq.imaging.formats.png.inflated import inflated, needed_bytes
 from thumbq.imaging.formats.png.stream import open_png
 from thumbq.imaging.formats.png.transparency import scale_color_key
 from thumbq.imaging.opening import Opened, open_with_pillow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from PIL import Image
 
     from thumbq.core.preset import Preset
     from thumbq.imaging import Original
+    from thumbq.imaging.budget import Budget
+    from thumbq.imaging.decoded import Decoded
     from thumbq.imaging.header import Header
     from thumbq.imaging.playback import Playback
 
@@ -38,9 +43,15 @@ _COSTS: Final = {
 }
 
 
-def _open(original: Original, header: Header) -> Opened:
+def _decode(original: Original, header: Header, presets: Sequence[Preset], budget: Budget) -> Decoded:
+    return decode_whole(partial(_open, budget), original, header, presets, budget)
+
+
+def _open(budget: Budget, original: Original, header: Header) -> Opened:
     assert header.png is not None
-    image = open_with_pillow(open_png(original, header.png), ImageFormat.PNG)
+    has_room = needed_bytes(original, header) <= budget.spare_bytes
+    pixels = inflated(original, header) if has_room else None
+    image = open_with_pillow(open_png(original, header.png, pixels), ImageFormat.PNG)
     scale_color_key(image)
 
     def load() -> Image.Image:
@@ -70,5 +81,5 @@ def _as_fraction(duration_ms: int) -> int:
     return round(duration_ms / unit) * unit
 
 
-INPUT: Final = InputFormat(read, partial(decode_whole, _open), USUAL_COSTS, animation=animation)
+INPUT: Final = InputFormat(read, _decode, USUAL_COSTS, animation=animation)
 OUTPUT: Final = OutputFormat(_options, partial(cost_by_effort, _COSTS), animation_options=_animation_options)

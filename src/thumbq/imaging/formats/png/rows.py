@@ -48,7 +48,7 @@ def all_there(image: ImageFile.ImageFile, original: Original, header: Header) ->
         found = image.crop((0, top, image.width, top + 1)).getextrema()
         bands = cast("tuple[tuple[int, int], ...]", found if isinstance(expected, tuple) else (found,))
         if all(band == (level, level) for band, level in zip(bands, levels, strict=True)):
-            return _inflated_at_least(original, _announced_bytes(original, header))
+            return _inflated_at_least(original, announced_bytes(original, header))
     return True
 
 
@@ -57,7 +57,8 @@ def _last_rows(image: Image.Image) -> range:
     return range(max(0, image.height - 2), image.height)
 
 
-def _announced_bytes(original: Original, header: Header) -> int:
+def announced_bytes(original: Original, header: Header) -> int:
+    """Return the size of all rows before they are compressed, each with the byte that names its filter."""
     # A transparent colour is not among the samples of a pixel.
     bits = (header.channels - header.color_key) * header.bits
     passes = _ADAM7 if original[_INTERLACE_AT] else ((0, 0, 1, 1),)
