@@ -59,7 +59,7 @@ def make_room(needed_bytes: int, limit_bytes: int) -> None:
     """Give back free memory, if it is much, before a render that might find too little beside it.
 
     Free memory is in pieces: without this, images that were admitted would find none. What needs little of the limit
-    finds it among the pieces, and is not worth the look (50 µs).
+    finds it among the pieces.
     """
     if needed_bytes > limit_bytes * _LITTLE and needed_bytes + _free_bytes() > limit_bytes:
         give_back()

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import base64
+import sys
+from collections import Counter
 from dataclasses import dataclass
 from functools import reduce
-from operator import mul
-from typing import TYPE_CHECKING, Final, cast
-
-from PIL import ImageChops
+from operator import and_
+from typing import TYPE_CHECKING, Final
 
 from thumbq.imaging.thumbhash import thumbhash
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from PIL import Image
 
     Cube = tuple[int, int, int]
 
 _SIDE: Final = 48
-_LEVELS: Final = range(256)
 _STEP: Final = 16
 _CUBE: Final = 2 * _STEP
 _BASE: Final = 17
-_TO_STEPS: Final = [level - level % _STEP for level in _LEVELS]
+_TO_STEPS: Final = bytes(level // _STEP for level in range(256))
+_PLACES: Final = [((cell >> 8) * _BASE + (cell >> 4) % _STEP) * _BASE + cell % _STEP for cell in range(_STEP**3)]
+_WITHIN: Final = b"\xff" * _CUBE
+_SEEN: Final = bytes(255 * (level >= _STEP) for level in range(256))
+"""The alpha of pixels that can be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +56,21 @@ def dominant_color(pixels: Image.Image) -> str | None:
     gradient count together. Pixels count by their alpha; of equally full cubes the lightest is taken.
     """
     # At most 48 pixels a side, each the mean of a block: what is finer is seen as its mean, too.
-    small = pixels.reduce(-(-max(pixels.size) // _SIDE))
-    cube = _fullest_cube(small)
-    return None if cube is None else _mean_within(small, cube)
+    small = pixels.reduce(-(-max(pixels.size) // _SIDE)).tobytes()
+    bands = len(pixels.getbands())
+    planes = [small[band::bands] for band in range(bands)]
+    cube = _fullest_cube(planes)
+    return None if cube is None else _mean_within(planes, cube)
 
 
-def _fullest_cube(small: Image.Image) -> Cube | None:
-    """Return the fullest cube, by its darkest corner."""
-    width, height = small.size
-    steps = small.point(_TO_STEPS * len(small.getbands())).getcolors(width * height)
+def _fullest_cube(planes: Sequence[bytes]) -> Cube | None:
+    """Return the fullest cube, by its darkest corner, of red, green, blue and perhaps alpha."""
     # Cells of one step a side, then axis by axis the cubes, two cells a side. A place is a number to the base of 17: a
     # cube that stands one step outside has a place of its own, and is never the lightest of the fullest.
     weights: dict[int, int] = {}
-    for count, (red, green, blue, *alpha) in cast("list[tuple[int, tuple[int, ...]]]", steps):
-        at = ((red * _BASE + green) * _BASE + blue) // _STEP
-        weights[at] = weights.get(at, 0) + count * (alpha[0] if alpha else 1)
+    for cell, weight in _cells(planes):
+        at = _PLACES[cell]
+        weights[at] = weights.get(at, 0) + weight
     for step in (1, _BASE, _BASE**2):
         sums = weights.copy()
         for at, weight in weights.items():
@@ -75,15 +80,33 @@ def _fullest_cube(small: Image.Image) -> Cube | None:
     return (at // _BASE**2 * _STEP, at // _BASE % _BASE * _STEP, at % _BASE * _STEP) if weight else None
 
 
-def _mean_within(small: Image.Image, cube: Cube) -> str:
+def _cells(planes: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Yield the number of each cell (red, green and blue by 16), and what its pixels weigh, perhaps in parts."""
+    red, green, blue, *alpha = (plane.translate(_TO_STEPS) for plane in planes)
+    pairs = bytearray(2 * len(red))
+    first, second = (slice(0, None, 2), slice(1, None, 2))[:: 1 if sys.byteorder == "little" else -1]
+    pairs[first] = (_number(green) << 4 | _number(blue)).to_bytes(len(red), "big")
+    pairs[second] = red
+    cells = memoryview(pairs).cast("H")
+    if not alpha:
+        yield from Counter(cells).items()
+        return
+    for (cell, visible), count in Counter(zip(cells, alpha[0], strict=True)).items():
+        yield cell, visible * count
+
+
+def _mean_within(planes: Sequence[bytes], cube: Cube) -> str:
     """Return the mean colour of the pixels in a cube, without those that can hardly be seen."""
-    inside = [255 if low <= level < low + _CUBE else 0 for low in cube for level in _LEVELS]
-    bands = small.point(inside if small.mode == "RGB" else [*inside, *_TO_STEPS]).split()
-    counts = small.histogram(reduce(ImageChops.darker, bands))
-    means = []
-    for band, low in enumerate(cube):
-        levels = range(max(low, 0), min(low + _CUBE, len(_LEVELS)))
-        start = band * len(_LEVELS)
-        seen = counts[start + levels.start : start + levels.stop]
-        means.append(round(sum(map(mul, levels, seen)) / sum(seen)))
+    tables = [(bytes(low) + _WITHIN + bytes(256))[:256] for low in cube]
+    if len(planes) > len(tables):
+        tables.append(_SEEN)
+    inside = reduce(and_, map(_number, map(bytes.translate, planes, tables)))
+    length = len(planes[0])
+    count = inside.to_bytes(length, "big").count(255)
+    means = [round(sum((inside & _number(plane)).to_bytes(length, "big")) / count) for plane in planes[:3]]
     return "#" + "".join(f"{mean:02x}" for mean in means)
+
+
+def _number(plane: bytes) -> int:
+    """Return a plane as one number, whose pixels are masked or put together all at once."""
+    return int.from_bytes(plane, "big")
