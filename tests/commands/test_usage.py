@@ -51,7 +51,7 @@ def waiting(folder: Path) -> int:
 @pytest.mark.parametrize(
     "command",
     [
-        *("serve", "setup", "send", "render", "reconcile"),
+        *("serve", "setup", "send", "render", "reconcile", "bench render", "bench service"),
         *("dlq", "dlq list", "dlq show", "dlq redrive", "dlq purge"),
     ],
 )
