@@ -34,7 +34,7 @@ _COLUMNS: Final = 80
 @local_option
 @click.option("--mix", "names", multiple=True, metavar="MIX", help="tiny, camera or web (default: each in turn).")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Jobs that are measured (default: by the mix).")
-@click.option("--warm", type=click.IntRange(min=0), default=_WARM, metavar="N", help=f"Jobs before those (default: {_WARM}).")
+@click.option("--warm", type=click.IntRange(min=0), default=_WARM, metavar="N", help=f"Jobs before (default: {_WARM}).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @config_option
 def service(
