@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _QUICK: Final = 12
 _PHONE: Final = {"quality": 90, "subsampling": "4:2:0"}
 _12_MP: Final = 4032, 3024
+_FULL_HD: Final = 1920, 1080
+_ONLINE: Final = {"quality": 85}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ SRCSET: Final = tuple(
 )
 """The renditions for a page with responsive pictures: four sizes, each as JPEG and as WebP."""
 
+
+def _wide(width: int) -> tuple[Preset, ...]:
+    return (Preset.model_validate({"name": f"w{width}", "width": width}),)
+
+
 CASES: Final[Mapping[str, Case]] = {
     case.name: case
     for case in (
@@ -57,6 +64,13 @@ CASES: Final[Mapping[str, Case]] = {
         Case("webp-12mp", "photo", *_12_MP, "WEBP", {"quality": 80, "method": 2}),
         Case("avif-12mp", "photo", *_12_MP, "AVIF", {"quality": 60, "speed": 10, "max_threads": 1}),
         Case("tiff-12mp", "photo", *_12_MP, "TIFF", {"compression": "tiff_lzw"}),
+        Case("jpeg-tiny", "photo", 320, 240, "JPEG", _ONLINE),
+        Case("jpeg-small", "photo", 800, 600, "JPEG", _ONLINE),
+        Case("jpeg-progressive-2mp", "photo", *_FULL_HD, "JPEG", _ONLINE | {"progressive": True}),
+        Case("webp-2mp", "photo", *_FULL_HD, "WEBP", {"quality": 80, "method": 2}),
+        Case("png-screenshot-2mp", "screenshot", *_FULL_HD, "PNG", {}),
+        Case("png-screenshot-640px", "screenshot", *_FULL_HD, "PNG", {}, _wide(640)),
+        Case("png-screenshot-1280px", "screenshot", *_FULL_HD, "PNG", {}, _wide(1280)),
         Case("gif", "animation", 800, 600, "GIF", {}),
         Case("srcset", "photo", *_12_MP, "JPEG", _PHONE, SRCSET),
     )

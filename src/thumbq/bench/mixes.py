@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from thumbq.bench.cases import CASES, Case
+from thumbq.bench.cases import CASES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from thumbq.bench.cases import Case
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +22,13 @@ class Mix:
     jobs: int
 
 
-_FULL_HD: Final = 1920, 1080
+_WEB: Final = ("jpeg-progressive-2mp", "png-screenshot-2mp", "webp-2mp", "jpeg-small")
 
 MIXES: Final[Mapping[str, Mix]] = {
     mix.name: mix
     for mix in (
-        Mix("tiny", (Case("tiny", "photo", 320, 240, "JPEG", {"quality": 85}),), 400),
+        Mix("tiny", (CASES["jpeg-tiny"],), 400),
         Mix("camera", (CASES["jpeg-12mp"],), 40),
-        Mix(
-            "web",
-            (
-                Case("jpeg-progressive-2mp", "photo", *_FULL_HD, "JPEG", {"quality": 85, "progressive": True}),
-                Case("png-screenshot-2mp", "screenshot", *_FULL_HD, "PNG", {}),
-                Case("webp-2mp", "photo", *_FULL_HD, "WEBP", {"quality": 80, "method": 2}),
-                Case("jpeg-small", "photo", 800, 600, "JPEG", {"quality": 85}),
-            ),
-            80,
-        ),
+        Mix("web", tuple(CASES[name] for name in _WEB), 80),
     )
 }
