@@ -120,6 +120,21 @@ async def test_what_is_left_is_removed_and_nothing_of_others(folder: Path) -> No
         assert (await backend.queue.counts()).in_flight == 0, "what is others' is given back"
 
 
+async def test_what_another_receiver_has_is_told_and_the_wait_for_it_costs_others_one_receive(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thumbq.commands.benchservice.jobs._TAKE_BACK_S", 0.1)
+    monkeypatch.setattr("thumbq.commands.benchservice.jobs._WAIT_S", 0)
+    async with open_backend(Settings(local=folder / "data")) as backend:
+        jobs = BenchJobs(Settings(local=folder / "data"), backend)
+        await jobs.send(await jobs.store([images.small_jpeg()], 1))
+        await backend.queue.receive(max_messages=1, wait_s=0, visibility_timeout_s=30)
+        await backend.queue.send("others")
+        assert await jobs.remove() == 1
+        [others] = await backend.queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=30)
+        assert (others.body, others.receive_count) == ("others", 2)
+
+
 async def test_a_replica_that_takes_a_job_is_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thumbq.commands.benchservice.jobs._LISTENING_S", 0.1)
     monkeypatch.setattr("thumbq.commands.benchservice.jobs._WAIT_S", 0)

@@ -30,7 +30,8 @@ _AT_ONCE: Final = 16
 _LOOK_S: Final = 0.1
 _STUCK_S: Final = 300.0
 _TAKE_BACK_S: Final = 30.0
-_LEASE_S: Final = 30
+_LEASE_S: Final = 60
+"""Longer than any taking back."""
 _WAIT_S: Final = 1
 _LISTENING_S: Final = 2.0
 """A replica that is idle takes a message at once, and a receive with a long poll finds all there are."""
@@ -131,18 +132,21 @@ class BenchJobs:
             self._done[source] = manifest
 
     async def _take_back(self, left: set[ObjectRef], *, within_s: float) -> set[ObjectRef]:
-        """Remove messages of jobs that were not done, and return those that were not found."""
-        queue = self._backend.queue
+        """Remove messages of jobs that were not done, and return those that were not found.
+
+        Messages of others are received once at most, and given back at the end: each receive counts for them.
+        """
+        queue, others = self._backend.queue, list[str]()
         end = anyio.current_time() + within_s
         while left and anyio.current_time() < end:
             received = await queue.receive(max_messages=MAX_BATCH, wait_s=_WAIT_S, visibility_timeout_s=_LEASE_S)
             own = {each.receipt: source for each in received if (source := self._source_of(each.body)) is not None}
-            others = [each.receipt for each in received if each.receipt not in own]
+            others += [each.receipt for each in received if each.receipt not in own]
             if own:
                 await queue.delete(list(own))
-            if others:
-                await queue.extend([VisibilityChange(receipt, 0) for receipt in others])
             left = left - set(own.values())
+        for start in range(0, len(others), MAX_BATCH):
+            await queue.extend([VisibilityChange(receipt, 0) for receipt in others[start : start + MAX_BATCH]])
         return left
 
     def _source_of(self, body: str) -> ObjectRef | None:
