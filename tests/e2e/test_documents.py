@@ -34,7 +34,7 @@ AWS = example(README, "S3 and SQS on this machine", "sh")
 FILES = example(COMMANDS, "Files", "sh")
 DEAD_LETTERS = example(COMMANDS, "Dead letters", "sh")
 LOST_MESSAGES = example(COMMANDS, "Lost messages", "sh")
-BENCH = example(BENCHMARK, "Benchmark", "sh")
+BENCH = examples(BENCHMARK, "Benchmark", "sh")[0]
 
 needs_curl = pytest.mark.skipif(
     shutil.which("curl") is None, reason="the documents upload with curl, which is not here"
