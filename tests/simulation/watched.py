@@ -51,6 +51,7 @@ class _Watch:
             yield
             if world.loop.now - sent_at > LATE_S:
                 world.ledger.unsure.add(what)
+                world.ledger.late.add(what)
         except (BackendError, asyncio.CancelledError) as error:
             # anyio writes addresses into the text of a cancellation, which differ from run to run.
             text = (
@@ -58,6 +59,8 @@ class _Watch:
             )
             if not isinstance(error, ObjectMissing | ObjectExists | ObjectTooLarge):
                 world.ledger.unsure.add(what)
+                if isinstance(error, asyncio.CancelledError) or world.loop.now - sent_at > LATE_S:
+                    world.ledger.late.add(what)
                 world.referee.failed(self.replica, what)
             world.referee.record(self.replica.name, f"        {what}: {text}")
             raise

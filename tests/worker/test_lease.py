@@ -72,7 +72,7 @@ async def test_due_leases_are_extended_in_one_batch_and_before_their_deadline() 
     clock, queue = HandClock(), ToldQueue()
     heartbeat = heartbeat_of(queue, clock)
     leases = [held(heartbeat, clock, str(number)) for number in range(12)]
-    clock.now += 11
+    clock.now += 16
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(heartbeat.run)
         await until(lambda: len(queue.extended) == 2, within_s=2, what="the beats")
@@ -88,7 +88,7 @@ async def test_a_beat_that_fails_is_no_loss_until_the_deadline(answer: Sequence[
     heartbeat = heartbeat_of(queue, clock)
     lease = held(heartbeat, clock, "a")
     deadline = lease.deadline
-    clock.now += 11
+    clock.now += 16
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(heartbeat.run)
         await until(lambda: queue.extended, within_s=2, what="the beat")
@@ -104,7 +104,7 @@ async def test_a_beat_that_says_lost_ends_the_lease_and_nobody_elses() -> None:
     clock, queue = HandClock(), ToldQueue([EntryResult.LOST, EntryResult.OK])
     heartbeat = heartbeat_of(queue, clock)
     leases = {name: held(heartbeat, clock, name) for name in ("a", "b")}
-    clock.now += 11
+    clock.now += 16
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(heartbeat.run)
         await until(lambda: lost(*leases.values()), within_s=2, what="the loss")
@@ -158,7 +158,7 @@ async def test_the_disposition_waits_for_the_beat_under_way_and_none_follows_it(
     queue = Slow()
     heartbeat = heartbeat_of(queue, clock)
     lease = held(heartbeat, clock, "a")
-    clock.now += 11
+    clock.now += 16
     order: list[str] = []
 
     async def close() -> None:
@@ -184,7 +184,7 @@ async def test_a_bug_in_a_beat_ends_the_keeper_and_leaves_nobody_waiting() -> No
     clock, queue = HandClock(), ToldQueue(TypeError("bug"))
     heartbeat = heartbeat_of(queue, clock)
     lease = held(heartbeat, clock, "a")
-    clock.now += 11
+    clock.now += 16
     with pytest.raises(ExceptionGroup):
         await heartbeat.run()
     with within(1):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thumbq.jobs.bytebudget import ByteBudget
+from thumbq.jobs.countedrenderer import CountedRenderer
 from thumbq.jobs.fencing import FencedStore
 from thumbq.jobs.prioritylock import PriorityLock
 from thumbq.jobs.storehealth import StoreHealth
@@ -23,7 +24,7 @@ class JobResources:
     store: ObjectStore
     bucket: str
     catalog: Catalog
-    renderer: Renderer
+    renderer: CountedRenderer
     budget: ByteBudget
     quarantine: PriorityLock
     health: StoreHealth
@@ -37,7 +38,7 @@ def make_job_resources(*, backend: Backend, renderer: Renderer, settings: Settin
         store=store,
         bucket=backend.bucket,
         catalog=settings.catalog,
-        renderer=renderer,
+        renderer=CountedRenderer(renderer),
         budget=ByteBudget(settings.max_in_flight_bytes, settings.queue_weights),
         quarantine=PriorityLock(settings.queue_weights),
         health=StoreHealth(backend.store, backend.bucket, clock),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from thumbq.jobs.burial import Burial
@@ -63,7 +64,13 @@ def make_consumer(
 ) -> Consumer:
     """Return a consumer of one queue; ``backlogs`` and ``resources`` are those of all queues."""
     times = LeaseTimes(config.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s)
-    queue = LeasedQueue(backend.queue, times=times, clock=resources.clock, random=random)
+    queue = LeasedQueue(
+        backend.queue,
+        times=times,
+        clock=resources.clock,
+        random=random,
+        backlog=partial(backlogs.seems_to_have_more, config.name),
+    )
     handler = MessageHandler(
         resources,
         attributes=attributes,
@@ -75,7 +82,7 @@ def make_consumer(
         queue,
         queue_name=config.name,
         fifo=attributes.fifo,
-        places=Places(settings.jobs_in_flight, first=settings.processes),
+        places=Places(settings.jobs_in_flight, first=settings.processes, waiting=resources.renderer.waiting),
         backlogs=backlogs,
         store_health=resources.health,
         clock=resources.clock,

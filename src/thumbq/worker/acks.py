@@ -28,15 +28,19 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 LINGER_S: Final = 0.25
 """How long a call waits for others to go along. The place of its job is free by then, so it holds nothing up."""
 
+PATIENCE_S: Final = 10.0
+"""How long a delete waits while others are sure to come, at most; and never for more than half of its lease's rest."""
+
 _RETRY_S: Final = 0.5
 
 T = TypeVar("T")
 
 
 class _Entry(Generic[T]):
-    def __init__(self, item: T, deadline: float, *, urgent: bool) -> None:
+    def __init__(self, item: T, deadline: float, send_by: float, *, urgent: bool) -> None:
         self.item = item
         self.deadline = deadline
+        self.send_by = send_by
         self.urgent = urgent
         self.result = EntryResult.RETRY
         self.settled = anyio.Event()
@@ -44,14 +48,23 @@ class _Entry(Generic[T]):
 
 
 class Batcher(Generic[T]):
-    """Gathers single calls for a bounded moment into one call for up to 10 of them."""
+    """Gathers single calls for a bounded moment into one call for up to 10 of them.
+
+    The moment is longer while ``more_come``.
+    """
 
     def __init__(
-        self, call: Callable[[Sequence[T]], Awaitable[Sequence[EntryResult]]], clock: Clock, health: QueueHealth
+        self,
+        call: Callable[[Sequence[T]], Awaitable[Sequence[EntryResult]]],
+        clock: Clock,
+        health: QueueHealth,
+        *,
+        more_come: Callable[[], bool] = lambda: False,
     ) -> None:
         self._call = call
         self._clock = clock
         self._health = health
+        self._more_come = more_come
         self._entries: MemoryObjectSendStream[_Entry[T]]
         self._entries, self._waiting = anyio.create_memory_object_stream[_Entry[T]](math.inf)
 
@@ -60,7 +73,9 @@ class Batcher(Generic[T]):
 
         An ``urgent`` one waits for no others, and takes along those that wait.
         """
-        entry = _Entry(item, deadline, urgent=urgent)
+        now = self._clock.monotonic()
+        send_by = now + min(PATIENCE_S, (deadline - now) / 2)
+        entry = _Entry(item, deadline, send_by, urgent=urgent)
         try:
             self._entries.send_nowait(entry)
         except anyio.ClosedResourceError:
@@ -79,9 +94,9 @@ class Batcher(Generic[T]):
             async with anyio.create_task_group() as calls:
                 while True:
                     batch = [await self._waiting.receive()]
-                    with anyio.move_on_after(LINGER_S):
-                        while len(batch) < MAX_BATCH and not batch[-1].urgent:
-                            batch.append(await self._waiting.receive())
+                    await self._fill(batch)
+                    while len(batch) < MAX_BATCH and not batch[-1].urgent and self._waits(batch):
+                        await self._fill(batch)
                     calls.start_soon(self._send, batch)
                     batch = []
         finally:
@@ -92,6 +107,16 @@ class Batcher(Generic[T]):
             self._waiting.close()
             for entry in batch:
                 entry.settled.set()
+
+    async def _fill(self, batch: list[_Entry[T]]) -> None:
+        """Add what comes in a moment, up to an urgent one."""
+        with anyio.move_on_after(LINGER_S):
+            while len(batch) < MAX_BATCH and not batch[-1].urgent:
+                batch.append(await self._waiting.receive())
+
+    def _waits(self, batch: Sequence[_Entry[T]]) -> bool:
+        """Whether a batch that is not full waits for more."""
+        return self._more_come() and self._clock.monotonic() + LINGER_S <= min(entry.send_by for entry in batch)
 
     async def _send(self, entries: list[_Entry[T]]) -> None:
         now = self._clock.monotonic()
@@ -111,12 +136,23 @@ class Batcher(Generic[T]):
 
 
 class Acks:
-    """Deletes and releases messages whose leases are closing, and tries again while the lease lasts."""
+    """Deletes and releases messages whose leases are closing, and tries again while the lease lasts.
 
-    def __init__(self, *, queue: JobQueue, clock: Clock, health: QueueHealth, random: Random) -> None:
+    Deletes wait for each other while ``more_come``: nobody waits for them. Somebody may for what is released.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: JobQueue,
+        clock: Clock,
+        health: QueueHealth,
+        random: Random,
+        more_come: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._clock = clock
         self._random = random
-        self._deletes: Batcher[str] = Batcher(queue.delete, clock, health)
+        self._deletes: Batcher[str] = Batcher(queue.delete, clock, health, more_come=more_come)
         self._releases: Batcher[VisibilityChange] = Batcher(queue.extend, clock, health)
 
     async def run(self) -> None:

@@ -17,7 +17,7 @@ _ANSWER_S: Final = 0.5
 
 
 class Backlogs:
-    """Which queues have more messages than a replica can take.
+    """Which queues have more messages than a replica can take, as their last receives tell.
 
     Without weights, what comes after such a queue receives nothing: else its jobs would use up the way to the store and
     the processes in every moment in which the urgent ones have none that waits for them. With weights nobody waits.
@@ -26,18 +26,29 @@ class Backlogs:
     def __init__(self, queues: Mapping[str, int | None] = ONE_QUEUE) -> None:
         self._ranks = {queue: rank for rank, (queue, weight) in enumerate(queues.items()) if weight is None}
         self._until: dict[str, float] = {}
+        self._more_until: dict[str, float] = {}
 
     def asks(self, queue: str) -> None:
         """Note that a receive begins. One that is not answered soon finds the queue empty."""
-        if queue in self._until:
-            self._until[queue] = anyio.current_time() + _ANSWER_S
+        for until in (self._until, self._more_until):
+            if queue in until:
+                until[queue] = anyio.current_time() + _ANSWER_S
 
-    def answered(self, queue: str, *, full: bool) -> None:
-        """Note whether a receive has found all that it asked for: then there is more, as a rule."""
-        if full:
-            self._until[queue] = math.inf
-        else:
-            self._until.pop(queue, None)
+    def answered(self, queue: str, *, full: bool, waited: bool = False) -> None:
+        """Note what a receive has found.
+
+        ``full``: all that it asked for, so that there is more, as a rule. ``waited``: something that had waited, as it
+        does in a backlog; but one message that was given back for a while has waited, too.
+        """
+        for until, found in ((self._until, full), (self._more_until, full or waited)):
+            if found:
+                until[queue] = math.inf
+            else:
+                until.pop(queue, None)
+
+    def seems_to_have_more(self, queue: str) -> bool:
+        """Whether the next receive will bring more of this queue at once, as far as the last one tells."""
+        return anyio.current_time() < self._more_until.get(queue, -math.inf)
 
     def hold_up(self, queue: str) -> bool:
         """Whether a queue that comes before this one has more than it can take."""

@@ -43,6 +43,10 @@ class Heartbeat:
         self._leases[lease] = None
         self._changed.set()
 
+    def keeps_any(self) -> bool:
+        """Whether there is a lease that has not begun to close."""
+        return any(lease.is_open() for lease in self._leases)
+
     async def run(self) -> None:
         """Keep leases until cancelled."""
         async with anyio.create_task_group() as beats:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from thumbq.ports import Clock, ReceivedMessage
 
 _CAP_MARGIN_S: Final = 3
+_FIRST_BEAT: Final = 1.5
 
 
 class LeaseState(Enum):
@@ -36,8 +37,8 @@ class LeaseState(Enum):
 class Lease:
     """One receipt and what we know of our hold on it. All times are on the clock's monotonic scale.
 
-    The receive was answered at ``received_at``. A heartbeat is due every ``beat_interval_s``, and asks for
-    ``timeout_s``, of which a margin does not count.
+    The receive was answered at ``received_at``. A heartbeat is due every ``beat_interval_s``, the first one
+    after one and a half, if that is not past half of ``timeout_s``. It asks for ``timeout_s``, less a margin.
     """
 
     def __init__(
@@ -52,7 +53,8 @@ class Lease:
         self._margin_s = min(2.0, timeout_s / 10)
         self._interval_s = beat_interval_s
         self.deadline = received_at + timeout_s - self._margin_s
-        self.next_beat = received_at + beat_interval_s
+        # Most have ended by then. A beat that fails leaves time for another one, as later on.
+        self.next_beat = received_at + max(beat_interval_s, min(_FIRST_BEAT * beat_interval_s, timeout_s / 2))
         self._beat_ended = anyio.Event()
         self._scope: anyio.CancelScope | None = None
 

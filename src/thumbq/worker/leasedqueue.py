@@ -17,7 +17,7 @@ from thumbq.worker.liveness import Liveness
 from thumbq.worker.queuehealth import QueueHealth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from thumbq.ports import Clock, JobQueue
@@ -37,16 +37,28 @@ class LeaseTimes:
 
 
 class LeasedQueue:
-    """Receives messages of one queue, each held by a lease; extends the leases; ends each by a delete or a release."""
+    """Receives messages of one queue, each held by a lease; extends the leases; ends each by a delete or a release.
 
-    def __init__(self, queue: JobQueue, *, times: LeaseTimes, clock: Clock, random: Random) -> None:
+    Deletes wait for each other while there is a ``backlog``.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        *,
+        times: LeaseTimes,
+        clock: Clock,
+        random: Random,
+        backlog: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._receiving = Liveness(clock)
         self._queue = queue
         self._times = times
         self._clock = clock
         self._health = QueueHealth(clock)
         self._heartbeat = Heartbeat(queue, clock=clock, health=self._health, interval_s=times.beat_interval_s)
-        self._acks = Acks(queue=queue, clock=clock, health=self._health, random=random)
+        self._acks = Acks(queue=queue, clock=clock, health=self._health, random=random, more_come=self._more_come)
+        self._backlog = backlog
         self._stopped = False
         self._warned = False
 
@@ -92,6 +104,10 @@ class LeasedQueue:
         for lease in leases:
             self._heartbeat.add(lease)
         return leases
+
+    def _more_come(self) -> bool:
+        """Whether more deletes are sure to come: of what is in flight, and of the backlog behind it."""
+        return not self._stopped and self._heartbeat.keeps_any() and self._backlog()
 
     def _warn_uncounted(self) -> None:
         if not self._warned:

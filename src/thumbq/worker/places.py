@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import anyio
 
 from thumbq.ports import MAX_BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Places:
     """Places for jobs in flight: ``total``, but only ``first`` until one job has ended.
 
     Each death of a replica costs everything that it holds a receive: one that dies of the first job that it begins,
-    again and again, takes few messages along.
+    again and again, takes few messages along. ``waiting`` says how many jobs wait for a render process.
     """
 
-    def __init__(self, total: int, *, first: int) -> None:
+    def __init__(self, total: int, *, first: int, waiting: Callable[[], int] = lambda: 0) -> None:
         self.total = total
+        self._waiting = waiting
         self._first = min(first, total)
         self._taken = 0
         self._proven = False
@@ -30,6 +36,11 @@ class Places:
     def worth_a_receive(self) -> int:
         """How many free places are worth a request: those beyond ``first`` are there to wait, at most one batch."""
         return min(MAX_BATCH, max(1, self.total - self._first), self.open)
+
+    @property
+    def next_at_hand(self) -> bool:
+        """Whether there is a job for the next render process that is free."""
+        return self._waiting() > 0
 
     @property
     def free(self) -> int:

@@ -108,21 +108,28 @@ class Receiver:
         waited = any(at < asked_at - _BACKLOG_S for at in sent_at)
         # One free place is filled also by a queue that is nearly idle.
         full = leases is not None and len(leases) == free and (free > 1 or waited)
-        self._backlogs.answered(self._queue_name, full=self._floods and full)
+        self._backlogs.answered(self._queue_name, full=self._floods and full, waited=self._floods and waited)
         for _ in leases or ():
             self.last_message_at = anyio.current_time()
             self._places.take()
         return leases
 
     async def _free_places(self) -> int:
-        """Wait until more urgent queues have no backlog, for a free place, then a bounded moment for more."""
+        """Wait until more urgent queues have no backlog, for a free place, and then for more of them.
+
+        That is a bounded moment, unless asking later costs nobody anything: what is at hand keeps the processes busy,
+        and what is asked for would only wait behind it.
+        """
         while self._backlogs.hold_up(self._queue_name) and not self._stopping.is_set():
             await self._wait(COALESCE_S)
         while not self._places.free and not self._stopping.is_set():
             await self._wait(_WAIT_S)
-        with anyio.move_on_after(COALESCE_S):
-            while self._places.free < self._places.worth_a_receive and not self._stopping.is_set():
-                await self._wait(COALESCE_S)
+        end = anyio.current_time() + COALESCE_S
+        while self._places.free < self._places.worth_a_receive and not self._stopping.is_set():
+            left_s = end - anyio.current_time()
+            if left_s <= 0 and not (self._places.next_at_hand and self._backlogs.seems_to_have_more(self._queue_name)):
+                break
+            await self._wait(left_s if left_s > 0 else COALESCE_S)
         return min(self._places.free, MAX_BATCH)
 
     async def _sat_out_outage(self) -> bool:
