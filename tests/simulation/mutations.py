@@ -165,8 +165,8 @@ MUTATIONS: Final = (
     Mutation(
         "a message that comes again is not looked back on",
         _ATTEMPT,
-        "if not self.job.redelivered and ",
-        "if ",
+        "        if not self.job.redelivered:\n",
+        "        if self.job:\n",
         "rendered again",
     ),
     Mutation(
