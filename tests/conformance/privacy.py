@@ -143,7 +143,7 @@ def _thumbnails() -> Iterator[Claim]:
         given="a HEIC whose embedded thumbnail shows another picture",
         make=partial(phoneheics.with_thumbnail, images.scene(256, 256), other),
         recipe={"width": 60, "height": 60},
-        rule="an embedded thumbnail serves only where the preset allows it",
+        rule="an embedded thumbnail serves only where it shows the image, or the preset takes it as it is",
         reason="it may show what was cropped or blurred away",
         checks=(checks.is_sized(60, 60), checks.is_upright()),
     )

@@ -86,8 +86,9 @@ class Preset(BaseModel):
     keep_copyright: bool = Field(default=False, description="Keeps EXIF's artist and copyright, and nothing else.")
     embedded_thumbnail: bool = Field(
         default=False,
-        description="Lets a HEIC's own thumbnail serve when it is large enough: far cheaper, but it may show another"
-        ' picture than the image. Not with `fit = "none"`.',
+        description="Lets a HEIC's own thumbnail serve when it is large enough, also one that was not"
+        " [compared](images.md#formats) with the image: it may show another picture."
+        ' Not with `fit = "none"`.',
     )
     key: str = Field(default="{preset}/{name}.{ext}", description="Key template; `{hash}` is there too.")
 

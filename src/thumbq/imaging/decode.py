@@ -12,6 +12,8 @@ from thumbq.imaging.resize import Picture, assembled, reduced
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from PIL import Image
+
     from thumbq.core.preset import Preset
     from thumbq.imaging import Original
     from thumbq.imaging.budget import Budget
@@ -40,10 +42,9 @@ def decode_whole(
     possible = [target(size, preset) for size in (stored, stored[::-1]) for preset in presets]
     budget.admit(possible, [*presets, *presets], animated=animated)
     opened = open_image(original, header)
-    if opened.thumbnail is not None and all(preset.embedded_thumbnail for preset in presets):
-        served = _from_thumbnail(opened, presets)
-        if served is not None:
-            return served
+    served = _from_thumbnail(opened, presets)
+    if served is not None:
+        return served
     return _in_pieces(opened, stored, presets) if opened.pieces is not None else _at_once(opened, presets, animated)
 
 
@@ -73,8 +74,13 @@ def _in_pieces(opened: Opened, stored: Size, presets: Sequence[Preset]) -> Decod
 
 
 def _from_thumbnail(opened: Opened, presets: Sequence[Preset]) -> Decoded | None:
-    """Load the thumbnail in the file, when there is one that is large enough for all presets."""
-    assert opened.thumbnail is not None
+    """Load the thumbnail in the file, when there is one that is large enough for all presets.
+
+    It has to show the image, unless all presets take it as it is.
+    """
+    trusted = all(preset.embedded_thumbnail for preset in presets)
+    if opened.thumbnail is None or not (trusted or opened.is_shown_by):
+        return None
     image, small = opened.image, opened.thumbnail()
     if small is None:
         return None
@@ -83,6 +89,18 @@ def _from_thumbnail(opened: Opened, presets: Sequence[Preset]) -> Decoded | None
     gaps = [(across * scale[0], down * scale[1]) for across, down in reducing_gaps(targets, 1)]
     if min(map(min, gaps)) < _THUMBNAIL_MARGIN:
         return None
+    if not trusted and not _shows_image(opened, small):
+        return None
     small.load()
     picture = reduced(Picture(small, scale), gaps)
     return Decoded(small, picture, targets, image.size, 1, opened.icc_profile, "embedded-thumbnail")
+
+
+def _shows_image(opened: Opened, small: Image.Image) -> bool:
+    """Load a thumbnail, and return whether it shows the image: damaged ones do not."""
+    assert opened.is_shown_by is not None
+    try:
+        small.load()
+        return opened.is_shown_by(small)
+    except Exception:  # noqa: BLE001 -- decoders raise every kind there is; the image itself says what is wrong
+        return False

@@ -34,7 +34,8 @@ class Opened:
     ``icc_profile`` is its source profile. ``load`` decodes it and returns the pixels, nearly always the image itself;
     ``orientation`` tells its EXIF orientation once it is loaded. ``pieces`` decodes it, where it can be had piece by
     piece; it takes the place of ``load``. ``thumbnail`` opens the thumbnail in the
-    file, if it has one that can stand for the image. A decoder may raise anything.
+    file, if it has one that can stand for the image; ``is_shown_by`` tells whether that one, loaded, shows the image,
+    None where that cannot be told. A decoder may raise anything.
     """
 
     image: Image.Image
@@ -43,6 +44,7 @@ class Opened:
     orientation: Callable[[Image.Image], int] = exif.orientation
     pieces: Callable[[], Iterator[Piece]] | None = None
     thumbnail: Callable[[], ImageFile.ImageFile | None] | None = None
+    is_shown_by: Callable[[Image.Image], bool] | None = None
 
 
 def opened(image: ImageFile.ImageFile) -> Opened:

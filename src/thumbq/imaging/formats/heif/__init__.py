@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from thumbq.core.formats import ImageFormat
 from thumbq.imaging.colour.sourceprofile import code_point_profile, embedded_profile
 from thumbq.imaging.decode import decode_whole
+from thumbq.imaging.formats.heif.agreement import agrees, can_be_told
 from thumbq.imaging.formats.heif.thumbnail import thumbnail
 from thumbq.imaging.formats.inputformat import DecodingCosts, InputFormat, linear_nanoseconds
 from thumbq.imaging.formats.isomedia.aperture import aperture, load_shown, without
@@ -45,6 +46,7 @@ def _open(original: Original, header: Header) -> Opened:
         orientation=lambda _: 1 if tiles is None else tiles.orientation,
         pieces=None if tiles is None else partial(pieces, original, tiles, ImageFormat.HEIF),
         thumbnail=partial(_open_thumbnail, original) if shown is None else None,
+        is_shown_by=partial(agrees, original, tiles) if tiles is not None and can_be_told(tiles) else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The thumbnail in a HEIC, for presets that trust it to show the same as the image."""
+"""The thumbnail in a HEIC, for presets that trust it, and where it shows the same as the image (``agreement``)."""
 
 from __future__ import annotations
 
