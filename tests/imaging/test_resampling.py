@@ -41,7 +41,7 @@ def test_what_the_library_would_need_and_does_not_get_is_a_memory_error(monkeypa
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system lists threads")
 def test_no_thread_is_started() -> None:
     before = threads()
-    lanczos(images.scene(1600, 1200), (800, 600), (0, 0, 1600, 1200), reducing_gap=4)
+    lanczos(Image.new("RGB", (1600, 1200)), (800, 600), (0, 0, 1600, 1200), reducing_gap=4)
     assert threads() == before
 
 
