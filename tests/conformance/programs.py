@@ -17,7 +17,8 @@ from thumbq.core.formats import EXTENSIONS, sniff
 from thumbq.core.preset import Preset
 from thumbq.errors import RenderKilled, RenderRefused
 from thumbq.imaging import MIB, Limits
-from thumbq.pool import PoolConfig, RenderPool
+from thumbq.pool import PoolConfig
+from thumbq.pool.renderpool import RenderPool
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

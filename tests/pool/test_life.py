@@ -18,8 +18,9 @@ from support.patience import patience, until
 from support.processes import marked_render
 from support.replicas.replica import Replica, alive, kill
 from thumbq.errors import SetupError
-from thumbq.pool import PoolConfig, RenderPool
+from thumbq.pool import PoolConfig
 from thumbq.pool.processhandle import ProcessHandle
+from thumbq.pool.renderpool import RenderPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

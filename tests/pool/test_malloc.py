@@ -11,8 +11,8 @@ from support.pictures import images
 from support.pictures.profiles import cmyk_profile
 from support.processes.marked_pool import ONE_PROCESS, render
 from thumbq.imaging.colour import to_srgb
-from thumbq.pool import RenderPool
 from thumbq.pool.procfs import resident_bytes
+from thumbq.pool.renderpool import RenderPool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,8 +28,9 @@ from support.processes.marked_pool import (
     whole,
 )
 from thumbq.errors import RenderRefused
-from thumbq.pool import RenderPool, processhandle
+from thumbq.pool import processhandle
 from thumbq.pool.processhandle import ProcessHandle
+from thumbq.pool.renderpool import RenderPool
 
 
 async def replaced(pool: RenderPool, *pids: int) -> None:
