@@ -15,8 +15,9 @@ from support.patience import patience
 from support.pictures import bombs, images
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
+from thumbq.core.units import MIB
 from thumbq.errors import RenderRefused
-from thumbq.imaging import MIB, Limits, Refusal, admission, geometry
+from thumbq.imaging import Limits, Refusal, admission, geometry
 from thumbq.imaging.admission import Rendition
 from thumbq.imaging.costs import Cost, predict
 from thumbq.imaging.formats.registry import OUTPUT_FORMATS, read_header
