@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Final
 
+from thumbq.imaging.heap import RETURNED_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENVIRONMENT: Final = {
     # glibc would map and unmap every large bitmap anew: 11 to 13 % of the time on large images.
-    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(RETURNED_BYTES),
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
 """The environment variables of a render process."""
