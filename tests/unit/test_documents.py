@@ -15,6 +15,7 @@ from support.documents import (
     ALL,
     BENCHMARK,
     COMMANDS,
+    COMPARISON,
     DEPLOY,
     HTTP,
     IMAGES,
@@ -93,6 +94,7 @@ CHECKED_BY: Final = {
         "tests/web/test_answers.py::test_what_is_away_for_all_replicas_is_named_with_its_time_and_costs_no_readiness"
     ),
     (BENCHMARK, "Benchmark", "sh"): COMMANDS_OF_README,
+    (COMPARISON, "Again", "text"): ("tests/conformance/test_comparison.py::test_the_commands_of_the_page_are_there"),
     (DEPLOY, "Alarms", "text"): (
         "tests/deploy/test_alarms.py::test_the_alarm_is_on_the_metric_of_the_filter_and_the_document_has_its_pattern"
     ),
