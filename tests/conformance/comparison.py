@@ -150,29 +150,23 @@ def _programs(table: Table) -> Iterator[str]:
 
 
 def _sums(table: Table, claims: Sequence[Claim]) -> Iterator[str]:
-    subjects = list(dict.fromkeys(claim.name.split("/")[0] for claim in claims))
     names = [program.name for program in table.programs]
+    letters = {claim.name: [table.letter(claim, name) for name in names] for claim in claims}
     yield from ("", f"| claims about | thumbq | {' | '.join(names)} |", "|---|" + "---:|" * (1 + len(names)))
-    for subject in (*subjects, ""):
-        chosen = [claim for claim in claims if claim.name.startswith(f"{subject}/") or not subject]
-        yield _row(
-            subject or "**all**",
-            chosen,
-            table,
-            names,
-            lambda counts: f"{counts[HOLDS]} of {counts[HOLDS] + counts[FAILS]}",
-        )
-    yield _row("not asked", claims, table, names, lambda counts: str(counts[UNASKED] + counts[OWN]))
-    yield _row("with metadata in an output", claims, table, names, lambda counts: str(counts["metadata"]))
+    for subject in dict.fromkeys(name.split("/")[0] for name in letters):
+        yield _row(subject, [each for name, each in letters.items() if name.startswith(f"{subject}/")], _of_asked)
+    every = list(letters.values())
+    yield _row("**all**", every, _of_asked)
+    yield _row("not asked", every, lambda column: sum(each in {UNASKED, OWN} for each in column))
+    yield _row("with metadata in an output", every, lambda column: sum(each.isupper() for each in column))
 
 
-def _row(
-    title: str, claims: Sequence[Claim], table: Table, names: Sequence[str], text: Callable[[Counter[str]], str]
-) -> str:
-    cells = [text(Counter({HOLDS: len(claims)}))]
-    for name in names:
-        letters = [table.letter(claim, name) for claim in claims]
-        counts = Counter(each.lower() for each in letters)
-        counts["metadata"] = sum(each.isupper() for each in letters)
-        cells.append(text(counts))
-    return f"| {title} | {' | '.join(cells)} |"
+def _of_asked(column: Sequence[str]) -> str:
+    counts = Counter(each.lower() for each in column)
+    return f"{counts[HOLDS]} of {counts[HOLDS] + counts[FAILS]}"
+
+
+def _row(title: str, letters: Sequence[Sequence[str]], text: Callable[[Sequence[str]], object]) -> str:
+    """Return a row of the programs' columns, after thumbq's own, which holds all."""
+    columns = [[HOLDS] * len(letters), *map(list, zip(*letters, strict=True))]
+    return f"| {title} | {' | '.join(str(text(column)) for column in columns)} |"

@@ -1,4 +1,4 @@
-// One rendition with ImageMagick: what `convert` is told by -auto-orient -profile -resize -strip. Without: its version.
+// One rendition with ImageMagick, as `convert -auto-orient -profile -resize -strip` makes it. Without arguments: its version.
 const { readFileSync, writeFileSync } = require('node:fs');
 const magick = require('@imagemagick/magick-wasm');
 const words = process.argv.slice(2);
