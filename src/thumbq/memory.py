@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from thumbq.core.units import MIB
 from thumbq.errors import Problem
-from thumbq.settings.model import MIB, PREFIX, most_decode_bytes
+from thumbq.settings.model import PREFIX, most_decode_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

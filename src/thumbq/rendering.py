@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thumbq.imaging import Limits
-from thumbq.pool import PoolConfig, Recycling, RenderPool
+from thumbq.pool import PoolConfig, Recycling
+from thumbq.pool.renderpool import RenderPool
 
 if TYPE_CHECKING:
     from thumbq.settings import Settings

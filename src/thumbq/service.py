@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from thumbq.descriptors import Descriptors
     from thumbq.jobs.resources import JobResources
-    from thumbq.pool import RenderPool
+    from thumbq.pool.renderpool import RenderPool
     from thumbq.ports import Backend
     from thumbq.settings import Settings
     from thumbq.worker.consumers import Consumers

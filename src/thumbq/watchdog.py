@@ -60,8 +60,10 @@ class Watchdog:
 def _hung_threads() -> list[str]:
     """Return where each thread is, and from where in thumbq; but for those that wait for work or for other threads."""
     names = {thread.ident: thread.name for thread in threading.enumerate() if thread.name != _NAME}
-    frames = {names[ident]: frame for ident, frame in sys._current_frames().items() if ident in names}  # noqa: SLF001 - documented in `sys`, under this name
-    return [f"{name}: {_path(frame)}" for name, frame in frames.items() if not _waits(frame)]
+    frames = sys._current_frames()  # noqa: SLF001 - documented in `sys`, under this name
+    return [
+        f"{names[ident]}: {_path(frame)}" for ident, frame in frames.items() if ident in names and not _waits(frame)
+    ]
 
 
 def _waits(frame: FrameType) -> bool:

@@ -129,6 +129,7 @@ async def test_what_may_be_well_later_is_unavailable(error: BaseException) -> No
         (answer(301, "PermanentRedirect"), BackendRefused),
         (answer(400, "AuthorizationHeaderMalformed"), BackendRefused),
         (answer(400, "BadDigest"), BackendRefused),
+        (answer(501, "NotImplemented"), BackendRefused),
     ],
     ids=lambda value: named(value) if isinstance(value, BaseException) else "",
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.servers.fault_proxy import FaultProxy
-    from thumbq.pool import RenderPool
+    from thumbq.pool.renderpool import RenderPool
 
     Call = Callable[..., Awaitable[dict[str, Any]]]
 

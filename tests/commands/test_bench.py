@@ -22,11 +22,12 @@ from support.replicas.replica import THUMBQ
 from support.servers.emulators import without_aws
 from thumbq.bench import samples
 from thumbq.bench.cases import CASES, SRCSET, Case
-from thumbq.bench.figures import LEGEND, MIB, NOT_GENERATED, Measured, Memory, Timing
+from thumbq.bench.figures import LEGEND, NOT_GENERATED, Measured, Memory, Timing
 from thumbq.bench.references import references
 from thumbq.bench.timing import timed
 from thumbq.cli import main
 from thumbq.core.preset import THUMBNAIL, Preset
+from thumbq.core.units import MIB
 from thumbq.imaging import Limits, Refusal
 from thumbq.imaging.render import render
 from thumbq.ports import Rendered, RenderedImage

@@ -15,9 +15,11 @@ from anyio.from_thread import start_blocking_portal
 from conformance.output import Output
 from thumbq.core.formats import EXTENSIONS, sniff
 from thumbq.core.preset import Preset
+from thumbq.core.units import MIB
 from thumbq.errors import RenderKilled, RenderRefused
-from thumbq.imaging import MIB, Limits
-from thumbq.pool import PoolConfig, RenderPool
+from thumbq.imaging import Limits
+from thumbq.pool import PoolConfig
+from thumbq.pool.renderpool import RenderPool
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

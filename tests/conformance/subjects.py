@@ -62,20 +62,42 @@ SUBJECTS: Final[Mapping[str, tuple[ModuleType, ...]]] = {
 
 _OWN_CHOICES: Final = (
     "encoders/chroma-",
-    "encoders/budget-",
     "sizes/cover-small",
     "sizes/cover-short-side",
     "sizes/cover-thin",
     "privacy/png-resolution",
     "colour/cmyk-no-profile",
     "colour/cmyk-broken-profile",
-    "pixels/tiff-not-",
+    "colour/cmyk-black",
+    # What one job may cost, and what becomes of a picture that is too large for a format.
+    "encoders/budget-",
+    "animation/too-many-",
+    "hostile/jpeg-2010-scans",
+    "hostile/webp-9400",
+    "hostile/webp-16383",
+    "sizes/enlarge-to-the-limit",
+    "sizes/height-only-webp-limit",
+    "sizes/none-jpeg-limit",
+    "sizes/none-webp-limit",
+    # What others may know how to read.
+    "formats/not-eps",
+    "formats/not-heic-of-av1",
+    "formats/not-ico",
+    "formats/not-jpeg-",
+    "formats/not-pdf",
+    "formats/not-ppm",
+    "formats/not-psd",
+    "formats/not-svg",
+    "formats/not-tga",
+    "formats/not-tiff-",
+    "formats/not-xbm",
     "pixels/bmp-not-",
+    "pixels/tiff-not-",
 )
-"""The beginnings of names of claims that follow from no standard.
+"""The beginnings of names of claims that follow from no standard: others may choose otherwise.
 
-They are about the chroma of outputs, a cover of pictures that are too small for it, the resolution in pHYs, CMYK as
-FOGRA39, what one job may cost, and kinds of TIFF and BMP that others may know how to read.
+Besides costs and formats they are about the chroma of outputs, a cover of pictures that are too small for it, the
+resolution in pHYs, and CMYK as FOGRA39.
 """
 
 

@@ -235,75 +235,74 @@ def article_c() -> dict[str, str]:
     return aws_environment(ENDPOINT) | {"THUMBQ_BUCKET": "lambda-test-2020", "THUMBQ_QUEUE": "imgFileConvReq"}
 
 
-async def sent_sample(aws: Account, directory: Path) -> tuple[str, Any]:
-    """Make the article's bucket and queue, and run its sender; return the queue's URL and the message."""
+async def sent_sample(aws: Account, directory: Path, queue: str, name: str = "sampleImage") -> Any:
+    """Run the article's sender, and return the message."""
     picture = images.encoded(images.scene(320, 200), "PNG")
-    (directory / "sampleImage.png").write_bytes(picture)
-    await aws.s3.create_bucket(Bucket="lambda-test-2020", CreateBucketConfiguration={"LocationConstraint": REGION})
-    url = (await aws.sqs.create_queue(QueueName="imgFileConvReq"))["QueueUrl"]
-    answer = await shell("thumbq send ./sampleImage.png --prefix pngfiles/", directory, article_c())
+    (directory / f"{name}.png").write_bytes(picture)
+    answer = await shell(f"thumbq send ./{name}.png --prefix pngfiles/", directory, article_c())
     key, message_id = answer.split()[1:]
-    assert key == "pngfiles/sampleImage.png"
+    assert key == f"pngfiles/{name}.png"
     stored = await aws.s3.get_object(Bucket="lambda-test-2020", Key=key)
     assert await stored["Body"].read() == picture
-    received = await aws.sqs.receive_message(QueueUrl=url, VisibilityTimeout=0, MessageSystemAttributeNames=["All"])
+    received = await aws.sqs.receive_message(QueueUrl=queue, VisibilityTimeout=0, MessageSystemAttributeNames=["All"])
     [message] = received["Messages"]
     assert message["MessageId"] == message_id
     assert json.loads(message["Body"]) == {"bucket": "lambda-test-2020", "key": key}
-    return url, message
+    return message
 
 
-async def converted(aws: Account) -> None:
-    picture = await aws.image("lambda-test-2020", "jpgfiles/sampleImage.jpg")
+async def converted(aws: Account, name: str = "sampleImage") -> None:
+    picture = await aws.image("lambda-test-2020", f"jpgfiles/{name}.jpg")
     assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (320, 200))
 
 
-async def test_article_c_the_sender_puts_a_png_and_the_worker_makes_the_jpeg(emulator: None, tmp_path: Path) -> None:
-    del emulator
-    async with account(ENDPOINT) as aws:
-        await sent_sample(aws, tmp_path)
-        with running(tmp_path / "serve", article_c() | {"THUMBQ_WAIT_TIME_S": "2"}) as replica:
-            await replica.ready("try: curl")
-            await converted(aws)
-
-
-async def test_article_c_the_function_recvsqsmessage_makes_the_jpeg_with_the_role_sqslongpolling(
+async def test_article_c_the_sender_puts_a_png_and_the_worker_makes_the_jpeg_or_the_function_recvsqsmessage(
     emulator: None, tmp_path: Path
 ) -> None:
     del emulator
     async with account(ENDPOINT) as aws:
-        _, message = await sent_sample(aws, tmp_path)
-        # The role: Lambda may take it on, and it has the rights that thumbq needs, under the article's name for them.
-        trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        await aws.iam.create_role(
-            RoleName="sqsLongPolling",
-            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        await aws.s3.create_bucket(Bucket="lambda-test-2020", CreateBucketConfiguration={"LocationConstraint": REGION})
+        queue = (await aws.sqs.create_queue(QueueName="imgFileConvReq"))["QueueUrl"]
+        await sent_sample(aws, tmp_path, queue)
+        with running(tmp_path / "serve", article_c() | {"THUMBQ_WAIT_TIME_S": "2"}) as replica:
+            await replica.ready("try: curl")
+            await converted(aws)
+        await recv_sqs_message(aws, await sent_sample(aws, tmp_path, queue, "another"))
+        await converted(aws, "another")
+
+
+async def recv_sqs_message(aws: Account, message: Any) -> None:
+    """Run the article's function on a message, with the role sqsLongPolling."""
+    # The role: Lambda may take it on, and it has the rights that thumbq needs, under the article's name for them.
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    await aws.iam.create_role(
+        RoleName="sqsLongPolling",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )
+    await aws.iam.put_role_policy(
+        RoleName="sqsLongPolling", PolicyName="s3ReadWriteAccess", PolicyDocument=POLICY.read_text()
+    )
+    record = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:123456789012:imgFileConvReq",
+        "awsRegion": REGION,
+    }
+    async with runtime_api() as api:
+        function = article_c() | {"AWS_LAMBDA_RUNTIME_API": api.address, "THUMBQ_PROCESSES": "1"}
+        function |= {"AWS_LAMBDA_FUNCTION_NAME": "recvSQSMessage", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "2048"}
+        client = await anyio.open_process(
+            [sys.executable, "-m", "awslambdaric", "thumbq.aws_lambda.handler"],
+            env=without_aws(os.environ) | function,
+            stdout=None,
+            stderr=None,
         )
-        await aws.iam.put_role_policy(
-            RoleName="sqsLongPolling", PolicyName="s3ReadWriteAccess", PolicyDocument=POLICY.read_text()
-        )
-        record = {
-            "messageId": message["MessageId"],
-            "receiptHandle": message["ReceiptHandle"],
-            "body": message["Body"],
-            "attributes": message["Attributes"],
-            "messageAttributes": {},
-            "eventSource": "aws:sqs",
-            "eventSourceARN": f"arn:aws:sqs:{REGION}:123456789012:imgFileConvReq",
-            "awsRegion": REGION,
-        }
-        async with runtime_api() as api:
-            function = article_c() | {"AWS_LAMBDA_RUNTIME_API": api.address, "THUMBQ_PROCESSES": "1"}
-            function |= {"AWS_LAMBDA_FUNCTION_NAME": "recvSQSMessage", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "2048"}
-            client = await anyio.open_process(
-                [sys.executable, "-m", "awslambdaric", "thumbq.aws_lambda.handler"],
-                env=without_aws(os.environ) | function,
-                stdout=None,
-                stderr=None,
-            )
-            try:
-                assert await api.invoke({"Records": [record]}) == {"batchItemFailures": []}
-                await converted(aws)
-            finally:
-                client.kill()
-                await client.wait()
+        try:
+            assert await api.invoke({"Records": [record]}) == {"batchItemFailures": []}
+        finally:
+            client.kill()
+            await client.wait()

@@ -15,7 +15,8 @@ from support.patience import patience, until
 from support.processes.marked_pool import children_of, parent, whole
 from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 from thumbq.imaging import Limits
-from thumbq.pool import PoolConfig, Recycling, RenderPool
+from thumbq.pool import PoolConfig, Recycling
+from thumbq.pool.renderpool import RenderPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

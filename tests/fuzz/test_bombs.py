@@ -17,7 +17,7 @@ from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import Preset
 from thumbq.errors import RenderKilled, RenderRefused
 from thumbq.imaging import Limits
-from thumbq.pool import RenderPool
+from thumbq.pool.renderpool import RenderPool
 
 if TYPE_CHECKING:
     from support.figures import AtMost

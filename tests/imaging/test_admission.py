@@ -15,8 +15,9 @@ from support.patience import patience
 from support.pictures import bombs, images
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import THUMBNAIL, Preset
+from thumbq.core.units import MIB
 from thumbq.errors import RenderRefused
-from thumbq.imaging import MIB, Limits, Refusal, admission, geometry, heap
+from thumbq.imaging import Limits, Refusal, admission, geometry, heap
 from thumbq.imaging.admission import Rendition
 from thumbq.imaging.costs import Cost, predict
 from thumbq.imaging.formats.registry import OUTPUT_FORMATS, read_header
@@ -134,6 +135,7 @@ def refusal(found: Header, *sides: int, **options: Any) -> tuple[str, str]:
         (Header(ImageFormat.WEBP, 8_192, 4_608, file_bytes=5_000_000), 1280, 1),
         (Header(ImageFormat.AVIF, 8_064, 6_048, file_bytes=15_000_000, scratch_bytes=73_200_000), 1280, 1),
         (AVIF_OF_10_BITS, 1280, 1),
+        (replace(AVIF_OF_10_BITS, width=8_192, height=4_352, scratch_bytes=8_192 * 4_352 * 6), 1280, 1),
         (replace(AVIF_OF_10_BITS, scratch_bytes=8_064 * 6_048 * 6, **LARGE_TILES), 1280, 1),
         (HEIF_OF_10_BITS, 100, 1),
         (HEIF_OF_10_BITS, 1280, 1),
@@ -213,6 +215,12 @@ def test_the_coefficients_of_a_progressive_jpeg_are_held_at_full_size() -> None:
     assert refusal(whole, 100, scale=8)[0] == "too-large"
     cost = [predict(each, scale=8, reducing_gap=20, renditions=[], animated=False) for each in (PHONE, whole)]
     assert cost[1].memory_bytes - cost[0].memory_bytes == pytest.approx(16_320 * 12_240 * 1.5 * 2, rel=0.01)
+
+
+def test_without_tiles_the_largest_avif_of_all_colours_in_10_bits_is_too_large_but_for_a_larger_budget() -> None:
+    found = replace(AVIF_OF_10_BITS, scratch_bytes=8_064 * 6_048 * 6)
+    assert refusal(found, 1280)[0] == "too-large"
+    admit(found, 1280, limits=Limits(max_memory_bytes=640 * MIB))
 
 
 def test_a_grid_that_is_never_whole_costs_a_row_of_its_tiles() -> None:

@@ -139,6 +139,14 @@ def test_a_damaged_critical_chunk_costs_the_picture() -> None:
         assert shown(PNG_SIGNATURE + b"".join(given)) == "corrupt"
 
 
+def test_nobody_can_tell_what_an_unknown_critical_chunk_means() -> None:
+    head, *pieces = in_pieces("RGB")
+    assert shown(PNG_SIGNATURE + b"".join((head, chunk(b"ABCD", bytes(4)), *pieces))) == "unsupported-format"
+    assert shown(PNG_SIGNATURE + b"".join((head, chunk(b"aBCD", bytes(4)), *pieces))) == shown(
+        PNG_SIGNATURE + b"".join((head, *pieces))
+    )
+
+
 def test_a_suggested_palette_is_nobodys_business() -> None:
     head, *pieces = in_pieces("RGB")
     with_palette = PNG_SIGNATURE + b"".join((head, chunk(b"PLTE", bytes(5), checksum=1), *pieces))

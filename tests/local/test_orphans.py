@@ -118,6 +118,25 @@ async def test_what_an_older_database_does_not_know_comes_back_as_it_was(older: 
     assert await recovered(older) == []
 
 
+async def test_an_object_that_was_replaced_after_the_older_database_comes_back_in_place_of_its_lost_file(
+    older: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copy(older / schema.DATABASE_NAME, tmp_path / "copy")
+    async with open_local(older, clock=SystemClock()) as backend:
+        for text in (b"newer", b"newest"):
+            await backend.store.put(ref(0), text, content_type="text/plain")
+    shutil.copy(copy, older / schema.DATABASE_NAME)
+    async with open_local(older, clock=SystemClock()) as backend:
+        with pytest.raises(BackendUnavailable, match="damaged"):
+            await backend.store.get(ref(0), max_bytes=100)
+    age(older)
+    back = {lost.key: lost.kept for lost in await recovered(older)}
+    assert back[ref(0).key] is None
+    async with open_local(older, clock=SystemClock()) as backend:
+        assert (await backend.store.get(ref(0), max_bytes=100))[1] == b"newest"
+    assert await recovered(older) == []
+
+
 async def test_files_are_moved_when_they_are_old_and_no_row_names_them(backend: Backend, directory: Path) -> None:
     await backend.store.put(REF, b"kept", content_type="text/plain")
     [kept] = files(directory, "objects")

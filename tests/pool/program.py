@@ -22,7 +22,8 @@ from support.processes.marked_render import render
 from support.replicas.replica import alive
 from thumbq.core.preset import THUMBNAIL
 from thumbq.errors import SetupError
-from thumbq.pool import PoolConfig, RenderPool
+from thumbq.pool import PoolConfig
+from thumbq.pool.renderpool import RenderPool
 
 print("main module", flush=True)  # noqa: T201 -- what it prints is what the test reads
 

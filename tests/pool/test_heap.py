@@ -14,8 +14,8 @@ from thumbq.core.preset import THUMBNAIL
 from thumbq.imaging import Limits, heap
 from thumbq.imaging.colour import to_srgb
 from thumbq.imaging.render import render as render_it
-from thumbq.pool import RenderPool
 from thumbq.pool.procfs import resident_bytes
+from thumbq.pool.renderpool import RenderPool
 from thumbq.ports import Rendered
 
 MIB = 1 << 20

@@ -12,7 +12,7 @@ from support.patience import until
 from support.processes import marked_render
 from support.processes.marked_pool import ONE_PROCESS
 from thumbq.core.preset import THUMBNAIL
-from thumbq.pool import RenderPool
+from thumbq.pool.renderpool import RenderPool
 
 
 def pool_of(queues: dict[str, int | None]) -> RenderPool:

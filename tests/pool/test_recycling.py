@@ -28,9 +28,10 @@ from support.processes.marked_pool import (
     whole,
 )
 from thumbq.errors import RenderRefused
-from thumbq.pool import Recycling, RenderPool, processhandle
+from thumbq.pool import Recycling, processhandle
 from thumbq.pool.pooledprocess import PooledProcess
 from thumbq.pool.processhandle import ProcessHandle
+from thumbq.pool.renderpool import RenderPool
 
 
 async def replaced(pool: RenderPool, *pids: int) -> None:

@@ -9,7 +9,7 @@ from support.processes.marked_pool import ONE_PROCESS, marked_pool, render
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import RenderRefused
 from thumbq.imaging import READ_WHOLE_BYTES
-from thumbq.pool import RenderPool
+from thumbq.pool.renderpool import RenderPool
 
 
 @pytest.mark.usefixtures("way")

@@ -17,8 +17,8 @@ from support.processes.marked_pool import MIB, ONE_PROCESS, gone, render, whole
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import Problem, RenderKilled
 from thumbq.imaging import Refusal
-from thumbq.pool import RenderPool
 from thumbq.pool.executor import ReplyQueue
+from thumbq.pool.renderpool import RenderPool
 from thumbq.pool.replies import Done, Failed, decode, encode
 from thumbq.ports import NotMade, Rendered, RenderedImage, Steps
 

@@ -21,9 +21,10 @@ from support.processes.marked_pool import ONE_PROCESS, render, whole
 from support.replicas.replica import running
 from thumbq.core.preset import Preset
 from thumbq.errors import RenderKilled, RenderRefused
-from thumbq.pool import RenderPool, cpulimit
+from thumbq.pool import cpulimit
 from thumbq.pool.executor import clean_environment
 from thumbq.pool.procfs import cpu_s
+from thumbq.pool.renderpool import RenderPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from simulation.rendering import PRESETS, bad_preset, presets_of
 from thumbq.core import deadletter, keys
 from thumbq.core import message as messages
 from thumbq.core.crashrecord import CrashRecord
@@ -67,9 +68,9 @@ class Ledger:
             self._record_writers[key].append(hold)
 
     def note_manifest(self, key: str, body: bytes) -> None:
-        """Remember since when it is known that something is done."""
+        """Remember since when it is known that something is done: what has failed of it another message tries again."""
         record = Manifest.decode(body)
-        if record is not None and record.status == "done":
+        if record is not None and record.status == "done" and record.failed is None:
             self._done_since.setdefault(key, self._loop.now)
 
     def check_overwrite(self, key: str, old: bytes, new: bytes) -> None:
@@ -151,6 +152,9 @@ class Ledger:
         if original is None:
             self._referee.violated(f"the original {key} is gone")
             return
+        if record.status == "done" and presets_of(kind):
+            self._check_presets(key, kind, record)
+            return
         if kind == "good" and record.status == "done":
             self._check_done(key, original, record, presets)
             return
@@ -182,6 +186,24 @@ class Ledger:
         in_turn = all(hold.message.receive_count == 1 for hold in holds)
         if presets is not None and in_turn and not presets <= record.renditions.keys():
             self._referee.violated(f"the manifest of {key} has lost {presets - record.renditions.keys()}")
+
+    def _check_presets(self, key: str, kind: str, record: Manifest) -> None:
+        """Check that what can be made of an upload was made, and that nothing else is said to be."""
+        failed, original = record.failed or {}, self._services.read(key)
+        assert original is not None
+        bad = bad_preset(original)
+        if record.renditions.keys() | failed.keys() != set(PRESETS) or bad not in failed:
+            self._referee.violated(f"of {key} ({kind}) {[*record.renditions]} were made, and not: {[*failed]}")
+        for name, why in failed.items():
+            message_id = record.message_id or ""
+            # To whoever comes next, a receive that was cut off while its record was open has ended with its replica;
+            # the third ending is the render of all presets together, which the bad one has killed.
+            cut_off = [one for one in self._receives(message_id) if one.ended_by is None]
+            # At the last receive one is enough.
+            enough = 1 if record.receive_count == self._shape.max_receive_count else 2
+            excused = len(cut_off) >= enough or self._excused(why.code, message_id, record.receive_count or 0)
+            if why.code != "render-crashed" or not (name == bad or excused):
+                self._referee.violated(f"{name} of {key} ({kind}) failed with {why.code}: {why.message}")
 
     def _excused(self, code: str, message_id: str, receive_count: int) -> bool:
         """Whether the faults were that bad.

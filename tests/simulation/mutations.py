@@ -248,6 +248,20 @@ MUTATIONS: Final = (
         backend="local",
     ),
     Mutation(
+        "presets that kill a render are never made apart",
+        _ATTEMPT,
+        "            if crashes.record.quarantined and len(presets) > 1:\n",
+        "            if crashes.record.poison and len(presets) > 1:\n",
+        "crashing-preset. failed with render-crashed",
+    ),
+    Mutation(
+        "nobody remembers which preset was rendered when its replica ended",
+        "thumbq.core.crashrecord",
+        '"rendering": preset}',
+        '"rendering": None}',
+        "killing-preset. failed with render-crashed",
+    ),
+    Mutation(
         "quarantined jobs render side by side",
         "thumbq.jobs.poison",
         "    if not history.record.quarantined:\n",

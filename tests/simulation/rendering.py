@@ -20,13 +20,39 @@ if TYPE_CHECKING:
     from thumbq.core.preset import Preset
     from thumbq.ports import Rendered, RenderProcess, RenderSource
 
-KINDS: Final = ("good", "refused", "crashing", "hanging", "killer", "denied", "archived")
-"""``killer`` ends the whole replica whenever it is rendered: the container's memory limit, for instance."""
+KINDS: Final = (
+    "good",
+    "refused",
+    "crashing",
+    "crashing-preset",
+    "hanging",
+    "killer",
+    "killing-preset",
+    "denied",
+    "archived",
+)
+"""``killer`` ends the whole replica whenever it is rendered: the container's memory limit, for instance.
+
+Of those with a preset in their names only one of PRESETS does that.
+"""
+
+PRESETS: Final = ("thumbnail", "stretched", "jpgfiles")
+"""What is made of such images; of all others the first alone."""
 
 
 def image(kind: str, number: int) -> bytes:
     """Return an upload that renders as its kind says."""
     return MAGIC + f"{kind} {number}".encode()
+
+
+def presets_of(kind: str) -> tuple[str, ...]:
+    """Return the presets that an upload of a kind asks for; none are those of the routes."""
+    return PRESETS if kind.endswith("-preset") else ()
+
+
+def bad_preset(upload: bytes) -> str:
+    """Return the preset that ends its renders."""
+    return PRESETS[int(upload.split()[-1]) % len(PRESETS)]
 
 
 class RenderModel(FakeRenderer):
@@ -50,11 +76,15 @@ class RenderModel(FakeRenderer):
     async def render(self, source: RenderSource, presets: Sequence[Preset]) -> Rendered:
         assert isinstance(source, BytesIO)
         kind = kind_of(source.getvalue())
+        if presets_of(kind) and bad_preset(source.getvalue()) not in {preset.name for preset in presets}:
+            kind = "the others"
         referee, replica = self._replica.world.referee, self._replica
         how = "was cut off"
         self.running += 1
         quarantined = replica.is_quarantined()
         hold = referee.render_started(replica, quarantined=quarantined)
+        if hold is not None and kind == "killing-preset":
+            hold.rendering = False  # the end of its replica is no excuse for what becomes of it
         if hold is not None:
             replica.world.ledger.check_render(hold)
         referee.record(replica.name, f"render {kind}{' (quarantined)' if quarantined else ''} of {hold}")
@@ -81,7 +111,7 @@ class RenderModel(FakeRenderer):
         """Be the child: it goes on while its replica is frozen, and dies with it."""
         faults = self._replica.world.faults
         takes_s = self._random.choice([0.01, 0.2, self._random.random()])
-        killed = kind == "crashing" or (kind == "good" and faults.hit("child-killed"))
+        killed = kind in {"crashing", "crashing-preset"} or (kind == "good" and faults.hit("child-killed"))
         if kind == "hanging":
             takes_s = self._timeout_s
         elif faults.hit("slow-render"):
@@ -89,7 +119,7 @@ class RenderModel(FakeRenderer):
         await self._until_done(takes_s)
         if self._replica.world.over:
             raise RenderRefused("over", "the run is over")
-        if kind == "killer":
+        if kind in {"killer", "killing-preset"}:
             self._replica.world.faults.note("killed-by-a-render")
             self._replica.kill()
             await asyncio.get_running_loop().create_future()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from simulation.model import EPOCH
-from simulation.rendering import RenderModel
+from simulation.rendering import PRESETS, RenderModel
 from simulation.virtualloop import PROCESS, Process
 from simulation.watched import watched
 from thumbq.intake.uploads import UploadIntake
@@ -66,7 +66,9 @@ class Replica:
         self.renderer = RenderModel(
             self, random.Random(draw(32)), processes=shape.settings.processes, timeout_s=shape.render_timeout_s
         )
-        self.intake = UploadIntake(backend=self.backend, clock=self.clock, random=random.Random(draw(32)))
+        self.intake = UploadIntake(
+            backend=self.backend, clock=self.clock, random=random.Random(draw(32)), presets=PRESETS
+        )
         self._random = random.Random(draw(32))
         self.context = contextvars.copy_context()
         self.context.run(PROCESS.set, self.process)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from thumbq.settings import Settings
 
 if TYPE_CHECKING:
     import random
+
+
+_BAD: Final = ("refused", "crashing", "crashing-preset", "hanging", "killer", "killing-preset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def draw_shape(draw: random.Random, *, local: bool) -> Shape:
     )
     pictures = 0 if local else draw.choice([0, 0, 1, 3])
     redrive = local or kind == "deploys" or draw.random() < 0.85
-    bad = ["refused", "crashing", "hanging", "killer"] if kind == "faults" and draw.random() < 0.5 else []
+    bad = list(_BAD) if kind == "faults" and draw.random() < 0.5 else []
     if bad and not local:
         # Without a redrive policy what is denied is tried for ever.
         bad += ["archived", "denied"] if redrive else ["archived"]

@@ -19,7 +19,7 @@ DISASTERS = {f"replica-{what}" for what in ("kill", "stop", "freeze", "suspend",
 
 @pytest.mark.parametrize(
     ("backend", "seeds", "faults"),
-    [("model", 60, MODEL_FAULTS | {"moved-silently"}), ("local", 30, LOCAL_FAULTS)],
+    [("model", 48, MODEL_FAULTS | {"moved-silently"}), ("local", 30, LOCAL_FAULTS)],
     ids=["S3 and SQS", "local"],
 )
 def test_nothing_is_lost_done_twice_or_stuck_in_any_world_and_each_fault_occurs(

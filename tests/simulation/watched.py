@@ -213,6 +213,8 @@ class WatchedQueue:
             with self._watch.request("delete " + ", ".join(receipts)):
                 results = await self._queue.delete(receipts)
         finally:
+            for hold in holds:
+                hold.busy_until = self._replica.world.loop.now  # until then it may have come late
             self._referee.answered(holds, results)
         self._note(results)
         return results

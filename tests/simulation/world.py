@@ -13,11 +13,12 @@ from simulation.leftovers import Tasks
 from simulation.local import LocalServices
 from simulation.pictures import store_pictures
 from simulation.referee import Referee, Violation
-from simulation.rendering import image
+from simulation.rendering import image, presets_of
 from simulation.replica import Replica
 from simulation.services import ModelServices, Services
 from simulation.shape import draw_shape
 from simulation.virtualloop import Stuck, VirtualLoop, same_order_every_time
+from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import BackendError
 
 if TYPE_CHECKING:
@@ -168,7 +169,8 @@ class World:
         while True:
             if serving := [one for one in self._serving() if not one.process.frozen]:
                 replica = self.random.choice(serving)
-                accepting = replica.intake.accept(image(kind, number), filename=None, within_s=20)
+                options = UploadOptions(presets=presets_of(kind))
+                accepting = replica.intake.accept(image(kind, number), filename=None, options=options, within_s=20)
                 call = self.loop.create_task(accepting, context=replica.context.copy())
                 await asyncio.wait([call], timeout=60)
                 if call.done() and call.exception() is None:

@@ -26,12 +26,13 @@ HTTP: Final = f"{_DOCS}/http.md"
 SETTINGS: Final = f"{_DOCS}/settings.md"
 OPERATIONS: Final = f"{_DOCS}/operations.md"
 BENCHMARK: Final = f"{_DOCS}/benchmark.md"
+COMPARISON: Final = f"{_DOCS}/comparison.md"
 DEPLOY: Final = "deploy/README.md"
 KUBERNETES: Final = "deploy/kubernetes/README.md"
 LAMBDA: Final = "deploy/lambda/README.md"
 ALL: Final = (
     *(README, UPLOADS, PRESIGNED_UPLOADS, MESSAGES, QUEUES, PRESETS, IMAGES, MANIFEST, COMMANDS, HTTP, SETTINGS),
-    *(OPERATIONS, BENCHMARK, DEPLOY, KUBERNETES, LAMBDA),
+    *(OPERATIONS, BENCHMARK, COMPARISON, DEPLOY, KUBERNETES, LAMBDA),
 )
 
 _FENCE: Final = re.compile(r"```(\w*)$")

@@ -15,6 +15,7 @@ from support.documents import (
     ALL,
     BENCHMARK,
     COMMANDS,
+    COMPARISON,
     DEPLOY,
     HTTP,
     IMAGES,
@@ -96,6 +97,7 @@ CHECKED_BY: Final = {
     (BENCHMARK, "Service", "sh"): (
         "tests/commands/test_bench_service.py::test_the_documented_command_prints_a_table_and_leaves_nothing_behind"
     ),
+    (COMPARISON, "Again", "text"): ("tests/conformance/test_comparison.py::test_the_commands_of_the_page_are_there"),
     (DEPLOY, "Alarms", "text"): (
         "tests/deploy/test_alarms.py::test_the_alarm_is_on_the_metric_of_the_filter_and_the_document_has_its_pattern"
     ),

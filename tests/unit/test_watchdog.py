@@ -76,3 +76,29 @@ async def test_threads_that_wait_for_work_do_not_hang(tmp_path: Path) -> None:
             within_s=1,
             what="the database's thread to wait",
         )
+
+
+async def test_each_of_several_threads_of_one_name_is_seen() -> None:
+    """The threads that work for the event loop have one name, and a hung one among those that wait is to be told."""
+    reader, writer = os.pipe()
+    waits = threading.Event()
+    threads = [
+        threading.Thread(target=waits.wait, name="the same"),
+        threading.Thread(target=os.read, args=(reader, 1), name="the same"),
+        threading.Thread(target=waits.wait, name="the same"),
+    ]
+
+    def hung() -> list[str]:
+        return [where for where in watchdog._hung_threads() if where.startswith("the same: ")]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watchdog, "_WAITING", {("threading", "wait")})
+        for thread in threads:
+            thread.start()
+        await until(lambda: len(hung()) == 1, within_s=1, what="the one that hangs alone")
+    os.write(writer, b"-")
+    waits.set()
+    for thread in threads:
+        thread.join()
+    os.close(reader)
+    os.close(writer)

@@ -47,7 +47,7 @@ def opened(counted: Connections, number: int) -> list[Client]:
 
 def test_those_that_wait_the_longest_for_their_clients_go() -> None:
     async def work() -> None:
-        counted = Connections(MOST, lambda: False)
+        counted = Connections(MOST, lambda _: 0)
         working, asked, gone, silent, again = opened(counted, MOST)
         counted.works(working)
         await anyio.sleep(1)
@@ -71,7 +71,7 @@ def test_those_that_wait_the_longest_for_their_clients_go() -> None:
 def test_before_one_that_has_just_come_an_upload_goes_that_is_too_slow() -> None:
     async def work() -> None:
         slow = [True]
-        counted = Connections(MOST, lambda: bool(slow) and slow.pop())
+        counted = Connections(MOST, lambda _: bool(slow) and slow.pop())
         for client in opened(counted, MOST):
             counted.works(client)
         first, second = opened(counted, 2)
@@ -82,9 +82,39 @@ def test_before_one_that_has_just_come_an_upload_goes_that_is_too_slow() -> None
     on_virtual_time(work)
 
 
+def test_one_that_has_had_its_last_answer_goes_first_and_at_once() -> None:
+    async def work() -> None:
+        ended: list[Client] = []
+
+        def end(number: int) -> int:
+            for client in working[len(ended) : len(ended) + number]:
+                counted.lingers(client)
+                ended.append(client)
+            return number
+
+        counted = Connections(MOST, end)
+        working = opened(counted, MOST + AT_ONCE)
+        for client in working:
+            counted.works(client)
+        began_at = anyio.current_time()
+        assert await counted.room()
+        assert anyio.current_time() == began_at, "nothing is waited for"
+        counted.trim()
+        assert len(counted) == MOST
+        assert sum(client.dropped for client in ended) == AT_ONCE
+        again = working[-1]
+        counted.lingers(again)
+        counted.works(again)
+        opened(counted, 1)
+        counted.trim()
+        assert not again.dropped
+
+    on_virtual_time(work)
+
+
 def test_with_no_room_none_is_accepted_until_one_has_closed() -> None:
     async def work() -> None:
-        counted = Connections(MOST, lambda: False)
+        counted = Connections(MOST, lambda _: 0)
         assert await counted.room() == AT_ONCE
         clients = opened(counted, MOST + AT_ONCE)
         for client in clients:
@@ -109,7 +139,7 @@ def test_while_there_are_no_descriptors_it_says_so_once_a_minute_and_goes_on() -
                 tries.append(anyio.current_time())
                 raise OSError(errno.EMFILE, "Too many open files") if room else AssertionError
 
-        acceptor = Exhausted(cast("Any", None), Connections(MOST, lambda: False), cast("Any", None))
+        acceptor = Exhausted(cast("Any", None), Connections(MOST, lambda _: 0), cast("Any", None))
         with capture_logs() as logs, anyio.move_on_after(150):
             await acceptor.run()
         assert len(tries) > 100

@@ -339,8 +339,8 @@ async def test_a_file_that_was_cut_off_is_not_stored(served: Served) -> None:
 @pytest.fixture
 async def hasty(behind: FaultyBackend) -> AsyncIterator[Served]:
     """Serve with little patience, and room for one form's file at a time."""
-    limits = UploadLimits(stall_timeout_s=0.1, max_file_bytes=FORM_BYTES, max_concurrent=1, queue_s=0)
-    async with serve(behind, limits, backend_timeout_s=0.1) as served:
+    limits = UploadLimits(stall_timeout_s=0.5, max_file_bytes=FORM_BYTES, max_concurrent=1, queue_s=0)
+    async with serve(behind, limits, backend_timeout_s=1) as served:
         yield served
 
 

@@ -127,6 +127,8 @@ def _kind_of_answer(error: ClientError) -> Kind:
     for kind, known in _CODES.items():
         if found & known and status == _STATUSES.get(kind, status):
             return kind
+    if status == HTTPStatus.NOT_IMPLEMENTED:  # and never will be
+        return Kind.REFUSED
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in (
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.TOO_MANY_REQUESTS,

@@ -32,7 +32,7 @@ _ATTEMPTS: Final = 3
 _CONNECT_S: Final = 3
 _S3_READ_S: Final = 10
 _CONTROL_READ_S: Final = 5
-_POLL_SLACK_S: Final = 10
+_READ_SLACK_S: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[C
     storage = _config(connections, read_s=_S3_READ_S).merge(AioConfig(signature_version="s3v4"))
     short = _config(connections, read_s=_CONTROL_READ_S)
     # A receive that is sent twice hides the messages of the first answer.
-    long = _config(connections, read_s=wait_time_s + _POLL_SLACK_S, attempts=1)
+    long = _config(connections, read_s=wait_time_s + _READ_SLACK_S, attempts=1)
     problems: list[Problem] = []
     async with AsyncExitStack() as stack:
         with _collected("S3", problems):

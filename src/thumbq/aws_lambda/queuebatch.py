@@ -13,7 +13,7 @@ from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import AccessDenied, BackendError
 from thumbq.jobs.handler import BUG_DELAY_S
 from thumbq.jobs.stopping import StopRequest
-from thumbq.ports import MAX_BATCH, VisibilityChange
+from thumbq.ports import VisibilityChange, batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,8 +102,8 @@ class QueueBatch:
 
     async def _release(self, changes: Sequence[VisibilityChange]) -> None:
         async with anyio.create_task_group() as calls:
-            for start in range(0, len(changes), MAX_BATCH):
-                calls.start_soon(self._release_batch, changes[start : start + MAX_BATCH])
+            for batch in batches(changes):
+                calls.start_soon(self._release_batch, batch)
 
     async def _release_batch(self, changes: Sequence[VisibilityChange]) -> None:
         try:

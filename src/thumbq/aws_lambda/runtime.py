@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from thumbq.aws.session import Clients
     from thumbq.jobs.resources import JobResources
-    from thumbq.pool import RenderPool
+    from thumbq.pool.renderpool import RenderPool
     from thumbq.ports import Backend
     from thumbq.settings import Settings
 

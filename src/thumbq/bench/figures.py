@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from thumbq.ports import Rendered
 
-MIB: Final = 1 << 20
 
 THUMBQ: Final = "thumbq"
 REFERENCES: Final = ("bare", "thumbnail", "naive")

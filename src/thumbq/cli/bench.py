@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from thumbq.bench.figures import LEGEND, MIB, NOT_GENERATED, REFERENCES, THUMBQ, Measured
+from thumbq.bench.figures import LEGEND, NOT_GENERATED, REFERENCES, THUMBQ, Measured
 from thumbq.cli.benchservice import service
 from thumbq.cli.console import Command, config_option, load_settings, run, say
+from thumbq.core.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from thumbq.bench.figures import MIB
 from thumbq.bench.requestcounts import SERVICES, UNCOUNTED
 from thumbq.bench.servicefigures import SERVICE_LEGEND, ServiceMeasured
 from thumbq.cli.console import CLEAR_LINE, Command, config_option, load_settings, local_option, run, say
 from thumbq.cli.text import fitted
+from thumbq.core.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,8 +17,9 @@ from thumbq.commands import files
 from thumbq.commands.files import text_of
 from thumbq.core.preset import THUMBNAIL
 from thumbq.errors import JobFailed, RenderKilled, UploadRefused
-from thumbq.pool import PoolConfig, RenderPool
+from thumbq.pool import PoolConfig
 from thumbq.pool.procfs import forget_peak, peak_resident_bytes, resident_bytes
+from thumbq.pool.renderpool import RenderPool
 from thumbq.rendering import render_limits, render_pool
 
 if TYPE_CHECKING:

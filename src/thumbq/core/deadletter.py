@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 ATTRIBUTE: Final = "thumbq"
-_TYPE: Final = "String"
+ATTRIBUTE_TYPE: Final = "String"
+"""The attribute's type on SQS, which counts it too."""
+
 _MAX_REASON: Final = 500
 
 EMPTY: Final = "-"
@@ -64,4 +66,4 @@ def cut(body: str, note: Note, max_bytes: int) -> tuple[str, Note]:
 
 
 def _room(note: Note, max_bytes: int) -> int:
-    return max_bytes - len(ATTRIBUTE) - len(_TYPE) - len(note.encode().encode())
+    return max_bytes - len(ATTRIBUTE) - len(ATTRIBUTE_TYPE) - len(note.encode().encode())

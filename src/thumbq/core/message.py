@@ -11,6 +11,7 @@ from typing import Any, Final
 from thumbq.core import callback, events
 from thumbq.core.events import checked_source
 from thumbq.core.job import JobRequest
+from thumbq.core.jsonmembers import once_each
 from thumbq.errors import MalformedMessage, SendRefused
 
 MAX_BODY_BYTES: Final = 1 << 20
@@ -102,7 +103,7 @@ def _string(text: str) -> str | None:
 
 def _loaded(text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse_constant)
+        document = json.loads(text, object_pairs_hook=once_each, parse_constant=_refuse_constant)
     except ValueError as error:
         raise MalformedMessage(f"the body starts like JSON but is not: {error}") from error
     except RecursionError as error:
@@ -110,13 +111,6 @@ def _loaded(text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise MalformedMessage("the body is a JSON array; a job is a JSON object, one in each message")
     return document
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member stands twice in one object")
-    return members
 
 
 def _refuse_constant(name: str) -> None:

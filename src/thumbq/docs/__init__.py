@@ -18,6 +18,7 @@ TOPICS: Final = (
     "settings",
     "operations",
     "benchmark",
+    "comparison",
 )
 """The names of the files, in reading order."""
 

@@ -9,9 +9,10 @@ import mmap
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["MIB", "READ_WHOLE_BYTES", "Limits", "Original", "Refusal"]
+from thumbq.core.units import MIB
 
-MIB: Final = 1 << 20
+__all__ = ["READ_WHOLE_BYTES", "Limits", "Original", "Refusal"]
+
 
 Original = bytes | mmap.mmap
 """An image file in memory."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Final, cast
 
+from thumbq.core.units import MIB
 from thumbq.errors import RenderRefused
-from thumbq.imaging import MIB, heap
+from thumbq.imaging import heap
 from thumbq.imaging.costs import Cost, predict
 from thumbq.imaging.formats.outputformat import Rendition
 from thumbq.imaging.geometry import reducing_gaps

@@ -13,7 +13,8 @@ from math import ceil, sqrt
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core.formats import output_name
-from thumbq.imaging import MIB, READ_WHOLE_BYTES
+from thumbq.core.units import MIB
+from thumbq.imaging import READ_WHOLE_BYTES
 from thumbq.imaging.formats.registry import INPUT_FORMATS, OUTPUT_FORMATS
 
 if TYPE_CHECKING:

@@ -6,14 +6,18 @@ Given back after every job, the pages of large bitmaps would cost the next job a
 from __future__ import annotations
 
 import ctypes
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+RETURNED_BYTES: Final = 64 << 20
+"""Freed blocks of this size are returned to the system at once; smaller ones may stay for long."""
 
 ENVIRONMENT: Final = {
     # glibc would map and unmap every large bitmap anew: 11 to 13 % of the time on large images.
-    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(RETURNED_BYTES),
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
 """The environment variables of a render process."""
@@ -21,6 +25,11 @@ ENVIRONMENT: Final = {
 _KEPT_BYTES: Final = 32 << 20
 """The free memory that may stay for good: usual photos need no more."""
 
+_FEW_BYTES: Final = 4 << 20
+_MMAP_THRESHOLD: Final = -3
+"""``M_MMAP_THRESHOLD`` of mallopt(3)."""
+
+_mallopt: Final = getattr(ctypes.CDLL(None), "mallopt", None)
 
 _LITTLE: Final = 1 / 8
 
@@ -73,3 +82,19 @@ def give_back() -> None:
 
 def _free_bytes() -> int:
     return 0 if _calls is None else _calls[0]()
+
+
+@contextmanager
+def smaller_blocks_returned() -> Iterator[None]:
+    """Have blocks of 4 MiB returned at once, too: none of what a decoder frees stays beside what it makes next.
+
+    Does nothing where the C library has no such call (not glibc).
+    """
+    if _mallopt is None:
+        yield
+        return
+    _mallopt(_MMAP_THRESHOLD, _FEW_BYTES)
+    try:
+        yield
+    finally:
+        _mallopt(_MMAP_THRESHOLD, RETURNED_BYTES)

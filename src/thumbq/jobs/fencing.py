@@ -7,12 +7,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from thumbq.errors import BackendError
+from thumbq.jobs.wrappedstore import WrappedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from thumbq.core.job import ObjectRef
-    from thumbq.ports import ListedObject, ObjectInfo, ObjectStore, Sink
+    from collections.abc import Callable, Iterator
 
 _holds: ContextVar[Callable[[], bool] | None] = ContextVar("holds", default=None)
 
@@ -47,46 +45,10 @@ def check() -> None:
         raise LeaseLost("the lease on the message is lost")
 
 
-class FencedStore:
+class FencedStore(WrappedStore):
     """An ObjectStore that checks before each request."""
 
-    def __init__(self, store: ObjectStore) -> None:
-        self._store = store
-
-    async def put(
-        self,
-        ref: ObjectRef,
-        body: bytes,
-        *,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-        if_absent: bool = False,
-    ) -> str:
-        """Store an object."""
+    @contextmanager
+    def _request(self) -> Iterator[None]:
         check()
-        return await self._store.put(ref, body, content_type=content_type, metadata=metadata, if_absent=if_absent)
-
-    async def get(self, ref: ObjectRef, *, max_bytes: int) -> tuple[ObjectInfo, bytes]:
-        """Return an object."""
-        check()
-        return await self._store.get(ref, max_bytes=max_bytes)
-
-    async def fetch(self, ref: ObjectRef, sink: Sink, *, max_bytes: int) -> ObjectInfo:
-        """Write an object's bytes to ``sink``."""
-        check()
-        return await self._store.fetch(ref, sink, max_bytes=max_bytes)
-
-    async def head(self, ref: ObjectRef) -> ObjectInfo:
-        """Return what is known of an object."""
-        check()
-        return await self._store.head(ref)
-
-    async def delete(self, ref: ObjectRef) -> None:
-        """Remove an object."""
-        check()
-        await self._store.delete(ref)
-
-    async def list(self, bucket: str, *, prefix: str, after: str = "", limit: int = 1000) -> Sequence[ListedObject]:
-        """Return the next objects of a listing."""
-        check()
-        return await self._store.list(bucket, prefix=prefix, after=after, limit=limit)
+        yield

@@ -162,4 +162,4 @@ def _fix(error: BackendError, right: str, ref: ObjectRef) -> str:
         return "use a store that can, or correct its address: something else may answer there"
     if isinstance(error, BackendUnavailable):
         return "try again in a moment"
-    return "do what the store says, and start again"
+    return "do what the store says, and start again; or use a store that can"

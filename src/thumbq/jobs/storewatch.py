@@ -11,12 +11,13 @@ import structlog
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.errors import AccessDenied, BackendError, ObjectExists, ObjectMissing, ObjectTooLarge, RestartNeeded
+from thumbq.jobs.wrappedstore import WrappedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator
 
     from thumbq.jobs.storehealth import StoreHealth
-    from thumbq.ports import Backend, ListedObject, ObjectInfo, ObjectStore, Sink
+    from thumbq.ports import Backend, ObjectStore
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -87,53 +88,15 @@ class StoreWatch:
             return
 
 
-class ObservedStore:
+class ObservedStore(WrappedStore):
     """An ObjectStore that tells of each request without an answer; ``failed`` is called for it."""
 
     def __init__(self, store: ObjectStore, failed: Callable[[], None]) -> None:
-        self._store = store
+        super().__init__(store)
         self._failed = failed
 
-    async def put(
-        self,
-        ref: ObjectRef,
-        body: bytes,
-        *,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-        if_absent: bool = False,
-    ) -> str:
-        """Store an object."""
-        with self._observed():
-            return await self._store.put(ref, body, content_type=content_type, metadata=metadata, if_absent=if_absent)
-
-    async def get(self, ref: ObjectRef, *, max_bytes: int) -> tuple[ObjectInfo, bytes]:
-        """Return an object."""
-        with self._observed():
-            return await self._store.get(ref, max_bytes=max_bytes)
-
-    async def fetch(self, ref: ObjectRef, sink: Sink, *, max_bytes: int) -> ObjectInfo:
-        """Write an object's bytes to ``sink``."""
-        with self._observed():
-            return await self._store.fetch(ref, sink, max_bytes=max_bytes)
-
-    async def head(self, ref: ObjectRef) -> ObjectInfo:
-        """Return what is known of an object."""
-        with self._observed():
-            return await self._store.head(ref)
-
-    async def delete(self, ref: ObjectRef) -> None:
-        """Remove an object."""
-        with self._observed():
-            await self._store.delete(ref)
-
-    async def list(self, bucket: str, *, prefix: str, after: str = "", limit: int = 1000) -> Sequence[ListedObject]:
-        """Return the next objects of a listing."""
-        with self._observed():
-            return await self._store.list(bucket, prefix=prefix, after=after, limit=limit)
-
     @contextmanager
-    def _observed(self) -> Iterator[None]:
+    def _request(self) -> Iterator[None]:
         try:
             yield
         except (ObjectMissing, ObjectExists, ObjectTooLarge):

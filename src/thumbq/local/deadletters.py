@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from thumbq.core import message
-from thumbq.core.deadletter import ATTRIBUTE
+from thumbq.core.deadletter import ATTRIBUTE, ATTRIBUTE_TYPE
 from thumbq.errors import BackendError, SendRefused
 from thumbq.local import deadlettertable, leases
 from thumbq.local.leasedtable import LeasedTable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from thumbq.local.messagetable import QueueRules
     from thumbq.ports import Clock, DeadLetter, EntryResult, MoveProgress, VisibilityChange
 
-_TYPE: Final = "String"  # the type of the attribute on SQS, which counts it too
 _TABLE: Final = "dead_letters"
 _LOOK_EVERY_S: Final = 0.1
 
@@ -46,7 +45,7 @@ class LocalDeadLetters:
         """Keep a copy with its note. A message that SQS would refuse is refused here too."""
         message.check_sendable(body)
         self._rules.check_group(group)
-        size = len(body.encode()) + len(note.encode()) + len(ATTRIBUTE) + len(_TYPE)
+        size = len(body.encode()) + len(note.encode()) + len(ATTRIBUTE) + len(ATTRIBUTE_TYPE)
         if size > self.max_bytes:
             raise SendRefused(f"a dead letter has at most {self.max_bytes} bytes with its note, this one has {size}")
         await self._database.write(

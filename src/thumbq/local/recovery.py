@@ -62,9 +62,10 @@ class Recovery:
         await self._report(await self._lost(), self._blobs.lost_path, report)
 
     async def recover(self, report: Callable[[LostFile], None]) -> None:
-        """Move orphans aside, then make a row for each lost file whose key has none; report all of them.
+        """Move orphans aside, then make a row for each lost file whose key has no object; report all of them.
 
-        Of several files with one key the newest becomes the object. Raises OSError and BackendError.
+        A row whose own file is gone is no object: an older database names files that were replaced after it. Of several
+        files with one key the newest becomes the object. Raises OSError and BackendError.
         """
         await self._orphans.look(age_s=_AGE_S)
         names = await self._lost()
@@ -86,7 +87,7 @@ class Recovery:
         self, names: Sequence[str], path_of: Callable[[str], Path], report: Callable[[LostFile], None]
     ) -> None:
         found = await to_thread.run_sync(lambda: [_lost_file(path_of(name)) for name in names])
-        taken = await self._database.read(lambda connection: [_kept(connection, one) for one in found])
+        taken = await self._database.read(lambda connection: [self._kept(connection, one) for one in found])
         for one, kept in zip(found, taken, strict=True):
             report(replace(one, kept=kept))
 
@@ -104,7 +105,7 @@ class Recovery:
 
     def _make_row(self, connection: sqlite3.Connection, lost: LostFile, info: ObjectInfo | None) -> str | None:
         """Make the row of a file and return None, or return why it stays lost."""
-        if (kept := _kept(connection, lost)) is not None or info is None or lost.key is None:
+        if (kept := self._kept(connection, lost)) is not None or info is None or lost.key is None:
             return kept
         # A new name: a put that has only been slow must not find its file again, and take it for its own.
         name = self._blobs.new_name(blobnames.described(lost.path.name))
@@ -113,18 +114,18 @@ class Recovery:
         except FileNotFoundError:
             return "another process has taken it"
         ref = ObjectRef(BUCKET, lost.key)
-        objecttable.insert(connection, ref, Entry(name, info), if_absent=True, now=lost.modified_at)
+        objecttable.insert(connection, ref, Entry(name, info), if_absent=False, now=lost.modified_at)
         return None
 
-
-def _kept(connection: sqlite3.Connection, lost: LostFile) -> str | None:
-    if lost.key is None:
-        return "its name has no key: thumbq send it"
-    if lost.key.startswith(keys.CRASH_RECORDS_PREFIX):
-        return "a crash record, which is of no use any more"
-    if objecttable.find(connection, ObjectRef(BUCKET, lost.key)) is not None:
-        return "its key has another object"
-    return None
+    def _kept(self, connection: sqlite3.Connection, lost: LostFile) -> str | None:
+        if lost.key is None:
+            return "its name has no key: thumbq send it"
+        if lost.key.startswith(keys.CRASH_RECORDS_PREFIX):
+            return "a crash record, which is of no use any more"
+        entry = objecttable.find(connection, ObjectRef(BUCKET, lost.key))
+        if entry is not None and self._blobs.path(entry.blob).exists():
+            return "its key has another object"
+        return None
 
 
 def _lost_file(path: Path) -> LostFile:

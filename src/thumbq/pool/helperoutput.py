@@ -11,10 +11,6 @@ import threading
 from multiprocessing.connection import wait
 from typing import Final
 
-import structlog
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
 _PIECE_BYTES: Final = 1 << 16
 _MOST_CHARACTERS: Final = 4_000
 
@@ -35,6 +31,9 @@ class _HelperOutput:
 
     def log_all(self) -> None:
         """Log the whole lines that are in the pipe; those of one piece are one line of the log."""
+        import structlog  # noqa: PLC0415 - render processes load this module, and log nothing
+
+        log = structlog.get_logger(__name__)
         with self._lock:
             while piece := self._read():
                 lines, end, self._rest = (self._rest + piece).rpartition(b"\n")

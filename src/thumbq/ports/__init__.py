@@ -17,6 +17,7 @@ from thumbq.ports.queueing import (
     QueueCounts,
     ReceivedMessage,
     VisibilityChange,
+    batches,
 )
 from thumbq.ports.rendering import (
     NotMade,
@@ -63,6 +64,7 @@ __all__ = [
     "Steps",
     "Upkeep",
     "VisibilityChange",
+    "batches",
 ]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+T = TypeVar("T")
 
 MAX_LEASE_S: Final = 43_200
 """The longest lease on a message that one receive gives (Amazon SQS Developer Guide, "Visibility timeout")."""
@@ -18,6 +19,12 @@ MAX_BATCH: Final = 10
 
 FIFO_ENDING: Final = ".fifo"
 """The ending of the names of FIFO queues, and of no others (Amazon SQS Developer Guide, "FIFO queue names")."""
+
+
+def batches(entries: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Split what is asked for into batches of up to ``MAX_BATCH`` entries."""
+    for start in range(0, len(entries), MAX_BATCH):
+        yield entries[start : start + MAX_BATCH]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from thumbq.core.catalog import Catalog, Route
 from thumbq.core.preset import BUILT_IN, Preset
 from thumbq.core.quoting import suggestion
+from thumbq.core.units import MIB
 from thumbq.ports import MAX_LEASE_S
 from thumbq.settings.faults import Fault, SettingsConflict, fault
 from thumbq.settings.queues import QueueConfig, QueueTable, long_poll_faults, queue_configs, table_faults
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PREFIX: Final = "THUMBQ_"
-MIB: Final = 1 << 20
 
 _AHEAD: Final = 12
 _ANY_SOURCE: Final = "uploads/a source.jpg"

@@ -7,6 +7,7 @@ upload that sends the slowest is ended if it sends less than the least rate: a c
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import deque
 from contextlib import contextmanager
@@ -71,12 +72,16 @@ class RunningUploads:
         for upload in self._open:
             upload.end(_STOPPING)
 
-    def end_slowest(self) -> bool:
-        """End the upload that sends the slowest, if it sends less than the least rate; return whether there was one."""
-        slow = self._slow()
-        if slow:
-            self._end(min(slow, key=RunningUpload.rate))
-        return bool(slow)
+    def end_slowest(self, number: int) -> int:
+        """Have up to so many uploads end that send less than the least rate, the slowest first.
+
+        Returns how many are ending, those included that were before.
+        """
+        ending = sum(upload.ended for upload in self._open)
+        slow = heapq.nsmallest(number - ending, self._slow(), key=RunningUpload.rate)
+        for upload in slow:
+            self._end(upload)
+        return ending + len(slow)
 
     @contextmanager
     def upload(self, body: StreamReader, length: int | None) -> Iterator[RunningUpload]:

@@ -140,6 +140,8 @@ class Connection(RequestHandler):
             resp.force_close()
         answer = await super().finish_response(request, resp, start_time)
         self._answered_body = request.content
+        if last or not request.content.is_eof():
+            self._connections.lingers(self)
         if last:
             await self._wait_for_close(_LINGER_S)
         elif self._stopping and not request.content.is_eof():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -31,15 +32,18 @@ class Closable(Protocol):
 class Connections:
     """Counts connections, and knows which of them wait for their clients, the longest first.
 
-    ``end_slowest_upload`` ends one, if there is one that sends too slowly, and says whether there was.
+    Those that linger have had their last answer, and stay only for a client that may still be sending.
+
+    ``end_slowest_uploads`` has up to so many end that send too slowly, and says how many are ending.
     """
 
-    def __init__(self, most: int, end_slowest_upload: Callable[[], bool]) -> None:
+    def __init__(self, most: int, end_slowest_uploads: Callable[[int], int]) -> None:
         self._most = most
-        self._end_slowest_upload = end_slowest_upload
+        self._end_slowest_uploads = end_slowest_uploads
         self._open: set[Closable] = set()
         self._waiting: dict[Closable, float] = {}
-        self._closed_one = asyncio.Event()
+        self._lingering: dict[Closable, None] = {}
+        self._may_close = asyncio.Event()
         self._dropped = Tally("connections.dropped")
         self.late_heads = Tally("connections.late_heads")
 
@@ -57,38 +61,60 @@ class Connections:
             self._waiting.pop(connection, None)
             self._waiting[connection] = asyncio.get_running_loop().time()
 
+    def lingers(self, connection: Closable) -> None:
+        """Note that a connection has had its last answer: it is the next that may go."""
+        if connection in self._open:
+            self._lingering[connection] = None
+            self._may_close.set()
+
     def works(self, connection: Closable) -> None:
         """Note that a connection has a request."""
         self._waiting.pop(connection, None)
+        self._lingering.pop(connection, None)
 
     def closed(self, connection: Closable) -> None:
         """Count a connection no longer."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
-        self._closed_one.set()
+        self._lingering.pop(connection, None)
+        self._may_close.set()
 
     async def room(self) -> int:
         """Wait until connections may be accepted, and return how many."""
         while (room := self._most + AT_ONCE - len(self._open)) <= 0:
+            self._may_close.clear()
             self.trim()
-            self._closed_one.clear()
             with anyio.move_on_after(_RETRY_S):
-                await self._closed_one.wait()
+                await self._may_close.wait()
         return min(room, AT_ONCE)
 
     def trim(self) -> None:
-        """Close those that wait the longest for their clients, down to the bound; then uploads that come too slowly."""
+        """Close connections down to the bound.
+
+        First go those that linger, then those that wait the longest for their clients; before one that has just come an
+        upload is ended that comes too slowly.
+        """
+        excess = len(self._open) - self._most
         settled = asyncio.get_running_loop().time() - _SETTLED_S
-        for _ in range(len(self._open) - self._most):
-            longest = next(iter(self._waiting), None)
-            newcomers_only = longest is None or self._waiting[longest] > settled
-            if newcomers_only and self._end_slowest_upload():
-                continue
-            if longest is None:
-                return
-            self._dropped.add()
-            self.closed(longest)
-            longest.drop()
+        while excess > 0 and (first := self._first(settled)) is not None:
+            excess -= self._drop(first)
+        if excess > 0:
+            excess -= self._end_slowest_uploads(excess)
+        while excess > 0 and (first := self._first(math.inf)) is not None:
+            excess -= self._drop(first)
+
+    def _first(self, since: float) -> Closable | None:
+        """Return the connection that may go first, if it has waited since this time."""
+        if self._lingering:
+            return next(iter(self._lingering))
+        first, waits_since = next(iter(self._waiting.items()), (None, math.inf))
+        return first if waits_since <= since else None
+
+    def _drop(self, connection: Closable) -> int:
+        self._dropped.add()
+        self.closed(connection)
+        connection.drop()
+        return 1
 
 
 class Acceptor:

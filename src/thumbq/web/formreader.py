@@ -13,7 +13,7 @@ from aiohttp.multipart import BadContentDispositionHeader, BadContentDisposition
 
 from thumbq.errors import UploadRefused
 from thumbq.web.bodies import reading, unbroken
-from thumbq.web.multipart import CHARSET, MAX_CHARSET_BYTES, charset_of, parts_of, readable_head
+from thumbq.web.multipart import CHARSET, MAX_CHARSET_BYTES, NestedForm, charset_of, parts_of, readable_head
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -74,10 +74,12 @@ class FormReader:
         return part
 
     async def _next(self) -> BodyPartReader | None:
-        with self._waiting(), readable_head(self._body):
-            part = await self._reader.next()
-        if isinstance(part, MultipartReader):
-            raise UploadRefused("nested-form", self._texts.nested)
+        try:
+            with self._waiting(), readable_head(self._body):
+                part = await self._reader.next()
+        except NestedForm:
+            raise UploadRefused("nested-form", self._texts.nested) from None
+        assert not isinstance(part, MultipartReader)
         return part
 
     @property

@@ -47,8 +47,18 @@ class _Part(BodyPartReader):
         super().__init__(*args, subtype="form-data", **options)
 
 
+class NestedForm(Exception):
+    """A part of a form is a form itself."""
+
+
+class _Nested(MultipartReader):
+    def __init__(self, *_args: Any, **_options: Any) -> None:  # before aiohttp looks for its boundary
+        raise NestedForm
+
+
 class _Parts(MultipartReader):
     part_reader_cls: type[BodyPartReader] = _Part
+    multipart_reader_cls: type[MultipartReader] = _Nested
 
 
 def parts_of(request: web.Request, *, not_multipart: str) -> MultipartReader:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from thumbq.core import callback, keys
 from thumbq.core.formats import MEDIA_TYPES
+from thumbq.core.jsonmembers import RepeatedMember, once_each
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
 from thumbq.web.bodies import reading, running
@@ -109,9 +110,9 @@ async def _read(content: StreamReader, upload: RunningUpload) -> bytes:
 
 def _parse(body: bytes, presets: Container[str]) -> _PresignRequest:
     try:
-        document = json.loads(body, object_pairs_hook=_once_each)
-    except _Repeated as error:
-        raise _wrong_member(error.args[0], "it stands there twice") from error
+        document = json.loads(body, object_pairs_hook=once_each)
+    except RepeatedMember as error:
+        raise _wrong_member(error.name, "it stands there twice") from error
     except (ValueError, RecursionError) as error:
         text = f"The body is no JSON ({error}). Send an object, for example: {_EXAMPLE}"
         raise UploadRefused("invalid-json", text) from error
@@ -130,19 +131,6 @@ def _parse(body: bytes, presets: Container[str]) -> _PresignRequest:
         if name not in presets:
             raise _wrong_member("presets", f"there is no preset {name!r}")
     return wanted
-
-
-class _Repeated(Exception):
-    """A member stands in an object twice; ``args`` has its name."""
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in members:
-            raise _Repeated(name)
-        members[name] = value
-    return members
 
 
 def _reason(fault: Any) -> str:

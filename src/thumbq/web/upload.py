@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiohttp import hdrs, web
 
+from thumbq.core.units import MIB
 from thumbq.core.uploadoptions import NO_OPTIONS
 from thumbq.errors import UploadRefused
 from thumbq.web import fields, problems
@@ -34,7 +35,6 @@ _TEXTS: Final = FormTexts(
     incomplete="The form ends before its closing boundary or is damaged; what was cut off is not stored.",
     nested=f"A form inside the form is not taken: {_EXAMPLE}",
 )
-_MIB: Final = 1 << 20
 _NAMES_SHOWN: Final = 5
 _NAME_CHARS_SHOWN: Final = 40
 
@@ -132,7 +132,7 @@ class _UploadForm:
         limit = self._services.limits.max_file_bytes
         content = await self._read(part, max_bytes=limit)
         if content is None:
-            return problems.problem_of("too-large", f"The file is larger than {limit / _MIB:g} MiB ({limit} bytes).")
+            return problems.problem_of("too-large", f"The file is larger than {limit / MIB:g} MiB ({limit} bytes).")
         return content
 
     async def _read(self, part: BodyPartReader, *, max_bytes: int) -> bytes | None:

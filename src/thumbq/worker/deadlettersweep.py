@@ -15,7 +15,7 @@ import structlog
 from thumbq.core.retry import Bury, Delete
 from thumbq.errors import BackendError, BackendUnavailable, NotSent
 from thumbq.jobs.reporting import report_request
-from thumbq.ports import MAX_BATCH, EntryResult, ReceivedMessage, VisibilityChange
+from thumbq.ports import MAX_BATCH, EntryResult, ReceivedMessage, VisibilityChange, batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,8 +121,8 @@ class DeadLetterSweep:
         finally:
             with anyio.move_on_after(_BURIAL_S, shield=True):
                 async with anyio.create_task_group() as tasks:
-                    for start in range(0, len(held), MAX_BATCH):
-                        tasks.start_soon(self._give_back, held[start : start + MAX_BATCH])
+                    for batch in batches(held):
+                        tasks.start_soon(self._give_back, batch)
         return looked
 
     async def _give_back(self, receipts: Sequence[str]) -> None:

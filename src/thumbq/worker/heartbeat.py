@@ -9,7 +9,7 @@ import anyio
 
 from thumbq.errors import BackendError
 from thumbq.jobs.reporting import report_request
-from thumbq.ports import MAX_BATCH, EntryResult
+from thumbq.ports import EntryResult, batches
 from thumbq.worker.lease import LeaseState
 from thumbq.worker.liveness import Liveness
 
@@ -55,8 +55,7 @@ class Heartbeat:
                 self._changed = anyio.Event()
                 self._leases = {lease: None for lease in self._leases if lease.holds() and lease.is_open()}
                 due = self._due(self._clock.monotonic())
-                for start in range(0, len(due), MAX_BATCH):
-                    batch = due[start : start + MAX_BATCH]
+                for batch in batches(due):
                     sent_at = self._clock.monotonic()
                     changes = [lease.begin_beat(sent_at) for lease in batch]
                     beats.start_soon(self._beat, batch, changes, sent_at)

@@ -21,7 +21,7 @@ CANARY: Final = b"CanaryBird"
 
 COPYRIGHT_TAGS: Final = frozenset({ExifTags.Base.Artist, ExifTags.Base.Copyright})
 
-OWN_CHOICES: Final = frozenset({"a resolution", "a colour profile", "a colour chunk"})
+OWN_CHOICES: Final = frozenset({"a resolution", "a colour profile", "a chunk on how it is shown"})
 """What thumbq leaves out by its own choice: it names nobody, and others may say it."""
 
 # SOF0 to SOF2, DHT, EOI, SOS, DQT, DRI, and APP0 and APP14, which are looked into.
@@ -29,7 +29,7 @@ _JPEG: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC4, 0xD9, 0xDA, 0xDB, 0xDD, 0xE0, 
 _JFIF: Final = re.compile(rb"JFIF\0\x01[\0\x01\x02](.{5})\0\0", re.DOTALL)
 _NO_RESOLUTION: Final = b"\0\0\x01\0\x01"
 _PNG_NAMES: Final = {b"pHYs": "a resolution", b"iCCP": "a colour profile"} | dict.fromkeys(
-    (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"sBIT", b"bKGD"), "a colour chunk"
+    (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"sBIT", b"bKGD", b"orNT"), "a chunk on how it is shown"
 )
 _PNG: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"})
 _WEBP: Final = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"})

@@ -15,8 +15,9 @@ from support.processes import marked_render
 from support.replicas.replica import alive
 from thumbq.core.preset import THUMBNAIL, Preset
 from thumbq.errors import Problem, SetupError
-from thumbq.pool import PoolConfig, Recycling, RenderPool
+from thumbq.pool import PoolConfig, Recycling
 from thumbq.pool.processhandle import ProcessHandle
+from thumbq.pool.renderpool import RenderPool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence

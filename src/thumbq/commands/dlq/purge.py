@@ -13,7 +13,7 @@ from thumbq.commands.dlq.opening import open_dead_letters
 from thumbq.commands.dlq.parsing import parse
 from thumbq.commands.dlq.scan import Scan
 from thumbq.errors import BackendError
-from thumbq.ports import MAX_BATCH
+from thumbq.ports import batches
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -111,8 +111,8 @@ async def remove(
 
     async def take(leases: DeadLetterLeases, chosen: Sequence[ParsedDeadLetter]) -> None:
         async with anyio.create_task_group() as tasks:
-            for start in range(0, len(chosen), MAX_BATCH):
-                tasks.start_soon(some, leases, chosen[start : start + MAX_BATCH])
+            for batch in batches(chosen):
+                tasks.start_soon(some, leases, batch)
         if failed >= MOST_FAILURES:
             raise BackendError(f"{failed} dead letters could not be removed")
 

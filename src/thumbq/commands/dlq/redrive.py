@@ -19,7 +19,7 @@ from thumbq.commands.dlq.scan import Scan
 from thumbq.commands.dlq.show import others
 from thumbq.core import deadletter, message
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, NotSent
-from thumbq.ports import MAX_BATCH
+from thumbq.ports import MAX_BATCH, batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -175,8 +175,8 @@ class Redrive:
                     self._report(Redriven(dead_letter.id, message_id))
 
         async with anyio.create_task_group() as tasks:
-            for start in range(0, len(sent), MAX_BATCH):
-                tasks.start_soon(some, sent[start : start + MAX_BATCH])
+            for batch in batches(sent):
+                tasks.start_soon(some, batch)
 
     def _failed(self, dead_letter: DeadLetter, message_id: str | None, error: str) -> None:
         self.left += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ from thumbq.imaging.formats.avif.plays import plays_of, with_plays
 from thumbq.imaging.formats.inputformat import DecodingCosts, InputFormat, linear_nanoseconds
 from thumbq.imaging.formats.isomedia.alphasizes import with_alpha_sizes
 from thumbq.imaging.formats.isomedia.aperture import aperture, load_shown
-from thumbq.imaging.formats.isomedia.costs import RETURNED_BYTES, made_bytes, piecewise_memory
+from thumbq.imaging.formats.isomedia.costs import made_bytes, piecewise_memory
 from thumbq.imaging.formats.isomedia.tiles import grid, pieces
 from thumbq.imaging.formats.outputformat import (
     MOST_EFFORT,
@@ -26,13 +27,15 @@ from thumbq.imaging.formats.outputformat import (
     cost_by_effort,
     subsampling,
 )
+from thumbq.imaging.heap import RETURNED_BYTES, smaller_blocks_returned
 from thumbq.imaging.opening import Opened, file_of, open_with_pillow
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
     from thumbq.core.preset import Preset
     from thumbq.imaging import Original
+    from thumbq.imaging.formats.isomedia.aperture import Aperture
     from thumbq.imaging.header import Header
     from thumbq.imaging.playback import Playback
 
@@ -41,7 +44,11 @@ _PILLOWS_BRANDS: Final = frozenset({b"avif", b"avis", b"mif1", b"msf1"})
 
 _REFERENCES: Final = 9
 _WORKING: Final = 1.3
-"""The decoder's memory as a share of its planes; it counts where these are larger than the image."""
+"""The decoder's memory of a sequence as a share of its planes; it counts where these are larger than the image."""
+
+_BYTE: Final = 8
+_BLOCKS_BYTES: Final = 0.5
+"""What dav1d notes of the blocks of a frame, for each of its pixels."""
 
 _SPEED: Final = 6
 _COST: Final = EncodingCost(28.5, 39, 290, 800, 1200, 2300, 8)
@@ -60,9 +67,14 @@ def _open(original: Original, header: Header) -> Opened:
     return Opened(
         image,
         source_profile(image, original),
-        partial(load_shown, image, shown),
+        partial(_load, image, header, shown),
         pieces=None if tiles is None else partial(pieces, original, tiles, ImageFormat.AVIF),
     )
+
+
+def _load(image: ImageFile.ImageFile, header: Header, shown: Aperture | None) -> Image.Image:
+    with smaller_blocks_returned() if header.bits > _BYTE else nullcontext():
+        return load_shown(image, shown)
 
 
 def _file(original: Original) -> IO[bytes]:
@@ -93,9 +105,10 @@ def _of_a_piece(header: Header, pixels: int) -> tuple[float, float]:
 
 def _at_once(header: Header, pixels: int) -> tuple[float, float]:
     image, made = pixels * header.pixel_bytes, made_bytes(header) * pixels
-    # libavif's pixels are copied once while its planes are there, and then Pillow's are made of the copy.
-    left = 2 * header.scratch_bytes if made < RETURNED_BYTES else 0
-    return max(_WORKING * header.scratch_bytes + 2 * made, made + image + left), image
+    # Of more than 8 bits, planes of 8 are made first. libavif's pixels are copied once while its planes are there, and
+    # then Pillow's are made of the copy.
+    first = header.scratch_bytes + _BLOCKS_BYTES * pixels * (1 + header.has_alpha) + 2 * made
+    return (first + image if made < RETURNED_BYTES else max(first, made + image)), image
 
 
 def _plays(_image: Image.Image, original: Original) -> int:

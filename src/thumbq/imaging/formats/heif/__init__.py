@@ -13,9 +13,10 @@ from thumbq.imaging.formats.heif.agreement import agrees, can_be_told
 from thumbq.imaging.formats.heif.thumbnail import thumbnail
 from thumbq.imaging.formats.inputformat import DecodingCosts, InputFormat, linear_nanoseconds
 from thumbq.imaging.formats.isomedia.aperture import aperture, load_shown, without
-from thumbq.imaging.formats.isomedia.costs import RETURNED_BYTES, made_bytes, piecewise_memory
+from thumbq.imaging.formats.isomedia.costs import made_bytes, piecewise_memory
 from thumbq.imaging.formats.isomedia.still import read_still
 from thumbq.imaging.formats.isomedia.tiles import grid, pieces, with_tiles
+from thumbq.imaging.heap import RETURNED_BYTES
 from thumbq.imaging.opening import Opened, file_of, open_with_pillow
 
 if TYPE_CHECKING:

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from thumbq.imaging.header import Header
 
-RETURNED_BYTES: Final = 64 << 20
-"""Freed blocks of this size are returned to the system at once (``heap.py``); smaller ones may stay for long."""
-
 _COPIES: Final = 4
 """Of the data of a piece."""
 

@@ -85,7 +85,7 @@ class _Layout:
         self._ended = False
 
     def add(self, chunk: Chunk) -> None:
-        """Take another chunk. Raises RenderRefused: corrupt."""
+        """Take another chunk. Raises RenderRefused: corrupt, unsupported-format."""
         whole = chunk.at - CHUNK_START.size, chunk.end + 4
         if chunk.kind == b"IDAT" and not chunk.whole:
             self._cut = chunk.at, chunk.end
@@ -110,6 +110,11 @@ class _Layout:
         # The decoder checks those that it knows. A palette is none of its business where pixels are no indices.
         if chunk.kind not in _CRITICAL and not chunk.fits_checksum(self._original):
             raise RenderRefused("corrupt", "the PNG has a damaged chunk that a picture cannot do without")
+        if chunk.kind not in _CRITICAL:
+            # W3C PNG, third edition, 13.1: without it nobody can tell what the pixels mean.
+            raise RenderRefused(
+                "unsupported-format", "the PNG has a chunk that is not known, and that it cannot do without"
+            )
         if chunk.kind == b"PLTE":
             self._palette = chunk
             if self._colour == _PALETTE:
