@@ -21,6 +21,7 @@ from thumbq.memory import derived, memory_problem
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
 from thumbq.web.app import UploadLimits, create_app
+from thumbq.web.manifestcache import ManifestCache
 from thumbq.web.server import HttpServer
 from thumbq.web.services import WebServices
 from thumbq.worker import make_consumers
@@ -170,6 +171,7 @@ class Service:
         return create_app(
             WebServices(
                 backend=backend,
+                manifests=ManifestCache(backend.store),
                 intake=make_upload_intake(
                     backend,
                     settings.catalog.presets,

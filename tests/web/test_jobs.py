@@ -36,18 +36,21 @@ async def finish(
     *,
     store: bool = True,
     failed: dict[str, FailedRendition] | None = None,
+    preset: str = "thumbnail",
+    body: bytes = IMAGE,
+    **source_members: str,
 ) -> ObjectRef:
     """Do what a worker does: put the rendition, then the manifest."""
     bucket, source = served.behind.real.bucket, keys.upload_key(job_id)
-    ref = ObjectRef(bucket, f"thumbnail/{job_id}.jpg")
+    ref = ObjectRef(bucket, f"{preset}/{job_id}.jpg")
     made = RenditionRecord(
         bucket=bucket,
         key=ref.key,
         width=100,
         height=75,
-        bytes=len(IMAGE),
+        bytes=len(body),
         content_type="image/jpeg",
-        sha256=SHA256,
+        sha256=hashlib.sha256(body).hexdigest(),
         fingerprint="f",
     )
     record = Manifest(
@@ -62,14 +65,15 @@ async def finish(
             frames=1,
             dominant_color="#a0b1c2",
             thumbhash="2PcNDYI=",
+            **source_members,
         ),
-        renditions={} if error else {"thumbnail": made},
+        renditions={} if error else {preset: made},
         failed=failed,
         error=error,
         finished_at=datetime.now(UTC),
     )
     if store and not error:
-        await served.behind.real.store.put(ref, IMAGE, content_type="image/jpeg")
+        await served.behind.real.store.put(ref, body, content_type="image/jpeg")
     await put_manifest(served, job_id, record.encode())
     served.behind.store.calls.clear()
     return ref
@@ -204,7 +208,41 @@ async def test_a_rendition_is_its_bytes_with_a_lasting_etag(served: Served) -> N
         assert response.headers["Content-Length"] == str(len(IMAGE))
         assert response.headers["ETag"] == f'"{SHA256}"'
         assert response.headers["Content-Type"] == "image/jpeg"
-    assert served.behind.store.calls == ["get", "get", "get", "head"]
+    assert served.behind.store.calls == ["get", "get", "head"], "the manifest once"
+
+
+async def test_a_done_job_and_its_rendition_cost_one_request_each(served: Served) -> None:
+    job_id = await uploaded(served)
+    await finish(served, job_id, content_type="image/x-told", filename="told.jpg")
+    _, document = await get(served, f"/jobs/{job_id}")
+    original = document["data"]["original"]
+    assert (original["content_type"], original["filename"]) == ("image/x-told", "told.jpg")
+    for _ in range(2):
+        async with served.http.get(f"/jobs/{job_id}/thumbnail") as response:
+            assert await response.read() == IMAGE
+    assert served.behind.store.calls == ["get"] * 3
+
+
+async def test_a_job_that_is_done_again_is_served_as_it_is_now(served: Served) -> None:
+    job_id = await uploaded(served)
+    ref = await finish(served, job_id)
+    async with served.http.get(f"/jobs/{job_id}/thumbnail") as response:
+        assert await response.read() == IMAGE
+    again = IMAGE + b" of another version"
+    await served.behind.real.store.put(ref, again, content_type="image/jpeg")
+    await finish(served, job_id, store=False, body=again)
+    async with served.http.get(f"/jobs/{job_id}/thumbnail") as response:
+        assert await response.read() == again
+    assert served.behind.store.calls == ["get"] * 3, "the rendition, and then both"
+
+
+async def test_a_preset_that_was_not_made_a_moment_ago_is_served_once_it_is(served: Served) -> None:
+    job_id = await uploaded(served)
+    await finish(served, job_id, preset="stretched")
+    assert (await get(served, f"/jobs/{job_id}/thumbnail"))[1]["code"] == "not-made"
+    await finish(served, job_id)
+    async with served.http.get(f"/jobs/{job_id}/thumbnail") as response:
+        assert (response.status, await response.read()) == (200, IMAGE)
 
 
 @pytest.mark.parametrize(

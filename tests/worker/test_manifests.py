@@ -44,6 +44,8 @@ async def test_a_manifest_says_what_the_render_told(backend: Backend) -> None:
     assert faults(found.encode()) == []
     assert found.source.model_dump(exclude={"bucket", "key", "etag"}) == {
         "bytes": len(b"original"),
+        "content_type": "image/jpeg",
+        "filename": None,
         "format": "JPEG",
         "width": 4,
         "height": 3,

@@ -26,6 +26,8 @@ class SourceRecord(_Record):
     key: str
     etag: str | None = Field(default=None, description="The store's ETag of what was rendered.")
     bytes: int | None = Field(default=None, description="Size of the file.")
+    content_type: str | None = Field(default=None, description="Media type that the original was stored with.")
+    filename: str | None = Field(default=None, description="The client's name of the file, for people.")
     format: str | None = Field(
         default=None, description="JPEG, PNG, GIF, WEBP, AVIF, HEIF, TIFF or BMP; told by the first bytes."
     )

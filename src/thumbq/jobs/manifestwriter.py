@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from thumbq.core import keys
+from thumbq.core import filenames, keys
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord, Manifest, SourceRecord
@@ -125,6 +125,7 @@ def _source_record(job: Job, findings: Findings, previous: Manifest | None, etag
     record = SourceRecord(bucket=source.bucket, key=source.key, etag=etag)
     if previous is not None and previous.source.etag == etag:
         record = previous.source.model_copy(update={"bucket": source.bucket, "key": source.key})
-    if findings.info is not None:
-        record = record.model_copy(update={"bytes": findings.info.size})
+    if (info := findings.info) is not None:
+        names = {"content_type": info.content_type, "filename": filenames.decode(info.metadata)}
+        record = record.model_copy(update={"bytes": info.size, **names})
     return record if findings.rendered is None else with_findings(record, findings.rendered)

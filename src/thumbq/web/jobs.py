@@ -58,6 +58,18 @@ async def get_rendition(request: web.Request) -> web.Response:
     """Answer a rendition's bytes. Clients may cache them: for good, unless the original is replaceable."""
     services, job_id, preset = request.app[SERVICES], _job_id(request), request.match_info["preset"]
     state = await find_job(services, job_id, with_original=False)
+    try:
+        return await _rendition_answer(request, services, state, preset)
+    except ProblemRaised:
+        if state is None or not state.remembered:
+            raise
+    state = await find_job(services, job_id, with_original=False, fresh=True)
+    return await _rendition_answer(request, services, state, preset)
+
+
+async def _rendition_answer(
+    request: web.Request, services: WebServices, state: JobState | None, preset: str
+) -> web.Response:
     record = None if state is None or state.manifest is None else state.manifest.renditions.get(preset)
     if state is None or record is None:
         raise ProblemRaised(_why_missing(services, preset, state))
@@ -127,7 +139,9 @@ def _original_members(state: JobState) -> dict[str, Any]:
             "content_type": info.content_type,
         }
     elif manifest is not None:
-        members = {"filename": None, "bytes": manifest.source.bytes, "content_type": _content_type(manifest)}
+        source = manifest.source
+        content_type = source.content_type or _content_type(manifest)
+        members = {"filename": source.filename, "bytes": source.bytes, "content_type": content_type}
     if manifest is not None:
         found = manifest.source
         members |= {"width": found.width, "height": found.height, "frames": found.frames}

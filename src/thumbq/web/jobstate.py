@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from thumbq.core import keys, objectmetadata
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing
-from thumbq.manifests import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +31,8 @@ class JobState:
     original: ObjectInfo | None = None
     presigned: PresignedRecord | None = None
     expired: bool = False
+    remembered: bool = False
+    """Whether the manifest was read a moment ago, and may have been replaced since."""
 
     @property
     def status(self) -> str:
@@ -48,25 +49,34 @@ class JobState:
         return None if self.original is None else objectmetadata.presets(self.original.metadata)
 
 
-async def find_job(services: WebServices, job_id: str, *, with_original: bool) -> JobState | None:
-    """Return the state of a job; None when there is none. With a manifest, ``original`` is read only if asked for.
+async def find_job(services: WebServices, job_id: str, *, with_original: bool, fresh: bool = False) -> JobState | None:
+    """Return the state of a job; None when there is none. It is read from the store at this moment if ``fresh``.
+
+    With a manifest, ``original`` is read only if asked for, and only where the manifest does not say it all.
 
     Keys of whole uploads come first: their jobs cost no request more for the presigned uploads that there may be.
     """
-    store, bucket = services.backend.store, services.backend.bucket
     for key, replaceable in ((keys.upload_key(job_id), False), (keys.inbox_key(job_id), True)):
-        source = ObjectRef(bucket, key)
-        manifest = await read_manifest(store, source)
-        original = await _info(store, source) if with_original or manifest is None else None
-        if replaceable and manifest and original and manifest.source.etag not in (None, original.etag):
-            manifest = None  # it is about an original that was replaced since
+        source = ObjectRef(services.backend.bucket, key)
+        read = await services.manifests.read(source, fresh=fresh)
+        original = None
+        if read.manifest is None or (with_original and (replaceable or read.manifest.source.content_type is None)):
+            original = await _info(services.backend.store, source)
+        if replaceable and read.remembered and _is_about_another(read.manifest, original):
+            read = await services.manifests.read(source, fresh=True)
+        manifest = None if replaceable and _is_about_another(read.manifest, original) else read.manifest
         if manifest is not None or original is not None:
-            return JobState(key, replaceable, manifest, original)
+            return JobState(key, replaceable, manifest, original, remembered=read.remembered)
     presigned = await services.presigned.find(job_id)
     if presigned is None:
         return None
     expired = services.presigned.has_expired(presigned)
     return JobState(keys.inbox_key(job_id), replaceable=True, presigned=presigned, expired=expired)
+
+
+def _is_about_another(manifest: Manifest | None, original: ObjectInfo | None) -> bool:
+    """Whether a manifest is about an original that was replaced since."""
+    return manifest is not None and original is not None and manifest.source.etag not in (None, original.etag)
 
 
 async def _info(store: ObjectStore, source: ObjectRef) -> ObjectInfo | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from thumbq.intake.presigned import PresignedIntake
     from thumbq.intake.uploads import UploadIntake
     from thumbq.ports import Backend, Health
+    from thumbq.web.manifestcache import ManifestCache
     from thumbq.web.uploadlimits import UploadLimits
 
 
@@ -36,6 +37,7 @@ class WebServices:
     limits: UploadLimits
     catalog: Catalog
     presigned: PresignedIntake
+    manifests: ManifestCache
     backend_timeout_s: float = 20.0
 
 

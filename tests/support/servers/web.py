@@ -23,6 +23,7 @@ from thumbq.intake.presigned import PresignedIntake
 from thumbq.intake.uploads import UploadIntake
 from thumbq.ports import Backend
 from thumbq.web.app import UploadLimits, WebServices, create_app
+from thumbq.web.manifestcache import ManifestCache
 from thumbq.web.server import HttpServer
 
 if TYPE_CHECKING:
@@ -249,6 +250,7 @@ async def serve(
             catalog=Catalog({preset.name: preset for preset in BUILT_IN}),
             backend_timeout_s=backend_timeout_s,
             presigned=behind.presigned,
+            manifests=ManifestCache(behind.backend.store),
         )
     )
     server = HttpServer(app, shutdown_timeout_s=shutdown_timeout_s, max_connections=max_connections)
