@@ -63,6 +63,7 @@ def _parent(pid: int) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's jobs in the background ignore it
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         anyio.run(main, sys.argv[1:])
