@@ -249,7 +249,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "presets that kill a render are never made apart",
-        _ATTEMPT,
+        "thumbq.jobs.recordedrender",
         "            if crashes.record.quarantined and len(presets) > 1:\n",
         "            if crashes.record.poison and len(presets) > 1:\n",
         "crashing-preset. failed with render-crashed",

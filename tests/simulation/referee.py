@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KILL_WITHIN_S: Final = 1.0
 """How soon after its lease's end a render has to be dead."""
 
-TRY_AGAIN_WITHIN_S: Final = 3.0
+TRY_AGAIN_WITHIN_S: Final = 12.5
 
 _CAP_ZONE_S: Final = 10
 _OF_THE_JOB: Final = ("get", "head", "fetch", "render", "put manifests", "put thumbnail")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from support.doubles.clocks import SystemClock
 from support.doubles.consuming import Delegate, consuming, settled, upload
 from support.doubles.rendering import FakeRenderer
 from support.patience import until
+from thumbq.errors import BackendUnavailable
 from thumbq.ports import MAX_BATCH, EntryResult, ReceivedMessage
 from thumbq.worker.acks import LINGER_S, Acks
 from thumbq.worker.lease import Lease
@@ -191,6 +193,35 @@ async def test_no_delete_waits_longer_than_ten_seconds_or_half_of_its_lease() ->
 async def test_deletes_that_wait_go_when_no_more_come() -> None:
     begun_at = anyio.current_time()
     assert await deletes(lambda: anyio.current_time() < begun_at + 3, apart_s=1.4, number=4) == [3, 1]
+
+
+async def test_a_delete_that_failed_is_soon_tried_again_whoever_else_may_come() -> None:
+    tried_at: list[float] = []
+
+    class Away(Obedient):
+        async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
+            tried_at.append(anyio.current_time())
+            if len(tried_at) < 5:
+                raise BackendUnavailable("away")
+            return await super().delete(receipts)
+
+    clock = SystemClock()
+    queue: Any = Away()
+    acks = Acks(queue=queue, clock=clock, health=QueueHealth(clock), random=Random(1), more_come=lambda: True)
+    lease = Lease(
+        ReceivedMessage("m", "r", "", 1, 0.0),
+        received_at=clock.monotonic(),
+        timeout_s=60,
+        beat_interval_s=20,
+        clock=clock,
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(acks.run)
+        assert await acks.delete(lease)
+        tasks.cancel_scope.cancel()
+    waits = [later - earlier for earlier, later in pairwise(tried_at)]
+    assert all(0.25 <= wait <= 12 + LINGER_S for wait in waits)
+    assert waits[0] <= 0.75 + LINGER_S
 
 
 async def test_a_backlog_that_has_no_job_for_the_next_process_is_asked_though_few_places_are_free(

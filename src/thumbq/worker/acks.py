@@ -32,6 +32,8 @@ PATIENCE_S: Final = 10.0
 """How long a delete waits while others are sure to come, at most; and never for more than half of its lease's rest."""
 
 _RETRY_S: Final = 0.5
+_LONGEST_RETRY_S: Final = 8.0
+"""Between two tries, at first and in an outage that lasts; each wait is twice the one before."""
 
 T = TypeVar("T")
 
@@ -68,13 +70,14 @@ class Batcher(Generic[T]):
         self._entries: MemoryObjectSendStream[_Entry[T]]
         self._entries, self._waiting = anyio.create_memory_object_stream[_Entry[T]](math.inf)
 
-    async def submit(self, item: T, deadline: float, *, urgent: bool = False) -> EntryResult:
+    async def submit(self, item: T, deadline: float, *, urgent: bool = False, patient: bool = True) -> EntryResult:
         """Do the call for one item as a part of the next batch, but not after ``deadline``, and return its result.
 
-        An ``urgent`` one waits for no others, and takes along those that wait.
+        An ``urgent`` one waits for no others, and takes along those that wait; one that is not ``patient`` waits for
+        a moment only.
         """
         now = self._clock.monotonic()
-        send_by = now + min(PATIENCE_S, (deadline - now) / 2)
+        send_by = now + (min(PATIENCE_S, (deadline - now) / 2) if patient else 0)
         entry = _Entry(item, deadline, send_by, urgent=urgent)
         try:
             self._entries.send_nowait(entry)
@@ -167,22 +170,27 @@ class Acks:
         ``urgent`` where another message waits for it.
         """
         receipt = lease.message.receipt
-        return await self._until_settled(lease, lambda: self._deletes.submit(receipt, lease.deadline, urgent=urgent))
+        return await self._until_settled(
+            lease, lambda again: self._deletes.submit(receipt, lease.deadline, urgent=urgent, patient=not again)
+        )
 
     async def release(self, lease: Lease, delay_s: float) -> bool:
         """Make the message visible again after ``delay_s``; False when it comes back by its time-out instead."""
         change = VisibilityChange(lease.message.receipt, math.ceil(delay_s))
-        return await self._until_settled(lease, lambda: self._releases.submit(change, lease.deadline))
+        return await self._until_settled(lease, lambda _: self._releases.submit(change, lease.deadline))
 
-    async def _until_settled(self, lease: Lease, call: Callable[[], Awaitable[EntryResult]]) -> bool:
-        result = EntryResult.RETRY
+    async def _until_settled(self, lease: Lease, call: Callable[[bool], Awaitable[EntryResult]]) -> bool:
+        """Make a call, which is told whether it is not the first one, until it is answered or the lease ends."""
+        result, retry_s = EntryResult.RETRY, _RETRY_S
         with anyio.move_on_after(lease.deadline - self._clock.monotonic()):
             # The clock is asked again each time: it also counts while the machine sleeps, and timers do not.
             while lease.deadline > self._clock.monotonic():
-                result = await call()
+                result = await call(retry_s > _RETRY_S)
                 if result is not EntryResult.RETRY:
                     break
-                await anyio.sleep(_RETRY_S * (0.5 + self._random.random()))
+                rest_s = lease.deadline - self._clock.monotonic()
+                await anyio.sleep(min(retry_s, max(rest_s / 4, _RETRY_S)) * (0.5 + self._random.random()))
+                retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
         if result is not EntryResult.OK:
             log.warning("ack.given_up", message_id=lease.message.id, result=result.name.lower())
         return result is EntryResult.OK
