@@ -54,6 +54,7 @@ class _Request(Generic[T]):
         self._under_way = False
         if self.answer.done() or self._network.replica.process.dead:
             self._network.world.ledger.unsure.add(self._what)
+            self._network.world.ledger.late.add(self._what)
         loop = self._network.loop
         try:
             result = self._do()
