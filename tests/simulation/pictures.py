@@ -22,14 +22,18 @@ async def store_pictures(world: World, number: int) -> None:
     await asyncio.sleep(draw.random() * world.shape.faults_s * draw.random())
     versions = draw.randint(1, 4)
     world.ledger.replaced[key] = set(_PRESETS) if versions == 1 else {"thumbnail"}
+    all_asked_at = 0.0
     for version in range(versions):
         world.services.put(key, image("good", 1000 * number + version))
         world.referee.record("world", f"stored version {version} of {key}")
         if versions == 1:
             await _ask_in_turn(world, key)
         else:
-            world.loop.world_later(draw.choice([0.0, 0.1, 3.0]) * draw.random(), _ask, world, key, "thumbnail")
+            delay_s = draw.choice([0.0, 0.1, 3.0]) * draw.random()
+            all_asked_at = max(all_asked_at, world.loop.now + delay_s)
+            world.loop.world_later(delay_s, _ask, world, key, "thumbnail")
         await asyncio.sleep(draw.choice([0.02, 0.3, 5.0]) * draw.random())
+    await asyncio.sleep(max(all_asked_at - world.loop.now, 0.0) + 0.01)
 
 
 async def _ask_in_turn(world: World, key: str) -> None:
