@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from thumbq.core import malloc
 from thumbq.core.units import MIB
 from thumbq.errors import Problem
 from thumbq.settings.model import PREFIX, most_decode_bytes
@@ -40,6 +41,7 @@ _IDLE_BYTES: Final = 112 * MIB
 _COMFORT_BYTES: Final = 512 * MIB
 """What a render process needs for the pictures of most cameras: with less, fewer processes are better."""
 
+_MAPPED_BYTES: Final = 1 * MIB
 _SHARE: Final = 8
 """Where memory is short, uploads get an eighth of it, and originals of jobs another."""
 
@@ -57,6 +59,11 @@ def container_memory_bytes(root: Path = Path("/")) -> int | None:
     """
     of_function = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
     return min([*_limits(root), *([int(of_function) * MIB] if of_function.isdecimal() else [])], default=None)
+
+
+def return_uploads() -> None:
+    """Have the memory of large uploads go back to the system with each of them, and grow without a copy."""
+    malloc.map_blocks_from(_MAPPED_BYTES)
 
 
 def needed_bytes(settings: Settings, *, uploads: bool = True) -> int:

@@ -17,7 +17,7 @@ from thumbq.intake.presigned import make_presigned_intake
 from thumbq.intake.uploads import make_upload_intake
 from thumbq.jobs.resources import make_job_resources
 from thumbq.jobs.storewatch import ObservedStore, StoreWatch
-from thumbq.memory import derived, memory_problem
+from thumbq.memory import derived, memory_problem, return_uploads
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
 from thumbq.web.app import UploadLimits, create_app
@@ -60,6 +60,7 @@ async def serve(
     the start cannot go on, and an exception group when a part has died.
     """
     settings = derived(settings)
+    return_uploads()
     stop, refusal = Stop(stop_begins), None
     async with anyio.create_task_group() as tasks:
         await tasks.start(stop.watch)

@@ -9,6 +9,8 @@ import ctypes
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from thumbq.core import malloc
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -26,10 +28,6 @@ _KEPT_BYTES: Final = 32 << 20
 """The free memory that may stay for good: usual photos need no more."""
 
 _FEW_BYTES: Final = 4 << 20
-_MMAP_THRESHOLD: Final = -3
-"""``M_MMAP_THRESHOLD`` of mallopt(3)."""
-
-_mallopt: Final = getattr(ctypes.CDLL(None), "mallopt", None)
 
 _LITTLE: Final = 1 / 8
 
@@ -86,15 +84,9 @@ def _free_bytes() -> int:
 
 @contextmanager
 def smaller_blocks_returned() -> Iterator[None]:
-    """Have blocks of 4 MiB returned at once, too: none of what a decoder frees stays beside what it makes next.
-
-    Does nothing where the C library has no such call (not glibc).
-    """
-    if _mallopt is None:
-        yield
-        return
-    _mallopt(_MMAP_THRESHOLD, _FEW_BYTES)
+    """Have blocks of 4 MiB returned at once, too: none of what a decoder frees stays beside what it makes next."""
+    malloc.map_blocks_from(_FEW_BYTES)
     try:
         yield
     finally:
-        _mallopt(_MMAP_THRESHOLD, RETURNED_BYTES)
+        malloc.map_blocks_from(RETURNED_BYTES)

@@ -80,7 +80,7 @@ class Settings(BaseModel):
     max_upload_bytes: int = Field(default=25 * MIB, ge=1, description="Largest file in an upload.")
     max_upload_files: int = Field(default=20, ge=1, description="Most files in one upload request.")
     max_uploads: int = Field(
-        default=16,
+        default=8,
         ge=1,
         description="Files of the largest size that uploads may hold in memory at once; smaller ones share their room."
         " An upload that finds none waits 5 s and is then answered 503.",
