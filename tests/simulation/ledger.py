@@ -198,10 +198,12 @@ class Ledger:
             message_id = record.message_id or ""
             # To whoever comes next, a receive that was cut off while its record was open has ended with its replica;
             # the third ending is the render of all presets together, which the bad one has killed.
-            cut_off = [one for one in self._receives(message_id) if one.ended_by is None]
+            # So has one whose record could not be closed.
+            cut_off = sum(one.ended_by is None for one in self._receives(message_id))
+            cut_off += f"put {keys.crash_record_key(message_id)}" in self.unsure
             # At the last receive one is enough.
             enough = 1 if record.receive_count == self._shape.max_receive_count else 2
-            excused = len(cut_off) >= enough or self._excused(why.code, message_id, record.receive_count or 0)
+            excused = cut_off >= enough or self._excused(why.code, message_id, record.receive_count or 0)
             if why.code != "render-crashed" or not (name == bad or excused):
                 self._referee.violated(f"{name} of {key} ({kind}) failed with {why.code}: {why.message}")
 
