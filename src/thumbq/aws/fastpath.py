@@ -48,16 +48,16 @@ _PLAIN_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class FastPath:
-    """Sends what a client sends, as that was seen to send it; ``ways`` is how many ways of sending are kept.
+    """Sends what a client sends, as that was seen to send it.
 
     Each method returns None when the client has to make the request.
     """
 
-    def __init__(self, client: S3Client, credentials: Credentials, *, ways: int = _WAYS) -> None:
+    def __init__(self, client: S3Client, credentials: Credentials) -> None:
         endpoint: Any = client._endpoint  # type: ignore[attr-defined]  # noqa: SLF001 - nothing public has its connections
         self._http: HttpSession = endpoint.http_session
         self._credentials = credentials
-        self._ways = LearnedWays(limit=ways, now=anyio.current_time)
+        self._ways = LearnedWays(limit=_WAYS, now=anyio.current_time)
         self._ways.watch(client)
 
     async def put(self, ref: ObjectRef, request: Mapping[str, Any]) -> Any:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_sqs.client import SQSClient
 
-    from thumbq.aws.credentials import Credentials
-
 _ATTEMPTS: Final = 3
 _CONNECT_S: Final = 3
 _S3_READ_S: Final = 10
@@ -43,7 +41,6 @@ class Clients:
     fast_path: FastPath
     control: SQSClient
     polling: SQSClient
-    credentials: Credentials
 
 
 @asynccontextmanager
@@ -81,7 +78,7 @@ async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[C
         s3.meta.events.register_first("needs-retry.s3.HeadBucket", _ask_no_further)
         for client in (control, polling):
             note_tries(client)
-        yield Clients(s3, FastPath(s3, credentials), control, polling, credentials)
+        yield Clients(s3, FastPath(s3, credentials), control, polling)
 
 
 async def _checked_region(session: AioSession) -> str:
