@@ -37,6 +37,7 @@ from thumbq.core.retry import CUSTOMERS_CODES
 from thumbq.settings import Settings
 from thumbq.settings.model import PREFIX
 from thumbq.web.problems import STATUSES
+from thumbq.web.routes import ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -236,9 +237,9 @@ def test_a_list_of_formats_has_each_one(document: str) -> None:
     assert names <= set(re.findall(r"\w+", documents.text(document).upper()))
 
 
-def test_the_document_has_the_routes_of_the_service(source: str) -> None:
+def test_the_document_has_the_routes_of_the_service() -> None:
     shown = set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", documents.section(HTTP, "Routes"), re.MULTILINE))
-    assert shown == {f"{method.upper()} {path}" for method, path in re.findall(r'web\.(get|post)\("([^"]+)"', source)}
+    assert shown == {f"{route.method} {route.path}" for route in ROUTES}
 
 
 def test_the_document_has_each_problem_code_beside_its_status(source: str) -> None:

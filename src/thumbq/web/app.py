@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from thumbq.web import health, inbox, jobs, presigned, upload
 from thumbq.web.admission import RunningUploads
+from thumbq.web.openapi import DOCUMENT, Document, make_document
 from thumbq.web.problems import problem_middleware
 from thumbq.web.requestlog import REFUSALS, Refusals, log_requests
+from thumbq.web.routes import ROUTES
 from thumbq.web.services import SERVICES, UPLOADS, WebServices
 from thumbq.web.uploadlimits import UploadLimits
 
@@ -26,17 +28,15 @@ def create_app(services: WebServices) -> web.Application:
     app[REFUSALS] = Refusals()
     app[UPLOADS] = RunningUploads(services.limits)
     app.on_response_prepare.append(_forbid_sniffing)
-    app.add_routes(
-        [
-            web.post("/upload", upload.upload),
-            web.post("/uploads", presigned.presign_upload),
-            web.post("/inbox", inbox.accept_presigned_upload),
-            web.get("/jobs/{id}", jobs.get_job),
-            web.get("/jobs/{id}/{preset}", jobs.get_rendition),
-            web.get("/livez", health.livez),
-            web.get("/readyz", health.readyz),
-        ]
-    )
+    app[DOCUMENT] = Document(functools.cache(lambda: make_document(ROUTES)))
+    for route in ROUTES:
+        # GET answers HEAD too.
+        add = (
+            app.router.add_get
+            if route.method == hdrs.METH_GET
+            else functools.partial(app.router.add_route, route.method)
+        )
+        add(route.path, route.handler, name=route.name)
     return app
 
 

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
 
 PRESETS: Final = "presets"
-NAMES: Final = ("priority", "group", "tenant", PRESETS, "callback_url")
+FILE: Final = "file"
+"""The name of a part that is a file."""
+
 MAX_FIELD_BYTES: Final = 2048
+
+File = Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})]
+"""The bytes of a file, in forms."""
+
+_Text = Annotated[str, Field(min_length=1, max_length=MAX_FIELD_BYTES)]
+
+
+class UploadForm(BaseModel):
+    """A form with files. All other fields come before them, and hold for all of them."""
+
+    priority: _Text | None = Field(default=None, description="Name of a queue.")
+    group: _Text | None = Field(default=None, description="Message group, on a FIFO queue.")
+    tenant: _Text | None = Field(default=None, description="Whose file it is, for fair queues.")
+    presets: _Text | None = Field(default=None, description="Names of presets, with commas between them.")
+    callback_url: _Text | None = Field(default=None, description="Address that is told of the outcome.")
+    file: list[File] = Field(min_length=1, description="The images.")
+
+
+NAMES: Final = tuple(name for name in UploadForm.model_fields if name != FILE)
 
 
 class Fields:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from thumbq.web.admission import RunningUpload
 
-FILE: Final = "file"
-"""The name of a part that is a file."""
-
 MAX_FIELDS: Final = 100
 """How many other parts a form may have."""
 

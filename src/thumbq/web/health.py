@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import hdrs, web
-
+from thumbq.web.answers import HealthAnswer
 from thumbq.web.problems import problem_of, response
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from aiohttp import web
 
 _READY_RETRY_AFTER_S: Final = 1
 
@@ -39,4 +40,4 @@ def _state(away_since: float | None) -> str:
 
 
 def _ok(parts: Mapping[str, str]) -> web.Response:
-    return web.json_response({"status": "ok", **parts}, headers={hdrs.CACHE_CONTROL: "no-store"})
+    return HealthAnswer.model_validate({"status": "ok", **parts}).response()

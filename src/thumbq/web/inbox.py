@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict
 
 from thumbq.core import keys
 from thumbq.errors import UploadRefused
 from thumbq.web.bodies import running
-from thumbq.web.formreader import FILE, MAX_FIELDS, FormReader, FormTexts, check_encoding
+from thumbq.web.fields import FILE, File
+from thumbq.web.formreader import MAX_FIELDS, FormReader, FormTexts, check_encoding
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
@@ -26,6 +28,14 @@ _TEXTS: Final = FormTexts(
 )
 _MAX_FIELD_BYTES: Final = 20_000
 """For all fields together, as on S3 (Amazon S3 API Reference, "POST Object")."""
+
+
+class PresignedForm(BaseModel):
+    """The fields of a presigned upload as they came, and then the file."""
+
+    model_config = ConfigDict(extra="allow")
+
+    file: File
 
 
 async def accept_presigned_upload(request: web.Request) -> web.Response:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
-from thumbq.core import filenames, keys
-from thumbq.core.formats import ImageFormat
+from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge
+from thumbq.web.answers import JobAnswer
+from thumbq.web.jobdocument import document
 from thumbq.web.jobstate import JobState, find_job
-from thumbq.web.links import future_renditions, job_url, rendition_url
 from thumbq.web.problems import HttpProblem, ProblemRaised, not_found
 from thumbq.web.services import SERVICES, WebServices, in_time
 
@@ -29,28 +29,8 @@ async def get_job(request: web.Request) -> web.Response:
     state = await find_job(services, job_id, with_original=True)
     if state is None:
         raise _no_job()
-    manifest = state.manifest
-    job: dict[str, Any] = {
-        "id": job_id,
-        "status": state.status,
-        "url": job_url(job_id),
-        "original": _original_members(state),
-        "renditions": future_renditions(services.catalog, state.key, state.presets)
-        if manifest is None
-        else {name: _rendition_members(job_id, name, record) for name, record in manifest.renditions.items()},
-    }
-    if state.presigned is not None:
-        job |= {"max_bytes": state.presigned.max_bytes, "expires_at": state.presigned.expires}
-    if manifest is not None and manifest.failed:
-        job["failed"] = {
-            name: {"code": record.code, "message": record.message} for name, record in manifest.failed.items()
-        }
-    if manifest is not None and manifest.error is not None:
-        job["error"] = {"code": manifest.error.code, "message": manifest.error.message}
-    return web.json_response(
-        {"success": True, "message": f"The job is {job['status']}", "data": job},
-        headers={hdrs.CACHE_CONTROL: "no-store"},
-    )
+    job = document(job_id, state, services.catalog)
+    return JobAnswer(success=True, message=f"The job is {job.status}", data=job).response()
 
 
 @in_time
@@ -125,45 +105,6 @@ def _job_id(request: web.Request) -> str:
     if not keys.is_id(job_id):
         raise _no_job()
     return job_id
-
-
-def _original_members(state: JobState) -> dict[str, Any]:
-    info, manifest, presigned = state.original, state.manifest, state.presigned
-    members: dict[str, Any] = {}
-    if presigned is not None:
-        members = {"filename": presigned.filename, "bytes": None, "content_type": presigned.content_type}
-    elif info is not None:
-        members = {
-            "filename": filenames.decode(info.metadata),
-            "bytes": info.size,
-            "content_type": info.content_type,
-        }
-    elif manifest is not None:
-        source = manifest.source
-        content_type = source.content_type or _content_type(manifest)
-        members = {"filename": source.filename, "bytes": source.bytes, "content_type": content_type}
-    if manifest is not None:
-        found = manifest.source
-        members |= {"width": found.width, "height": found.height, "frames": found.frames}
-        members |= {"dominant_color": found.dominant_color, "thumbhash": found.thumbhash}
-    return members
-
-
-def _content_type(manifest: Manifest) -> str | None:
-    name = manifest.source.format
-    return ImageFormat[name].content_type if name is not None and name in ImageFormat.__members__ else None
-
-
-def _rendition_members(job_id: str, preset: str, record: RenditionRecord) -> dict[str, Any]:
-    return {
-        "url": rendition_url(job_id, preset),
-        "width": record.width,
-        "height": record.height,
-        "frames": record.frames,
-        "bytes": record.bytes,
-        "content_type": record.content_type,
-        "sha256": record.sha256,
-    }
 
 
 def _no_job() -> ProblemRaised:

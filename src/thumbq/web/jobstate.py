@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from thumbq.core.manifest import Manifest
     from thumbq.core.presigned import PresignedRecord
     from thumbq.ports import ObjectInfo, ObjectStore
+    from thumbq.web.answers import Status
     from thumbq.web.services import WebServices
 
 
@@ -35,7 +36,7 @@ class JobState:
     """Whether the manifest was read a moment ago, and may have been replaced since."""
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """The job's status in answers."""
         if self.presigned is not None:
             return "expired" if self.expired else "awaiting-upload"

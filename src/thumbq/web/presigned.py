@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from thumbq.core import callback, keys
@@ -14,6 +14,7 @@ from thumbq.core.formats import MEDIA_TYPES
 from thumbq.core.jsonmembers import RepeatedMember, once_each
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
+from thumbq.web.answers import PresignedAnswer, PresignedUpload, SignedForm
 from thumbq.web.bodies import reading, running
 from thumbq.web.links import future_renditions, job_url
 from thumbq.web.services import SERVICES
@@ -21,9 +22,9 @@ from thumbq.web.services import SERVICES
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from aiohttp import StreamReader
+    from aiohttp import StreamReader, web
 
-    from thumbq.intake.presigned import PresignedUpload
+    from thumbq.intake.presigned import PresignedUpload as Presigned
     from thumbq.web.admission import RunningUpload
     from thumbq.web.services import WebServices
 
@@ -40,13 +41,19 @@ def _known_media_type(text: str) -> str:
     return text.lower()
 
 
-class _PresignRequest(BaseModel):
+class PresignRequest(BaseModel):
+    """What a presigned upload is asked for with."""
+
     model_config = ConfigDict(strict=True, frozen=True)
 
-    content_type: Annotated[str, AfterValidator(_known_media_type)]
-    filename: str | None = None
-    presets: list[str] | None = Field(default=None, min_length=1)
-    callback_url: Annotated[str, AfterValidator(callback.checked)] | None = None
+    content_type: Annotated[str, AfterValidator(_known_media_type)] = Field(
+        description="Media type of the file.", json_schema_extra={"enum": [*sorted(MEDIA_TYPES)]}
+    )
+    filename: str | None = Field(default=None, description="The client's name of the file.")
+    presets: list[str] | None = Field(default=None, min_length=1, description="Names of presets.")
+    callback_url: Annotated[str, AfterValidator(callback.checked)] | None = Field(
+        default=None, description="Address that is told of the outcome."
+    )
 
 
 async def presign_upload(request: web.Request) -> web.Response:
@@ -62,32 +69,29 @@ async def presign_upload(request: web.Request) -> web.Response:
         options=UploadOptions(presets=tuple(dict.fromkeys(wanted.presets or ())), callback_url=wanted.callback_url),
         within_s=services.backend_timeout_s,
     )
-    return web.json_response(
-        {
-            "success": True,
-            "message": "Post the fields, then the file, to the address of the upload",
-            "data": _members(presigned, services, origin),
-        },
-        status=201,
-        headers={hdrs.LOCATION: job_url(presigned.id), hdrs.CACHE_CONTROL: "no-store"},
+    answer = PresignedAnswer(
+        success=True,
+        message="Post the fields, then the file, to the address of the upload",
+        data=_document(presigned, services, origin),
     )
+    return answer.response(201, {hdrs.LOCATION: job_url(presigned.id)})
 
 
-def _members(presigned: PresignedUpload, services: WebServices, origin: str) -> dict[str, Any]:
+def _document(presigned: Presigned, services: WebServices, origin: str) -> PresignedUpload:
     url = presigned.post.url
-    return {
-        "id": presigned.id,
-        "status": "awaiting-upload",
-        "url": job_url(presigned.id),
-        "upload": {
-            "method": "POST",
-            "url": origin + url if url.startswith("/") else url,
-            "fields": dict(presigned.post.fields),
-        },
-        "max_bytes": presigned.record.max_bytes,
-        "expires_at": presigned.record.expires,
-        "renditions": future_renditions(services.catalog, keys.inbox_key(presigned.id), presigned.record.presets),
-    }
+    return PresignedUpload(
+        id=presigned.id,
+        status="awaiting-upload",
+        url=job_url(presigned.id),
+        upload=SignedForm(
+            method="POST",
+            url=origin + url if url.startswith("/") else url,
+            fields=dict(presigned.post.fields),
+        ),
+        max_bytes=presigned.record.max_bytes,
+        expires_at=presigned.record.expires,
+        renditions=future_renditions(services.catalog, keys.inbox_key(presigned.id), presigned.record.presets),
+    )
 
 
 def _origin(request: web.Request) -> str:
@@ -108,7 +112,7 @@ async def _read(content: StreamReader, upload: RunningUpload) -> bytes:
     raise UploadRefused("too-large", f"The request is larger than {MAX_BODY_BYTES} bytes.")
 
 
-def _parse(body: bytes, presets: Container[str]) -> _PresignRequest:
+def _parse(body: bytes, presets: Container[str]) -> PresignRequest:
     try:
         document = json.loads(body, object_pairs_hook=once_each)
     except RepeatedMember as error:
@@ -118,12 +122,12 @@ def _parse(body: bytes, presets: Container[str]) -> _PresignRequest:
         raise UploadRefused("invalid-json", text) from error
     if not isinstance(document, dict):
         raise UploadRefused("invalid-json", f"The body must be a JSON object, for example: {_EXAMPLE}")
-    members = _PresignRequest.model_fields
+    members = PresignRequest.model_fields
     for name in document:
         if name not in members:
             raise _wrong_member(name, f"there is no such member; there are {', '.join(members)}")
     try:
-        wanted = _PresignRequest.model_validate(document)
+        wanted = PresignRequest.model_validate(document)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         raise _wrong_member(str(fault["loc"][0]), _reason(fault)) from error

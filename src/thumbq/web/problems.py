@@ -15,6 +15,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from thumbq.errors import BackendError, BackendUnavailable, BadAnswer, NotSent, ThumbqError, UploadRefused
+from thumbq.web.answers import Problem, ProblemAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,8 +88,16 @@ class HttpProblem:
     retry_after_s: int | None = None
     cause: str | None = None
 
-    def members(self) -> dict[str, Any]:
+    def document(self) -> Problem:
         """Return the members of RFC 9457, and the code."""
+        return Problem(**self._members())
+
+    def answer(self, data: Mapping[str, Any] | None) -> ProblemAnswer:
+        """Return the whole answer; ``data`` becomes a member of its own."""
+        more: dict[str, Any] = {} if data is None else {"data": dict(data)}
+        return ProblemAnswer(**self._members(), success=False, message=self.detail, **more)
+
+    def _members(self) -> dict[str, Any]:
         return {
             "type": f"urn:thumbq:problem:{self.code}",
             "title": self.code.replace("-", " ").capitalize(),
@@ -124,10 +133,8 @@ def response(
     problem: HttpProblem, *, data: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Return a problem as an answer; ``data`` becomes a member of its own."""
-    document = {**problem.members(), "success": False, "message": problem.detail}
-    if data is not None:
-        document["data"] = data
-    answer = web.Response(status=problem.status, text=json.dumps(document), content_type=CONTENT_TYPE)
+    text = json.dumps(problem.answer(data).members())
+    answer = web.Response(status=problem.status, text=text, content_type=CONTENT_TYPE)
     answer[PROBLEMS] = (problem,)
     answer.headers.update(headers or {})
     answer.headers[hdrs.CACHE_CONTROL] = "no-store"

@@ -7,24 +7,25 @@ entry of ``data.jobs`` has its ``status`` or its ``problem``), and the first pro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from thumbq.core.units import MIB
 from thumbq.core.uploadoptions import NO_OPTIONS
 from thumbq.errors import UploadRefused
 from thumbq.web import fields, problems
+from thumbq.web.answers import Job, Original, RefusedFile, UnnamedFile, UploadAnswer, UploadedFiles
 from thumbq.web.bodies import running
-from thumbq.web.fields import Fields
-from thumbq.web.formreader import FILE, MAX_FIELDS, FormReader, FormTexts, check_encoding
+from thumbq.web.fields import FILE, Fields
+from thumbq.web.formreader import MAX_FIELDS, FormReader, FormTexts, check_encoding
 from thumbq.web.links import future_renditions, job_url
 from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
-    from aiohttp import BodyPartReader
+    from aiohttp import BodyPartReader, web
 
     from thumbq.intake.uploads import Accepted
     from thumbq.web.services import WebServices
@@ -162,39 +163,42 @@ class _UploadForm:
 def _answer(entries: list[Accepted | _Refused], services: WebServices) -> web.Response:
     stored = [entry for entry in entries if not isinstance(entry, _Refused)]
     refused = [entry for entry in entries if isinstance(entry, _Refused)]
-    data = {"jobs": [_entry_members(entry, services) for entry in entries]}
+    jobs = [_entry(entry, services) for entry in entries]
     told = tuple(entry.problem for entry in refused)
     if not stored:
-        answer = problems.response(told[0], data=data)
+        answer = problems.response(told[0], data={"jobs": [job.members() for job in jobs]})
         answer[problems.PROBLEMS] = told
         return answer
-    headers = {}
+    headers: dict[str, str] = {}
     if len(entries) == 1:
-        headers[hdrs.LOCATION] = data["jobs"][0]["url"]
+        headers[hdrs.LOCATION] = job_url(_id(stored[0]))
     if refused:
         message = f"Stored and queued {len(stored)} of {len(entries)} parts; the others say their problem"
     elif len(stored) > 1:
         message = f"Successfully uploaded {len(stored)} files and sent {len(stored)} messages"
     else:
         message = "Successfully uploaded file and sent message"
-    answer = web.json_response(
-        {"success": not refused, "message": message, "data": data}, status=207 if refused else 201, headers=headers
-    )
+    uploaded = UploadAnswer(success=not refused, message=message, data=UploadedFiles(jobs=jobs))
+    answer = uploaded.response(207 if refused else 201, headers)
     answer[problems.PROBLEMS] = told
     return answer
 
 
-def _entry_members(entry: Accepted | _Refused, services: WebServices) -> dict[str, Any]:
+def _entry(entry: Accepted | _Refused, services: WebServices) -> Job | RefusedFile:
     if isinstance(entry, _Refused):
-        return {"original": {"filename": entry.filename}, "problem": entry.problem.members()}
-    assert entry.id is not None
-    return {
-        "id": entry.id,
-        "status": "queued",
-        "url": job_url(entry.id),
-        "original": {"filename": entry.filename, "bytes": entry.size, "content_type": entry.content_type},
-        "renditions": future_renditions(services.catalog, entry.source.key, entry.presets),
-    }
+        return RefusedFile(original=UnnamedFile(filename=entry.filename), problem=entry.problem.document())
+    return Job(
+        id=_id(entry),
+        status="queued",
+        url=job_url(_id(entry)),
+        original=Original(filename=entry.filename, bytes=entry.size, content_type=entry.content_type),
+        renditions=future_renditions(services.catalog, entry.source.key, entry.presets),
+    )
+
+
+def _id(entry: Accepted) -> str:
+    assert entry.id is not None, "an upload over HTTP gets a new id"
+    return entry.id
 
 
 def _no_file_text(other_names: list[str]) -> str:

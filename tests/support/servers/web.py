@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import re
@@ -24,6 +25,9 @@ from thumbq.intake.uploads import UploadIntake
 from thumbq.ports import Backend
 from thumbq.web.app import UploadLimits, WebServices, create_app
 from thumbq.web.manifestcache import ManifestCache
+from thumbq.web.openapi import problem_codes
+from thumbq.web.problems import PROBLEMS
+from thumbq.web.routes import ROUTES
 from thumbq.web.server import HttpServer
 
 if TYPE_CHECKING:
@@ -253,6 +257,8 @@ async def serve(
             manifests=ManifestCache(behind.backend.store),
         )
     )
+    undeclared: list[str] = []
+    app.on_response_prepare.append(functools.partial(_note_undeclared, undeclared))
     server = HttpServer(app, shutdown_timeout_s=shutdown_timeout_s, max_connections=max_connections)
     try:
         await server.start("127.0.0.1", 0)
@@ -261,3 +267,17 @@ async def serve(
             yield Served(app, server, behind, health, http, host, port)
     finally:
         await server.close()
+    assert not undeclared, "the table of routes lacks an answer or a problem"
+
+
+async def _note_undeclared(undeclared: list[str], request: web.Request, response: web.StreamResponse) -> None:
+    """Note every answer that the route does not have in the table, and so not in the OpenAPI document."""
+    name = request.match_info.route.name
+    if name is None:  # an address or a method that there is not
+        return
+    route = next(route for route in ROUTES if route.name == name)
+    codes = problem_codes(route)
+    problems = response.get(PROBLEMS, ())
+    undeclared += [f"{name}: {each.status} {each.code}" for each in problems if each.code not in codes[each.status]]
+    if not problems and response.status not in route.answers:
+        undeclared.append(f"{name}: {response.status}")

@@ -1,0 +1,142 @@
+"""The OpenAPI 3.1 document of the table of routes: ``GET /openapi.json``."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import hdrs, web
+from pydantic.json_schema import models_json_schema
+
+from thumbq.web.answers import Answer, ProblemAnswer
+from thumbq.web.problems import CONTENT_TYPE, STATUSES
+from thumbq.web.route import ANY, JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from pydantic import BaseModel
+
+    from thumbq.web.route import Body, Route
+
+_REF: Final = "#/components/schemas/"
+_FILE: Final = {"type": "string", "format": "binary"}
+_TOKEN: Final = "token"  # noqa: S105 - the name of the security scheme
+_INFO: Final = {
+    "title": "thumbq",
+    "version": "1",
+    "summary": "Image uploads in, thumbnails out.",
+    "license": {"name": "MIT", "identifier": "MIT"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The document of an application's routes, made when it is first asked for."""
+
+    make: Callable[[], str]
+
+
+DOCUMENT: Final = web.AppKey("openapi", Document)
+
+
+async def get_document(request: web.Request) -> web.Response:
+    """Answer the document."""
+    text = request.app[DOCUMENT].make()
+    return web.Response(text=text, content_type=JSON, headers={hdrs.CACHE_CONTROL: "no-cache"})
+
+
+def make_document(routes: Sequence[Route]) -> str:
+    """Return the document of these routes, as JSON for people too."""
+    _, schemas = models_json_schema([(model, _mode(model)) for model in _models(routes)], ref_template=_REF + "{model}")
+    paths: dict[str, Any] = defaultdict(dict)
+    for route in routes:
+        paths[route.path][route.method.lower()] = _operation(route)
+    document = {
+        "openapi": "3.1.0",
+        "info": _INFO,
+        "paths": paths,
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {_TOKEN: {"type": "http", "scheme": "bearer"}},
+        },
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _models(routes: Iterable[Route]) -> Iterator[type[BaseModel]]:
+    yield ProblemAnswer
+    for route in routes:
+        for body in (route.body, *(body for _, body in route.answers.values())):
+            if body is not None and body.model is not None:
+                yield body.model
+
+
+def _mode(model: type[BaseModel]) -> Any:
+    return "serialization" if issubclass(model, Answer) else "validation"
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    parameters = [*_path_parameters(route), *_parameters(route.query, "query"), *_parameters(route.headers, "header")]
+    operation: dict[str, Any] = {"operationId": route.name, "summary": route.summary}
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": _content(route.body)}
+    operation["responses"] = _answers(route) | _problems(route)
+    operation["security"] = [] if route.scope is None else [{_TOKEN: [route.scope.value]}]
+    return operation
+
+
+def _path_parameters(route: Route) -> Iterator[dict[str, Any]]:
+    for name, description in route.parameters.items():
+        yield {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+
+
+def _parameters(model: type[BaseModel] | None, place: str) -> Iterator[dict[str, Any]]:
+    if model is None:
+        return
+    schema = model.model_json_schema()
+    for name, member in schema["properties"].items():
+        description = member.pop("description", "")
+        required = name in schema.get("required", ())
+        yield {"name": name, "in": place, "required": required, "description": description, "schema": member}
+
+
+def _answers(route: Route) -> dict[str, Any]:
+    return {
+        str(status): {"description": text} | ({} if body is None else {"content": _content(body)})
+        for status, (text, body) in sorted(route.answers.items())
+    }
+
+
+def _content(body: Body) -> dict[str, Any]:
+    if body.model is not None:
+        schema: Mapping[str, Any] = {"$ref": f"{_REF}{body.model.__name__}"}
+    else:
+        schema = {"type": "object"} if body.media_type == JSON else _FILE
+    return {body.media_type: {"schema": schema}}
+
+
+def problem_codes(route: Route) -> dict[int, list[str]]:
+    """Return the codes of what may go wrong, by their statuses."""
+    codes: dict[int, list[str]] = defaultdict(list)
+    for code in (*ANY, *route.problems):
+        codes[STATUSES[code]].append(code)
+    if route.missing:
+        codes[HTTPStatus.NOT_FOUND] += route.missing
+    codes[HTTPStatus.EXPECTATION_FAILED].append("expectation-failed")
+    return codes
+
+
+def _problems(route: Route) -> dict[str, Any]:
+    return {
+        str(status): {
+            "description": ", ".join(f"`{code}`" for code in sorted(codes)),
+            "content": {CONTENT_TYPE: {"schema": {"$ref": f"{_REF}{ProblemAnswer.__name__}"}}},
+        }
+        for status, codes in sorted(problem_codes(route).items())
+    }

@@ -1,0 +1,55 @@
+"""What a route is: one operation of the API, as the application and the OpenAPI document need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp.typedefs import Handler
+    from pydantic import BaseModel
+
+    from thumbq.core.token import Scope
+
+JSON: Final = "application/json"
+FORM: Final = "multipart/form-data"
+IMAGE: Final = "image/*"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of a request or an answer. Without a model it is a file."""
+
+    media_type: str
+    model: type[BaseModel] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One operation.
+
+    ``scope`` is what a token needs for it; None where none is asked for. ``answers`` has a text and the body, if there
+    is one, for each status that is no problem. ``problems`` are codes of ``problems.STATUSES``, ``missing`` those of
+    404 that a job or a rendition gives. ``query`` and ``headers`` are models of parameters.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    name: str
+    summary: str
+    scope: Scope | None
+    answers: Mapping[int, tuple[str, Body | None]]
+    problems: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    body: Body | None = None
+    query: type[BaseModel] | None = None
+    headers: type[BaseModel] | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What stands in the path, each with its description."""
+
+
+ANY: Final = ("bad-request", "request-timeout", "content-encoding", "internal-error")
+"""Problems of every route. Those of aiohttp itself come besides: 404, 405, 417."""

@@ -1,0 +1,126 @@
+"""The table of routes: the application and the OpenAPI document are made of it, so neither has what the other lacks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import hdrs
+
+from thumbq.core.token import Scope
+from thumbq.web import health, inbox, jobs, openapi, presigned, upload
+from thumbq.web.answers import HealthAnswer, JobAnswer, PresignedAnswer, UploadAnswer
+from thumbq.web.fields import UploadForm
+from thumbq.web.inbox import PresignedForm
+from thumbq.web.presigned import PresignRequest
+from thumbq.web.route import FORM, IMAGE, JSON, Body, Route
+
+_STORE: Final = ("backend-bad-answer", "backend-refused", "backend-unavailable")
+_BODY: Final = ("incomplete-body", "too-large", "upload-stalled", "upload-too-slow", "busy", "stopping")
+_FORM: Final = (
+    *_BODY,
+    *("not-multipart", "no-boundary", "nested-form", "invalid-part-head", "part-head-too-large", "invalid-field"),
+    *("no-file", "empty-file", "too-many-fields", "transfer-encoding"),
+)
+_OPTIONS: Final = (
+    *("field-after-file", "field-too-large", "group-not-taken", "tenant-not-taken", "unknown-preset"),
+    *("unknown-priority", "invalid-callback-url", "too-much-metadata"),
+)
+_JOB: Final = {"id": "The job's id."}
+
+ROUTES: Final = (
+    Route(
+        method=hdrs.METH_POST,
+        path="/upload",
+        handler=upload.upload,
+        name="upload",
+        summary="Store the files of a form, and queue a job for each.",
+        scope=Scope.UPLOAD,
+        body=Body(FORM, UploadForm),
+        answers={
+            201: ("All files are stored and queued.", Body(JSON, UploadAnswer)),
+            207: ("Some are; the others say why not.", Body(JSON, UploadAnswer)),
+        },
+        problems=(*_FORM, *_OPTIONS, *_STORE, "too-many-files", "unsupported-format"),
+    ),
+    Route(
+        method=hdrs.METH_POST,
+        path="/uploads",
+        handler=presigned.presign_upload,
+        name="presign_upload",
+        summary="Sign an upload that the client then makes itself.",
+        scope=Scope.UPLOAD,
+        body=Body(JSON, PresignRequest),
+        answers={201: ("The form to post.", Body(JSON, PresignedAnswer))},
+        problems=(*_BODY, *_STORE, "bad-host", "invalid-json", "invalid-member", "too-much-metadata"),
+    ),
+    Route(
+        method=hdrs.METH_POST,
+        path="/inbox",
+        handler=inbox.accept_presigned_upload,
+        name="post_presigned_upload",
+        summary="Take the form of a presigned upload, in place of a store without an address of its own.",
+        scope=None,
+        body=Body(FORM, PresignedForm),
+        answers={204: ("The file is stored and queued.", None)},
+        problems=(
+            *(*_FORM, *_STORE, "form-expired", "form-incomplete", "form-not-signed", "no-direct-uploads"),
+            "repeated-field",
+        ),
+    ),
+    Route(
+        method=hdrs.METH_GET,
+        path="/jobs/{id}",
+        handler=jobs.get_job,
+        name="get_job",
+        summary="Get the state of a job.",
+        scope=Scope.UPLOAD,
+        parameters=_JOB,
+        answers={200: ("The job.", Body(JSON, JobAnswer))},
+        problems=_STORE,
+        missing=("no-job",),
+    ),
+    Route(
+        method=hdrs.METH_GET,
+        path="/jobs/{id}/{preset}",
+        handler=jobs.get_rendition,
+        name="get_rendition",
+        summary="Get a rendition.",
+        scope=Scope.UPLOAD,
+        parameters={**_JOB, "preset": "Name of the preset."},
+        answers={200: ("The file.", Body(IMAGE)), 304: ("It is as the client has it (`If-None-Match`).", None)},
+        problems=_STORE,
+        missing=(
+            *("no-job", "unknown-preset", "awaiting-upload", "expired", "not-ready", "not-made", "job-failed"),
+            *("preset-failed", "rendition-missing"),
+        ),
+    ),
+    Route(
+        method=hdrs.METH_GET,
+        path="/livez",
+        handler=health.livez,
+        name="livez",
+        summary="Whether the process works; a restart would help otherwise.",
+        scope=None,
+        answers={200: ("It does.", Body(JSON, HealthAnswer))},
+        problems=("not-alive",),
+    ),
+    Route(
+        method=hdrs.METH_GET,
+        path="/readyz",
+        handler=health.readyz,
+        name="readyz",
+        summary="Whether requests should come to this replica, and what is away for all of them.",
+        scope=None,
+        answers={200: ("They should.", Body(JSON, HealthAnswer))},
+        problems=("not-ready",),
+    ),
+    Route(
+        method=hdrs.METH_GET,
+        path="/openapi.json",
+        handler=openapi.get_document,
+        name="openapi",
+        summary="This document.",
+        scope=None,
+        answers={200: ("OpenAPI 3.1.", Body(JSON))},
+    ),
+)
