@@ -11,7 +11,8 @@ import structlog
 from thumbq.core import malloc
 from thumbq.core.units import MIB
 from thumbq.errors import Problem
-from thumbq.settings.model import PREFIX, most_decode_bytes
+from thumbq.settings.model import PREFIX
+from thumbq.settings.rendering import most_decode_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

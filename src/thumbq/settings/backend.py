@@ -1,0 +1,25 @@
+"""Settings of where things are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, field_validator
+
+
+class BackendSettings(BaseModel):
+    """The store and the queue."""
+
+    config: Path | None = Field(default=None, description="Settings file; `thumbq.toml` here when there is one.")
+    local: Path | None = Field(default=None, description="Directory of the embedded backend.")
+    bucket: str | None = Field(default=None, description="S3 bucket of originals, renditions and manifests.")
+    queue: str | None = Field(default=None, description="SQS queue, by name or URL.")
+
+    @field_validator("local", mode="before")
+    @classmethod
+    def _named(cls, directory: Any) -> Any:
+        # An unset shell variable; as a path it would mean the current directory.
+        if directory == "":
+            raise ValueError("it is empty: name a directory")
+        return directory

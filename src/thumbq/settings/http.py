@@ -1,0 +1,25 @@
+"""Settings of the HTTP side."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from thumbq.core.units import MIB
+
+
+class HttpSettings(BaseModel):
+    """Where to listen, and what uploads may be."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    max_upload_bytes: int = Field(default=25 * MIB, ge=1, description="Largest file in an upload.")
+    max_upload_files: int = Field(default=20, ge=1, description="Most files in one upload request.")
+    max_uploads: int = Field(
+        default=8,
+        ge=1,
+        description="Files of the largest size that uploads may hold in memory at once; smaller ones share their room."
+        " An upload that finds none waits 5 s and is then answered 503.",
+    )
+    upload_expiry_s: int = Field(
+        default=900, ge=1, le=604_800, description="How long a presigned upload can be used; at most a week."
+    )
