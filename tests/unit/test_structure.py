@@ -22,7 +22,13 @@ MAX_ROOMS = 10
 COMPOSITION_ROOT = "thumbq.service"
 
 # A value: what a file's header says, in members that are read one by one. (Records and settings are pydantic's.)
-VALUES = {"thumbq.imaging.header.Header", "thumbq.web.route.Route"}
+VALUES = {
+    "thumbq.imaging.header.Header",
+    "thumbq.jobs.delivery.JobResult",
+    "thumbq.jobs.resources.JobResources",
+    "thumbq.web.route.Route",
+    "thumbq.web.services.WebServices",
+}
 
 ROOT = Path(thumbq.__file__).parent
 

@@ -69,8 +69,7 @@ class Attempt:
             await self.crashes.load()
         if looking.cancelled_caught or not await self._make(delivery, queue_name):
             return JobResult(Outcome.INTERRUPTED, Release())
-        await self._publish(last_receive=delivery.last_receive)
-        return self._done(started)
+        return self._done(started, await self._publish(last_receive=delivery.last_receive))
 
     async def _settled_before(self) -> JobResult | None:
         """Return the result when there is nothing to make; look for an earlier one only where there may be one."""
@@ -90,10 +89,11 @@ class Attempt:
         await self._look()
         if self.previous and self.previous.error and self.previous.message_id == self.job.message.id:
             # This very message has failed before; only its burial is missing.
-            return JobResult(Outcome.FAILED, Bury(self.previous.error.code, self.previous.error.message))
+            bury = Bury(self.previous.error.code, self.previous.error.message)
+            return JobResult(Outcome.FAILED, bury, manifest=self.previous)
         self._resolve(None if self.findings.info is None else self.findings.info.metadata)
         if await self._is_done():
-            return JobResult(Outcome.ALREADY_DONE, Delete())
+            return JobResult(Outcome.ALREADY_DONE, Delete(), manifest=self.previous)
         return None
 
     def _not_served(self) -> JobResult | None:
@@ -162,23 +162,23 @@ class Attempt:
         queue = lock.first_queue if record.quarantined else queue_name
         return original, await stack.enter_async_context(self._resources.renderer.acquire(queue))
 
-    async def _publish(self, *, last_receive: bool) -> None:
+    async def _publish(self, *, last_receive: bool) -> Manifest:
         if last_receive:
             # Nothing is done again after it: an older picture must not go over a newer one even for a moment.
             await self._check_source()
         assert self.findings.rendered is not None
         made = await self._processor.store(self.job.source, self.findings.rendered.images)
-        await self._record(made)
+        manifest = await self._record(made)
         await self._check_source()
+        return manifest
 
-    async def _record(self, made: dict[str, RenditionRecord]) -> None:
+    async def _record(self, made: dict[str, RenditionRecord]) -> Manifest:
         """Put the manifest. Where nobody has looked for an earlier one, that is due when there is one in the way."""
         if not self.looked:
             with suppress(ObjectExists):
-                await self._manifests.write_done(self.job, self.findings, None, made, if_absent=True)
-                return
+                return await self._manifests.write_done(self.job, self.findings, None, made, if_absent=True)
             await self._look()
-        await self._manifests.write_done(self.job, self.findings, self.previous, made)
+        return await self._manifests.write_done(self.job, self.findings, self.previous, made)
 
     async def _check_source(self) -> None:
         """Raise SourceReplaced when the original is another one by now: then the job is done again.
@@ -208,7 +208,7 @@ class Attempt:
         if self.findings.info is not None and self.findings.info.etag != etag:
             self.findings = replace(self.findings, info=None, rendered=None)
 
-    def _done(self, started: float) -> JobResult:
+    def _done(self, started: float, manifest: Manifest) -> JobResult:
         clock, rendered, sent_at = self._resources.clock, self.findings.rendered, self.job.message.sent_at
         assert rendered is not None
         return JobResult(
@@ -218,4 +218,5 @@ class Attempt:
             failed={one.preset: one.code for one in rendered.not_made},
             duration_s=clock.monotonic() - started,
             waited_s=None if sent_at is None else clock.wall() - sent_at,
+            manifest=manifest,
         )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from thumbq.core.job import JobRequest, ObjectRef
+    from thumbq.core.manifest import Manifest
     from thumbq.core.retry import Bury, Delete, Release
     from thumbq.jobs.groups import GroupPosition
     from thumbq.jobs.stopping import StopRequest
@@ -80,6 +81,8 @@ class Outcome(Enum):
     """For good, and the manifest says so."""
     NOT_RECORDED = auto()
     """For good, but the store did not take the record: it is tried again."""
+    NOT_ANNOUNCED = auto()
+    """It has ended, but not all who are to be told of it could be: they are told at the next receive."""
     INTERRUPTED = auto()
     """A stop came before a render process had the job."""
 
@@ -91,7 +94,7 @@ class JobResult:
     ``error`` is what a retry is for. ``renditions`` are the presets that were made, ``failed`` those
     that were not, each with its code; ``duration_s`` how long that took,
     ``waited_s`` the time from the send to the end, if that is known. ``store_failed``: a request to the store has
-    failed.
+    failed. ``manifest`` is the stored one that says so, when this message has brought it about.
     """
 
     outcome: Outcome
@@ -102,3 +105,4 @@ class JobResult:
     duration_s: float = 0.0
     waited_s: float | None = None
     store_failed: bool = False
+    manifest: Manifest | None = None

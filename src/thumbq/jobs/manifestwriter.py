@@ -40,37 +40,40 @@ class ManifestWriter:
         made: dict[str, RenditionRecord],
         *,
         if_absent: bool = False,
-    ) -> None:
-        """Record what was made, beside renditions of the ``previous`` manifest that are still current.
+    ) -> Manifest:
+        """Record what was made, beside renditions of the ``previous`` manifest that are still current; return it.
 
         With ``if_absent``, raise ObjectExists when there is a manifest.
         """
-        await self._put(job, self._manifest(job, findings, previous, made=made), if_absent=if_absent)
+        manifest = self._manifest(job, findings, previous, made=made)
+        await self._put(job, manifest, if_absent=if_absent)
+        return manifest
 
-    async def write_failed(self, job: Job, findings: Findings, bury: Bury) -> bool:
+    async def write_failed(self, job: Job, findings: Findings, bury: Bury) -> Manifest | None:
         """Record a failure: in the manifest of the original, or of the message alone when the original is not ours.
 
-        Returns False, and writes nothing, when the manifest says by now that the job is done: the answer to our own
+        Returns the manifest that stands then: None when the record is that of the message alone. It is one that is
+        done, and nothing is written, when the manifest says by now that the job is done: the answer to our own
         put was lost, or somebody else has done it. It never goes over a manifest that says done of the same source when
         this attempt made nothing anew: then, too, the record is that of the message alone.
         """
         if job.source.bucket != self._bucket:
             await self.keep_message(job.message, bury)
-            return True
+            return None
         # Somebody may put one between our look and our put; and there may be one that cannot be read.
         for overwrite in (False, True):
             previous = await read_manifest(self._store, job.source)
             is_met = findings.are_met_by(previous, message_id=job.message.id)
             if is_met and not findings.doubt(previous, job):
-                return False
+                return previous
             if is_met or findings.leave_alone(previous):
                 await self.keep_message(job.message, bury)
                 break
             failed = self._manifest(job, findings, previous, error=ErrorRecord(code=bury.code, message=bury.text))
             with suppress(ObjectExists):
                 await self._put(job, failed, if_absent=previous is None and not overwrite)
-                break
-        return True
+                return failed
+        return None
 
     async def keep_message(self, message: ReceivedMessage, bury: Bury) -> None:
         """Keep a message whole, with the reason of its failure."""

@@ -12,8 +12,10 @@ from thumbq.jobs.prioritylock import PriorityLock
 from thumbq.jobs.storehealth import StoreHealth
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thumbq.core.catalog import Catalog
-    from thumbq.ports import Backend, Clock, ObjectStore, Renderer
+    from thumbq.ports import Announcer, Backend, Clock, ObjectStore, Renderer
     from thumbq.settings import Settings
 
 
@@ -29,9 +31,13 @@ class JobResources:
     quarantine: PriorityLock
     health: StoreHealth
     clock: Clock
+    announcers: Sequence[Announcer] = ()
+    """Who is told of jobs that have ended, in this order."""
 
 
-def make_job_resources(*, backend: Backend, renderer: Renderer, settings: Settings, clock: Clock) -> JobResources:
+def make_job_resources(
+    *, backend: Backend, renderer: Renderer, settings: Settings, clock: Clock, announcers: Sequence[Announcer] = ()
+) -> JobResources:
     """Return the resources; ``backend`` may be that of any of the queues."""
     store = FencedStore(backend.store)
     return JobResources(
@@ -43,4 +49,5 @@ def make_job_resources(*, backend: Backend, renderer: Renderer, settings: Settin
         quarantine=PriorityLock(settings.queue_weights),
         health=StoreHealth(backend.store, backend.bucket, clock),
         clock=clock,
+        announcers=announcers,
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from thumbq.jobs.delivery import Delivery, Job
     from thumbq.jobs.resources import JobResources
+    from thumbq.ports import ReceivedMessage
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -61,6 +62,11 @@ class JobRunner:
             await attempt.crashes.render_ended()
         else:
             await attempt.crashes.forget()
+        try:
+            await self._announce(job, result)
+        except BackendError as error:
+            log.warning("job.not_announced", error=str(error))
+            return JobResult(Outcome.NOT_ANNOUNCED, self._release(job.message))
         return result
 
     async def give_up(self, job: Job, bury: Bury) -> JobResult:
@@ -68,7 +74,7 @@ class JobRunner:
 
         The result never says that the job is tried again.
 
-        Raises BackendError when the store does not answer.
+        Raises BackendError when the store does not answer, or not all who are to be told can be.
         """
         attempt = self._attempt(job)
         result: JobResult | None = None
@@ -79,7 +85,11 @@ class JobRunner:
         if result is None:
             result = await self._recorded(attempt, bury)
         await attempt.crashes.remove()
+        await self._announce(job, result)
         return result
+
+    def _release(self, message: ReceivedMessage) -> Release:
+        return Release(retry.backoff_s(message.receive_count, self._random.random()))
 
     def _attempt(self, job: Job) -> Attempt:
         return Attempt(job, self._resources, self._processor, self._manifests)
@@ -119,8 +129,16 @@ class JobRunner:
                     return settled
         # Nor must the failure of an older original, where a newer one is done.
         await attempt.forget_older_source()
-        failed = await self._manifests.write_failed(attempt.job, attempt.findings, bury)
-        return JobResult(Outcome.FAILED, bury) if failed else JobResult(Outcome.ALREADY_DONE, Delete())
+        manifest = await self._manifests.write_failed(attempt.job, attempt.findings, bury)
+        if manifest is not None and manifest.status == "done":
+            return JobResult(Outcome.ALREADY_DONE, Delete(), manifest=manifest)
+        return JobResult(Outcome.FAILED, bury, manifest=manifest)
+
+    async def _announce(self, job: Job, result: JobResult) -> None:
+        """Tell of the end that this message has brought about. Raises BackendError."""
+        if result.manifest is not None and result.manifest.message_id == job.message.id:
+            for announcer in self._resources.announcers:
+                await announcer.announce(result.manifest)
 
 
 def not_recorded(resources: JobResources, receive_count: int, error: BackendError, *, jitter: float) -> Release:

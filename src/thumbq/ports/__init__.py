@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from thumbq.ports.announcing import Announcer
 from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
 from thumbq.ports.presigned import PresignedPost, PresignedUploads, PresignedUploadVerifier
 from thumbq.ports.queueing import (
@@ -37,6 +38,7 @@ __all__ = [
     "FIFO_ENDING",
     "MAX_BATCH",
     "MAX_LEASE_S",
+    "Announcer",
     "Backend",
     "Clock",
     "DeadLetter",

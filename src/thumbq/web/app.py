@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 
 from thumbq.web.admission import RunningUploads
-from thumbq.web.openapi import DOCUMENT, Document, make_document
+from thumbq.web.openapi import OPENAPI, OpenApi, make_document
 from thumbq.web.problems import problem_middleware
 from thumbq.web.requestlog import REFUSALS, Refusals, log_requests
 from thumbq.web.routes import ROUTES
@@ -28,7 +28,7 @@ def create_app(services: WebServices) -> web.Application:
     app[REFUSALS] = Refusals()
     app[UPLOADS] = RunningUploads(services.limits)
     app.on_response_prepare.append(_forbid_sniffing)
-    app[DOCUMENT] = Document(functools.cache(lambda: make_document(ROUTES)))
+    app[OPENAPI] = OpenApi(functools.cache(lambda: make_document(ROUTES)))
     for route in ROUTES:
         # GET answers HEAD too.
         add = (

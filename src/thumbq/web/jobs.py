@@ -10,9 +10,9 @@ from aiohttp import hdrs, web
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge
+from thumbq.jobdocuments import JobState, job_document
 from thumbq.web.answers import JobAnswer
-from thumbq.web.jobdocument import document
-from thumbq.web.jobstate import JobState, find_job
+from thumbq.web.jobstate import find_job
 from thumbq.web.problems import HttpProblem, ProblemRaised, not_found
 from thumbq.web.services import SERVICES, WebServices, in_time
 
@@ -29,7 +29,7 @@ async def get_job(request: web.Request) -> web.Response:
     state = await find_job(services, job_id, with_original=True)
     if state is None:
         raise _no_job()
-    job = document(job_id, state, services.catalog)
+    job = job_document(job_id, state, services.catalog, services.links)
     return JobAnswer(success=True, message=f"The job is {job.status}", data=job).response()
 
 

@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thumbq.core import keys, objectmetadata
+from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing
+from thumbq.jobdocuments import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from thumbq.core.manifest import Manifest
-    from thumbq.core.presigned import PresignedRecord
     from thumbq.ports import ObjectInfo, ObjectStore
-    from thumbq.web.answers import Status
     from thumbq.web.services import WebServices
-
-
-@dataclass(frozen=True, slots=True)
-class JobState:
-    """Everything that the store has of a job. ``key`` is its original's; a client may replace a ``replaceable`` one.
-
-    ``presigned`` is there only as long as nothing else is.
-    """
-
-    key: str
-    replaceable: bool
-    manifest: Manifest | None = None
-    original: ObjectInfo | None = None
-    presigned: PresignedRecord | None = None
-    expired: bool = False
-    remembered: bool = False
-    """Whether the manifest was read a moment ago, and may have been replaced since."""
-
-    @property
-    def status(self) -> Status:
-        """The job's status in answers."""
-        if self.presigned is not None:
-            return "expired" if self.expired else "awaiting-upload"
-        return "queued" if self.manifest is None else self.manifest.status
-
-    @property
-    def presets(self) -> Sequence[str] | None:
-        """The presets that the upload names; None when it leaves them to the routes."""
-        if self.presigned is not None:
-            return self.presigned.presets
-        return None if self.original is None else objectmetadata.presets(self.original.metadata)
 
 
 async def find_job(services: WebServices, job_id: str, *, with_original: bool, fresh: bool = False) -> JobState | None:

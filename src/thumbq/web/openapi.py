@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import hdrs, web
 from pydantic.json_schema import models_json_schema
 
-from thumbq.web.answers import Answer, ProblemAnswer
+from thumbq.core.jobdocument import Document
+from thumbq.web.answers import ProblemAnswer
 from thumbq.web.problems import CONTENT_TYPE, STATUSES
 from thumbq.web.route import ANY, JSON
 
@@ -34,18 +35,18 @@ _INFO: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """The document of an application's routes, made when it is first asked for."""
+class OpenApi:
+    """The OpenAPI document of an application's routes, made when it is first asked for."""
 
     make: Callable[[], str]
 
 
-DOCUMENT: Final = web.AppKey("openapi", Document)
+OPENAPI: Final = web.AppKey("openapi", OpenApi)
 
 
 async def get_document(request: web.Request) -> web.Response:
     """Answer the document."""
-    text = request.app[DOCUMENT].make()
+    text = request.app[OPENAPI].make()
     return web.Response(text=text, content_type=JSON, headers={hdrs.CACHE_CONTROL: "no-cache"})
 
 
@@ -76,7 +77,7 @@ def _models(routes: Iterable[Route]) -> Iterator[type[BaseModel]]:
 
 
 def _mode(model: type[BaseModel]) -> Any:
-    return "serialization" if issubclass(model, Answer) else "validation"
+    return "serialization" if issubclass(model, Document) else "validation"
 
 
 def _operation(route: Route) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from thumbq.core.formats import MEDIA_TYPES
 from thumbq.core.jsonmembers import RepeatedMember, once_each
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
+from thumbq.jobdocuments import future_renditions
 from thumbq.web.answers import PresignedAnswer, PresignedUpload, SignedForm
 from thumbq.web.bodies import reading, running
-from thumbq.web.links import future_renditions, job_url
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ async def presign_upload(request: web.Request) -> web.Response:
         message="Post the fields, then the file, to the address of the upload",
         data=_document(presigned, services, origin),
     )
-    return answer.response(201, {hdrs.LOCATION: job_url(presigned.id)})
+    return answer.response(201, {hdrs.LOCATION: services.links.job(presigned.id)})
 
 
 def _document(presigned: Presigned, services: WebServices, origin: str) -> PresignedUpload:
@@ -82,7 +82,7 @@ def _document(presigned: Presigned, services: WebServices, origin: str) -> Presi
     return PresignedUpload(
         id=presigned.id,
         status="awaiting-upload",
-        url=job_url(presigned.id),
+        url=services.links.job(presigned.id),
         upload=SignedForm(
             method="POST",
             url=origin + url if url.startswith("/") else url,
@@ -90,7 +90,9 @@ def _document(presigned: Presigned, services: WebServices, origin: str) -> Presi
         ),
         max_bytes=presigned.record.max_bytes,
         expires_at=presigned.record.expires,
-        renditions=future_renditions(services.catalog, keys.inbox_key(presigned.id), presigned.record.presets),
+        renditions=future_renditions(
+            services.catalog, services.links, keys.inbox_key(presigned.id), presigned.record.presets
+        ),
     )
 
 

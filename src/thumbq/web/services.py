@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from aiohttp import web
 
+from thumbq.core.links import NO_BASE, Links
 from thumbq.errors import BackendUnavailable
 from thumbq.web.admission import RunningUploads
 
@@ -38,6 +39,7 @@ class WebServices:
     catalog: Catalog
     presigned: PresignedIntake
     manifests: ManifestCache
+    links: Links = NO_BASE
     backend_timeout_s: float = 20.0
 
 

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from aiohttp import hdrs
 
+from thumbq.core.jobdocument import Job, Original
 from thumbq.core.units import MIB
 from thumbq.core.uploadoptions import NO_OPTIONS
 from thumbq.errors import UploadRefused
+from thumbq.jobdocuments import future_renditions
 from thumbq.web import fields, problems
-from thumbq.web.answers import Job, Original, RefusedFile, UnnamedFile, UploadAnswer, UploadedFiles
+from thumbq.web.answers import RefusedFile, UnnamedFile, UploadAnswer, UploadedFiles
 from thumbq.web.bodies import running
 from thumbq.web.fields import FILE, Fields
 from thumbq.web.formreader import MAX_FIELDS, FormReader, FormTexts, check_encoding
-from thumbq.web.links import future_renditions, job_url
 from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES
 
@@ -171,7 +172,7 @@ def _answer(entries: list[Accepted | _Refused], services: WebServices) -> web.Re
         return answer
     headers: dict[str, str] = {}
     if len(entries) == 1:
-        headers[hdrs.LOCATION] = job_url(_id(stored[0]))
+        headers[hdrs.LOCATION] = services.links.job(_id(stored[0]))
     if refused:
         message = f"Stored and queued {len(stored)} of {len(entries)} parts; the others say their problem"
     elif len(stored) > 1:
@@ -190,9 +191,9 @@ def _entry(entry: Accepted | _Refused, services: WebServices) -> Job | RefusedFi
     return Job(
         id=_id(entry),
         status="queued",
-        url=job_url(_id(entry)),
+        url=services.links.job(_id(entry)),
         original=Original(filename=entry.filename, bytes=entry.size, content_type=entry.content_type),
-        renditions=future_renditions(services.catalog, entry.source.key, entry.presets),
+        renditions=future_renditions(services.catalog, services.links, entry.source.key, entry.presets),
     )
 
 

@@ -26,11 +26,11 @@ from thumbq.worker import Consumer, make_consumer
 from thumbq.worker.backlogs import Backlogs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
-    from thumbq.ports import Clock, Renderer
+    from thumbq.ports import Announcer, Clock, Renderer
 
 KEY = "uploads/" + "0" * 26
 
@@ -123,6 +123,7 @@ async def consuming(
     *,
     visibility_timeout_s: int = 30,
     max_receive_count: int | None = 10,
+    announcers: Sequence[Announcer] = (),
     **further: Any,
 ) -> AsyncIterator[Consumer]:
     clock = clock or SystemClock()
@@ -130,7 +131,9 @@ async def consuming(
     settings = Settings(**(small | further))
     consumer = make_consumer(
         backend=backend,
-        resources=make_job_resources(backend=backend, renderer=renderer, settings=settings, clock=clock),
+        resources=make_job_resources(
+            backend=backend, renderer=renderer, settings=settings, clock=clock, announcers=announcers
+        ),
         settings=settings,
         config=settings.queue_configs[0],
         attributes=replace(await backend.queue.attributes(), max_receive_count=max_receive_count),

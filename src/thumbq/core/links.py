@@ -1,0 +1,24 @@
+"""Links to jobs and renditions, as answers and callbacks have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Makes addresses: paths, or absolute ones below ``base``, which ends without a slash."""
+
+    base: str = ""
+
+    def job(self, job_id: str) -> str:
+        """Return the address of a job."""
+        return f"{self.base}/jobs/{job_id}"
+
+    def rendition(self, job_id: str, preset: str) -> str:
+        """Return the address of a rendition."""
+        return f"{self.job(job_id)}/{preset}"
+
+
+NO_BASE: Final = Links()
