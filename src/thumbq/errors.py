@@ -27,7 +27,8 @@
     │   └── RenderRefused       the image is not rendered: unsupported, corrupt, too large …
     ├── RenderKilled            the render process died or ran out of time; says nothing sure about the image
     ├── SourceReplaced          the original is another one by now: what was rendered of the old one is not stored
-    └── RenderUnavailable       no render at the moment, for no fault of the image: no process, a host that stood still
+    ├── RenderUnavailable       no render at the moment, for no fault of the image: no process, a host that stood still
+    └── NotReached              an endpoint of a callback has not answered, or may not be called (reason)
 
 Foreign errors are turned into these in one place per adapter: ``aws/errors.py``, ``local/errors.py``
 and ``pool/entrypoint.py``.
@@ -202,3 +203,11 @@ class SourceReplaced(ThumbqError):
 
 class RenderUnavailable(ThumbqError):
     """No render can be made at the moment, for no fault of the image: another time it may be."""
+
+
+class NotReached(ThumbqError):
+    """An endpoint of a callback has not answered, or its address may not be reached. ``reason`` is for people."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -30,6 +30,7 @@ from thumbq.ports.rendering import (
     Steps,
 )
 from thumbq.ports.storage import ListedObject, ObjectInfo, ObjectStore, Sink
+from thumbq.ports.webhooks import Answered, WebhookCaller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,7 @@ __all__ = [
     "MAX_BATCH",
     "MAX_LEASE_S",
     "Announcer",
+    "Answered",
     "Backend",
     "Clock",
     "DeadLetter",
@@ -66,6 +68,7 @@ __all__ = [
     "Steps",
     "Upkeep",
     "VisibilityChange",
+    "WebhookCaller",
     "batches",
 ]
 

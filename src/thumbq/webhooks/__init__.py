@@ -1,0 +1,1 @@
+"""Callbacks: endpoints outside are told of jobs that have ended, as Standard Webhooks has it."""
