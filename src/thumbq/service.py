@@ -21,6 +21,7 @@ from thumbq.memory import derived, memory_problem, return_uploads
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
 from thumbq.web.app import UploadLimits, create_app
+from thumbq.web.door import Door
 from thumbq.web.manifestcache import ManifestCache
 from thumbq.web.server import HttpServer
 from thumbq.web.services import WebServices
@@ -191,7 +192,13 @@ class Service:
                     max_upload_bytes=settings.max_upload_bytes,
                     expiry_s=settings.upload_expiry_s,
                 ),
-            )
+            ),
+            Door(
+                listens_on=settings.host,
+                allowed_hosts=settings.allowed_hosts,
+                cors_origins=settings.cors_origins,
+                trusted_proxies=settings.trusted_proxies,
+            ),
         )
 
     def _observed(self, backend: Backend) -> Backend:

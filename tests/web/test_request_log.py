@@ -63,7 +63,7 @@ async def test_a_refused_upload_is_one_line_with_its_code_and_its_bytes(
 ) -> None:
     line, logs = await refused(served, form(("a.jpg", body), field=field))
     assert (line["code"], line["status"], line["log_level"]) == (code, status, "info")
-    assert line["bytes"] > len(body)
+    assert line["bytes_in"] > len(body)
     assert "job_id" not in line
     assert logs == [line], "there is no other line"
 

@@ -11,6 +11,7 @@ from thumbq.core.catalog import Catalog, Route
 from thumbq.core.preset import BUILT_IN, Preset
 from thumbq.core.quoting import suggestion
 from thumbq.settings.backend import BackendSettings
+from thumbq.settings.door import DoorSettings
 from thumbq.settings.faults import Fault, SettingsConflict, fault
 from thumbq.settings.http import HttpSettings
 from thumbq.settings.queues import QueueConfig, QueueTable, long_poll_faults, queue_configs, table_faults
@@ -26,7 +27,7 @@ _AHEAD: Final = 12
 _ANY_SOURCE: Final = "uploads/a source.jpg"
 
 
-class Settings(RenderSettings, WorkSettings, HttpSettings, BackendSettings):
+class Settings(RenderSettings, WorkSettings, DoorSettings, HttpSettings, BackendSettings):
     """All settings, as they were given. ``load`` gathers them, and reports everything that is wrong at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
+from thumbq.web import requestid
 from thumbq.web.admission import RunningUploads
+from thumbq.web.bodies import expect
+from thumbq.web.door import DOOR, Door, guard
 from thumbq.web.openapi import OPENAPI, OpenApi, make_document
-from thumbq.web.problems import problem_middleware
+from thumbq.web.problems import EVERYWHERE, problem_middleware
+from thumbq.web.requestid import REQUEST_ID
 from thumbq.web.requestlog import REFUSALS, Refusals, log_requests
+from thumbq.web.route import TABLE
 from thumbq.web.routes import ROUTES
 from thumbq.web.services import SERVICES, UPLOADS, WebServices
 from thumbq.web.uploadlimits import UploadLimits
@@ -21,27 +26,30 @@ if TYPE_CHECKING:
 __all__ = ["UploadLimits", "WebServices", "create_app"]
 
 
-def create_app(services: WebServices) -> web.Application:
+def create_app(services: WebServices, door: Door) -> web.Application:
     """Return the application. It opens and closes nothing: what it uses belongs to the caller."""
-    app = web.Application(middlewares=[log_requests, _close_when_stopping, problem_middleware])
+    app = web.Application(middlewares=[log_requests, _close_when_stopping, problem_middleware, guard])
     app[SERVICES] = services
+    app[DOOR] = door
     app[REFUSALS] = Refusals()
     app[UPLOADS] = RunningUploads(services.limits)
-    app.on_response_prepare.append(_forbid_sniffing)
+    app.on_response_prepare.append(_complete)
     app[OPENAPI] = OpenApi(functools.cache(lambda: make_document(ROUTES)))
+    app[TABLE] = {(route.method, route.path): route for route in ROUTES}
     for route in ROUTES:
         # GET answers HEAD too.
-        add = (
-            app.router.add_get
-            if route.method == hdrs.METH_GET
-            else functools.partial(app.router.add_route, route.method)
-        )
-        add(route.path, route.handler, name=route.name)
+        for method in (route.method, hdrs.METH_HEAD) if route.method == hdrs.METH_GET else (route.method,):
+            app.router.add_route(method, route.path, route.handler, expect_handler=expect)
     return app
 
 
-async def _forbid_sniffing(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["X-Content-Type-Options"] = "nosniff"
+async def _complete(request: web.Request, response: web.StreamResponse) -> None:
+    """Give an answer the headers that all of them have."""
+    response.headers.update(EVERYWHERE)
+    for name, value in request.app[DOOR].origins.headers(request).items():
+        response.headers.setdefault(name, value)
+    if (request_id := request.get(REQUEST_ID)) is not None:
+        response.headers[requestid.HEADER] = request_id
 
 
 @web.middleware

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from thumbq.errors import UploadRefused
@@ -26,6 +26,25 @@ def running(request: web.Request) -> AbstractContextManager[RunningUpload]:
     """Run the upload that a request is. Raises ProblemRaised when the service stops."""
     compressed = request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity"
     return request.app[UPLOADS].upload(request.content, None if compressed else request.content_length)
+
+
+_CONTINUE: Final = "100-continue"
+
+
+async def expect(request: web.Request) -> None:
+    """Take the expectation of a client that waits before it sends a body; ``invite`` answers it.
+
+    aiohttp answers it at once, before anybody has looked at the request. Raises HTTPExpectationFailed for another one.
+    """
+    if request.version >= HttpVersion11 and request.headers[hdrs.EXPECT].lower() != _CONTINUE:
+        raise web.HTTPExpectationFailed(text=f"Unknown Expect: {request.headers[hdrs.EXPECT]}")
+
+
+async def invite(request: web.Request) -> None:
+    """Tell a client that waits for it to send the body: nothing that is known without the body refuses it."""
+    if request.version >= HttpVersion11 and hdrs.EXPECT in request.headers:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # of the answer itself nothing is sent yet
 
 
 @contextmanager

@@ -168,7 +168,7 @@ class Connection(RequestHandler):
             problem = problems.INTERNAL_ERROR
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already; a second one would corrupt it")
-        answer = problems.response(problem, headers={"X-Content-Type-Options": "nosniff"})
+        answer = problems.response(problem, headers=problems.EVERYWHERE)
         answer.force_close()
         return answer
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from thumbq.core import keys
 from thumbq.errors import UploadRefused
-from thumbq.web.bodies import running
+from thumbq.web.bodies import invite, running
 from thumbq.web.fields import FILE, File
 from thumbq.web.formreader import MAX_FIELDS, FormReader, FormTexts, check_encoding
 from thumbq.web.services import SERVICES
@@ -46,6 +46,7 @@ async def accept_presigned_upload(request: web.Request) -> web.Response:
         raise UploadRefused("no-direct-uploads", "Forms are not posted here.")
     with running(request) as upload:
         reader = FormReader(request, upload, _TEXTS)
+        await invite(request)
         fields, file = await _read_fields(reader)
         policy = verifier.verify(fields)
         structlog.contextvars.bind_contextvars(job_id=keys.upload_id(policy.ref.key) or policy.ref.key)

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from thumbq.core.manifest import Manifest, RenditionRecord
 
 _NOT_READY_RETRY_AFTER_S: Final = 1
+_ANYWHERE: Final = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+"""A rendition may be shown by any site, and does nothing when it is opened by itself."""
 
 
 @in_time
@@ -54,7 +59,7 @@ async def _rendition_answer(
     if state is None or record is None:
         raise ProblemRaised(_why_missing(services, preset, state))
     caching = "public, no-cache" if state.replaceable else "public, max-age=31536000, immutable"
-    headers = {hdrs.ETAG: f'"{record.sha256}"', hdrs.CACHE_CONTROL: caching}
+    headers = {hdrs.ETAG: f'"{record.sha256}"', hdrs.CACHE_CONTROL: caching, **_ANYWHERE}
     if any(etag.value in {record.sha256, "*"} for etag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     if request.method == hdrs.METH_HEAD:

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from thumbq.core.jobdocument import Document
 from thumbq.web.answers import ProblemAnswer
+from thumbq.web.door import SAFE, SIGNED_PATH
 from thumbq.web.problems import CONTENT_TYPE, STATUSES
 from thumbq.web.route import ANY, JSON
 
@@ -125,7 +126,8 @@ def _content(body: Body) -> dict[str, Any]:
 def problem_codes(route: Route) -> dict[int, list[str]]:
     """Return the codes of what may go wrong, by their statuses."""
     codes: dict[int, list[str]] = defaultdict(list)
-    for code in (*ANY, *route.problems):
+    from_a_page = ("cross-site",) if route.method not in SAFE and route.path != SIGNED_PATH else ()
+    for code in (*ANY, *from_a_page, *route.problems):
         codes[STATUSES[code]].append(code)
     if route.missing:
         codes[HTTPStatus.NOT_FOUND] += route.missing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from aiohttp import hdrs
@@ -12,11 +11,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from thumbq.core import callback, keys
 from thumbq.core.formats import MEDIA_TYPES
 from thumbq.core.jsonmembers import RepeatedMember, once_each
+from thumbq.core.origin import Authority
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
 from thumbq.jobdocuments import future_renditions
 from thumbq.web.answers import PresignedAnswer, PresignedUpload, SignedForm
-from thumbq.web.bodies import reading, running
+from thumbq.web.bodies import invite, reading, running
+from thumbq.web.door import DOOR
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES: Final = 16 << 10
 _EXAMPLE: Final = '{"content_type": "image/jpeg"}'
-
-# RFC 9110, section 4.2: what an origin is made of; user names and paths have no place in Host.
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
 def _known_media_type(text: str) -> str:
@@ -61,6 +59,7 @@ async def presign_upload(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     origin = _origin(request)
     with running(request) as upload:
+        await invite(request)
         body = await _read(request.content, upload)
     wanted = _parse(body, services.catalog.presets)
     presigned = await services.presigned.presign(
@@ -98,9 +97,9 @@ def _document(presigned: Presigned, services: WebServices, origin: str) -> Presi
 
 def _origin(request: web.Request) -> str:
     host = request.headers.get(hdrs.HOST, "")
-    if not _HOST.fullmatch(host):
+    if Authority.parse(host) is None:
         raise UploadRefused("bad-host", "The request needs a header Host with a name and a port.")
-    return f"{request.scheme}://{host}"
+    return f"{request.app[DOOR].proxies.scheme(request)}://{host}"
 
 
 async def _read(content: StreamReader, upload: RunningUpload) -> bytes:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
 CONTENT_TYPE: Final = "application/problem+json"
+EVERYWHERE: Final[Mapping[str, str]] = {hdrs.SERVER: "thumbq", "X-Content-Type-Options": "nosniff"}
+"""The headers of every answer, also of one that no application has seen."""
+
 BACKEND_RETRY_AFTER_S: Final = 5
 
 STATUSES: Final[Mapping[str, int]] = {
@@ -48,6 +51,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "too-much-metadata": 400,
     "unknown-preset": 400,
     "unknown-priority": 400,
+    "cross-site": 403,
     "form-expired": 403,
     "form-not-signed": 403,
     "no-direct-uploads": 404,
@@ -61,6 +65,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "content-encoding": 415,
     "transfer-encoding": 415,
     "unsupported-format": 415,
+    "wrong-host": 421,
     "internal-error": 500,
     "backend-bad-answer": 502,
     "backend-refused": 503,

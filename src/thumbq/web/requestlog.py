@@ -1,4 +1,4 @@
-"""The line of the log about each request. What was refused is part of it: a refusal is logged once.
+"""The line of the log about each request: never a token, a cookie or a query. What was refused is part of it.
 
 What thumbq refuses for a reason of its own (5xx) is a warning besides, once a minute for each code: in an outage such
 answers come as fast as clients ask.
@@ -14,15 +14,16 @@ import structlog
 from aiohttp import web
 
 from thumbq.core import keys
+from thumbq.web.door import DOOR
 from thumbq.web.problems import INTERNAL_ERROR, PROBLEMS
+from thumbq.web.requestid import REQUEST_ID, request_id
+from thumbq.web.services import HEALTH_PATHS
 from thumbq.web.tally import Tally
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from thumbq.web.problems import HttpProblem
-
-_HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -48,16 +49,21 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
     """Log a request, its answer, and what was refused in it."""
     # A connection has one task for all of its requests: what one has bound says nothing of the next one.
     structlog.contextvars.clear_contextvars()
+    request[REQUEST_ID] = request_id(request.headers)
+    structlog.contextvars.bind_contextvars(request_id=request[REQUEST_ID])
     began = time.perf_counter()
     response = await handler(request)
     refused = response.get(PROBLEMS, ())
-    health = request.path in _HEALTH_PATHS
+    health = request.path in HEALTH_PATHS
     write = log.debug if health else log.info
     write(
         "http.request",
         method=request.method,
         path=request.rel_url.raw_path,
+        client=request.app[DOOR].proxies.client_address(request),
         status=response.status,
+        bytes_in=request.content.total_bytes,
+        bytes_out=response.content_length or 0,
         duration_ms=round((time.perf_counter() - began) * 1000, 1),
         **(_refusal(request, refused) if refused else {}),
     )
@@ -69,12 +75,10 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 def _refusal(request: web.Request, refused: tuple[HttpProblem, ...]) -> dict[str, Any]:
-    """Return what was refused, how many bytes of the body had come by then, and the job if there is one."""
+    """Return what was refused, and the job if there is one."""
     members: dict[str, Any] = {"code": refused[0].code, **_cause(refused[0])}
     if len(refused) > 1:
         members["codes"] = [problem.code for problem in refused]
-    if request.content.total_bytes:
-        members["bytes"] = request.content.total_bytes
     job_id = request.match_info.get("id", "")
     if keys.is_id(job_id):
         members["job_id"] = job_id

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from aiohttp import hdrs, web
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -51,5 +53,16 @@ class Route:
     """What stands in the path, each with its description."""
 
 
-ANY: Final = ("bad-request", "request-timeout", "content-encoding", "internal-error")
+TABLE: Final = web.AppKey("table", dict[tuple[str, str], Route])
+"""All routes of an application, by method and path."""
+
+
+def route_of(request: web.Request) -> Route | None:
+    """Return the route that a request has come to; None for an address or a method that there is not."""
+    resource = request.match_info.route.resource
+    method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
+    return None if resource is None else request.app[TABLE].get((method, resource.canonical))
+
+
+ANY: Final = ("bad-request", "request-timeout", "content-encoding", "wrong-host", "internal-error")
 """Problems of every route. Those of aiohttp itself come besides: 404, 405, 417."""

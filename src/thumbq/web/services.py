@@ -43,6 +43,9 @@ class WebServices:
     backend_timeout_s: float = 20.0
 
 
+HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
+"""Asked all the time, by those who decide about restarts and balance requests."""
+
 SERVICES: Final = web.AppKey("services", WebServices)
 UPLOADS: Final = web.AppKey("uploads", RunningUploads)
 

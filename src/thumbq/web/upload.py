@@ -19,7 +19,7 @@ from thumbq.errors import UploadRefused
 from thumbq.jobdocuments import future_renditions
 from thumbq.web import fields, problems
 from thumbq.web.answers import RefusedFile, UnnamedFile, UploadAnswer, UploadedFiles
-from thumbq.web.bodies import running
+from thumbq.web.bodies import invite, running
 from thumbq.web.fields import FILE, Fields
 from thumbq.web.formreader import MAX_FIELDS, FormReader, FormTexts, check_encoding
 from thumbq.web.problems import HttpProblem, ProblemRaised
@@ -60,6 +60,7 @@ async def upload(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     with running(request) as running_upload:
         reader = FormReader(request, running_upload, _TEXTS, max_bytes=services.limits.max_request_bytes)
+        await invite(request)
         form = _UploadForm(reader, services)
         entries = await form.take_files()
     if not entries:

@@ -24,10 +24,11 @@ from thumbq.intake.presigned import PresignedIntake
 from thumbq.intake.uploads import UploadIntake
 from thumbq.ports import Backend
 from thumbq.web.app import UploadLimits, WebServices, create_app
+from thumbq.web.door import Door
 from thumbq.web.manifestcache import ManifestCache
 from thumbq.web.openapi import problem_codes
 from thumbq.web.problems import PROBLEMS
-from thumbq.web.routes import ROUTES
+from thumbq.web.route import route_of
 from thumbq.web.server import HttpServer
 
 if TYPE_CHECKING:
@@ -243,6 +244,7 @@ async def serve(
     backend_timeout_s: float = 20.0,
     shutdown_timeout_s: float = 1.0,
     max_connections: int = 1000,
+    door: Door | None = None,
 ) -> AsyncIterator[Served]:
     health = Health()
     app = create_app(
@@ -255,7 +257,8 @@ async def serve(
             backend_timeout_s=backend_timeout_s,
             presigned=behind.presigned,
             manifests=ManifestCache(behind.backend.store),
-        )
+        ),
+        door or Door(listens_on="0.0.0.0"),
     )
     undeclared: list[str] = []
     app.on_response_prepare.append(functools.partial(_note_undeclared, undeclared))
@@ -272,12 +275,13 @@ async def serve(
 
 async def _note_undeclared(undeclared: list[str], request: web.Request, response: web.StreamResponse) -> None:
     """Note every answer that the route does not have in the table, and so not in the OpenAPI document."""
-    name = request.match_info.route.name
-    if name is None:  # an address or a method that there is not
+    route = route_of(request)
+    if route is None or request.method == "OPTIONS":  # an address or a method that there is not
         return
-    route = next(route for route in ROUTES if route.name == name)
     codes = problem_codes(route)
     problems = response.get(PROBLEMS, ())
-    undeclared += [f"{name}: {each.status} {each.code}" for each in problems if each.code not in codes[each.status]]
+    undeclared += [
+        f"{route.name}: {each.status} {each.code}" for each in problems if each.code not in codes[each.status]
+    ]
     if not problems and response.status not in route.answers:
-        undeclared.append(f"{name}: {response.status}")
+        undeclared.append(f"{route.name}: {response.status}")
