@@ -14,7 +14,7 @@ from thumbq.core.formats import MEDIA_TYPES
 from thumbq.core.jsonmembers import RepeatedMember, once_each
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
-from thumbq.web.bodies import reading, running
+from thumbq.web.bodies import read, running
 from thumbq.web.links import future_renditions, job_url
 from thumbq.web.services import SERVICES
 
@@ -100,8 +100,8 @@ def _origin(request: web.Request) -> str:
 async def _read(content: StreamReader, upload: RunningUpload) -> bytes:
     body = b""
     while len(body) <= MAX_BODY_BYTES:
-        with reading(upload, what="request", if_broken="The body ends early or is damaged."):
-            chunk = await content.read(MAX_BODY_BYTES + 1 - len(body))
+        more = content.read(MAX_BODY_BYTES + 1 - len(body))
+        chunk = await read(upload, more, what="request", if_broken="The body ends early or is damaged.")
         if not chunk:
             return body
         body += chunk
