@@ -43,6 +43,7 @@ _COMFORT_BYTES: Final = 512 * MIB
 """What a render process needs for the pictures of most cameras: with less, fewer processes are better."""
 
 _MAPPED_BYTES: Final = 1 * MIB
+_KEPT_BYTES: Final = 2 * MIB
 _SHARE: Final = 8
 """Where memory is short, uploads get an eighth of it, and originals of jobs another."""
 
@@ -63,8 +64,12 @@ def container_memory_bytes(root: Path = Path("/")) -> int | None:
 
 
 def return_uploads() -> None:
-    """Have the memory of large uploads go back to the system with each of them, and grow without a copy."""
+    """Have the memory of large uploads go back to the system with each of them, and grow without a copy.
+
+    What stays is enough for the pieces that originals and uploads come in: their pages would cost as much again.
+    """
     malloc.map_blocks_from(_MAPPED_BYTES)
+    malloc.keep_free(_KEPT_BYTES)
 
 
 def needed_bytes(settings: Settings, *, uploads: bool = True) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import zlib
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
+from aiohttp import StreamReader
 
 from support.servers.emulators import aws_env
 from support.servers.scripted import Script, cuts_the_body, hangs_up, s3_error, says, serving
 from thumbq.aws.learnedways import LearnedWays
+from thumbq.aws.objectbody import ObjectBody
 from thumbq.aws.session import open_clients
 from thumbq.aws.store import S3Store
 from thumbq.core.job import ObjectRef
@@ -177,6 +181,17 @@ async def test_a_body_that_is_cut_is_no_object(script: Script, store: S3Store) -
     await get(store)
     with pytest.raises(BackendUnavailable):
         await get(store)
+
+
+async def test_bytes_are_passed_on_as_they_came_without_a_copy() -> None:
+    content = StreamReader(Mock(), 1 << 18, loop=asyncio.get_running_loop())
+    crc = base64.b64encode(zlib.crc32(3 * BODY).to_bytes(4, "big")).decode()
+    body = ObjectBody(Mock(headers={"x-amz-checksum-crc32": crc}, content=content))
+    for piece in (BODY, 2 * BODY):
+        content.feed_data(piece)
+        assert await body.read(len(BODY) + 1) is piece
+    content.feed_eof()
+    assert not await body.read(1)
 
 
 @pytest.mark.parametrize("right", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,13 @@ async def test_a_message_arrives_as_it_was_sent(backend: Backend) -> None:
     [message] = await take(backend.queue)
     assert (message.id, message.body, message.receive_count) == (message_id, body, 1)
     assert message.receipt
+
+
+async def test_messages_that_are_sent_at_once_all_arrive_each_under_its_own_id(backend: Backend) -> None:
+    bodies = [f"message {number}" for number in range(12)]
+    ids = await asyncio.gather(*map(backend.queue.send, bodies))
+    received = {message.id: message.body for message in await take(backend.queue, 12)}
+    assert received == dict(zip(ids, bodies, strict=True))
 
 
 async def test_a_message_comes_with_its_time_of_sending(backend: Backend) -> None:

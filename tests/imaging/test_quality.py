@@ -91,6 +91,8 @@ def original(picture: str, kind: str) -> bytes:
             source = screenshot(*SCREENS[picture])
     if kind == "png":
         return images.encoded(source, "PNG", compress_level=1)
+    if kind == "webp":
+        return images.encoded(source, "WEBP", quality=90, method=0)
     return images.jpeg(source, quality=92, subsampling="4:2:0", progressive=kind == "progressive")
 
 
@@ -111,12 +113,16 @@ def decode(data: bytes, presets: Sequence[Preset]) -> Decoded:
     ("picture", "kind"),
     [
         *(("photo", kind) for kind in ("jpeg", "progressive")),
+        ("screen", "webp"),
         ("screen", "png"),
         ("sheet", "jpeg"),
         *(
             pytest.param(*more, marks=pytest.mark.long)
             for more in (
                 ("photo", "png"),
+                ("photo", "webp"),
+                ("phone", "webp"),
+                ("sheet on its side", "webp"),
                 ("screen", "jpeg"),
                 ("screen", "progressive"),
                 ("phone", "png"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import platform
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,22 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 GIB = 1 << 30
 V1_NONE = "9223372036854771712"
+
+PIECE_PAGES = 64
+_PIECES = """
+import resource
+from thumbq.core import malloc
+malloc.map_blocks_from(1 << 20)
+malloc.keep_free(2 << 20)
+def page_faults():
+    for _ in range(20):
+        pieces = [bytes(1 << 18) for _ in range(3)]
+        del pieces
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+page_faults()
+before = page_faults()
+print(page_faults() - before)
+"""
 
 
 def machine(root: Path, groups: str, **limits: str) -> Path:
@@ -232,4 +250,10 @@ def test_the_memory_of_large_uploads_goes_back_with_each_of_them(monkeypatch: py
     said: list[tuple[int, int]] = []
     monkeypatch.setattr(malloc, "_mallopt", lambda *args: said.append(args))
     return_uploads()
-    assert said == [(-3, MIB)]
+    assert said == [(-3, MIB), (-1, 2 * MIB)]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such setting")
+def test_pieces_of_an_original_lie_on_pages_that_the_process_has() -> None:
+    run = subprocess.run([sys.executable, "-c", _PIECES], check=True, capture_output=True, text=True)
+    assert int(run.stdout) < PIECE_PAGES

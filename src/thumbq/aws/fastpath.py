@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-import zlib
 from base64 import b64encode
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import deflate
 from aiohttp import ClientError
 from yarl import URL
 
@@ -174,7 +174,7 @@ def _hash(way: Way, body: bytes | None) -> str:
 def _checksum(way: Way, body: bytes | None) -> dict[str, str]:
     if body is None or not way.adds_crc:
         return {}
-    return {"x-amz-checksum-crc32": b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()}
+    return {"x-amz-checksum-crc32": b64encode(deflate.crc32(body).to_bytes(4, "big")).decode()}
 
 
 async def _whole(response: ClientResponse) -> bytes | None:

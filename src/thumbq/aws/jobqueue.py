@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from thumbq.aws import requests
 from thumbq.aws.addresses import redrive_policy, retention_s, whole_number
 from thumbq.aws.errors import member, translated
+from thumbq.aws.messagesender import MessageSender
+from thumbq.aws.requests import Outgoing
 from thumbq.core import message
 from thumbq.errors import SendRefused
 from thumbq.ports import QueueAttributes, QueueCounts, ReceivedMessage
@@ -46,10 +48,11 @@ class SqsQueue:
         self._polling = polling
         self._address = address
         self._url = address.url
+        self._sender = MessageSender(control, address.url)
         self._stopping = False
 
     async def send(self, body: str, *, group: str | None = None) -> str:
-        """Send a message and return its id.
+        """Send a message and return its id. Those that are sent at the same moment go as one request.
 
         On a FIFO queue each call has a deduplication id of its own: the requests of one call are one message, however
         often botocore sends them, and two calls are two. A hash of the content would drop, for five minutes, the third
@@ -58,7 +61,7 @@ class SqsQueue:
         message.check_sendable(body)
         if self._address.fifo and group is None:
             raise SendRefused(f"{self._address.name} is a FIFO queue: a message needs a group, and this one has none")
-        return await requests.send(self._control, self._url, body, group=group)
+        return await self._sender.send(Outgoing(body, group))
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
         """Receive messages, unless receives were stopped; see requests.receive."""

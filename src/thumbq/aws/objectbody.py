@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Final
 
+import deflate
 from botocore.exceptions import FlexibleChecksumError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class _Crc32:
         self._value = 0
 
     def update(self, data: bytes) -> None:
-        self._value = zlib.crc32(data, self._value)
+        self._value = deflate.crc32(data, self._value)
 
     def digest(self) -> bytes:
         return self._value.to_bytes(4, "big")
@@ -57,12 +57,14 @@ class ObjectBody:
     ) -> None:
         self._response.close()  # no more than a release once all was read
 
-    async def read(self, size: int) -> bytes:
-        """Return the next bytes, up to ``size``, and none at the end.
+    async def read(self, _size: int) -> bytes:
+        """Return what has come of the body, and no bytes at its end.
+
+        That is no more than aiohttp reads ahead, three pieces of 256 KiB; cut to a size, they would be copied twice.
 
         Raises aiohttp's errors, and FlexibleChecksumError when what was read is not what was stored.
         """
-        piece = await self._response.content.read(size)
+        piece = await self._response.content.readany()
         if self._checksum is None:
             return piece
         if piece:

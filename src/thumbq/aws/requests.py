@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+from botocore.exceptions import ClientError
 
 from thumbq.aws.addresses import is_fifo, name_of, whole_number
 from thumbq.aws.errors import batch_result, entry_result, member, translated
@@ -15,7 +17,7 @@ from thumbq.errors import BackendError, BadAnswer
 from thumbq.ports import MAX_LEASE_S, EntryResult
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from types_aiobotocore_sqs.client import SQSClient
 
@@ -26,6 +28,14 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _SEND_S: Final = 10
 _ANSWER_S: Final = 5
 _POLL_SLACK_S: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to be sent, with its group."""
+
+    body: str
+    group: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +53,48 @@ class Received:
 
 async def send(sqs: SQSClient, url: str, body: str, *, group: str | None, **more: Any) -> str:
     """Send a message and return its id; on a FIFO queue each call is a message of its own (see SqsQueue.send)."""
-    if group is not None:
-        more["MessageGroupId"] = group
-    if is_fifo(url):
-        more["MessageDeduplicationId"] = uuid.uuid4().hex
     action = f"send to {name_of(url)}"
     with translated_send(action, within_s=_SEND_S):
-        answer = await sqs.send_message(QueueUrl=url, MessageBody=body, **more)
+        answer = await sqs.send_message(QueueUrl=url, **_outgoing(Outgoing(body, group), url), **more)
     message_id: str = member(answer, "MessageId", action)
     return message_id
+
+
+async def send_batch(sqs: SQSClient, url: str, messages: Sequence[Outgoing]) -> list[str | BackendError]:
+    """Send messages in one request, and return the id of each, or what ``send`` would have raised for it.
+
+    Raises the same when the request as a whole has failed.
+    """
+    entries: list[Any] = [{"Id": str(place), **_outgoing(each, url)} for place, each in enumerate(messages)]
+    action = f"send to {name_of(url)}"
+    with translated_send(action, within_s=_SEND_S) as outcome:
+        answer = await sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    results: list[str | BackendError] = [BadAnswer(f"{action}: the answer leaves a message out") for _ in messages]
+    for place, entry in _entries(answer, "Successful", len(messages)):
+        if "MessageId" in entry:
+            results[place] = entry["MessageId"]
+    for place, entry in _entries(answer, "Failed", len(messages)):
+        results[place] = outcome(_failure(entry, answer))
+    return results
+
+
+def _outgoing(message: Outgoing, url: str) -> dict[str, Any]:
+    parameters = {"MessageBody": message.body}
+    if message.group is not None:
+        parameters["MessageGroupId"] = message.group
+    if is_fifo(url):
+        parameters["MessageDeduplicationId"] = uuid.uuid4().hex
+    return parameters
+
+
+def _failure(entry: Any, answer: Any) -> ClientError:
+    """Return a failed entry of a batch as the error of a request of its own."""
+    status = HTTPStatus.BAD_REQUEST if entry.get("SenderFault") else HTTPStatus.INTERNAL_SERVER_ERROR
+    response: Any = {
+        "Error": {"Code": entry.get("Code", ""), "Message": entry.get("Message", "")},
+        "ResponseMetadata": {**answer.get("ResponseMetadata", {}), "HTTPStatusCode": status, "HTTPHeaders": {}},
+    }
+    return ClientError(response, "SendMessageBatch")
 
 
 async def receive(
@@ -155,11 +198,16 @@ async def _batch(
 
 def _results(answer: Any, size: int) -> list[EntryResult]:
     results = [EntryResult.RETRY] * size
-    entries = {str(position): position for position in range(size)}
-    for entry in answer.get("Successful", []):
-        if (position := entries.get(entry.get("Id"))) is not None:
-            results[position] = EntryResult.OK
-    for entry in answer.get("Failed", []):
-        if (position := entries.get(entry.get("Id"))) is not None:
-            results[position] = entry_result({entry.get("Code", "")}, entry.get("Message", ""))
+    for position, _ in _entries(answer, "Successful", size):
+        results[position] = EntryResult.OK
+    for position, entry in _entries(answer, "Failed", size):
+        results[position] = entry_result({entry.get("Code", "")}, entry.get("Message", ""))
     return results
+
+
+def _entries(answer: Any, name: str, size: int) -> Iterator[tuple[int, Any]]:
+    """Return the entries of a list of an answer, each with its position in the batch of this size."""
+    positions = {str(position): position for position in range(size)}
+    for entry in answer.get(name, []):
+        if (position := positions.get(entry.get("Id"))) is not None:
+            yield position, entry

@@ -23,9 +23,11 @@ from thumbq.aws.errorkinds import FOREIGN, Kind, is_throttled, kind_of, status_o
 from thumbq.errors import BackendUnavailable, BadAnswer, NotSent, SendRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from types_aiobotocore_sqs.client import SQSClient
+
+    from thumbq.errors import BackendError
 
 _tries: Final[ContextVar[list[bool]]] = ContextVar("tries")
 """Of the send under way, whether each of its tries certainly had no effect."""
@@ -33,7 +35,8 @@ _tries: Final[ContextVar[list[bool]]] = ContextVar("tries")
 
 def note_tries(sqs: SQSClient) -> None:
     """Have a client note how each try of a send ends: of those before the last one, no error of botocore tells."""
-    sqs.meta.events.register_first("needs-retry.sqs.SendMessage", _note)
+    for operation in ("SendMessage", "SendMessageBatch"):
+        sqs.meta.events.register_first(f"needs-retry.sqs.{operation}", _note)
 
 
 def _note(response: Any, caught_exception: BaseException | None, **_: Any) -> None:
@@ -45,25 +48,34 @@ def _note(response: Any, caught_exception: BaseException | None, **_: Any) -> No
 
 
 @contextmanager
-def translated_send(action: str, *, within_s: float) -> Iterator[None]:
+def translated_send(action: str, *, within_s: float) -> Iterator[Callable[[BaseException], BackendError]]:
     """Bound a send as ``translated`` does, and say what became of its message.
 
     Raises SendRefused when all tries certainly left no message (NotSent when another time may do), and
-    BackendUnavailable when one may have.
+    BackendUnavailable when one may have. Yields what makes these of an error that is not raised: of one message of
+    several.
     """
     tries: list[bool] = []
+
+    def outcome(error: BaseException) -> BackendError:
+        return _outcome(error, action, tries)
+
     token = _tries.set(tries)
     try:
         with anyio.fail_after(within_s):
-            yield
+            yield outcome
     except FOREIGN as error:
-        text = f"{action}: {text_of(error)}"
-        if _had_no_effect(error) and all(tries) and len(tries) >= _tries_of(error):
-            refused = kind_of(error) not in {Kind.BUSY, Kind.UNREACHABLE, Kind.CREDENTIALS}
-            raise (SendRefused if refused else NotSent)(text) from error
-        raise (BadAnswer if kind_of(error) is Kind.NONSENSE else BackendUnavailable)(text) from error
+        raise outcome(error) from error
     finally:
         _tries.reset(token)
+
+
+def _outcome(error: BaseException, action: str, tries: Sequence[bool]) -> BackendError:
+    text = f"{action}: {text_of(error)}"
+    if _had_no_effect(error) and all(tries) and len(tries) >= _tries_of(error):
+        refused = kind_of(error) not in {Kind.BUSY, Kind.UNREACHABLE, Kind.CREDENTIALS}
+        return (SendRefused if refused else NotSent)(text)
+    return (BadAnswer if kind_of(error) is Kind.NONSENSE else BackendUnavailable)(text)
 
 
 def _tries_of(error: BaseException) -> int:

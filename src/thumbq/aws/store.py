@@ -93,7 +93,7 @@ class S3Store:
         return info, body.getvalue()
 
     async def fetch(self, ref: ObjectRef, sink: Sink, *, max_bytes: int) -> ObjectInfo:
-        """Write an object's bytes to ``sink`` as they arrive, in pieces of up to 256 KiB."""
+        """Write an object's bytes to ``sink`` as they arrive, in pieces of less than 1 MiB."""
         with translated(f"get {ref}", within_s=_TRANSFER_S):
             answer = await self._fast_path.get(ref)
             if answer is None:

@@ -18,6 +18,7 @@ _ACTIONS: Final = (
     "ChangeMessageVisibility",
     "ChangeMessageVisibilityBatch",
     "SendMessage",
+    "SendMessageBatch",
     "GetQueueUrl",
     "GetQueueAttributes",
 )

@@ -1,18 +1,19 @@
-"""A setting of the C library's malloc: from which size on blocks are mapped, and go back to the system when freed."""
+"""Settings of the C library's malloc: when freed memory goes back to the system."""
 
 from __future__ import annotations
 
 import ctypes
 from typing import Final
 
+_TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
-"""``M_MMAP_THRESHOLD`` of mallopt(3)."""
+"""``M_TRIM_THRESHOLD`` and ``M_MMAP_THRESHOLD`` of mallopt(3)."""
 
 _mallopt: Final = getattr(ctypes.CDLL(None), "mallopt", None)
 
 
 def map_blocks_from(size: int) -> None:
-    """Have blocks of ``size`` bytes and more mapped, for good.
+    """Have blocks of ``size`` bytes and more mapped, for good; they go back to the system when they are freed.
 
     By itself glibc raises that size to the largest block that was freed, up to 32 MiB: later ones lie in the heap,
     where they are copied when they grow and leave gaps when they are freed. Does nothing where the C library has no
@@ -20,3 +21,13 @@ def map_blocks_from(size: int) -> None:
     """
     if _mallopt is not None:
         _mallopt(_MMAP_THRESHOLD, size)
+
+
+def keep_free(size: int) -> None:
+    """Let up to ``size`` free bytes stay at the end of the heap.
+
+    By itself glibc keeps twice the largest mapped block that was freed; once ``map_blocks_from`` was called it keeps no
+    more than 128 KiB, and whatever is larger has its pages made anew each time.
+    """
+    if _mallopt is not None:
+        _mallopt(_TRIM_THRESHOLD, size)

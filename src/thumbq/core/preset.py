@@ -15,7 +15,7 @@ from thumbq.core.formats import EXTENSIONS, output_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RENDER_VERSION: Final = 3
+RENDER_VERSION: Final = 4
 """Counts up when the same preset would give other bytes, so that old renditions are known to be old."""
 
 PRESET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")

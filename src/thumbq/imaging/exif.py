@@ -47,7 +47,12 @@ class _Field(NamedTuple):
 
 def orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; an invalid one counts as 1."""
-    block = _block(image)
+    return orientation_of(_block(image))
+
+
+def orientation_of(block: bytes) -> int:
+    """Return the orientation that an EXIF block tells, as ``orientation``."""
+    block = _bare(block)
     field = _field(block, ExifTags.Base.Orientation)
     if field is None or field.kind not in _WHOLE_NUMBERS or field.number != 1:
         return 1
@@ -69,8 +74,11 @@ def copyright_only(image: Image.Image, read_text: Callable[[Image.Image, int], t
 def _block(image: Image.Image) -> bytes:
     """Return the EXIF block from its byte order on; empty when there is none."""
     block = image.info.get("exif")
-    if not isinstance(block, bytes):
-        return b""
+    return _bare(block) if isinstance(block, bytes) else b""
+
+
+def _bare(block: bytes) -> bytes:
+    """Return a block without what some writers put before it; empty when it is none."""
     for _ in range(_MOST_PREFIXES):
         block = block.removeprefix(_PREFIX)
     return block if block[:2] in _ORDERS else b""

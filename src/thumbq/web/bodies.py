@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import types
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -12,10 +13,12 @@ from thumbq.errors import UploadRefused
 from thumbq.web.services import UPLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Generator, Iterator
     from contextlib import AbstractContextManager
 
     from thumbq.web.admission import RunningUpload
+
+T = TypeVar("T")
 
 # What aiohttp raises when a body ends early or is no multipart: the reader's own complaints, a connection that went
 # away, and faults of chunking or compression.
@@ -47,18 +50,40 @@ async def invite(request: web.Request) -> None:
         request.writer.output_size = 0  # of the answer itself nothing is sent yet
 
 
-@contextmanager
-def reading(upload: RunningUpload, *, what: str, if_broken: str) -> Iterator[None]:
-    """Wait for bytes of an upload's body, which is called ``what``, and no longer than the limits allow.
+async def read(upload: RunningUpload, reading: Coroutine[Any, Any, T], *, what: str, if_broken: str) -> T:
+    """Return what ``reading`` reads of an upload's body, called ``what``, and wait no longer than the limits allow.
 
     Raises UploadRefused with the code ``upload-stalled``, or with that of ``unbroken``, and ProblemRaised when the
     upload is ended.
     """
     try:
-        with unbroken(if_broken), upload.waiting():
-            yield
+        return await _once_it_waits(reading, upload.waiting)
     except TimeoutError as error:
         raise UploadRefused("upload-stalled", f"No byte of the {what} came for {error}.") from None
+    except _BROKEN:
+        raise UploadRefused("incomplete-body", if_broken) from None
+
+
+@types.coroutine
+def _once_it_waits(
+    work: Coroutine[Any, Any, T], waiting: Callable[[], AbstractContextManager[None]]
+) -> Generator[Any, Any, T]:
+    """Do ``work``, within ``waiting()`` from its first wait on: small uploads are there whole, and wait for nothing."""
+    try:
+        awaited = work.send(None)
+    except StopIteration as end:
+        return cast("T", end.value)
+    with waiting():
+        while True:
+            try:
+                try:
+                    value = yield awaited
+                except BaseException as error:  # noqa: BLE001 - the work's to see, a cancellation too
+                    awaited = work.throw(error)
+                else:
+                    awaited = work.send(value)
+            except StopIteration as end:
+                return cast("T", end.value)
 
 
 @contextmanager

@@ -6,21 +6,23 @@ import math
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiohttp import BodyPartReader, MultipartReader, hdrs
 from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
 
 from thumbq.errors import UploadRefused
-from thumbq.web.bodies import reading, unbroken
+from thumbq.web.bodies import read, unbroken
 from thumbq.web.multipart import CHARSET, MAX_CHARSET_BYTES, NestedForm, charset_of, parts_of, readable_head
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Coroutine
 
     from aiohttp import web
 
     from thumbq.web.admission import RunningUpload
+
+T = TypeVar("T")
 
 MAX_FIELDS: Final = 100
 """How many other parts a form may have."""
@@ -72,8 +74,7 @@ class FormReader:
 
     async def _next(self) -> BodyPartReader | None:
         try:
-            with self._waiting(), readable_head(self._body):
-                part = await self._reader.next()
+            part = await self._read(readable_head(self._reader.next(), self._body))
         except NestedForm:
             raise UploadRefused("nested-form", self._texts.nested) from None
         assert not isinstance(part, MultipartReader)
@@ -114,8 +115,7 @@ class FormReader:
             await self._chunk(part)
 
     async def _chunk(self, part: BodyPartReader) -> bytes:
-        with self._waiting():
-            chunk = await part.read_chunk(_CHUNK_BYTES)
+        chunk = await self._read(part.read_chunk(_CHUNK_BYTES))
         self._check_size(self._body.total_bytes)
         return chunk
 
@@ -123,8 +123,8 @@ class FormReader:
         if size > self._max_bytes:
             raise UploadRefused("too-large", f"The request is larger than {self._max_bytes} bytes.")
 
-    def _waiting(self) -> AbstractContextManager[None]:
-        return reading(self._upload, what="upload", if_broken=self._texts.incomplete)
+    async def _read(self, reading: Coroutine[Any, Any, T]) -> T:
+        return await read(self._upload, reading, what="upload", if_broken=self._texts.incomplete)
 
 
 def check_encoding(part: BodyPartReader) -> None:

@@ -6,19 +6,21 @@ browsers' have (aio-libs/aiohttp#13640). In a multipart that does not call itsel
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from aiohttp import BodyPartReader, MultipartReader, hdrs
+from aiohttp import BodyPartReader, MultipartReader, content_disposition_filename, hdrs, parse_content_disposition
 from aiohttp.helpers import parse_mimetype
 from aiohttp.http_exceptions import BadHttpMessage, InvalidHeader, LineTooLong
 
 from thumbq.errors import UploadRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Mapping
 
     from aiohttp import StreamReader, web
+
+T = TypeVar("T")
 
 CHARSET: Final = "_charset_"
 """The field that names the encoding of the others (RFC 7578, 4.6)."""
@@ -42,9 +44,23 @@ _AS_PYTHON_CALLS_IT: Final = {"macintosh": "mac_roman", "windows-874": "cp874"}
 
 
 class _Part(BodyPartReader):
+    """A part whose Content-Disposition is parsed once, for both of its names."""
+
     def __init__(self, *args: Any, subtype: str, **options: Any) -> None:
         del subtype
         super().__init__(*args, subtype="form-data", **options)
+
+    @cached_property
+    def _disposition(self) -> Mapping[str, str]:
+        return parse_content_disposition(self.headers.get(hdrs.CONTENT_DISPOSITION))[1]
+
+    @property
+    def name(self) -> str | None:
+        return content_disposition_filename(self._disposition, "name")
+
+    @property
+    def filename(self) -> str | None:
+        return content_disposition_filename(self._disposition, "filename")
 
 
 class NestedForm(Exception):
@@ -88,11 +104,13 @@ def charset_of(content: bytes | None) -> str:
     return _AS_PYTHON_CALLS_IT.get(name, name)
 
 
-@contextmanager
-def readable_head(content: StreamReader) -> Iterator[None]:
-    """Raise UploadRefused for the head of a part that cannot be read, unless ``content`` was cut off in it."""
+async def readable_head(reading: Coroutine[Any, Any, T], content: StreamReader) -> T:
+    """Return what ``reading`` reads: the head of a part.
+
+    Raises UploadRefused for one that cannot be read, unless ``content`` was cut off in it.
+    """
     try:
-        yield
+        return await reading
     except BadHttpMessage as error:
         if not content.at_eof():
             _refuse_head(error)

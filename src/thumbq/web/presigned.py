@@ -16,7 +16,7 @@ from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
 from thumbq.jobdocuments import future_renditions
 from thumbq.web.answers import PresignedAnswer, PresignedUpload, SignedForm
-from thumbq.web.bodies import invite, reading, running
+from thumbq.web.bodies import invite, read, running
 from thumbq.web.door import DOOR
 from thumbq.web.services import SERVICES
 
@@ -105,8 +105,8 @@ def _origin(request: web.Request) -> str:
 async def _read(content: StreamReader, upload: RunningUpload) -> bytes:
     body = b""
     while len(body) <= MAX_BODY_BYTES:
-        with reading(upload, what="request", if_broken="The body ends early or is damaged."):
-            chunk = await content.read(MAX_BODY_BYTES + 1 - len(body))
+        more = content.read(MAX_BODY_BYTES + 1 - len(body))
+        chunk = await read(upload, more, what="request", if_broken="The body ends early or is damaged.")
         if not chunk:
             return body
         body += chunk

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import io
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from PIL import WebPImagePlugin  # noqa: F401 -- Image.open takes the formats whose plugins are loaded
-
-from thumbq.core.formats import ImageFormat
-from thumbq.imaging.decode import decode_whole
 from thumbq.imaging.formats.inputformat import DecodingCosts, InputFormat, linear_nanoseconds
 from thumbq.imaging.formats.outputformat import (
     MOST_EFFORT,
@@ -20,17 +14,14 @@ from thumbq.imaging.formats.outputformat import (
     usual_animation,
 )
 from thumbq.imaging.formats.webp.alpha import lacks_alpha, with_alpha
+from thumbq.imaging.formats.webp.decode import decode
 from thumbq.imaging.formats.webp.header import read
-from thumbq.imaging.opening import Opened, file_of, open_with_pillow, opened
 from thumbq.imaging.pillowpatches import WebPAnimation
 
 if TYPE_CHECKING:
     from thumbq.core.preset import Preset
-    from thumbq.imaging import Original
     from thumbq.imaging.header import Header
     from thumbq.imaging.playback import Playback
-
-_CANVASES_BYTES: Final = 8
 
 _METHOD: Final = 2
 """Costs half of libwebp's default 4, for 2 to 4 % more bytes."""
@@ -52,18 +43,6 @@ _LOSSLESS_COSTS: Final = {
     5: EncodingCost(38, 38, 64, 900, 900, 1800, 8),
     7: EncodingCost(43, 43, 70, 1600, 1600, 3000, 8),
 }
-
-
-def _open(original: Original, header: Header) -> Opened:
-    file = file_of(original)
-    if header.has_alpha and lacks_alpha(original):
-        file = io.BytesIO(with_alpha(original))
-    try:
-        return opened(open_with_pillow(file, ImageFormat.WEBP))
-    except OSError:
-        # libwebp makes two canvases here and has one word for all that fails: this raises when it was memory.
-        bytearray(_CANVASES_BYTES * header.width * header.height)
-        raise
 
 
 def _memory(header: Header, pixels: int, frames: int) -> tuple[float, float]:
@@ -94,7 +73,7 @@ def _mend_animation(file: bytes, _playback: Playback, seen_through: bool) -> byt
 
 INPUT: Final = InputFormat(
     read,
-    partial(decode_whole, _open),
+    decode,
     DecodingCosts(_memory, linear_nanoseconds(60, 30), file_copies=(3, 3), composites=True),
 )
 OUTPUT: Final = OutputFormat(

@@ -24,6 +24,9 @@ ALPHA: Final = 0x10
 """The flag of VP8X, and of a lossless picture's header, that there is transparency."""
 
 VP8X_FLAGS_AT: Final = 20
+_METADATA: Final = {b"ICCP": ("icc_profile", 0x20), b"EXIF": ("exif", 0x08)}
+"""Pillow's names, and the flags of VP8X without which libwebp does not count the chunks."""
+
 _DISPOSAL_AT: Final = 15
 _CLEARED: Final = 1
 _NOTHING: Final = (1 << 24, 1 << 24, 0, 0)
@@ -47,6 +50,19 @@ def read(original: Original) -> Header:
     canvas = 1 + _three_bytes(original, at + 4), 1 + _three_bytes(original, at + 7)
     frames, has_holes = _frames(original, chunks, canvas)
     return _header(canvas, alpha=alpha or has_holes, frames=frames)
+
+
+def metadata(original: Original) -> dict[str, bytes]:
+    """Return the profile and the EXIF block by Pillow's names, as libwebp finds them. Raises RenderRefused."""
+    chunks = _chunks(original)
+    kind, flags_at, _ = next(chunks, (b"", 0, 0))
+    found: dict[str, bytes] = {}
+    if kind == b"VP8X":
+        for kind, at, length in chunks:
+            name, flag = _METADATA.get(kind, ("", 0))
+            if flag & _byte(original, flags_at):
+                found.setdefault(name, original[at : at + length])
+    return found
 
 
 def _header(size: _Size, *, alpha: bool, frames: int = 1) -> Header:
