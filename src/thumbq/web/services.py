@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,14 +14,15 @@ from thumbq.errors import BackendUnavailable
 from thumbq.web.admission import RunningUploads
 
 if TYPE_CHECKING:
-    from aiohttp.typedefs import Handler
+    from collections.abc import Iterator
 
     from thumbq.core.catalog import Catalog
     from thumbq.intake.presigned import PresignedIntake
     from thumbq.intake.uploads import UploadIntake
     from thumbq.ports import Backend, Health
-    from thumbq.web.manifestcache import ManifestCache
+    from thumbq.web.jobstate import JobStates
     from thumbq.web.uploadlimits import UploadLimits
+    from thumbq.web.waiting import Waiters
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class WebServices:
     limits: UploadLimits
     catalog: Catalog
     presigned: PresignedIntake
-    manifests: ManifestCache
+    states: JobStates
+    waiters: Waiters
     links: Links = NO_BASE
     backend_timeout_s: float = 20.0
 
@@ -50,14 +52,11 @@ SERVICES: Final = web.AppKey("services", WebServices)
 UPLOADS: Final = web.AppKey("uploads", RunningUploads)
 
 
-def in_time(handler: Handler) -> Handler:
-    """Bound a handler that only reads from the store; past the bound it raises BackendUnavailable."""
-
-    @functools.wraps(handler)
-    async def bounded(request: web.Request) -> web.StreamResponse:
-        timeout_s = request.app[SERVICES].backend_timeout_s
-        with anyio.move_on_after(timeout_s):
-            return await handler(request)
+@contextmanager
+def in_time(services: WebServices) -> Iterator[None]:
+    """Bound what only reads from the store; past the bound BackendUnavailable is raised."""
+    timeout_s = services.backend_timeout_s
+    with anyio.move_on_after(timeout_s) as bound:
+        yield
+    if bound.cancelled_caught:
         raise BackendUnavailable(f"the store did not answer within {timeout_s:g} s")
-
-    return bounded

@@ -25,11 +25,12 @@ from thumbq.intake.uploads import UploadIntake
 from thumbq.ports import Backend
 from thumbq.web.app import UploadLimits, WebServices, create_app
 from thumbq.web.door import Door
-from thumbq.web.manifestcache import ManifestCache
+from thumbq.web.jobstate import JobStates
 from thumbq.web.openapi import problem_codes
 from thumbq.web.problems import PROBLEMS
 from thumbq.web.route import route_of
 from thumbq.web.server import HttpServer
+from thumbq.web.waiting import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -247,6 +248,7 @@ async def serve(
     door: Door | None = None,
 ) -> AsyncIterator[Served]:
     health = Health()
+    states = JobStates(behind.backend, behind.presigned)
     app = create_app(
         WebServices(
             backend=behind.backend,
@@ -256,7 +258,8 @@ async def serve(
             catalog=Catalog({preset.name: preset for preset in BUILT_IN}),
             backend_timeout_s=backend_timeout_s,
             presigned=behind.presigned,
-            manifests=ManifestCache(behind.backend.store),
+            states=states,
+            waiters=Waiters(states.look_again, at_most=2, random=random.Random(3)),
         ),
         door or Door(listens_on="0.0.0.0"),
     )
