@@ -30,12 +30,11 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMessage, ContentEncodingError, HttpProcessingError
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from thumbq.web import problems
-from thumbq.web.problems import HttpProblem, problem_of
+from thumbq.web import problems, unreadable
 
 if TYPE_CHECKING:
     from aiohttp import StreamReader
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
     from thumbq.web.connections import Connections
 
-_MAX_REASON_CHARS: Final = 200
 _LINGER_S: Final = 10.0  # for a client that may still be sending, once it has its answer
 _LAST_LINGER_S: Final = 0.5  # when the service stops
 _FIRST_BYTE_S: Final = 60.0
@@ -157,8 +155,8 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """Return the problem of a request that the parser refused, or of a failure outside of the application."""
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            reason = (message or "").partition("\n")[0].rstrip(":")[:_MAX_REASON_CHARS]
-            problem = _explain(status, exc, reason)
+            reason = unreadable.words(exc, message or "")
+            problem = unreadable.explain(status, exc, reason)
             if status == HTTPStatus.REQUEST_TIMEOUT:
                 self._connections.late_heads.add()
             else:
@@ -171,11 +169,6 @@ class Connection(RequestHandler):
         answer = problems.response(problem, headers=problems.EVERYWHERE)
         answer.force_close()
         return answer
-
-    @property
-    def client_closed(self) -> bool:
-        """Whether the client will send nothing more, which is all that is seen of one that has gone away."""
-        return self._ended or self.transport is None
 
     def drop(self) -> None:
         """Close the connection at once, whatever its client has not taken yet."""
@@ -238,11 +231,3 @@ class Connection(RequestHandler):
         self._wait_ended = anyio.Event()
         with anyio.move_on_after(at_most_s):
             await self._wait_ended.wait()
-
-
-def _explain(status: int, error: BaseException | None, reason: str) -> HttpProblem:
-    if status == HTTPStatus.REQUEST_TIMEOUT:
-        return problem_of("request-timeout", f"The request came too slowly: {reason}")
-    if isinstance(error, ContentEncodingError):
-        return problem_of("content-encoding", "Send the body as it is, or compressed with gzip or deflate.")
-    return problem_of("bad-request", f"The request is no HTTP that can be read: {reason}")
