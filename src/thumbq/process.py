@@ -43,28 +43,32 @@ class SystemClock:
         return time.time()
 
 
-def stop_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that ask for a stop: SIGHUP too, unless the process was started to ignore it, as by nohup."""
-    ignores_hangups = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    return (signal.SIGTERM, signal.SIGINT, *(() if ignores_hangups else (signal.SIGHUP,)))
+def stop_signals(*, hangups: bool) -> tuple[signal.Signals, ...]:
+    """Return the signals that ask for a stop.
+
+    Of ``hangups`` SIGHUP is one too, unless the process was started to ignore it, as by nohup.
+    """
+    asks = hangups and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    return (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if asks else ()))
 
 
 class Stop:
-    """The request to stop, which SIGTERM, SIGINT and SIGHUP bring.
+    """The request to stop, which SIGTERM, SIGINT and SIGHUP bring; the last not without ``hangups``.
 
     ``asked`` is set by the first of them. ``start`` is the scope of the start, which it cancels until ``started``.
     ``begins`` is called at each, also while the event loop hangs.
     """
 
-    def __init__(self, begins: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, begins: Callable[[], None] = lambda: None, *, hangups: bool = True) -> None:
         self.begins = begins
+        self._hangups = hangups
         self.asked = anyio.Event()
         self.start = anyio.CancelScope()
         self.started = False
 
     async def watch(self, *, task_status: TaskStatus[None]) -> None:
         """Wait for signals: the first asks for the stop (and cuts a start off), a later one ends the process."""
-        numbers = stop_signals()
+        numbers = stop_signals(hangups=self._hangups)
         with anyio.open_signal_receiver(*numbers) as signals:
             # The event loop hears of signals by its wake-up descriptor, and leaves this place free. Unlike its own
             # function there, this one interrupts a system call, and so runs while the loop hangs in one.

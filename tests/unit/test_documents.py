@@ -12,6 +12,7 @@ import pytest
 
 from support import documents
 from support.documents import (
+    ACCESS,
     ALL,
     BENCHMARK,
     COMMANDS,
@@ -19,6 +20,7 @@ from support.documents import (
     DEPLOY,
     HTTP,
     IMAGES,
+    KUBERNETES,
     LAMBDA,
     MANIFEST,
     MESSAGES,
@@ -29,7 +31,6 @@ from support.documents import (
     README,
     ROOT,
     UPLOADS,
-    WAITING,
 )
 from thumbq import docs
 from thumbq.cli import main
@@ -56,6 +57,8 @@ LAMBDA_BUILD: Final = (
 
 OLDER_DATABASE: Final = "tests/e2e/test_local_directory.py::test_an_older_database_put_back_as_documented_costs_nothing"
 
+TOKENS: Final = "tests/e2e/test_documents.py::test_the_documented_tokens_are_made_taken_and_replaced_without_a_gap"
+
 CHECKED_BY: Final = {
     (README, "Start", "sh"): COMMANDS_OF_README,
     (README, "Upload, look, fetch", "sh"): COMMANDS_OF_README,
@@ -66,7 +69,6 @@ CHECKED_BY: Final = {
     (README, "Configuration", "toml"): SETTINGS_FILES,
     (UPLOADS, "Files", "sh"): COMMANDS_OF_README,
     (UPLOADS, "Files", "json"): COMMANDS_OF_README,
-    (WAITING, "Waiting", "sh"): COMMANDS_OF_README,
     (UPLOADS, "Fields", "sh"): (
         "tests/e2e/test_priority.py::test_the_documented_upload_with_fields_works_with_the_documented_queues"
     ),
@@ -91,6 +93,8 @@ CHECKED_BY: Final = {
     (COMMANDS, "Files", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Dead letters", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Lost messages", "sh"): COMMANDS_OF_README,
+    (ACCESS, "Tokens", "sh"): TOKENS,
+    (ACCESS, "Another token", "sh"): TOKENS,
     (OPERATIONS, "Backup", "sh"): OLDER_DATABASE,
     (OPERATIONS, "An older database", "sh"): OLDER_DATABASE,
     (HTTP, "Health", "json"): (
@@ -107,6 +111,9 @@ CHECKED_BY: Final = {
     (DEPLOY, "CloudFormation", "text"): (
         "tests/deploy/test_template.py"
         "::test_the_documented_command_gives_the_parameters_that_the_service_cannot_do_without"
+    ),
+    (KUBERNETES, "Configuration", "text"): (
+        "tests/deploy/test_kubernetes.py::test_pods_ask_for_the_tokens_of_a_secret_that_is_not_in_the_repository"
     ),
     (LAMBDA, "Build", "sh"): LAMBDA_BUILD,
     (LAMBDA, "Deployment", "text"): LAMBDA_BUILD,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def problems(**overrides: object) -> list[str]:
+def problems(**overrides: Any) -> list[str]:
     with pytest.raises(SetupError) as wrong:
         load(**overrides)
     assert all(problem.fix for problem in wrong.value.problems)

@@ -12,6 +12,7 @@ from thumbq.cli.files import render, send
 from thumbq.cli.local import local
 from thumbq.cli.reconcile import reconcile
 from thumbq.cli.service import serve, setup
+from thumbq.cli.token import token
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,5 +28,5 @@ def main() -> None:
     open_closed_streams()
 
 
-for command in (serve, setup, send, render, dlq, reconcile, local, bench, docs):
+for command in (serve, setup, send, render, dlq, reconcile, local, token, bench, docs):
     main.add_command(command)

@@ -118,12 +118,13 @@ def load_settings(
 ) -> Settings:
     """Read the settings and set up logs: from ``default_level`` on, unless the settings name a level.
 
-    Lines name the ``replica`` of a service. With ``only``, the name of a queue, the settings have this queue only.
+    With ``replica`` they are those of a service, and log lines name it. With ``only``, the name of a queue, the
+    settings have this queue only.
     """
     from thumbq.settings import load, only_queue  # noqa: PLC0415 - --help needs no settings
     from thumbq.telemetry import logs  # noqa: PLC0415 - the same
 
-    settings = only_queue(load(**overrides), only)
+    settings = only_queue(load(serving=replica is not None, **overrides), only)
     if default_level is None or "log_level" in settings.model_fields_set:
         default_level = settings.log_level
     logs.configure(default_level, replica=replica)

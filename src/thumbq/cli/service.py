@@ -25,16 +25,18 @@ def serve(**options: Any) -> None:
     \b
     Examples:
       thumbq serve --local ./thumbq-data
-      THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq serve --host 0.0.0.0
+      THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq serve
+      THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs THUMBQ_TOKENS_FILE=tokens thumbq serve --host 0.0.0.0
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     replica = replica_name()
     settings = load_settings(replica=replica, **options)
     from thumbq import service  # noqa: PLC0415 - botocore and aiohttp are slow to import
     from thumbq.watchdog import Watchdog  # noqa: PLC0415 - structlog, the same
 
+    announce = partial(_announce, with_token=settings.asks_for_tokens)
     watchdog = Watchdog(settings.shutdown_deadline_s)
     try:
-        anyio.run(partial(service.serve, settings, _announce, replica=replica, stop_begins=watchdog.begin))
+        anyio.run(partial(service.serve, settings, announce, replica=replica, stop_begins=watchdog.begin))
     except ThumbqError:
         raise
     except Exception:  # noqa: BLE001 - a line of the log, whatever it is
@@ -44,9 +46,10 @@ def serve(**options: Any) -> None:
         sys.exit(1)
 
 
-def _announce(address: str) -> None:
+def _announce(address: str, *, with_token: bool) -> None:
     say(f"listening on {address}")
-    say(f"try: curl -F file=@photo.jpg {address}/upload")
+    header = ' -H "Authorization: Bearer $TOKEN"' if with_token else ""
+    say(f"try: curl{header} -F file=@photo.jpg {address}/upload")
 
 
 @click.command(cls=Command)

@@ -15,6 +15,7 @@ from thumbq.core.catalog import Route
 from thumbq.core.preset import PRESET_NAME, Preset
 from thumbq.core.quoting import suggestion
 from thumbq.errors import Problem, SetupError
+from thumbq.settings.access import problems_to_serve
 from thumbq.settings.model import PREFIX, Settings
 from thumbq.settings.queues import QueueTable
 
@@ -55,8 +56,10 @@ class _Sources:
         return f"{PREFIX}{field.upper()}" if field in self.variables else f"{self.file}: {field}"
 
 
-def load(**overrides: Any) -> Settings:
+def load(*, serving: bool = False, **overrides: Any) -> Settings:
     """Read the settings from ``overrides`` (the command line; None is not given), the environment and the file.
+
+    With ``serving`` they are also such as a service may start with: clients are asked for tokens, or are let in.
 
     Raises SetupError with every problem that was found: unknown names come with the nearest known one.
     """
@@ -78,6 +81,8 @@ def load(**overrides: Any) -> Settings:
         )
     sources = _Sources(options, variables, table, file)
     problems += _problems(sources, sources.values(), unread)
+    if serving and not unread & {"access", "tokens", "tokens_file"}:
+        problems += problems_to_serve(sources.values())
     if problems:
         raise SetupError(problems)
     return Settings(**sources.values())
@@ -163,7 +168,8 @@ def _explain(entry: Any, sources: _Sources) -> Problem:
         known = _TABLES.get(path[0], Settings).model_fields
         return Problem(f"{sources.file}: {where} is no setting{suggestion(path[-1], known)}", "correct or remove it")
     if len(path) == 1 and path[0] not in _TABLES:
-        what = f"{sources.place_of(path[0])} = {entry['input']!r}: {text}"
+        shown = f" = {entry['input']!r}" if Settings.model_fields[path[0]].repr else ""
+        what = f"{sources.place_of(path[0])}{shown}: {text}"
         return Problem(what, "give a value of that kind (`thumbq docs settings` has the table)")
     if path[0] == "presets" and path[2:] == ["name"]:
         where, text = f"presets.{path[1]}", _misnamed(path[1])

@@ -10,7 +10,9 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from thumbq.core.catalog import Catalog, Route
 from thumbq.core.preset import BUILT_IN, Preset
 from thumbq.core.quoting import suggestion
+from thumbq.settings.access import AccessSettings
 from thumbq.settings.backend import BackendSettings
+from thumbq.settings.door import ANY as ANY_ORIGIN
 from thumbq.settings.door import DoorSettings
 from thumbq.settings.faults import Fault, SettingsConflict, fault
 from thumbq.settings.http import HttpSettings
@@ -27,7 +29,7 @@ _AHEAD: Final = 12
 _ANY_SOURCE: Final = "uploads/a source.jpg"
 
 
-class Settings(RenderSettings, WorkSettings, DoorSettings, HttpSettings, BackendSettings):
+class Settings(RenderSettings, WorkSettings, AccessSettings, DoorSettings, HttpSettings, BackendSettings):
     """All settings, as they were given. ``load`` gathers them, and reports everything that is wrong at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -59,7 +61,8 @@ class Settings(RenderSettings, WorkSettings, DoorSettings, HttpSettings, Backend
     @model_validator(mode="after")
     def _check_conflicts(self) -> Self:
         faults = [
-            *(*self._backend_faults(), *self.work_faults(), *self.render_faults()),
+            *(*self._backend_faults(), *self.access_faults(), *self._door_faults(), *self.work_faults()),
+            *self.render_faults(),
             *(*self._queue_faults(), *self._preset_faults(), *self._route_faults()),
         ]
         if faults:
@@ -75,6 +78,12 @@ class Settings(RenderSettings, WorkSettings, DoorSettings, HttpSettings, Backend
             missing = "THUMBQ_QUEUE" if self.bucket else "THUMBQ_BUCKET"
             what = f"{missing} is missing: S3 and SQS need both a bucket and a queue"
             yield fault(*both, "queues", what=what, fix="set it")
+
+    def _door_faults(self) -> Iterator[Fault]:
+        if ANY_ORIGIN in self.cors_origins and self.access != "open":
+            what = "THUMBQ_CORS_ORIGINS = '*' lets the pages of all sites in, and THUMBQ_ACCESS is not 'open'"
+            fix = "name the origins, or set THUMBQ_ACCESS=open, where everybody may do everything"
+            yield fault("access", "cors_origins", what=what, fix=fix)
 
     def _queue_faults(self) -> Iterator[Fault]:
         if self.queue and self.queues:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 
 from thumbq.web import requestid
+from thumbq.web.access import check_access, show_rate
 from thumbq.web.admission import RunningUploads
 from thumbq.web.bodies import expect
 from thumbq.web.door import DOOR, Door, guard
@@ -28,12 +29,13 @@ __all__ = ["UploadLimits", "WebServices", "create_app"]
 
 def create_app(services: WebServices, door: Door) -> web.Application:
     """Return the application. It opens and closes nothing: what it uses belongs to the caller."""
-    app = web.Application(middlewares=[log_requests, _close_when_stopping, problem_middleware, guard])
+    app = web.Application(middlewares=[log_requests, _close_when_stopping, problem_middleware, guard, check_access])
     app[SERVICES] = services
     app[DOOR] = door
     app[REFUSALS] = Refusals()
     app[UPLOADS] = RunningUploads(services.limits)
     app.on_response_prepare.append(_complete)
+    app.on_response_prepare.append(show_rate)
     app[OPENAPI] = OpenApi(functools.cache(lambda: make_document(ROUTES)))
     app[TABLE] = {(route.method, route.path): route for route in ROUTES}
     for route in ROUTES:

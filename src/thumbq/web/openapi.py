@@ -12,10 +12,12 @@ from aiohttp import hdrs, web
 from pydantic.json_schema import models_json_schema
 
 from thumbq.core.jobdocument import Document
+from thumbq.core.token import Scope
 from thumbq.web.answers import ProblemAnswer
 from thumbq.web.door import SAFE, SIGNED_PATH
 from thumbq.web.problems import CONTENT_TYPE, STATUSES
-from thumbq.web.route import ANY, JSON
+from thumbq.web.route import ANY, JSON, OF_ACCESS, OF_RATE
+from thumbq.web.services import HEALTH_PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _REF: Final = "#/components/schemas/"
 _FILE: Final = {"type": "string", "format": "binary"}
 _TOKEN: Final = "token"  # noqa: S105 - the name of the security scheme
+_ABOUT_TOKENS: Final = "One of the named scopes is enough. A service that is open asks for no token."
 _INFO: Final = {
     "title": "thumbq",
     "version": "1",
@@ -63,7 +66,7 @@ def make_document(routes: Sequence[Route]) -> str:
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
-            "securitySchemes": {_TOKEN: {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {_TOKEN: {"type": "http", "scheme": "bearer", "description": _ABOUT_TOKENS}},
         },
     }
     return json.dumps(document, indent=2) + "\n"
@@ -89,7 +92,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _content(route.body)}
     operation["responses"] = _answers(route) | _problems(route)
-    operation["security"] = [] if route.scope is None else [{_TOKEN: [route.scope.value]}]
+    operation["security"] = [{_TOKEN: [scope]} for scope in Scope if scope in route.scopes]
     return operation
 
 
@@ -127,7 +130,8 @@ def problem_codes(route: Route) -> dict[int, list[str]]:
     """Return the codes of what may go wrong, by their statuses."""
     codes: dict[int, list[str]] = defaultdict(list)
     from_a_page = ("cross-site",) if route.method not in SAFE and route.path != SIGNED_PATH else ()
-    for code in (*ANY, *from_a_page, *route.problems):
+    access, rate = OF_ACCESS if route.scopes else (), () if route.path in HEALTH_PATHS else OF_RATE
+    for code in (*ANY, *from_a_page, *access, *rate, *route.problems):
         codes[STATUSES[code]].append(code)
     if route.missing:
         codes[HTTPStatus.NOT_FOUND] += route.missing

@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 
 from thumbq.core import keys
+from thumbq.web.access import TOKEN_NAME
 from thumbq.web.door import DOOR
 from thumbq.web.problems import INTERNAL_ERROR, PROBLEMS
 from thumbq.web.requestid import REQUEST_ID, request_id
@@ -65,6 +66,7 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
         bytes_in=request.content.total_bytes,
         bytes_out=response.content_length or 0,
         duration_ms=round((time.perf_counter() - began) * 1000, 1),
+        **({"token": request[TOKEN_NAME]} if TOKEN_NAME in request else {}),
         **(_refusal(request, refused) if refused else {}),
     )
     if not health:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
+from thumbq.core.token import Scope
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp.typedefs import Handler
     from pydantic import BaseModel
 
-    from thumbq.core.token import Scope
 
 JSON: Final = "application/json"
 FORM: Final = "multipart/form-data"
@@ -32,9 +33,10 @@ class Body:
 class Route:
     """One operation.
 
-    ``scope`` is what a token needs for it; None where none is asked for. ``answers`` has a text and the body, if there
-    is one, for each status that is no problem. ``problems`` are codes of ``problems.STATUSES``, ``missing`` those of
-    404 that a job or a rendition gives. ``query`` and ``headers`` are models of parameters.
+    ``scope`` is what a token needs for it (see ``scopes``); None where none is asked for. ``answers`` has a text and
+    the body, if there is one, for each status that is no problem. ``problems`` are codes of ``problems.STATUSES``,
+    ``missing`` those of 404 that a job or a rendition gives. ``query`` and ``headers`` are models of parameters. A
+    ``rendition`` may be public.
     """
 
     method: str
@@ -51,6 +53,13 @@ class Route:
     headers: type[BaseModel] | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     """What stands in the path, each with its description."""
+    rendition: bool = False
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """The scopes of which a token needs one. Who may look at all jobs may look at each."""
+        looks = {Scope.READ} if self.method == hdrs.METH_GET else set()
+        return frozenset() if self.scope is None else frozenset({self.scope, *looks})
 
 
 TABLE: Final = web.AppKey("table", dict[tuple[str, str], Route])
@@ -66,3 +75,9 @@ def route_of(request: web.Request) -> Route | None:
 
 ANY: Final = ("bad-request", "request-timeout", "content-encoding", "wrong-host", "internal-error")
 """Problems of every route. Those of aiohttp itself come besides: 404, 405, 417."""
+
+OF_ACCESS: Final = ("unauthorized", "insufficient-scope")
+"""Problems of every route that has a scope."""
+
+OF_RATE: Final = ("rate-limited",)
+"""Problems of every route whose requests are counted."""

@@ -23,14 +23,14 @@ from thumbq.core.preset import BUILT_IN
 from thumbq.intake.presigned import PresignedIntake
 from thumbq.intake.uploads import UploadIntake
 from thumbq.ports import Backend
+from thumbq.web.accessrules import OPEN, AccessRules
 from thumbq.web.app import UploadLimits, WebServices, create_app
 from thumbq.web.door import Door
-from thumbq.web.jobstate import JobStates
+from thumbq.web.manifestcache import ManifestCache
 from thumbq.web.openapi import problem_codes
 from thumbq.web.problems import PROBLEMS
 from thumbq.web.route import route_of
 from thumbq.web.server import HttpServer
-from thumbq.web.waiting import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -246,9 +246,9 @@ async def serve(
     shutdown_timeout_s: float = 1.0,
     max_connections: int = 1000,
     door: Door | None = None,
+    access: AccessRules = OPEN,
 ) -> AsyncIterator[Served]:
     health = Health()
-    states = JobStates(behind.backend, behind.presigned)
     app = create_app(
         WebServices(
             backend=behind.backend,
@@ -258,8 +258,8 @@ async def serve(
             catalog=Catalog({preset.name: preset for preset in BUILT_IN}),
             backend_timeout_s=backend_timeout_s,
             presigned=behind.presigned,
-            states=states,
-            waiters=Waiters(states.look_again, at_most=2, random=random.Random(3)),
+            manifests=ManifestCache(behind.backend.store),
+            access=access,
         ),
         door or Door(listens_on="0.0.0.0"),
     )
