@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
 
+from support import documents
+from support.documents import KUBERNETES
 from support.schemas.keda_schema import KINDS, closed
 from thumbq import settings
 from thumbq.memory import needed_bytes
@@ -36,7 +39,9 @@ def in_force(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> settings.Settin
     monkeypatch.chdir(tmp_path)
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
-    return settings.load()
+    [token] = read("deployment")["spec"]["template"]["spec"]["containers"][0]["env"]
+    monkeypatch.setenv(token["name"], f"website:upload:{hashlib.sha256(b'token').hexdigest()}")
+    return settings.load(serving=True, host="0.0.0.0")
 
 
 @pytest.fixture
@@ -65,6 +70,20 @@ def test_every_resource_is_of_a_kind_that_ci_has_a_schema_for() -> None:
     others = {(document["apiVersion"], document["kind"]) for document in documents if document["kind"] not in KINDS}
     known = {("v1", "Namespace"), ("v1", "Service"), ("v1", "ServiceAccount"), ("apps/v1", "Deployment")}
     assert others == known | {("policy/v1", "PodDisruptionBudget")}
+
+
+def test_pods_ask_for_the_tokens_of_a_secret_that_is_not_in_the_repository(
+    in_force: settings.Settings, pod: Any
+) -> None:
+    assert in_force.asks_for_tokens
+    [token] = pod["containers"][0]["env"]
+    secret = token["valueFrom"]["secretKeyRef"]
+    assert not secret.get("optional")
+    assert "Secret" not in {read(name.removesuffix(".yaml"))["kind"] for name in read("kustomization")["resources"]}
+    command = documents.example(KUBERNETES, "Configuration", "text")
+    assert f"create secret generic {secret['name']} " in command
+    assert f"--from-file={secret['key']}=" in command
+    assert f"--namespace {read('kustomization')['namespace']} " in command
 
 
 def test_a_pod_has_time_for_its_prestop_and_thumbqs_own_shutdown(in_force: settings.Settings, pod: Any) -> None:

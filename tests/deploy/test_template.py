@@ -38,10 +38,12 @@ def in_force(template: Any, container: Any, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.chdir(tmp_path)
     for variable in container["Environment"]:
         value = variable["Value"]
+        if isinstance(value, dict) and "If" in value:
+            value = value["If"][2]
         if not isinstance(value, str):
             value = template["Parameters"].get(value["Ref"], {}).get("Default", "given-by-the-stack")
         monkeypatch.setenv(variable["Name"], str(value))
-    return settings.load()
+    return settings.load(serving=True, host="0.0.0.0")
 
 
 def test_a_task_has_time_for_thumbqs_own_shutdown(template: Any, container: Any, in_force: settings.Settings) -> None:
@@ -65,6 +67,27 @@ def test_a_task_has_no_rights_on_its_host_and_nothing_to_write_but_tmp(container
     assert container["ReadonlyRootFilesystem"] is True
     assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
     assert [mount["ContainerPath"] for mount in container["LinuxParameters"]["Tmpfs"]] == ["/tmp"]
+
+
+def test_a_task_asks_for_the_tokens_of_the_secret_or_is_open_behind_an_internal_load_balancer(
+    template: Any, container: Any, in_force: settings.Settings
+) -> None:
+    secret = {"Ref": "TokensSecretArn"}
+    assert template["Parameters"]["TokensSecretArn"]["Default"] == ""
+    assert template["Conditions"]["WithTokens"] == {"Not": [{"Equals": [secret, ""]}]}
+    assert {"Name": "THUMBQ_ACCESS", "Value": {"If": ["WithTokens", "tokens", "open"]}} in container["Environment"]
+    assert in_force.access == "open"
+    assert template["Parameters"]["InternetFacing"]["Default"] == "false"
+    condition, given, none = container["Secrets"]["If"]
+    assert (condition, none) == ("WithTokens", {"Ref": "AWS::NoValue"})
+    assert given == [{"Name": "THUMBQ_TOKENS", "ValueFrom": secret}]
+    condition, [policy], none = template["Resources"]["ExecutionRole"]["Properties"]["Policies"]["If"]
+    assert (condition, none) == ("WithTokens", {"Ref": "AWS::NoValue"})
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert statement == {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret}
+    public = template["Rules"]["ThePublicNeedsTokens"]
+    assert {"Equals": [{"Ref": "InternetFacing"}, "true"]} in public["RuleCondition"]["And"]
+    assert public["Assertions"][0]["Assert"] == template["Conditions"]["WithTokens"]
 
 
 def test_the_load_balancer_asks_for_readiness_and_ecs_for_liveness(template: Any, container: Any) -> None:
