@@ -19,18 +19,15 @@ from thumbq.memory import derived, memory_problem, return_uploads
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
 from thumbq.web.accessrules import AccessRules, make_access_rules
-from thumbq.web.app import create_app
-from thumbq.web.door import Door
+from thumbq.web.making import make_app
 from thumbq.web.server import HttpServer
-from thumbq.web.services import make_web_services
+from thumbq.web.services import SERVICES
 from thumbq.worker import make_consumers
 from thumbq.worker.replicahealth import ReplicaHealth
 from thumbq.worker.warnings import queue_warnings, weights_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
-
-    from aiohttp.web import Application
 
     from thumbq.descriptors import Descriptors
     from thumbq.jobs.resources import JobResources
@@ -107,24 +104,31 @@ class Service:
 
     async def run(self, announce: Callable[[str], None]) -> None:
         """Start, work until a signal, and shut down in order: consumers, server, pool."""
+        queues = {config.name: self._observed(backend) for config, backend in self._queues if config.name}
+        backend = self._observed(self._backend)
+        app = make_app(self._settings, backend, queues, health=self._health, access=self._access)
         server = HttpServer(
-            self._make_app(),
+            app,
             shutdown_timeout_s=self._settings.shutdown_deadline_s,
             max_connections=self._descriptors.connections,
         )
         try:
-            address = await self._listen(server)
+            await self._listen(server)
             async with render_pool(self._settings) as pool:
                 try:
                     resources = make_job_resources(
-                        backend=self._backend, renderer=pool, settings=self._settings, clock=self._clock
+                        backend=self._backend,
+                        renderer=pool,
+                        settings=self._settings,
+                        clock=self._clock,
+                        announcers=[app[SERVICES].waiters],
                     )
                     self._store_watch = StoreWatch(self._backend, resources.health)
                     consumers = await self._make_consumers(pool, resources)
                     self._health.watches(consumers, self._store_watch)
                     upkeep = [self._backend.upkeep.run] if self._backend.upkeep is not None else []
                     beside = (server.watch, self._store_watch.run, *upkeep)
-                    await self._main_loop(consumers, beside, address, announce)
+                    await self._main_loop(server, consumers, beside, announce)
                 finally:
                     await self._shut_down_server(server)
         finally:
@@ -132,9 +136,9 @@ class Service:
 
     async def _main_loop(
         self,
+        server: HttpServer,
         consumers: Consumers,
         beside: Iterable[Callable[[], Coroutine[Any, Any, None]]],
-        address: str,
         announce: Callable[[str], None],
     ) -> None:
         """Work until a signal asks for the stop, and until the consumers have stopped."""
@@ -151,9 +155,11 @@ class Service:
                     tasks.start_soon(watch)
                 self._health.started()
                 self._stop.started = True
+                address = _reachable(*server.address)
                 log.info("service.ready", address=address, replica=self._replica, **description(self._settings))
                 announce(address)
                 await self._stop.asked.wait()
+                server.answer_waiting()
                 await self._shut_down_consumers(consumers, stopped)
                 tasks.cancel_scope.cancel()
         finally:
@@ -177,20 +183,6 @@ class Service:
     def _own_problems(self) -> tuple[Problem | None, ...]:
         return memory_problem(self._settings), self._descriptors.warning
 
-    def _make_app(self) -> Application:
-        queues = {config.name: self._observed(backend) for config, backend in self._queues if config.name}
-        return create_app(
-            make_web_services(
-                self._observed(self._backend), queues, settings=self._settings, health=self._health, access=self._access
-            ),
-            Door(
-                listens_on=self._settings.host,
-                allowed_hosts=self._settings.allowed_hosts,
-                cors_origins=self._settings.cors_origins,
-                trusted_proxies=self._settings.trusted_proxies,
-            ),
-        )
-
     def _observed(self, backend: Backend) -> Backend:
         """Return a backend for the web side: its failures count too."""
         return replace(backend, store=ObservedStore(backend.store, self._store_failed))
@@ -199,16 +191,13 @@ class Service:
         if self._store_watch is not None:
             self._store_watch.failed()
 
-    async def _listen(self, server: HttpServer) -> str:
+    async def _listen(self, server: HttpServer) -> None:
         host, port = self._settings.host, self._settings.port
         try:
             await server.start(host, port)
         except OSError as error:
             problem = Problem(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port or --host")
             raise SetupError([problem]) from error
-        bound_host, bound_port = server.address
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound_host, bound_host)  # noqa: S104 - what to connect to
-        return f"http://[{reachable}]:{bound_port}" if ":" in reachable else f"http://{reachable}:{bound_port}"
 
     async def _shut_down_consumers(self, consumers: Consumers, stopped: anyio.Event) -> None:
         """Take no new messages and let running jobs end; what is left near the deadline is killed and given back."""
@@ -237,3 +226,9 @@ class Service:
 async def _cut_off_uploads(server: HttpServer, at: float) -> None:
     await anyio.sleep_until(at)
     server.cut_off_uploads()
+
+
+def _reachable(host: str, port: int) -> str:
+    """Return the address to connect to, of what is listened on."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what to connect to
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

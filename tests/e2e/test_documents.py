@@ -20,7 +20,7 @@ import aiohttp
 import anyio
 import pytest
 
-from support.documents import ACCESS, BENCHMARK, COMMANDS, README, ROOT, UPLOADS, example, examples
+from support.documents import ACCESS, BENCHMARK, COMMANDS, README, ROOT, UPLOADS, WAITING, example, examples
 from support.patience import until
 from support.pictures import images
 from support.replicas.replica import THUMBQ
@@ -36,6 +36,7 @@ FILES = example(COMMANDS, "Files", "sh")
 DEAD_LETTERS = example(COMMANDS, "Dead letters", "sh")
 TOKENS, ANOTHER_TOKEN = example(ACCESS, "Tokens", "sh"), example(ACCESS, "Another token", "sh")
 LOST_MESSAGES = example(COMMANDS, "Lost messages", "sh")
+WAIT = example(WAITING, "Waiting", "sh")
 BENCH = examples(BENCHMARK, "Benchmark", "sh")[0]
 
 needs_curl = pytest.mark.skipif(
@@ -180,10 +181,12 @@ async def test_the_first_command_serves_from_nothing_and_all_others_work_beside_
     await done_job(json.dumps(answer), port)
     assert '"status": "done"' in await ran(LOOK.replace("7r3k…", job))
     assert (clone / "thumbnail.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
+    [printed] = re.findall(r"\{.*\}", await ran(WAIT))
+    assert [waited["status"] for waited in json.loads(printed)["data"]["jobs"]] == ["done"]
     await ran(FILES)
     assert (clone / "renditions").is_dir()
     assert (await ran(DEAD_LETTERS)).splitlines() == ["no dead letters"] * 2
-    assert (await ran(LOST_MESSAGES)).splitlines()[-1] == "2 keys, 0 originals without a manifest"
+    assert (await ran(LOST_MESSAGES)).splitlines()[-1] == "3 keys, 0 originals without a manifest"
     assert "\njpeg-12mp " in await ran(f"{BENCH.strip()} --quick --only jpeg-12mp")
 
 

@@ -17,7 +17,7 @@ def of_settings() -> str:
     rows = ["| variable | default | what it is |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         label = "in `thumbq.toml`" if name in _FILE_ONLY else f"`THUMBQ_{name.upper()}`"
-        plain = field.default is None or field.default_factory is not None or name in _FILE_ONLY
+        plain = field.default in (None, ()) or field.default_factory is not None or name in _FILE_ONLY
         default = "" if plain else f"`{field.default}`"
         rows.append(f"| {label} | {default} | {field.description} |")
     return "\n".join(rows)

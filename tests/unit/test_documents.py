@@ -31,6 +31,7 @@ from support.documents import (
     README,
     ROOT,
     UPLOADS,
+    WAITING,
 )
 from thumbq import docs
 from thumbq.cli import main
@@ -69,6 +70,7 @@ CHECKED_BY: Final = {
     (README, "Configuration", "toml"): SETTINGS_FILES,
     (UPLOADS, "Files", "sh"): COMMANDS_OF_README,
     (UPLOADS, "Files", "json"): COMMANDS_OF_README,
+    (WAITING, "Waiting", "sh"): COMMANDS_OF_README,
     (UPLOADS, "Fields", "sh"): (
         "tests/e2e/test_priority.py::test_the_documented_upload_with_fields_works_with_the_documented_queues"
     ),

@@ -47,6 +47,7 @@ ALLOWED: Final[dict[str, set[Scope] | None]] = {
     "POST /upload": {Scope.UPLOAD},
     "POST /uploads": {Scope.UPLOAD},
     "POST /inbox": None,
+    "GET /jobs": {Scope.UPLOAD, Scope.READ},
     "GET /jobs/{id}": {Scope.UPLOAD, Scope.READ},
     "GET /jobs/{id}/{preset}": {Scope.UPLOAD, Scope.READ},
     "GET /livez": None,
@@ -187,7 +188,7 @@ async def test_what_is_refused_has_stored_nothing_and_says_what_to_do(guarded: S
 
 
 async def test_an_address_or_a_method_that_there_is_not_needs_no_token(guarded: Served) -> None:
-    for method, path, status in (("GET", "/", 404), ("GET", "/jobs", 404), ("PATCH", "/upload", 405)):
+    for method, path, status in (("GET", "/", 404), ("GET", "/job", 404), ("PATCH", "/upload", 405)):
         async with guarded.http.request(method, path) as answer:
             assert answer.status == status
 

@@ -35,6 +35,8 @@ class Accepted:
     filename: str | None
     presets: tuple[str, ...] | None
     """None when they are left to the routes."""
+    metadata: Mapping[str, str]
+    """What is stored with the original."""
 
 
 class UploadIntake:
@@ -110,6 +112,7 @@ class UploadIntake:
             content_type=image_format.content_type,
             filename=name,
             presets=options.presets or None,
+            metadata=original.metadata,
         )
 
     def _new_refs(self) -> Iterator[ObjectRef]:

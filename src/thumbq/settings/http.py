@@ -23,3 +23,8 @@ class HttpSettings(BaseModel):
     upload_expiry_s: int = Field(
         default=900, ge=1, le=604_800, description="How long a presigned upload can be used; at most a week."
     )
+    max_waiters: int = Field(
+        default=1000,
+        ge=0,
+        description="Requests that wait for news of jobs (`Prefer: wait`); one more is answered at once.",
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import hashlib
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from aiohttp import hdrs, web
 from pydantic import ConfigDict, Field
@@ -13,13 +16,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_ETAG_CHARS: Final = 32
+
+
 class Answer(Document):
     """A document that is answered, or a part of one."""
 
+    @cached_property
+    def text(self) -> str:
+        """The JSON that is answered."""
+        return json.dumps(self.members())
+
+    @cached_property
+    def etag(self) -> str:
+        """Differs when the answer does."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:_ETAG_CHARS]
+
     def response(self, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
         """Return it as an answer. No cache keeps it, unless ``headers`` say otherwise."""
-        return web.json_response(
-            self.members(), status=status, headers={hdrs.CACHE_CONTROL: "no-store"} | dict(headers or {})
+        return web.Response(
+            text=self.text,
+            status=status,
+            content_type="application/json",
+            headers={hdrs.CACHE_CONTROL: "no-store"} | dict(headers or {}),
         )
 
 
@@ -52,6 +71,19 @@ class JobAnswer(Envelope):
     """A job."""
 
     data: Job
+
+
+class JobsFound(Answer):
+    """Several jobs."""
+
+    jobs: list[Job] = Field(description="Those that there are, in the order in which they were asked for.")
+    unknown: list[str] = Field(description="What is no id of a job.")
+
+
+class JobsAnswer(Envelope):
+    """Several jobs."""
+
+    data: JobsFound
 
 
 class UnnamedFile(Answer):

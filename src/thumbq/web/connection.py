@@ -170,6 +170,11 @@ class Connection(RequestHandler):
         answer.force_close()
         return answer
 
+    @property
+    def client_closed(self) -> bool:
+        """Whether the client will send nothing more, which is all that is seen of one that has gone away."""
+        return self._ended or self.transport is None
+
     def drop(self) -> None:
         """Close the connection at once, whatever its client has not taken yet."""
         transport = self.transport

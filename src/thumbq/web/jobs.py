@@ -1,117 +1,114 @@
-"""``GET /jobs/…``: the state of a job, and its renditions. Any replica can answer: all of it is read from the store."""
+"""``GET /jobs/{id}`` and ``GET /jobs?id=…``: the states of jobs. Any replica can answer: they are read from the store.
+
+With ``Prefer: wait=N`` the answer is held while nothing differs from ``If-None-Match``, or, without one, while no job
+has ended.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from aiohttp import hdrs, web
+from pydantic import BaseModel, Field
 
 from thumbq.core import keys
-from thumbq.core.job import ObjectRef
-from thumbq.errors import ObjectMissing, ObjectTooLarge
-from thumbq.jobdocuments import JobState, job_document
-from thumbq.web.answers import JobAnswer
-from thumbq.web.jobstate import find_job
-from thumbq.web.problems import HttpProblem, ProblemRaised, not_found
-from thumbq.web.services import SERVICES, WebServices, in_time
+from thumbq.jobdocuments import job_document
+from thumbq.web import preferences
+from thumbq.web.answers import JobAnswer, JobsAnswer, JobsFound
+from thumbq.web.connection import Connection
+from thumbq.web.problems import ProblemRaised, not_found, problem_of
+from thumbq.web.services import SERVICES, in_time
 
 if TYPE_CHECKING:
-    from thumbq.core.manifest import Manifest, RenditionRecord
+    from collections.abc import Callable, Mapping
 
-_NOT_READY_RETRY_AFTER_S: Final = 1
-_ANYWHERE: Final = {
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-}
-"""A rendition may be shown by any site, and does nothing when it is opened by itself."""
+    from thumbq.jobdocuments import JobState
+    from thumbq.web.answers import Answer
+
+MAX_IDS: Final = 50
+ENDED: Final = frozenset({"done", "failed", "expired"})
 
 
-@in_time
+class JobsQuery(BaseModel):
+    """Which jobs are asked for."""
+
+    id: Annotated[list[str], Field(description="Ids of jobs.", min_length=1, max_length=MAX_IDS)]
+
+
 async def get_job(request: web.Request) -> web.Response:
     """Answer the state of a job: awaiting-upload, expired, queued, done or failed."""
-    services, job_id = request.app[SERVICES], _job_id(request)
-    state = await find_job(services, job_id, with_original=True)
+    services, job_id = request.app[SERVICES], job_id_of(request)
+    with in_time(services):
+        state = await services.states.find(job_id, with_original=True)
     if state is None:
-        raise _no_job()
-    job = job_document(job_id, state, services.catalog, services.links)
-    return JobAnswer(success=True, message=f"The job is {job.status}", data=job).response()
+        raise no_job()
+
+    def answer(states: Mapping[str, JobState]) -> JobAnswer:
+        job = job_document(job_id, states[job_id], services.catalog, services.links)
+        return JobAnswer(success=True, message=f"The job is {job.status}", data=job)
+
+    return await _answer_when_new(request, {job_id: state}, answer)
 
 
-@in_time
-async def get_rendition(request: web.Request) -> web.Response:
-    """Answer a rendition's bytes. Clients may cache them: for good, unless the original is replaceable."""
-    services, job_id, preset = request.app[SERVICES], _job_id(request), request.match_info["preset"]
-    state = await find_job(services, job_id, with_original=False)
-    try:
-        return await _rendition_answer(request, services, state, preset)
-    except ProblemRaised:
-        if state is None or not state.remembered:
-            raise
-    state = await find_job(services, job_id, with_original=False, fresh=True)
-    return await _rendition_answer(request, services, state, preset)
+async def get_jobs(request: web.Request) -> web.Response:
+    """Answer the states of several jobs, in the order in which they are asked for."""
+    services, asked = request.app[SERVICES], tuple(dict.fromkeys(request.query.getall("id", ())))
+    if not 0 < len(asked) <= MAX_IDS:
+        text = f"Name 1 to {MAX_IDS} jobs, for example: /jobs?id=ID&id=ID"
+        raise ProblemRaised(problem_of("invalid-query", text))
+    with in_time(services):
+        found = await services.states.find_all(filter(keys.is_id, asked))
+
+    def answer(states: Mapping[str, JobState]) -> JobsAnswer:
+        jobs = [job_document(job_id, state, services.catalog, services.links) for job_id, state in states.items()]
+        unknown = [text for text in asked if text not in states]
+        message = f"Found {len(jobs)} of {len(asked)} jobs"
+        return JobsAnswer(success=True, message=message, data=JobsFound(jobs=jobs, unknown=unknown))
+
+    return await _answer_when_new(request, found, answer)
 
 
-async def _rendition_answer(
-    request: web.Request, services: WebServices, state: JobState | None, preset: str
+async def _answer_when_new(
+    request: web.Request, states: Mapping[str, JobState], answer: Callable[[Mapping[str, JobState]], Answer]
 ) -> web.Response:
-    record = None if state is None or state.manifest is None else state.manifest.renditions.get(preset)
-    if state is None or record is None:
-        raise ProblemRaised(_why_missing(services, preset, state))
-    shared = "public" if services.access.renditions_are_public else "private"
-    caching = f"{shared}, no-cache" if state.replaceable else f"{shared}, max-age=31536000, immutable"
-    headers = {hdrs.ETAG: f'"{record.sha256}"', hdrs.CACHE_CONTROL: caching, **_ANYWHERE}
-    if any(etag.value in {record.sha256, "*"} for etag in request.if_none_match or ()):
+    services = request.app[SERVICES]
+    headers: dict[str, str] = {hdrs.CACHE_CONTROL: "no-cache"}
+
+    def is_news(now: Mapping[str, JobState]) -> bool:
+        if request.if_none_match:
+            return not _is_known(request, answer(now))
+        return any(state.status in ENDED for state in now.values()) or not now
+
+    seconds = preferences.wait_s(request)
+    if seconds is not None and not services.waiters.full:
+        headers |= preferences.applied(seconds)
+        states = await services.waiters.wait(states, is_news, within_s=seconds, gone=gone(request))
+    made = answer(states)
+    headers[hdrs.ETAG] = f'"{made.etag}"'
+    if _is_known(request, made):
         return web.Response(status=304, headers=headers)
-    if request.method == hdrs.METH_HEAD:
-        headers[hdrs.CONTENT_LENGTH] = str(record.bytes)
-    body = await _rendition(services, record, with_body=request.method != hdrs.METH_HEAD)
-    return web.Response(body=body, content_type=record.content_type, headers=headers)
+    return made.response(headers=headers)
 
 
-async def _rendition(services: WebServices, record: RenditionRecord, *, with_body: bool) -> bytes | None:
-    """Read a rendition, or only check that it is there. A job done again may be about to replace it."""
-    ref, store = ObjectRef(record.bucket, record.key), services.backend.store
-    try:
-        info, body = await store.get(ref, max_bytes=record.bytes) if with_body else (await store.head(ref), None)
-        # By its size alone a picture of a job that is being done again could pass for the one in the manifest.
-        if info.size in {None, record.bytes} and (body is None or hashlib.sha256(body).hexdigest() == record.sha256):
-            return body
-    except (ObjectMissing, ObjectTooLarge):
-        pass
-    raise ProblemRaised(not_found("rendition-missing", "The rendition is not in the store as it was made."))
+def _is_known(request: web.Request, answer: Answer) -> bool:
+    return any(etag.value in {answer.etag, "*"} for etag in request.if_none_match or ())
 
 
-def _why_missing(services: WebServices, preset: str, state: JobState | None) -> HttpProblem:
-    if state is None:
-        return _no_job().problem
-    if preset not in services.catalog.presets:
-        return not_found("unknown-preset", "There is no preset of this name.")
-    if state.presigned is not None:
-        text = "The original has not come, and its form has expired." if state.expired else "The original has not come."
-        return not_found(state.status, text)
-    manifest = state.manifest
-    if manifest is None:
-        text = "The rendition is not made yet. Try again in a moment."
-        return not_found("not-ready", text, retry_after_s=_NOT_READY_RETRY_AFTER_S)
-    return _why_not_made(manifest, preset)
+def gone(request: web.Request) -> Callable[[], bool]:
+    """Return what says whether a request's client has gone away, or has closed its direction at least."""
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    return lambda: connection.client_closed
 
 
-def _why_not_made(manifest: Manifest, preset: str) -> HttpProblem:
-    if manifest.error is not None:
-        return not_found("job-failed", f"The job failed ({manifest.error.code}): {manifest.error.message}")
-    failed = (manifest.failed or {}).get(preset)
-    if failed is not None:
-        return not_found("preset-failed", f"This preset failed ({failed.code}): {failed.message}")
-    return not_found("not-made", "The job is done, but this preset was not asked for.")
-
-
-def _job_id(request: web.Request) -> str:
+def job_id_of(request: web.Request) -> str:
+    """Return the id of the job that a request is about. Raises ProblemRaised for what is none."""
     job_id = request.match_info["id"]
     if not keys.is_id(job_id):
-        raise _no_job()
+        raise no_job()
     return job_id
 
 
-def _no_job() -> ProblemRaised:
+def no_job() -> ProblemRaised:
+    """Return the problem of an id that no job has."""
     return ProblemRaised(not_found("no-job", "There is no job with this id."))

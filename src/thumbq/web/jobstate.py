@@ -1,52 +1,99 @@
-"""The state of a job, read from the store: the same for every replica."""
+"""The states of jobs, read from the store: the same for every replica."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import anyio
 
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing
 from thumbq.jobdocuments import JobState
+from thumbq.web.manifestcache import ManifestCache
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from thumbq.core.manifest import Manifest
-    from thumbq.ports import ObjectInfo, ObjectStore
-    from thumbq.web.services import WebServices
+    from thumbq.intake.presigned import PresignedIntake
+    from thumbq.ports import Backend, ObjectInfo
+
+AT_ONCE: Final = 16
+"""How many jobs of one request are read at once."""
 
 
-async def find_job(services: WebServices, job_id: str, *, with_original: bool, fresh: bool = False) -> JobState | None:
-    """Return the state of a job; None when there is none. It is read from the store at this moment if ``fresh``.
+class JobStates:
+    """Finds the states of jobs. Every method raises BackendError."""
 
-    With a manifest, ``original`` is read only if asked for, and only where the manifest does not say it all.
+    def __init__(self, backend: Backend, presigned: PresignedIntake) -> None:
+        self._store = backend.store
+        self._bucket = backend.bucket
+        self._manifests = ManifestCache(backend.store)
+        self._presigned = presigned
 
-    Keys of whole uploads come first: their jobs cost no request more for the presigned uploads that there may be.
-    """
-    for key, replaceable in ((keys.upload_key(job_id), False), (keys.inbox_key(job_id), True)):
-        source = ObjectRef(services.backend.bucket, key)
-        read = await services.manifests.read(source, fresh=fresh)
-        original = None
-        if read.manifest is None or (with_original and (replaceable or read.manifest.source.content_type is None)):
-            original = await _info(services.backend.store, source)
-        if replaceable and read.remembered and _is_about_another(read.manifest, original):
-            read = await services.manifests.read(source, fresh=True)
-        manifest = None if replaceable and _is_about_another(read.manifest, original) else read.manifest
-        if manifest is not None or original is not None:
-            return JobState(key, replaceable, manifest, original, remembered=read.remembered)
-    presigned = await services.presigned.find(job_id)
-    if presigned is None:
-        return None
-    expired = services.presigned.has_expired(presigned)
-    return JobState(keys.inbox_key(job_id), replaceable=True, presigned=presigned, expired=expired)
+    async def find(self, job_id: str, *, with_original: bool, fresh: bool = False) -> JobState | None:
+        """Return the state of a job; None when there is none. It is read from the store at this moment if ``fresh``.
+
+        With a manifest, ``original`` is read only if asked for, and only where the manifest does not say it all.
+
+        Keys of whole uploads come first: their jobs cost no request more for the presigned uploads that there may be.
+        """
+        for key, replaceable in ((keys.upload_key(job_id), False), (keys.inbox_key(job_id), True)):
+            source = ObjectRef(self._bucket, key)
+            read = await self._manifests.read(source, fresh=fresh)
+            original = None
+            if read.manifest is None or (with_original and (replaceable or read.manifest.source.content_type is None)):
+                original = await self._info(source)
+            if replaceable and read.remembered and _is_about_another(read.manifest, original):
+                read = await self._manifests.read(source, fresh=True)
+            manifest = None if replaceable and _is_about_another(read.manifest, original) else read.manifest
+            if manifest is not None or original is not None:
+                return JobState(key, replaceable, manifest, original, remembered=read.remembered)
+        presigned = await self._presigned.find(job_id)
+        if presigned is None:
+            return None
+        expired = self._presigned.has_expired(presigned)
+        return JobState(keys.inbox_key(job_id), replaceable=True, presigned=presigned, expired=expired)
+
+    async def find_all(self, job_ids: Iterable[str]) -> dict[str, JobState]:
+        """Return the states of those of these jobs that there are, in their order."""
+        found: dict[str, JobState | None] = dict.fromkeys(job_ids)
+        limiter = anyio.Semaphore(AT_ONCE)
+
+        async def find(job_id: str) -> None:
+            async with limiter:
+                found[job_id] = await self.find(job_id, with_original=True)
+
+        async with anyio.create_task_group() as tasks:
+            for job_id in found:
+                tasks.start_soon(find, job_id)
+        return {job_id: state for job_id, state in found.items() if state is not None}
+
+    async def look_again(self, state: JobState) -> JobState:
+        """Return a state as it is now, with one request, or two where another original may have come."""
+        source = ObjectRef(self._bucket, state.key)
+        manifest = (await self._manifests.read(source, fresh=True)).manifest
+        original = state.original
+        if state.replaceable and (manifest is not None or original is None):
+            original = await self._info(source)
+            if _is_about_another(manifest, original):
+                manifest = None
+        if manifest is None and original is None:
+            expired = state.presigned is not None and self._presigned.has_expired(state.presigned)
+            return replace(state, expired=expired)
+        if manifest is not None and manifest.source.content_type is not None and not state.replaceable:
+            original = None
+        return JobState(state.key, state.replaceable, manifest, original)
+
+    async def _info(self, source: ObjectRef) -> ObjectInfo | None:
+        try:
+            return await self._store.head(source)
+        except ObjectMissing:
+            return None
 
 
 def _is_about_another(manifest: Manifest | None, original: ObjectInfo | None) -> bool:
     """Whether a manifest is about an original that was replaced since."""
     return manifest is not None and original is not None and manifest.source.etag not in (None, original.etag)
-
-
-async def _info(store: ObjectStore, source: ObjectRef) -> ObjectInfo | None:
-    try:
-        return await store.head(source)
-    except ObjectMissing:
-        return None

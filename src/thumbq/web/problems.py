@@ -42,6 +42,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "invalid-json": 400,
     "invalid-member": 400,
     "invalid-part-head": 400,
+    "invalid-query": 400,
     "nested-form": 400,
     "no-boundary": 400,
     "no-file": 400,

@@ -7,10 +7,12 @@ from typing import Final
 from aiohttp import hdrs
 
 from thumbq.core.token import Scope
-from thumbq.web import health, inbox, jobs, openapi, presigned, upload
-from thumbq.web.answers import HealthAnswer, JobAnswer, PresignedAnswer, UploadAnswer
+from thumbq.web import health, inbox, jobs, openapi, presigned, renditions, upload
+from thumbq.web.answers import HealthAnswer, JobAnswer, JobsAnswer, PresignedAnswer, UploadAnswer
 from thumbq.web.fields import UploadForm
 from thumbq.web.inbox import PresignedForm
+from thumbq.web.jobs import JobsQuery
+from thumbq.web.preferences import PreferHeaders
 from thumbq.web.presigned import PresignRequest
 from thumbq.web.route import FORM, IMAGE, JSON, Body, Route
 
@@ -25,6 +27,7 @@ _OPTIONS: Final = (
     *("field-after-file", "field-too-large", "group-not-taken", "tenant-not-taken", "unknown-preset"),
     *("unknown-priority", "invalid-callback-url", "too-much-metadata"),
 )
+_UNCHANGED: Final = ("It is as the client has it (`If-None-Match`).", None)
 _JOB: Final = {"id": "The job's id."}
 
 ROUTES: Final = (
@@ -36,6 +39,7 @@ ROUTES: Final = (
         summary="Store the files of a form, and queue a job for each.",
         scope=Scope.UPLOAD,
         body=Body(FORM, UploadForm),
+        headers=PreferHeaders,
         answers={
             201: ("All files are stored and queued.", Body(JSON, UploadAnswer)),
             207: ("Some are; the others say why not.", Body(JSON, UploadAnswer)),
@@ -69,26 +73,39 @@ ROUTES: Final = (
     ),
     Route(
         method=hdrs.METH_GET,
+        path="/jobs",
+        handler=jobs.get_jobs,
+        name="get_jobs",
+        summary="Get the states of several jobs.",
+        scope=Scope.UPLOAD,
+        query=JobsQuery,
+        headers=PreferHeaders,
+        answers={200: ("The jobs.", Body(JSON, JobsAnswer)), 304: _UNCHANGED},
+        problems=(*_STORE, "invalid-query"),
+    ),
+    Route(
+        method=hdrs.METH_GET,
         path="/jobs/{id}",
         handler=jobs.get_job,
         name="get_job",
         summary="Get the state of a job.",
         scope=Scope.UPLOAD,
         parameters=_JOB,
-        answers={200: ("The job.", Body(JSON, JobAnswer))},
+        headers=PreferHeaders,
+        answers={200: ("The job.", Body(JSON, JobAnswer)), 304: _UNCHANGED},
         problems=_STORE,
         missing=("no-job",),
     ),
     Route(
         method=hdrs.METH_GET,
         path="/jobs/{id}/{preset}",
-        handler=jobs.get_rendition,
+        handler=renditions.get_rendition,
         name="get_rendition",
         summary="Get a rendition.",
         rendition=True,
         scope=Scope.UPLOAD,
         parameters={**_JOB, "preset": "Name of the preset."},
-        answers={200: ("The file.", Body(IMAGE)), 304: ("It is as the client has it (`If-None-Match`).", None)},
+        answers={200: ("The file.", Body(IMAGE)), 304: _UNCHANGED},
         problems=_STORE,
         missing=(
             *("no-job", "unknown-preset", "awaiting-upload", "expired", "not-ready", "not-made", "job-failed"),

@@ -11,7 +11,7 @@ from anyio.abc import SocketAttribute
 
 from thumbq.web.connection import Connection
 from thumbq.web.connections import Acceptor, Connections
-from thumbq.web.services import UPLOADS
+from thumbq.web.services import SERVICES, UPLOADS
 
 if TYPE_CHECKING:
     import socket
@@ -49,6 +49,10 @@ class HttpServer:
     async def watch(self) -> None:
         """Wait while it accepts connections. Raises what has ended that."""
         await asyncio.gather(*map(asyncio.shield, self._accepting))
+
+    def answer_waiting(self) -> None:
+        """Answer all requests that wait for news, and every later one, at once."""
+        self._app[SERVICES].waiters.stop()
 
     def cut_off_uploads(self) -> None:
         """Answer every upload that still waits for its client's bytes, and every later one, with 503.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -11,21 +11,19 @@ from aiohttp import web
 
 from thumbq.core.links import NO_BASE, Links
 from thumbq.errors import BackendUnavailable
-from thumbq.intake.presigned import PresignedIntake, make_presigned_intake
-from thumbq.intake.uploads import UploadIntake, make_upload_intake
 from thumbq.web.accessrules import OPEN, AccessRules
 from thumbq.web.admission import RunningUploads
-from thumbq.web.manifestcache import ManifestCache
-from thumbq.web.uploadlimits import UploadLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from aiohttp.typedefs import Handler
+    from collections.abc import Iterator
 
     from thumbq.core.catalog import Catalog
+    from thumbq.intake.presigned import PresignedIntake
+    from thumbq.intake.uploads import UploadIntake
     from thumbq.ports import Backend, Health
-    from thumbq.settings import Settings
+    from thumbq.web.jobstate import JobStates
+    from thumbq.web.uploadlimits import UploadLimits
+    from thumbq.web.waiting import Waiters
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,8 @@ class WebServices:
     limits: UploadLimits
     catalog: Catalog
     presigned: PresignedIntake
-    manifests: ManifestCache
+    states: JobStates
+    waiters: Waiters
     links: Links = NO_BASE
     access: AccessRules = OPEN
     backend_timeout_s: float = 20.0
@@ -51,44 +50,15 @@ class WebServices:
 HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})
 """Asked all the time, by those who decide about restarts and balance requests."""
 
-
-def make_web_services(
-    backend: Backend, queues: Mapping[str, Backend], *, settings: Settings, health: Health, access: AccessRules
-) -> WebServices:
-    """Return the services over a backend, its other ``queues`` by their names, as the settings have them."""
-    return WebServices(
-        backend=backend,
-        manifests=ManifestCache(backend.store),
-        intake=make_upload_intake(backend, settings.catalog.presets, queues),
-        health=health,
-        access=access,
-        limits=UploadLimits(
-            max_file_bytes=settings.max_upload_bytes,
-            max_files=settings.max_upload_files,
-            max_concurrent=settings.max_uploads,
-        ),
-        catalog=settings.catalog,
-        presigned=make_presigned_intake(
-            backend,
-            max_source_bytes=settings.max_source_bytes,
-            max_upload_bytes=settings.max_upload_bytes,
-            expiry_s=settings.upload_expiry_s,
-        ),
-    )
-
-
 SERVICES: Final = web.AppKey("services", WebServices)
 UPLOADS: Final = web.AppKey("uploads", RunningUploads)
 
 
-def in_time(handler: Handler) -> Handler:
-    """Bound a handler that only reads from the store; past the bound it raises BackendUnavailable."""
-
-    @functools.wraps(handler)
-    async def bounded(request: web.Request) -> web.StreamResponse:
-        timeout_s = request.app[SERVICES].backend_timeout_s
-        with anyio.move_on_after(timeout_s):
-            return await handler(request)
+@contextmanager
+def in_time(services: WebServices) -> Iterator[None]:
+    """Bound what only reads from the store; past the bound BackendUnavailable is raised."""
+    timeout_s = services.backend_timeout_s
+    with anyio.move_on_after(timeout_s) as bound:
+        yield
+    if bound.cancelled_caught:
         raise BackendUnavailable(f"the store did not answer within {timeout_s:g} s")
-
-    return bounded

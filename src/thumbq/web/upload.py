@@ -10,20 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from aiohttp import hdrs
 
-from thumbq.core.jobdocument import Job, Original
 from thumbq.core.units import MIB
 from thumbq.core.uploadoptions import NO_OPTIONS
 from thumbq.errors import UploadRefused
-from thumbq.jobdocuments import future_renditions
 from thumbq.web import fields, problems
-from thumbq.web.answers import RefusedFile, UnnamedFile, UploadAnswer, UploadedFiles
 from thumbq.web.bodies import invite, running
 from thumbq.web.fields import FILE, Fields
 from thumbq.web.formreader import MAX_FIELDS, FormReader, FormTexts, check_encoding
 from thumbq.web.problems import HttpProblem, ProblemRaised
 from thumbq.web.services import SERVICES
+from thumbq.web.uploadanswer import Refused, answer
 
 if TYPE_CHECKING:
     from aiohttp import BodyPartReader, web
@@ -49,12 +46,6 @@ class _File:
     content: bytes | HttpProblem
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    filename: str | None
-    problem: HttpProblem
-
-
 async def upload(request: web.Request) -> web.Response:
     """Take the files of a form, and answer what became of each."""
     services = request.app[SERVICES]
@@ -67,7 +58,7 @@ async def upload(request: web.Request) -> web.Response:
         raise UploadRefused("no-file", _no_file_text(form.other_names))
     if len(entries) > 1:
         structlog.contextvars.unbind_contextvars("job_id")  # the answer is about several
-    return _answer(entries, services)
+    return await answer(request, entries)
 
 
 class _UploadForm:
@@ -84,9 +75,9 @@ class _UploadForm:
         self._filename: str | None = None  # of the file that is being read
         self._outage: HttpProblem | None = None
 
-    async def take_files(self) -> list[Accepted | _Refused]:
+    async def take_files(self) -> list[Accepted | Refused]:
         """Return what became of each file. A form that cannot be read on ends with an entry for its problem."""
-        entries: list[Accepted | _Refused] = []
+        entries: list[Accepted | Refused] = []
         try:
             self._part = await self._reader.next()
             while self._part is not None:
@@ -95,7 +86,7 @@ class _UploadForm:
                 else:
                     await self._read_field(self._part)
         except (UploadRefused, ProblemRaised) as error:
-            entries.append(_Refused(self._filename, problems.explain(error)))
+            entries.append(Refused(self._filename, problems.explain(error)))
         return entries
 
     async def _read_field(self, part: BodyPartReader) -> None:
@@ -145,12 +136,12 @@ class _UploadForm:
             await self._reader.skip(part)
         return content
 
-    async def _accept(self, file: _File) -> Accepted | _Refused:
+    async def _accept(self, file: _File) -> Accepted | Refused:
         if isinstance(file.content, HttpProblem):
-            return _Refused(file.filename, file.content)
+            return Refused(file.filename, file.content)
         if self._outage is not None:
             # While the store or the queue fails, one file's wait for it is enough: the others share its problem.
-            return _Refused(file.filename, self._outage)
+            return Refused(file.filename, self._outage)
         try:
             return await self._services.intake.accept(
                 file.content, filename=file.filename, options=self._options, within_s=self._services.backend_timeout_s
@@ -159,48 +150,7 @@ class _UploadForm:
             problem = problems.explain(error)
             if not isinstance(error, UploadRefused):
                 self._outage = problem
-            return _Refused(file.filename, problem)
-
-
-def _answer(entries: list[Accepted | _Refused], services: WebServices) -> web.Response:
-    stored = [entry for entry in entries if not isinstance(entry, _Refused)]
-    refused = [entry for entry in entries if isinstance(entry, _Refused)]
-    jobs = [_entry(entry, services) for entry in entries]
-    told = tuple(entry.problem for entry in refused)
-    if not stored:
-        answer = problems.response(told[0], data={"jobs": [job.members() for job in jobs]})
-        answer[problems.PROBLEMS] = told
-        return answer
-    headers: dict[str, str] = {}
-    if len(entries) == 1:
-        headers[hdrs.LOCATION] = services.links.job(_id(stored[0]))
-    if refused:
-        message = f"Stored and queued {len(stored)} of {len(entries)} parts; the others say their problem"
-    elif len(stored) > 1:
-        message = f"Successfully uploaded {len(stored)} files and sent {len(stored)} messages"
-    else:
-        message = "Successfully uploaded file and sent message"
-    uploaded = UploadAnswer(success=not refused, message=message, data=UploadedFiles(jobs=jobs))
-    answer = uploaded.response(207 if refused else 201, headers)
-    answer[problems.PROBLEMS] = told
-    return answer
-
-
-def _entry(entry: Accepted | _Refused, services: WebServices) -> Job | RefusedFile:
-    if isinstance(entry, _Refused):
-        return RefusedFile(original=UnnamedFile(filename=entry.filename), problem=entry.problem.document())
-    return Job(
-        id=_id(entry),
-        status="queued",
-        url=services.links.job(_id(entry)),
-        original=Original(filename=entry.filename, bytes=entry.size, content_type=entry.content_type),
-        renditions=future_renditions(services.catalog, services.links, entry.source.key, entry.presets),
-    )
-
-
-def _id(entry: Accepted) -> str:
-    assert entry.id is not None, "an upload over HTTP gets a new id"
-    return entry.id
+            return Refused(file.filename, problem)
 
 
 def _no_file_text(other_names: list[str]) -> str:

@@ -26,11 +26,12 @@ from thumbq.ports import Backend
 from thumbq.web.accessrules import OPEN, AccessRules
 from thumbq.web.app import UploadLimits, WebServices, create_app
 from thumbq.web.door import Door
-from thumbq.web.manifestcache import ManifestCache
+from thumbq.web.jobstate import JobStates
 from thumbq.web.openapi import problem_codes
 from thumbq.web.problems import PROBLEMS
 from thumbq.web.route import route_of
 from thumbq.web.server import HttpServer
+from thumbq.web.waiting import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -249,6 +250,7 @@ async def serve(
     access: AccessRules = OPEN,
 ) -> AsyncIterator[Served]:
     health = Health()
+    states = JobStates(behind.backend, behind.presigned)
     app = create_app(
         WebServices(
             backend=behind.backend,
@@ -258,7 +260,8 @@ async def serve(
             catalog=Catalog({preset.name: preset for preset in BUILT_IN}),
             backend_timeout_s=backend_timeout_s,
             presigned=behind.presigned,
-            manifests=ManifestCache(behind.backend.store),
+            states=states,
+            waiters=Waiters(states.look_again, at_most=2, random=random.Random(3)),
             access=access,
         ),
         door or Door(listens_on="0.0.0.0"),

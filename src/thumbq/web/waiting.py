@@ -1,0 +1,161 @@
+"""Requests that wait for news of jobs.
+
+A job that ends on this replica is known at once, one on another when the store is asked: once a second for all who
+wait for it here, with jitter. Waiting takes no place and no memory of uploads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from thumbq.core import keys
+from thumbq.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from random import Random
+
+    from thumbq.core.manifest import Manifest
+    from thumbq.jobdocuments import JobState
+
+    Look = Callable[[JobState], Awaitable[JobState]]
+
+POLL_S: Final = 1.0
+"""How often the store is asked for a job at the least; at the most a quarter oftener."""
+
+_JITTER: Final = 0.25
+_CLIENT_CHECK_S: Final = 0.5
+
+
+class _Watch:
+    """One job that somebody waits for: asks for its state again and again, and wakes those who wait when it differs."""
+
+    def __init__(self, state: JobState, look: Look, random: Random) -> None:
+        self.state = state
+        self.waiting: set[_Waiter] = set()
+        self._look = look
+        self._random = random
+        self._ended = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    def has_ended(self) -> None:
+        """Ask now: the job has ended on this replica."""
+        self._ended.set()
+
+    def close(self) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            with anyio.move_on_after(POLL_S * (1 - _JITTER * self._random.random())):
+                await self._ended.wait()
+            self._ended.clear()
+            try:
+                state = await self._look(self.state)
+            except BackendError:
+                continue  # the next look may have an answer
+            if state != self.state:
+                self.state = state
+                for waiter in self.waiting:
+                    waiter.wake()
+
+
+class _Waiter:
+    """One request that waits."""
+
+    def __init__(self) -> None:
+        self._news = anyio.Event()
+
+    def wake(self) -> None:
+        self._news.set()
+
+    async def news(self) -> bool:
+        """Wait for something to look at; return whether there is."""
+        with anyio.move_on_after(_CLIENT_CHECK_S):
+            await self._news.wait()
+        if not self._news.is_set():
+            return False
+        self._news = anyio.Event()
+        return True
+
+
+class Waiters:
+    """All requests that wait on this replica, ``at_most`` so many; it is told of jobs that end here (Announcer).
+
+    ``look`` returns the state of a job as it is now, given the one that is known.
+    """
+
+    def __init__(self, look: Look, *, at_most: int, random: Random) -> None:
+        self._look = look
+        self._at_most = at_most
+        self._random = random
+        self._watches: dict[str, _Watch] = {}
+        self._waiters: set[_Waiter] = set()
+        self._stopping = False
+
+    async def announce(self, manifest: Manifest) -> None:
+        """Tell those who wait for this job."""
+        job_id = keys.upload_id(manifest.source.key)
+        if job_id is not None and (watch := self._watches.get(job_id)) is not None:
+            watch.has_ended()
+
+    def stop(self) -> None:
+        """Answer all who wait, and let nobody wait any more."""
+        self._stopping = True
+        for waiter in self._waiters:
+            waiter.wake()
+
+    @property
+    def full(self) -> bool:
+        """Whether one more is answered at once."""
+        return self._stopping or len(self._waiters) >= self._at_most
+
+    async def wait(
+        self,
+        states: Mapping[str, JobState],
+        is_news: Callable[[Mapping[str, JobState]], bool],
+        *,
+        within_s: float,
+        gone: Callable[[], bool],
+    ) -> dict[str, JobState]:
+        """Wait until the states of these jobs are news, the time is up or the client is ``gone``; return them."""
+        now = dict(states)
+        if self.full:
+            return now
+        async with self._watching(now) as (waiter, watches):
+            with anyio.move_on_after(within_s):
+                while not (is_news(now) or self._stopping or gone()):
+                    if await waiter.news():
+                        now = {job_id: watch.state for job_id, watch in watches.items()}
+        return now
+
+    @asynccontextmanager
+    async def _watching(self, states: Mapping[str, JobState]) -> AsyncIterator[tuple[_Waiter, dict[str, _Watch]]]:
+        waiter = _Waiter()
+        self._waiters.add(waiter)
+        watches = {job_id: self._watch(job_id, state) for job_id, state in states.items()}
+        try:
+            for job_id, watch in watches.items():
+                watch.waiting.add(waiter)
+                if watch.state != states[job_id]:
+                    waiter.wake()
+            yield waiter, watches
+        finally:
+            self._waiters.discard(waiter)
+            self._leave(waiter, watches.items())
+
+    def _watch(self, job_id: str, state: JobState) -> _Watch:
+        if (watch := self._watches.get(job_id)) is None:
+            watch = self._watches[job_id] = _Watch(state, self._look, self._random)
+        return watch
+
+    def _leave(self, waiter: _Waiter, watches: Iterable[tuple[str, _Watch]]) -> None:
+        for job_id, watch in watches:
+            watch.waiting.discard(waiter)
+            if not watch.waiting and self._watches.get(job_id) is watch:
+                watch.close()
+                del self._watches[job_id]
