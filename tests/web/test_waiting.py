@@ -155,13 +155,11 @@ async def test_several_jobs_are_one_answer_which_comes_when_any_has_changed(serv
     assert [job["status"] for job in answers[0][2]["data"]["jobs"]] == ["queued", "done"]
 
 
-@pytest.mark.parametrize("query", ["", "?id=", "?" + "&".join(f"id={number}" for number in range(51))])
-async def test_one_to_fifty_jobs_can_be_asked_for(served: Served, query: str) -> None:
-    status, _, document = await get(served, f"/jobs{query}")
-    if query == "?id=":
-        assert (status, document["data"]) == (200, {"jobs": [], "unknown": [""]})
-    else:
-        assert (status, document["code"]) == (400, "invalid-query")
+async def test_up_to_fifty_jobs_can_be_asked_for(served: Served) -> None:
+    status, _, document = await get(served, "/jobs?id=")
+    assert (status, document["data"]) == (200, {"jobs": [], "unknown": [""]})
+    status, _, document = await get(served, "/jobs?" + "&".join(f"id={number}" for number in range(51)))
+    assert (status, document["code"]) == (400, "invalid-query")
 
 
 async def test_an_upload_waits_for_its_jobs(served: Served) -> None:

@@ -40,6 +40,11 @@ def new_id(now_ms: int, random_80: int) -> str:
     return _base32(_LAST_MS - now_ms, _TIME_CHARS) + _base32(random_80, _RANDOM_CHARS)
 
 
+def last_id_at(now_ms: int) -> str:
+    """Return the id behind which those of earlier milliseconds sort."""
+    return new_id(min(max(now_ms, 0), _LAST_MS), (1 << 5 * _RANDOM_CHARS) - 1)
+
+
 def is_id(text: str) -> bool:
     """Whether a text has the form of an id that ``new_id`` makes."""
     return _ID.fullmatch(text) is not None

@@ -12,9 +12,13 @@ class Links:
 
     base: str = ""
 
+    def jobs(self) -> str:
+        """Return the address of the list of jobs."""
+        return f"{self.base}/jobs"
+
     def job(self, job_id: str) -> str:
         """Return the address of a job."""
-        return f"{self.base}/jobs/{job_id}"
+        return f"{self.jobs()}/{job_id}"
 
     def rendition(self, job_id: str, preset: str) -> str:
         """Return the address of a rendition."""

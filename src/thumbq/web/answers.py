@@ -76,8 +76,9 @@ class JobAnswer(Envelope):
 class JobsFound(Answer):
     """Several jobs."""
 
-    jobs: list[Job] = Field(description="Those that there are, in the order in which they were asked for.")
-    unknown: list[str] = Field(description="What is no id of a job.")
+    jobs: list[Job] = Field(description="In the order in which they were asked for, or the newest first.")
+    unknown: list[str] | None = Field(default=None, description="Of what was asked for: what is no id of a job.")
+    next: str | None = Field(default=None, description="`cursor` of the next page. Absent from the last one.")
 
 
 class JobsAnswer(Envelope):

@@ -1,4 +1,4 @@
-"""``GET /jobs/{id}`` and ``GET /jobs?id=…``: the states of jobs. Any replica can answer: they are read from the store.
+"""``GET /jobs/{id}``: the state of a job. Any replica can answer: it is read from the store.
 
 With ``Prefer: wait=N`` the answer is held while nothing differs from ``If-None-Match``, or, without one, while no job
 has ended.
@@ -6,17 +6,16 @@ has ended.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
-from pydantic import BaseModel, Field
 
 from thumbq.core import keys
 from thumbq.jobdocuments import job_document
 from thumbq.web import preferences
-from thumbq.web.answers import JobAnswer, JobsAnswer, JobsFound
+from thumbq.web.answers import JobAnswer
 from thumbq.web.connection import Connection
-from thumbq.web.problems import ProblemRaised, not_found, problem_of
+from thumbq.web.problems import ProblemRaised, not_found
 from thumbq.web.services import SERVICES, in_time
 
 if TYPE_CHECKING:
@@ -25,14 +24,7 @@ if TYPE_CHECKING:
     from thumbq.jobdocuments import JobState
     from thumbq.web.answers import Answer
 
-MAX_IDS: Final = 50
 ENDED: Final = frozenset({"done", "failed", "expired"})
-
-
-class JobsQuery(BaseModel):
-    """Which jobs are asked for."""
-
-    id: Annotated[list[str], Field(description="Ids of jobs.", min_length=1, max_length=MAX_IDS)]
 
 
 async def get_job(request: web.Request) -> web.Response:
@@ -47,30 +39,13 @@ async def get_job(request: web.Request) -> web.Response:
         job = job_document(job_id, states[job_id], services.catalog, services.links)
         return JobAnswer(success=True, message=f"The job is {job.status}", data=job)
 
-    return await _answer_when_new(request, {job_id: state}, answer)
+    return await answer_when_new(request, {job_id: state}, answer)
 
 
-async def get_jobs(request: web.Request) -> web.Response:
-    """Answer the states of several jobs, in the order in which they are asked for."""
-    services, asked = request.app[SERVICES], tuple(dict.fromkeys(request.query.getall("id", ())))
-    if not 0 < len(asked) <= MAX_IDS:
-        text = f"Name 1 to {MAX_IDS} jobs, for example: /jobs?id=ID&id=ID"
-        raise ProblemRaised(problem_of("invalid-query", text))
-    with in_time(services):
-        found = await services.states.find_all(filter(keys.is_id, asked))
-
-    def answer(states: Mapping[str, JobState]) -> JobsAnswer:
-        jobs = [job_document(job_id, state, services.catalog, services.links) for job_id, state in states.items()]
-        unknown = [text for text in asked if text not in states]
-        message = f"Found {len(jobs)} of {len(asked)} jobs"
-        return JobsAnswer(success=True, message=message, data=JobsFound(jobs=jobs, unknown=unknown))
-
-    return await _answer_when_new(request, found, answer)
-
-
-async def _answer_when_new(
+async def answer_when_new(
     request: web.Request, states: Mapping[str, JobState], answer: Callable[[Mapping[str, JobState]], Answer]
 ) -> web.Response:
+    """Answer the states of jobs, at once or when there is news of them."""
     services = request.app[SERVICES]
     headers: dict[str, str] = {hdrs.CACHE_CONTROL: "no-cache"}
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
-from thumbq.errors import ObjectMissing
+from thumbq.errors import BackendError, ObjectMissing
 from thumbq.jobdocuments import JobState
 from thumbq.web.manifestcache import ManifestCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from thumbq.core.manifest import Manifest
     from thumbq.intake.presigned import PresignedIntake
@@ -41,16 +42,9 @@ class JobStates:
         Keys of whole uploads come first: their jobs cost no request more for the presigned uploads that there may be.
         """
         for key, replaceable in ((keys.upload_key(job_id), False), (keys.inbox_key(job_id), True)):
-            source = ObjectRef(self._bucket, key)
-            read = await self._manifests.read(source, fresh=fresh)
-            original = None
-            if read.manifest is None or (with_original and (replaceable or read.manifest.source.content_type is None)):
-                original = await self._info(source)
-            if replaceable and read.remembered and _is_about_another(read.manifest, original):
-                read = await self._manifests.read(source, fresh=True)
-            manifest = None if replaceable and _is_about_another(read.manifest, original) else read.manifest
-            if manifest is not None or original is not None:
-                return JobState(key, replaceable, manifest, original, remembered=read.remembered)
+            state = await self._read(key, replaceable=replaceable, with_original=with_original, fresh=fresh)
+            if state is not None:
+                return state
         presigned = await self._presigned.find(job_id)
         if presigned is None:
             return None
@@ -59,17 +53,31 @@ class JobStates:
 
     async def find_all(self, job_ids: Iterable[str]) -> dict[str, JobState]:
         """Return the states of those of these jobs that there are, in their order."""
-        found: dict[str, JobState | None] = dict.fromkeys(job_ids)
-        limiter = anyio.Semaphore(AT_ONCE)
+        return await _gathered({job_id: partial(self.find, job_id, with_original=True) for job_id in job_ids})
 
-        async def find(job_id: str) -> None:
-            async with limiter:
-                found[job_id] = await self.find(job_id, with_original=True)
+    async def read_all(self, source_keys: Iterable[str]) -> dict[str, JobState]:
+        """Return the states of the jobs with these originals, in their order, by their ids."""
+        return await _gathered(
+            {
+                job_id: partial(self._read, key, replaceable=key != keys.upload_key(job_id), with_original=True)
+                for key in source_keys
+                if (job_id := keys.upload_id(key)) is not None
+            }
+        )
 
-        async with anyio.create_task_group() as tasks:
-            for job_id in found:
-                tasks.start_soon(find, job_id)
-        return {job_id: state for job_id, state in found.items() if state is not None}
+    async def _read(self, key: str, *, replaceable: bool, with_original: bool, fresh: bool = False) -> JobState | None:
+        """Return the state of the job with this original; None when there is neither it nor a manifest."""
+        source = ObjectRef(self._bucket, key)
+        read = await self._manifests.read(source, fresh=fresh)
+        original = None
+        if read.manifest is None or (with_original and (replaceable or read.manifest.source.content_type is None)):
+            original = await self._info(source)
+        if replaceable and read.remembered and _is_about_another(read.manifest, original):
+            read = await self._manifests.read(source, fresh=True)
+        manifest = None if replaceable and _is_about_another(read.manifest, original) else read.manifest
+        if manifest is None and original is None:
+            return None
+        return JobState(key, replaceable, manifest, original, remembered=read.remembered)
 
     async def look_again(self, state: JobState) -> JobState:
         """Return a state as it is now, with one request, or two where another original may have come."""
@@ -92,6 +100,24 @@ class JobStates:
             return await self._store.head(source)
         except ObjectMissing:
             return None
+
+
+async def _gathered(finding: Mapping[str, Callable[[], Awaitable[JobState | None]]]) -> dict[str, JobState]:
+    """Return what is found, in its order, with AT_ONCE at work at a time."""
+    found: dict[str, JobState | None] = dict.fromkeys(finding)
+    limiter = anyio.Semaphore(AT_ONCE)
+
+    async def find(job_id: str) -> None:
+        async with limiter:
+            found[job_id] = await finding[job_id]()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            for job_id in finding:
+                tasks.start_soon(find, job_id)
+    except* BackendError as errors:
+        raise errors.exceptions[0] from None
+    return {job_id: state for job_id, state in found.items() if state is not None}
 
 
 def _is_about_another(manifest: Manifest | None, original: ObjectInfo | None) -> bool:

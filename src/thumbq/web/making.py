@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from thumbq.core.links import Links
 from thumbq.intake.presigned import make_presigned_intake
 from thumbq.intake.uploads import make_upload_intake
 from thumbq.web.app import create_app
@@ -49,6 +50,7 @@ def make_app(
         ),
         catalog=settings.catalog,
         presigned=presigned,
+        links=Links(settings.public_url or ""),
     )
     door = Door(
         listens_on=settings.host,

@@ -96,6 +96,8 @@ def _document(presigned: Presigned, services: WebServices, origin: str) -> Presi
 
 
 def _origin(request: web.Request) -> str:
+    if base := request.app[SERVICES].links.base:
+        return base
     host = request.headers.get(hdrs.HOST, "")
     if Authority.parse(host) is None:
         raise UploadRefused("bad-host", "The request needs a header Host with a name and a port.")

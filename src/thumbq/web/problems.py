@@ -38,6 +38,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "group-not-taken": 400,
     "incomplete-body": 400,
     "invalid-callback-url": 400,
+    "invalid-cursor": 400,
     "invalid-field": 400,
     "invalid-json": 400,
     "invalid-member": 400,

@@ -7,11 +7,11 @@ from typing import Final
 from aiohttp import hdrs
 
 from thumbq.core.token import Scope
-from thumbq.web import health, inbox, jobs, openapi, presigned, renditions, upload
+from thumbq.web import health, inbox, joblist, jobs, openapi, presigned, renditions, upload
 from thumbq.web.answers import HealthAnswer, JobAnswer, JobsAnswer, PresignedAnswer, UploadAnswer
 from thumbq.web.fields import UploadForm
 from thumbq.web.inbox import PresignedForm
-from thumbq.web.jobs import JobsQuery
+from thumbq.web.joblist import JobsQuery
 from thumbq.web.preferences import PreferHeaders
 from thumbq.web.presigned import PresignRequest
 from thumbq.web.route import FORM, IMAGE, JSON, Body, Route
@@ -74,14 +74,14 @@ ROUTES: Final = (
     Route(
         method=hdrs.METH_GET,
         path="/jobs",
-        handler=jobs.get_jobs,
+        handler=joblist.get_jobs,
         name="get_jobs",
-        summary="Get the states of several jobs.",
+        summary="Get the jobs with these ids, or a page of all, the newest first.",
         scope=Scope.UPLOAD,
         query=JobsQuery,
         headers=PreferHeaders,
         answers={200: ("The jobs.", Body(JSON, JobsAnswer)), 304: _UNCHANGED},
-        problems=(*_STORE, "invalid-query"),
+        problems=(*_STORE, "invalid-query", "invalid-cursor"),
     ),
     Route(
         method=hdrs.METH_GET,

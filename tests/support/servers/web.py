@@ -19,6 +19,7 @@ from aiohttp import web
 from support.backends import open_local
 from support.patience import within
 from thumbq.core.catalog import Catalog
+from thumbq.core.links import NO_BASE, Links
 from thumbq.core.preset import BUILT_IN
 from thumbq.intake.presigned import PresignedIntake
 from thumbq.intake.uploads import UploadIntake
@@ -248,6 +249,7 @@ async def serve(
     max_connections: int = 1000,
     door: Door | None = None,
     access: AccessRules = OPEN,
+    links: Links = NO_BASE,
 ) -> AsyncIterator[Served]:
     health = Health()
     states = JobStates(behind.backend, behind.presigned)
@@ -260,6 +262,7 @@ async def serve(
             catalog=Catalog({preset.name: preset for preset in BUILT_IN}),
             backend_timeout_s=backend_timeout_s,
             presigned=behind.presigned,
+            links=links,
             states=states,
             waiters=Waiters(states.look_again, at_most=2, random=random.Random(3)),
             access=access,
