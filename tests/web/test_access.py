@@ -47,7 +47,7 @@ ALLOWED: Final[dict[str, set[Scope] | None]] = {
     "POST /upload": {Scope.UPLOAD},
     "POST /uploads": {Scope.UPLOAD},
     "POST /inbox": None,
-    "GET /jobs": {Scope.UPLOAD, Scope.READ},
+    "GET /jobs": {Scope.READ},
     "GET /jobs/{id}": {Scope.UPLOAD, Scope.READ},
     "GET /jobs/{id}/{preset}": {Scope.UPLOAD, Scope.READ},
     "GET /livez": None,
@@ -347,3 +347,16 @@ async def test_a_hangup_has_the_tokens_read_again_and_a_wrong_file_changes_nothi
             assert (await status(RIGHT), await status(REMOVED)) == (401, 404)
         tasks.cancel_scope.cancel()
     signal.signal(signal.SIGHUP, before)
+
+
+async def test_jobs_are_listed_by_readers_and_named_by_whoever_knows_their_ids(guarded: Served) -> None:
+    statuses = {}
+    for name in ("upload", "read", "admin"):
+        for query in ("", "?id=" + "0" * 26):
+            async with guarded.http.get(f"/jobs{query}", headers=bearer(TOKENS[name])) as response:
+                statuses[name, bool(query)] = response.status
+    assert [asked for asked, status in statuses.items() if status == 200] == [
+        ("upload", True),
+        ("read", False),
+        ("read", True),
+    ]

@@ -49,8 +49,8 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
         return await handler(request)
     if token is None:
         return _unauthorized(request)
-    if not token.scopes & route.scopes:
-        return _insufficient(token, route)
+    if not token.scopes & (needed := route.scopes_for(request)):
+        return _insufficient(token, route, needed)
     return await handler(request)
 
 
@@ -96,8 +96,8 @@ def _unauthorized(request: web.Request) -> web.Response:
     return response(problem_of("unauthorized", text), headers={hdrs.WWW_AUTHENTICATE: _REALM + error})
 
 
-def _insufficient(token: Token, route: Route) -> web.Response:
-    needed = " or ".join(scope for scope in Scope if scope in route.scopes)
+def _insufficient(token: Token, route: Route, scopes: frozenset[Scope]) -> web.Response:
+    needed = " or ".join(scope for scope in Scope if scope in scopes)
     text = f"This needs a token with the scope {needed}, which {token.name} has not."
     header = f'{_REALM}, error="insufficient_scope", scope="{route.scope}"'
     return response(problem_of("insufficient-scope", text), headers={hdrs.WWW_AUTHENTICATE: header})

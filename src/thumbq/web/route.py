@@ -54,12 +54,19 @@ class Route:
     parameters: Mapping[str, str] = field(default_factory=dict)
     """What stands in the path, each with its description."""
     rendition: bool = False
+    scope_by_id: Scope | None = None
+    """What is needed in place of ``scope`` by a query that names jobs by their ids, which are secrets."""
 
     @property
     def scopes(self) -> frozenset[Scope]:
-        """The scopes of which a token needs one. Who may look at all jobs may look at each."""
+        """The scopes of which a token needs one, whatever the query. Who may look at all jobs may look at each."""
         looks = {Scope.READ} if self.method == hdrs.METH_GET else set()
         return frozenset() if self.scope is None else frozenset({self.scope, *looks})
+
+    def scopes_for(self, request: web.Request) -> frozenset[Scope]:
+        """Return the scopes of which this request's token needs one."""
+        by_id = {self.scope_by_id} if self.scope_by_id is not None and "id" in request.query else set()
+        return self.scopes | by_id
 
 
 TABLE: Final = web.AppKey("table", dict[tuple[str, str], Route])
