@@ -35,6 +35,19 @@ async def test_a_signal_asks_for_the_stop(number: signal.Signals) -> None:
     assert stop.start.cancel_called
 
 
+@pytest.mark.usefixtures("at_hangups")
+async def test_a_service_that_reads_files_again_at_a_hangup_does_not_stop_at_it() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    stop = Stop(hangups=False)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(stop.watch)
+        assert signal.getsignal(signal.SIGHUP) == before
+        os.kill(os.getpid(), signal.SIGTERM)
+        with within(5):
+            await stop.asked.wait()
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_stop_is_known_to_begin_while_the_event_loop_hangs() -> None:
     begun: list[None] = []
     async with anyio.create_task_group() as tasks:

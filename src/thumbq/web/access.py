@@ -35,9 +35,14 @@ _RATE_HEADERS: Final = web.RequestKey("rate_headers", dict[str, str])
 
 @web.middleware
 async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer 429, 401 or 403 in place of the handler. An address that there is not needs no token."""
+    """Answer 429, 401 or 403 in place of the handler. An address that there is not needs no token.
+
+    Raises LookupError for an address that has a handler and is not in the table: nobody knows what it needs.
+    """
     access = request.app[SERVICES].access
     route = route_of(request)
+    if route is None and request.match_info.http_exception is None:
+        raise LookupError(f"{request.method} {request.match_info.route} is not in the table of routes")
     token = None if access.tokens is None else _token(request, access.tokens)
     if token is not None:
         request[TOKEN_NAME] = token.name

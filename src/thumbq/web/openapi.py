@@ -92,7 +92,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _content(route.body)}
     operation["responses"] = _answers(route) | _problems(route)
-    operation["security"] = [{_TOKEN: [scope]} for scope in Scope if scope in route.scopes]
+    operation["security"] = [{_TOKEN: [scope]} for scope in Scope if scope in {*route.scopes, route.scope_by_id}]
     return operation
 
 

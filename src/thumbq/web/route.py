@@ -55,7 +55,7 @@ class Route:
     """What stands in the path, each with its description."""
     rendition: bool = False
     scope_by_id: Scope | None = None
-    """What is needed in place of ``scope`` by a query that names jobs by their ids, which are secrets."""
+    """What is enough in place of ``scope`` for a query of nothing but the ids of jobs, which are secrets."""
 
     @property
     def scopes(self) -> frozenset[Scope]:
@@ -65,7 +65,7 @@ class Route:
 
     def scopes_for(self, request: web.Request) -> frozenset[Scope]:
         """Return the scopes of which this request's token needs one."""
-        by_id = {self.scope_by_id} if self.scope_by_id is not None and "id" in request.query else set()
+        by_id = {self.scope_by_id} if self.scope_by_id is not None and set(request.query) == {"id"} else set()
         return self.scopes | by_id
 
 
