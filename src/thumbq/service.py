@@ -156,7 +156,9 @@ class Service:
                 self._health.started()
                 self._stop.started = True
                 address = _reachable(*server.address)
-                log.info("service.ready", address=address, replica=self._replica, **description(self._settings))
+                access = "open" if self._access.tokens is None else "tokens"
+                about = {"replica": self._replica, "access": access, **description(self._settings)}
+                log.info("service.ready", address=address, **about)
                 announce(address)
                 await self._stop.asked.wait()
                 server.answer_waiting()

@@ -50,6 +50,7 @@ def test_the_replicas_environment_is_valid_settings_and_leaves_time_for_their_sh
         monkeypatch.setenv(variable, value)
     in_force = settings.load(serving=True, host="0.0.0.0")
     assert in_force.access == "open", "its port is published on loopback only"
+    assert set(in_force.allowed_hosts) == {"127.0.0.1", "localhost", name}
     assert in_force.bucket
     assert in_force.queue
     grace_s = int(services[name]["stop_grace_period"].removesuffix("s"))

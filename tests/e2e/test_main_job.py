@@ -120,6 +120,7 @@ def check_names(replicas: Sequence[Replica], place: Place) -> None:
     for replica in replicas:
         [ready] = replica.events("service.ready")
         assert (ready["version"], ready["address"]) == (metadata.version("thumbq"), replica.url)
+        assert ready["access"] == "open"
         bucket, queue = (place.environment.get(name) for name in ("THUMBQ_BUCKET", "THUMBQ_QUEUE"))
         assert (ready.get("bucket"), ready["queues"]) == (bucket, [queue or "local"])
         assert ready.get("directory") == place.environment.get("THUMBQ_LOCAL")
