@@ -135,7 +135,7 @@ def test_a_limit_is_in_the_notation_of_limits(limit: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    "limit", ["0/minute", "600", "minute", "600/minute or so", "10/second;600/minute", "-1/minute"]
+    "limit", ["0/minute", "600", "minute", "600/minute or so", f"{10**15}/day", "10/second;600/minute", "-1/minute"]
 )
 def test_what_is_no_limit_is_refused(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     [what] = wrong(monkeypatch, rate_limit=limit)

@@ -223,15 +223,23 @@ async def test_the_scheme_may_be_in_any_case_and_two_headers_are_none(guarded: S
     assert answers(await guarded.exchange(f"{head}{twice}\r\n".encode())) == [401]
 
 
-async def test_a_refusal_comes_before_the_body_and_can_be_read_after_20_mb(guarded: Served) -> None:
+@pytest.mark.parametrize(
+    ("token", "status", "code"),
+    [(None, 401, "unauthorized"), (REMOVED, 401, "unauthorized"), (TOKENS["read"], 403, "insufficient-scope")],
+)
+async def test_a_refusal_comes_before_the_body_and_can_be_read_after_20_mb(
+    guarded: Served, token: str | None, status: int, code: str
+) -> None:
     length = 20 << 20
-    head = f"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nContent-Type: multipart/form-data\r\n\r\n"
-    async with await anyio.connect_tcp(guarded.host, guarded.port) as stream:
-        await stream.send(head.encode())
-        with within(5):
-            assert answers(await stream.receive()) == [401]
-    answer = await guarded.exchange(head.replace("Host", "Connection: close\r\nHost").encode(), bytes(length))
-    assert document(answer)["code"] == "unauthorized"
+    authorization = "" if token is None else f"Authorization: Bearer {token}\r\n"
+    head = f"POST /upload HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: {length}\r\n"
+    for expecting in ("", "Expect: 100-continue\r\n"):
+        async with await anyio.connect_tcp(guarded.host, guarded.port) as stream:
+            await stream.send(f"{head}{expecting}\r\n".encode())
+            with within(5):
+                assert answers(await stream.receive()) == [status], "nobody is asked to send the body"
+    answer = await guarded.exchange(f"{head}Connection: close\r\n\r\n".encode(), bytes(length))
+    assert document(answer)["code"] == code
 
 
 @pytest.mark.parametrize("public", [True, False])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import hdrs
 
-from support.servers.web import JPEG, Served, form, open_faulty, serve
+from support.servers.web import JPEG, Served, answers, document, form, open_faulty, serve
 from thumbq.accesstokens import AccessTokens
 from thumbq.core.token import Scope, Token, digest_of
 from thumbq.errors import BackendUnavailable
@@ -66,6 +66,17 @@ async def test_every_answer_says_what_is_left_and_one_too_many_is_429(tmp_path: 
         clock.now += 40
         status, headers = await ask(served)
         assert (status, headers["ratelimit"]) == (404, '"default";r=2;t=60')
+
+
+async def test_one_too_many_is_refused_before_the_body_and_can_be_read_after_20_mb(tmp_path: Path) -> None:
+    length = 20 << 20
+    head = f"POST /upload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n"
+    async with limited(tmp_path, "1/minute", Clock()) as served:
+        assert (await ask(served))[0] == 404
+        answer = await served.exchange(f"{head}\r\n".encode(), bytes(length))
+        assert document(answer)["code"] == "rate-limited"
+        answer = await served.exchange(f"{head}Expect: 100-continue\r\n\r\n".encode(), half_close=True)
+        assert answers(answer) == [429]
 
 
 async def test_refusals_and_failures_say_it_too(tmp_path: Path) -> None:

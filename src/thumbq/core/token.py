@@ -26,7 +26,7 @@ _CHECKSUM_CHARS: Final = 6  # 62 ** 6 > 2 ** 32
 _TOKEN: Final = re.compile(f"{_PREFIX}[0-9A-Za-z]{{{_RANDOM_CHARS + _CHECKSUM_CHARS}}}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHOWN_CHARS: Final = 20  # no secret is so short
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_DIGEST: Final = re.compile(r"[0-9A-Fa-f]{64}")
 _DIGEST_OF_NOTHING: Final = hashlib.sha256().hexdigest()
 
 
@@ -136,7 +136,7 @@ def _faults(parts: list[str]) -> Iterator[str]:
             yield f"{_shown(scope)} is no scope{suggestion(scope, Scope)}"
     if not _DIGEST.fullmatch(digest):
         yield "its third part is no SHA-256: 64 digits of 0-9 and a-f"
-    elif digest == _DIGEST_OF_NOTHING:
+    elif digest.lower() == _DIGEST_OF_NOTHING:
         yield "its third part is the SHA-256 of nothing"
 
 

@@ -22,6 +22,7 @@ _MAKE_ONE: Final = (
 )
 
 
+_MOST: Final = 10**15 - 1  # the largest integer of a structured field (RFC 9651, section 3.3.1)
 _CORRECT: Final = "correct the line, or remove it"
 
 
@@ -54,7 +55,7 @@ class AccessSettings(BaseModel):
 
             try:
                 [item] = parse_many(limit)
-                valid = item.amount > 0 and item.get_expiry() > 0
+                valid = 0 < item.amount <= _MOST and item.get_expiry() <= _MOST
             except ValueError:
                 valid = False
             if not valid:
