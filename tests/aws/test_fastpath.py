@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import pytest
-from aiohttp import StreamReader
+from aiohttp import StreamReader, web
 
+from support.patience import within
 from support.servers.emulators import aws_env
 from support.servers.scripted import Script, cuts_the_body, hangs_up, s3_error, says, serving
 from thumbq.aws.learnedways import LearnedWays
@@ -207,6 +208,23 @@ async def test_the_bytes_are_held_against_the_checksum_that_came_with_them(
         with pytest.raises(BackendUnavailable, match="checksum"):
             await get(store)
     assert by_botocore(script) == [True, False]
+
+
+@pytest.mark.parametrize("status", [200, 404, 412, 500])
+@pytest.mark.parametrize(("request_", "plain"), [(put, STORED), (get, FOUND)])
+async def test_an_answer_that_never_ends_is_not_read_on(
+    script: Script, store: S3Store, request_: Callable[[S3Store], Awaitable[object]], plain: Answer, status: int
+) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(status=status)
+        await answer.prepare(request)
+        while True:
+            await answer.write(b"<Error>" * (1 << 12))
+
+    script.then(plain, endless, plain)
+    with within(5):
+        assert await request_(store) == await request_(store)
+    assert by_botocore(script) == [True, False, True]
 
 
 async def test_metadata_that_a_header_cannot_hold_is_aiobotocores_to_refuse(script: Script, store: S3Store) -> None:
