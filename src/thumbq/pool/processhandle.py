@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from thumbq.pool.original import Original
 
 _START_TIMEOUT_S: Final = 30
-_PRELOADED: Final = ["thumbq.pool.preload", "thumbq.pool.entrypoint"]
+_PRELOADED: Final = ["thumbq.pool.entrypoint", "thumbq.pool.preload"]
 
 
 class ProcessHandle:
