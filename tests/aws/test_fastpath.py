@@ -13,7 +13,8 @@ from aiohttp import StreamReader, web
 
 from support.patience import within
 from support.servers.emulators import aws_env
-from support.servers.scripted import Script, cuts_the_body, hangs_up, s3_error, says, serving
+from support.servers.scripted import Script, cuts_the_body, hangs_up, s3_error, says, serving, stalls_in_the_body
+from thumbq.aws import session
 from thumbq.aws.learnedways import LearnedWays
 from thumbq.aws.objectbody import ObjectBody
 from thumbq.aws.session import open_clients
@@ -182,6 +183,21 @@ async def test_a_body_that_is_cut_is_no_object(script: Script, store: S3Store) -
     await get(store)
     with pytest.raises(BackendUnavailable):
         await get(store)
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_body_that_stalls_is_waited_for_as_long_as_botocore_waits(
+    script: Script, *, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_S3_READ_S", 0.1)
+    script.then(*[FOUND] * known, stalls_in_the_body)
+    async with open_clients(connections=1, wait_time_s=1) as clients:
+        store = S3Store(clients.s3, clients.fast_path)
+        if known:
+            await get(store)
+        with within(10), pytest.raises(BackendUnavailable, match=r"(?i)timeout"):
+            await get(store)
+    assert by_botocore(script) == [True, False][: 1 + known]
 
 
 async def test_bytes_are_passed_on_as_they_came_without_a_copy() -> None:
