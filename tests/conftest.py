@@ -162,9 +162,12 @@ def models_read_once() -> Iterator[None]:
     """Share botocore's service models among this process's sessions: reading them is most of what a session costs."""
     import botocore.loaders  # noqa: PLC0415 - most tests get along without botocore
 
-    loader = botocore.loaders.create_loader()
+    from thumbq.aws.models import model_loader  # noqa: PLC0415 - the same
+
+    usual, ours = botocore.loaders.create_loader(), model_loader(None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.session.create_loader", lambda _search_path: loader)
+        patch.setattr("botocore.session.create_loader", lambda _search_path: usual)
+        patch.setattr("thumbq.aws.session.model_loader", lambda _search_path: ours)
         yield
 
 
