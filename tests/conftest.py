@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 import hypothesis
 import pytest
 import structlog
+from _pytest.assertion import rewrite
 from _pytest.runner import runtestprotocol
 
 from support.servers.emulators import EmulatorMissing, ministack_server, moto_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from support.figures import AtMost
 
@@ -25,6 +27,9 @@ APART: Final = {
     "long": "that take long and seldom tell anything new",
 }
 """Markers of tests that run by themselves, in steps of .ci/run."""
+
+MOSTLY_WAIT: Final = frozenset({"awslambda", "chaos", "e2e", "pool", "test_stack.py"})
+"""Folders and files whose tests wait for processes and time-outs most of their time, and need no core meanwhile."""
 
 TRIES: Final = 3
 
@@ -55,18 +60,54 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addoption(f"--{name}", action="store_true", help=f"run the tests {what}, and no others")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what runs apart, or all else. Keep the tests that mostly wait out of the last quarter.
+def pytest_configure(config: pytest.Config) -> None:
+    """Rewrite this worker's share of the tests where that is still to be done, which takes longer than to import them.
 
-    None of those is to be what all workers wait for. Otherwise the random order stays as it is.
+    Each of the workers would rewrite them all: they begin in the same moment.
+    """
+    worker = getattr(config, "workerinput", None)
+    if worker is None:
+        return
+    share = slice(int(worker["workerid"].removeprefix("gw")), None, worker["workercount"])
+    for test in sorted(Path(__file__).parent.glob("*/test_*.py"))[share]:
+        pyc = rewrite.get_cache_dir(test) / f"{test.stem}{rewrite.PYC_TAIL}"
+        if not pyc.exists() and rewrite.try_makedirs(pyc.parent):
+            state = config.stash[rewrite.assertstate_key]
+            source_hash, code = rewrite._rewrite_test(test, config)
+            rewrite._write_pyc(state, code, source_hash, pyc)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while everything that is made stays, nor ever among that."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what runs apart, or all else. Spread the tests that mostly wait over the first three quarters.
+
+    Many of them at once would leave the cores idle, and none is to be what all workers wait for at the end. Otherwise
+    the random order stays as it is.
     """
     wanted = {
         item for item in items if all(bool(item.get_closest_marker(name)) is config.getoption(name) for name in APART)
     }
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
-    items[:] = [item for item in items if item in wanted]
-    places = {item: place for place, item in enumerate(items)}
-    items.sort(key=lambda item: places[item] * (1 if {"e2e", "chaos"}.isdisjoint(item.path.parts) else 0.75))
+    kinds: tuple[list[pytest.Item], list[pytest.Item]] = ([], [])
+    for item in items:
+        if item in wanted:
+            kinds[not MOSTLY_WAIT.isdisjoint(item.path.parts)].append(item)
+    places = {
+        item: part * place / len(kind)
+        for kind, part in zip(kinds, (1, 0.75), strict=True)
+        for place, item in enumerate(kind)
+    }
+    items[:] = sorted(places, key=places.__getitem__)
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -121,9 +162,12 @@ def models_read_once() -> Iterator[None]:
     """Share botocore's service models among this process's sessions: reading them is most of what a session costs."""
     import botocore.loaders  # noqa: PLC0415 - most tests get along without botocore
 
-    loader = botocore.loaders.create_loader()
+    from thumbq.aws.models import model_loader  # noqa: PLC0415 - the same
+
+    usual, ours = botocore.loaders.create_loader(), model_loader(None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.session.create_loader", lambda _search_path: loader)
+        patch.setattr("botocore.session.create_loader", lambda _search_path: usual)
+        patch.setattr("thumbq.aws.session.model_loader", lambda _search_path: ours)
         yield
 
 

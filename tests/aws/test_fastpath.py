@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import pytest
-from aiohttp import StreamReader
+from aiohttp import StreamReader, web
 
+from support.patience import within
 from support.servers.emulators import aws_env
-from support.servers.scripted import Script, cuts_the_body, hangs_up, s3_error, says, serving
+from support.servers.scripted import Script, cuts_the_body, hangs_up, s3_error, says, serving, stalls_in_the_body
+from thumbq.aws import session
 from thumbq.aws.learnedways import LearnedWays
 from thumbq.aws.objectbody import ObjectBody
 from thumbq.aws.session import open_clients
@@ -183,6 +185,21 @@ async def test_a_body_that_is_cut_is_no_object(script: Script, store: S3Store) -
         await get(store)
 
 
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_body_that_stalls_is_waited_for_as_long_as_botocore_waits(
+    script: Script, *, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_S3_READ_S", 0.1)
+    script.then(*[FOUND] * known, stalls_in_the_body)
+    async with open_clients(connections=1, wait_time_s=1) as clients:
+        store = S3Store(clients.s3, clients.fast_path)
+        if known:
+            await get(store)
+        with within(10), pytest.raises(BackendUnavailable, match=r"(?i)timeout"):
+            await get(store)
+    assert by_botocore(script) == [True, False][: 1 + known]
+
+
 async def test_bytes_are_passed_on_as_they_came_without_a_copy() -> None:
     content = StreamReader(Mock(), 1 << 18, loop=asyncio.get_running_loop())
     crc = base64.b64encode(zlib.crc32(3 * BODY).to_bytes(4, "big")).decode()
@@ -207,6 +224,23 @@ async def test_the_bytes_are_held_against_the_checksum_that_came_with_them(
         with pytest.raises(BackendUnavailable, match="checksum"):
             await get(store)
     assert by_botocore(script) == [True, False]
+
+
+@pytest.mark.parametrize("status", [200, 404, 412, 500])
+@pytest.mark.parametrize(("request_", "plain"), [(put, STORED), (get, FOUND)])
+async def test_an_answer_that_never_ends_is_not_read_on(
+    script: Script, store: S3Store, request_: Callable[[S3Store], Awaitable[object]], plain: Answer, status: int
+) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(status=status)
+        await answer.prepare(request)
+        while True:
+            await answer.write(b"<Error>" * (1 << 12))
+
+    script.then(plain, endless, plain)
+    with within(5):
+        assert await request_(store) == await request_(store)
+    assert by_botocore(script) == [True, False, True]
 
 
 async def test_metadata_that_a_header_cannot_hold_is_aiobotocores_to_refuse(script: Script, store: S3Store) -> None:

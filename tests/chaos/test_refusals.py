@@ -172,7 +172,12 @@ async def test_while_sqs_refuses_everybody_uploads_are_503_and_the_replica_goes_
 
 
 @pytest.mark.parametrize(
-    ("without", "says"), [("ETag", "the answer has no ETag"), ("Attributes", "SQS does not say the ARN of queue")]
+    ("without", "says"),
+    [
+        ("ETag", "the answer has no ETag"),
+        # ``aws/test_events.py`` has it of the look-up alone.
+        pytest.param("Attributes", "SQS does not say the ARN of queue", marks=pytest.mark.long),
+    ],
 )
 async def test_a_server_that_leaves_out_what_is_needed_is_named_at_the_start(
     place: Place, proxy: FaultProxy, without: str, says: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections import defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import anyio
@@ -24,6 +26,14 @@ pytestmark = pytest.mark.chaos
 
 DEADLINE_S = 6
 SHORT, FULL = 2, 50
+
+
+@dataclass(frozen=True)
+class Receive:
+    replica: int
+    count: int
+    given_back: bool
+    """Whether it was released because the replica stopped."""
 
 
 @pytest.fixture(params=[pytest.param("local_place", marks=pytest.mark.long), "place"], ids=["local", "aws"])
@@ -57,10 +67,13 @@ async def test_stops_at_random_moments_end_in_time_strand_nothing_and_bury_nothi
     successor = await place.replica(wait_time_s=1, log_level="debug")
     await place.queue_empty(within_s=60)
     receives = _receives(place)
-    for run_and_count in receives.values():
-        runs, receive_counts = zip(*run_and_count, strict=True)
-        assert len(set(runs)) == len(runs), "a message was received twice between two stops"
-        assert list(receive_counts) == list(range(1, len(runs) + 1)), "a receive of which no replica knows"
+    for of_message in receives.values():
+        receive_counts = [receive.count for receive in of_message]
+        assert receive_counts == list(range(1, len(of_message) + 1)), "a receive of which no replica knows"
+        # A receive that is open at the stop may bring what has just been given back.
+        assert all(earlier.given_back or earlier.replica < later.replica for earlier, later in pairwise(of_message)), (
+            "a message was received twice between two stops"
+        )
     done = [line["job_id"] for line in logged(place, "job.done")]
     figure("stops", stops)
     figure("seconds from SIGTERM to the exit, at most and in the mean", (max(took_s), round(sum(took_s) / stops, 3)))
@@ -70,10 +83,14 @@ async def test_stops_at_random_moments_end_in_time_strand_nothing_and_bury_nothi
         assert done.count(job_id) == 1, story(place, job_id)
 
 
-def _receives(place: Place) -> dict[str, list[tuple[int, int]]]:
-    """Return for each message which replica received it and with which receive count, in the order of time."""
+def _receives(place: Place) -> dict[str, list[Receive]]:
+    """Return the receives of each message in the order of time."""
     found = defaultdict(list)
-    for run, replica in enumerate(place.replicas):
-        for line in replica.events("message.disposition"):
-            found[line["message_id"]].append((run, line["receive_count"]))
+    for number, replica in enumerate(place.replicas):
+        stopping = False
+        for line in replica.lines():
+            stopping |= line["event"] == "service.stopping"
+            if line["event"] == "message.disposition":
+                given_back = stopping and line["disposition"] == "release"
+                found[line["message_id"]].append(Receive(number, line["receive_count"], given_back))
     return found

@@ -101,6 +101,13 @@ def test_send_goes_on_past_a_file_that_fails_and_exits_with_1(folder: Path) -> N
     assert waiting(folder) == 2
 
 
+def test_send_shows_no_progress_where_there_is_no_terminal(folder: Path) -> None:
+    many = [f"many-{number}.jpg" for number in range(12)]
+    for name in many:
+        (folder / name).write_bytes(images.small_jpeg())
+    assert thumbq("send", "--local", "data", *many).stderr == ""
+
+
 def test_send_prints_json_lines_and_keeps_names_under_a_prefix_of_ones_own() -> None:
     done = thumbq("send", "--local", "data", "--json", "--prefix", "pngfiles/", "cat.png", "notes.txt")
     assert done.exit_code == 1

@@ -261,7 +261,7 @@ async def test_a_long_poll_brings_what_is_sent_meanwhile(backend: Backend) -> No
 async def test_an_empty_poll_returns_after_its_wait(backend: Backend) -> None:
     before = anyio.current_time()
     assert not await backend.queue.receive(max_messages=10, wait_s=1, visibility_timeout_s=30)
-    assert anyio.current_time() - before > 0.9
+    assert anyio.current_time() - before > 0.5  # the emulators' clock is the wall's, which may be set meanwhile
 
 
 async def test_receives_after_a_stop_bring_nothing(backend: Backend) -> None:

@@ -105,6 +105,7 @@ async def test_fail_look_mend_redrive_done(place: Place) -> None:
     await place.queue_empty()
 
 
+@AWS_IS_LONG
 async def test_ctrl_c_in_a_listing_gives_everything_back_at_once(place: Place) -> None:
     await bury(place, 120)
     environment = without_aws(os.environ) | place.environment
@@ -120,11 +121,8 @@ async def test_ctrl_c_in_a_listing_gives_everything_back_at_once(place: Place) -
 
 
 @on_local
-async def test_a_purge_asks_and_without_a_terminal_needs_to_be_told(place: Place) -> None:
+async def test_a_purge_asks_on_a_terminal(place: Place) -> None:
     await bury(place, 3)
-    untold = await thumbq(place, "dlq", "purge", "--all", stdin=-3)
-    assert untold.returncode == 2
-    assert b"there are 3 dead letters; without a terminal to ask on, say --yes" in untold.stderr
     for answer, code, left in ((b"n\n", 1, 3), (b"y\n", 0, 0)):
         ours, theirs = pty.openpty()
         os.write(ours, answer)
@@ -134,14 +132,6 @@ async def test_a_purge_asks_and_without_a_terminal_needs_to_be_told(place: Place
         assert done.returncode == code, done.stderr
         assert b"Remove 3 dead letters for good?" in done.stderr
         assert (await place.counts()).dead == left
-
-
-@on_local
-async def test_a_purge_that_is_told_so_does_not_ask(place: Place) -> None:
-    await bury(place, 3)
-    done = await thumbq(place, "dlq", "purge", "--all", "--yes")
-    assert (done.returncode, done.stdout) == (0, b"removed 3 dead letters\n")
-    assert (await place.counts()).dead == 0
 
 
 @on_local

@@ -113,7 +113,7 @@ def without_root_s_rights() -> None:
             assert libc.prctl(drop_from_bounding_set, capability, 0, 0, 0) == 0
 
 
-@pytest.mark.parametrize("part", ["", "objects/7f"])
+@pytest.mark.parametrize("part", [pytest.param("", marks=pytest.mark.long), "objects/7f"])
 @pytest.mark.parametrize("place", ["local"], indirect=True)
 async def test_a_directory_that_may_not_be_written_to_is_not_served(place: Place, part: str) -> None:
     directory = Path(place.environment["THUMBQ_LOCAL"])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from support.replicas.place import Place
     from support.replicas.replica import Replica
 
-UPLOADS = 100
+UPLOADS = 48
 
 
 @pytest.mark.parametrize("place", ["local"], indirect=True)

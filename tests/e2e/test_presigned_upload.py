@@ -81,7 +81,8 @@ async def finished(place: Place, replica: Replica, job_id: str) -> dict[str, Any
     return job
 
 
-@pytest.mark.parametrize("place", ["local", "ministack"], indirect=True)
+# Of a local directory test_presigned_uploads.py in ``web/`` and ``local/`` say the same in one process.
+@pytest.mark.parametrize("place", [pytest.param("local", marks=pytest.mark.long), "ministack"], indirect=True)
 async def test_an_original_that_its_client_stores_becomes_what_was_asked_for(place: Place) -> None:
     on_s3 = "THUMBQ_BUCKET" in place.environment
     if on_s3:

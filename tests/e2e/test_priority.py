@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import anyio
@@ -53,10 +55,14 @@ async def test_with_2000_low_messages_waiting_50_high_ones_are_done_before_5_per
 
         replica = await place.replica(processes=PROCESSES)
         await until(lambda: done(replica, "low") >= 20, within_s=20, what="20 low jobs done")
-        before = done(replica, "low")
+        # All of them wait there at once, however long it takes to send them.
+        frozen = replica.freeze_renders()
         async with anyio.create_task_group() as senders:
             for source in sources:
                 senders.start_soon(high.queue.send, message.encode(JobRequest(source)))
+        before = done(replica, "low")
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
         await until(lambda: done(replica, "high") == HIGH, within_s=30, what="all high jobs done")
 
     queues = [line["queue"] for line in replica.events("job.done")]

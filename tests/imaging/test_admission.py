@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 BASELINE = JpegHeader(
     progressive=False,
     scans=1,
-    dc_end=None,
+    stages=(),
     stops=(60_000_000,),
     pixels_at=60_000,
     sampling=((2, 2), (1, 1), (1, 1)),

@@ -139,7 +139,7 @@ def test_where_a_jpeg_begins_and_ends() -> None:
     found = coding(data)
     assert data[found.end :] == b"\xff\xd9"
     assert data[found.pixels_at - 14 : found.pixels_at - 12] == b"\xff\xda"
-    assert (found.progressive, found.scans, found.one_pass, found.dc_end) == (False, 1, True, None)
+    assert (found.progressive, found.scans, found.one_pass, found.stages) == (False, 1, True, ())
     assert found.sampling == ((2, 2), (1, 1), (1, 1))
 
 
@@ -165,9 +165,11 @@ def test_the_means_of_a_progressive_jpeg_end_where_finer_scans_begin() -> None:
     data = images.photo_jpeg(640, 480, progressive=True)
     found = coding(data)
     assert (found.progressive, found.scans, found.one_pass) == (True, 10, False)
-    assert found.dc_end is not None
-    assert data[found.dc_end : found.dc_end + 2] == b"\xff\xc4"
-    assert found.dc_end < len(data) // 5
+    means, lowest, exact = found.stages
+    assert data[means.end : means.end + 2] == b"\xff\xc4"
+    assert means.end < len(data) // 5
+    assert [stage[1:] for stage in found.stages] == [(1, False), (1, True), (0, True)]
+    assert means.end < lowest.end < exact.end < found.end
 
 
 @pytest.mark.parametrize("scans", range(1, 10))

@@ -155,5 +155,18 @@ def test_a_jpeg_that_costs_the_same_at_every_scale_is_never_decoded_twice() -> N
     assert (shrinking(progressive, 640), shrinking(small, 200)) == (None, None)
 
 
+@pytest.mark.parametrize("quality", [12, 80])
+def test_the_first_scans_of_a_progressive_jpeg_suffice_for_small_sizes_at_any_quality(quality: int) -> None:
+    data = images.jpeg(images.scene(1600, 1200), quality=quality, progressive=True)
+    whole = Image.open(io.BytesIO(data)).convert("RGB")
+    for width, expected in {98: "1/2 first-scans", 80: "1/4 first-scans", 40: "1/8 dc-only", 102: "1/2"}.items():
+        decoded = decode(data, [Preset(name="p", width=width)])
+        assert decoded.shrink_on_load == expected
+        for target, pixels in Sizes(decoded, decoded.picture).make(decoded.targets).items():
+            best = whole.resize(target.size, Image.Resampling.LANCZOS)
+            assert ssim(pixels, best) >= 0.99, target
+            assert psnr(pixels, best) >= 40, target
+
+
 def shrinking(data: bytes, width: int) -> str | None:
     return decode(data, [Preset(name="p", width=width)]).shrink_on_load

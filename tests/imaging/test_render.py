@@ -58,9 +58,10 @@ UPRIGHT = ["top-left", "top-right", "bottom-right", "bottom-left"]
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_photo_stands_upright_without_metadata(orientation: int) -> None:
-    result = rendered(images.photo_jpeg(4000, 3000, orientation))
+    size = (4000, 3000) if orientation == 6 else (1200, 900)
+    result = rendered(images.photo_jpeg(*size, orientation))
     (made,) = result.images
-    assert (result.format, result.width, result.height) == ("JPEG", 4000, 3000)
+    assert (result.format, result.width, result.height) == ("JPEG", *size)
     assert (made.width, made.height, made.content_type) == (100, 75, "image/jpeg")
     image = Image.open(io.BytesIO(made.body))
     assert image.size == (100, 75)

@@ -37,7 +37,7 @@ def decoded_whole(data: bytes) -> Image.Image:
 def test_a_grid_row_by_row_comes_out_as_from_the_whole(orientation: int) -> None:
     data = phoneheics.tiled(images.stored(picture(), orientation), *phoneheics.turns(orientation))
     png = images.encoded(decoded_whole(data), "PNG", compress_level=1, exif=b"")
-    for width in (576, 288, 64, 37, 24, 11):
+    for width in (576, 288, 64, 37, 24, 11) if orientation in {1, 6} else (576, 37):
         recipe = Preset(name="p", width=width, format="png")
         made, whole = render(data, [recipe], Limits()), render(png, [recipe], Limits())
         assert isinstance(made, Rendered)

@@ -10,6 +10,7 @@ from support.patience import until
 from support.pictures import images
 from support.pictures.profiles import cmyk_profile
 from support.processes.marked_pool import ONE_PROCESS, render
+from thumbq.core import malloc
 from thumbq.core.preset import THUMBNAIL
 from thumbq.imaging import Limits, heap
 from thumbq.imaging.colour import to_srgb
@@ -56,7 +57,8 @@ async def test_what_a_large_image_took_is_kept_for_the_next_one_and_given_back_w
 
 def test_free_memory_is_given_back_before_an_image_that_needs_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
     gave_back = list[int]()
-    monkeypatch.setattr(heap, "_calls", (lambda: 100 * MIB, lambda: gave_back.append(1)))
+    monkeypatch.setattr(heap, "_free_bytes", lambda: 100 * MIB)
+    monkeypatch.setattr(malloc, "trim", lambda: gave_back.append(1))
     heap.make_room(400 * MIB, 512 * MIB)
     assert not gave_back
     heap.make_room(413 * MIB, 512 * MIB)
@@ -67,7 +69,8 @@ def test_free_memory_is_given_back_before_an_image_that_needs_its_room(monkeypat
 
 
 def test_little_free_memory_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heap, "_calls", (lambda: 32 * MIB, lambda: pytest.fail("gave back")))
+    monkeypatch.setattr(heap, "_free_bytes", lambda: 32 * MIB)
+    monkeypatch.setattr(malloc, "trim", lambda: pytest.fail("gave back"))
     heap.make_room(512 * MIB, 512 * MIB)
     heap.give_back()
     assert not heap.has_much()

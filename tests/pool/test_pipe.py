@@ -24,7 +24,7 @@ _LEFT_OPEN = """
 import multiprocessing
 from thumbq.pool.pipe import PipeExecutor
 pipes = PipeExecutor(mp_context=multiprocessing.get_context("forkserver"), initializer=int, initargs=())
-print(pipes.submit(bytes, 1).result())
+print(pipes.submit({}.clear).result())
 """
 
 
@@ -38,8 +38,8 @@ def pipes() -> Iterator[PipeExecutor]:
         executor.shutdown()
 
 
-@pytest.mark.parametrize("value", [b"{}", "ä".encode(), None, Problem("no sandbox", "install it")])
-def test_what_a_call_gives_comes_back(value: bytes | Problem | None) -> None:
+@pytest.mark.parametrize("value", [None, Problem("no sändbox", "install it")])
+def test_what_a_call_gives_comes_back(value: Problem | None) -> None:
     with pipes() as executor:
         assert executor.submit(_Gives(value)).result(5) == value
 
@@ -50,7 +50,7 @@ def test_what_a_call_raises_comes_back_as_its_text(error: Exception) -> None:
         with pytest.raises(RuntimeError) as raised:
             executor.submit(_Raises(error)).result(5)
         assert str(raised.value).replace("?", "\udcff") == (str(error) or "KeyError")
-        assert executor.submit(bytes, 1).result(5) == b"\0"
+        assert executor.submit({}.clear).result(5) is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_a_call_raises_comes_back_as_its_text(error: Exception) -> None:
     [
         pytest.param(b"\0\0\0\2{]", id="no JSON"),
         pytest.param(b"\0\0\0\2[]", id="another type"),
-        pytest.param(b"\0\0\0\x0b" + b'{"reply":1}', id="a number for a text"),
+        pytest.param(b"\0\0\0\x0b" + b'{"error":1}', id="a number for a text"),
         pytest.param((2 << 20).to_bytes(4, "big"), id="too long"),
         pytest.param(b"\0\0\1\0half", id="half an answer, then the end"),
     ],
@@ -70,7 +70,7 @@ def test_an_answer_that_makes_no_sense_counts_as_the_end_of_the_process(raw: byt
 
 def test_a_program_that_leaves_a_process_behind_ends_nevertheless() -> None:
     done = subprocess.run([sys.executable, "-c", _LEFT_OPEN], capture_output=True, timeout=patience(10), check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"b'\\x00'\n", b"")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"None\n", b"")
 
 
 def test_this_machine_has_semaphores_so_that_an_executor_is_what_the_other_tests_are_about() -> None:
@@ -78,10 +78,10 @@ def test_this_machine_has_semaphores_so_that_an_executor_is_what_the_other_tests
 
 
 class _Gives:
-    def __init__(self, value: bytes | Problem | None) -> None:
+    def __init__(self, value: Problem | None) -> None:
         self._value = value
 
-    def __call__(self) -> bytes | Problem | None:
+    def __call__(self) -> Problem | None:
         return self._value
 
 

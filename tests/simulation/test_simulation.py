@@ -17,16 +17,23 @@ RUN = Path(__file__).with_name("run.py")
 DISASTERS = {f"replica-{what}" for what in ("kill", "stop", "freeze", "suspend", "wall")} | {"killed-by-a-render"}
 
 
+IN_MODEL = MODEL_FAULTS | {"moved-silently"}
+
+
 @pytest.mark.parametrize(
     ("backend", "seeds", "faults"),
-    [("model", 48, MODEL_FAULTS | {"moved-silently"}), ("local", 30, LOCAL_FAULTS)],
-    ids=["S3 and SQS", "local"],
+    [
+        pytest.param("model", range(24), IN_MODEL, id="S3 and SQS"),
+        pytest.param("local", range(20), LOCAL_FAULTS, id="local"),
+        pytest.param("model", range(24, 200), IN_MODEL, id="S3 and SQS, more", marks=pytest.mark.long),
+        pytest.param("local", range(20, 150), LOCAL_FAULTS, id="local, more", marks=pytest.mark.long),
+    ],
 )
 def test_nothing_is_lost_done_twice_or_stuck_in_any_world_and_each_fault_occurs(
-    backend: str, seeds: int, faults: set[str]
+    backend: str, seeds: range, faults: set[str]
 ) -> None:
     seen = Counter[str]()
-    for outcome in run_seeds(range(seeds), backend):
+    for outcome in run_seeds(seeds, backend):
         assert outcome.violation is None, told(outcome, backend)
         seen += outcome.seen
     assert faults | RENDER_FAULTS | DISASTERS <= seen.keys()
@@ -34,9 +41,9 @@ def test_nothing_is_lost_done_twice_or_stuck_in_any_world_and_each_fault_occurs(
 
 @pytest.mark.parametrize("backend", ["model", "local"])
 def test_the_same_seed_is_the_same_run_in_every_process(backend: str) -> None:
-    arguments = ["--digests", "--seeds", "4", "--start", "40", "--backend", backend]
+    arguments = ["--digests", "--seeds", "2", "--start", "40", "--backend", backend]
     environment = {"PYTHONHASHSEED": "1"}  # that of this process is random
     other = subprocess.run(
         [sys.executable, str(RUN), *arguments], env=environment, check=True, capture_output=True, text=True
     ).stdout
-    assert other.splitlines() == [f"{outcome.seed} {outcome.digest}" for outcome in run_seeds(range(40, 44), backend)]
+    assert other.splitlines() == [f"{outcome.seed} {outcome.digest}" for outcome in run_seeds(range(40, 42), backend)]

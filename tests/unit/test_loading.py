@@ -18,7 +18,7 @@ sys.modules |= dict.fromkeys(("rich", "certifi"))
 import {}
 print(*(name for name, module in sys.modules.items() if module is not None))
 """
-RENDER_PROCESS = "thumbq.pool.preload, thumbq.pool.entrypoint"
+RENDER_PROCESS = "thumbq.pool.entrypoint, thumbq.pool.preload"
 
 
 def loaded(modules: str) -> set[str]:
@@ -66,3 +66,14 @@ def test_a_process_loads_its_own_part_only(modules: str, without: tuple[str, ...
     names = loaded(modules)
     assert set(modules.split(", ")) <= names
     assert not names & set(without)
+
+
+def test_render_processes_share_what_is_loaded_for_them() -> None:
+    """A collection of garbage would write to each object, and each page of them would become a process's own."""
+    script = f"""if True:
+        import gc
+        import {RENDER_PROCESS}
+        print(gc.isenabled(), gc.get_stats()[2]["collections"], gc.get_freeze_count() > len(gc.get_objects()))
+        """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True 0 True\n"

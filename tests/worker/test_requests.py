@@ -113,7 +113,14 @@ async def test_a_backlog_costs_two_requests_for_ten_messages(backend: Backend) -
     assert len(queue.deleted) <= 22, "one batch or two are cut short by the last job and by the first"
 
 
-@pytest.mark.parametrize(("rate", "processes"), [(1, 1), (1, 2), (1.5, 2), (3, 2), (10, 1), (25, 2), (200, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("rate", "processes"),
+    [
+        *((1, 1), (1.5, 2), (25, 2), (200, 2)),
+        *(pytest.param(*more, marks=pytest.mark.long) for more in ((1, 2), (3, 2), (10, 1))),
+    ],
+    ids=str,
+)
 async def test_a_backlog_costs_a_quarter_of_a_request_a_message_from_1_to_200_jobs_a_second(
     backend: Backend, rate: float, processes: int
 ) -> None:

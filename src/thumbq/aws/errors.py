@@ -63,15 +63,19 @@ _MEANINGS: Final[Mapping[Kind, type[BackendError]]] = {
 
 
 @contextmanager
-def translated(action: str, *, within_s: float) -> Iterator[None]:
+def translated(action: str, *, within_s: float | None = None) -> Iterator[None]:
     """Translate foreign errors of the body into thumbq's, and end the body after ``within_s`` seconds at the latest.
 
     The bound also covers what botocore's time-outs do not: waiting for a free connection, and fetching credentials.
+    Without it the body reads pieces of an answer that has begun; each has to come within botocore's read time-out.
     ``action`` names the request in the error's text, such as "get bucket/key".
     """
     try:
-        with anyio.fail_after(within_s):
+        if within_s is None:
             yield
+        else:
+            with anyio.fail_after(within_s):
+                yield
     except FOREIGN as error:
         raise _translation(error, action) from error
 

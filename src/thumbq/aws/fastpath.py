@@ -42,6 +42,7 @@ _OK: Final = 200
 _NO_CONTENT: Final = 204
 _NO_OBJECT: Final = 404
 _EXISTS: Final = 412
+_SHORT_BYTES: Final = 1 << 16
 _META: Final = "x-amz-meta-"
 _PLAIN_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 _PLAIN_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -71,7 +72,7 @@ class FastPath:
         response = await self._send("PUT", ref, headers, request["Body"])
         if response is None:
             return None
-        body = await _whole(response)
+        body = await _short(response)
         if response.status == _EXISTS and "IfNoneMatch" in request:
             self._ways.worked(ref.bucket, "PUT")
             raise ObjectExists(f"put {ref}: there is one (412)")
@@ -82,7 +83,7 @@ class FastPath:
         response = await self._send("GET", ref)
         if response is None:
             return None
-        if response.status == _NO_OBJECT and b"<Code>NoSuchKey</Code>" in (await _whole(response) or b""):
+        if response.status == _NO_OBJECT and b"<Code>NoSuchKey</Code>" in (await _short(response) or b""):
             self._ways.worked(ref.bucket, "GET")
             raise ObjectMissing(f"get {ref}: NoSuchKey (404)")
         plain = response.status == _OK and response.headers.get("Content-Length", "").isdecimal()
@@ -177,8 +178,14 @@ def _checksum(way: Way, body: bytes | None) -> dict[str, str]:
     return {"x-amz-checksum-crc32": b64encode(deflate.crc32(body).to_bytes(4, "big")).decode()}
 
 
-async def _whole(response: ClientResponse) -> bytes | None:
-    """Return the short body of an answer that is no object, and None when it does not come."""
+async def _short(response: ClientResponse) -> bytes | None:
+    """Return the body of an answer that is no object; None when it does not come, or is longer than any such body."""
+    body = b""
     with suppress(ClientError, OSError, TimeoutError):
-        return await response.read()
+        while len(body) <= _SHORT_BYTES:
+            piece = await response.content.read(_SHORT_BYTES + 1 - len(body))
+            if not piece:
+                return body
+            body += piece
+    response.close()
     return None

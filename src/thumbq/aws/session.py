@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ConfigNotFound, ConfigParseError,
 from thumbq.aws.credentials import CredentialFinder
 from thumbq.aws.fastpath import FastPath
 from thumbq.aws.httpsession import HttpSession
+from thumbq.aws.models import model_loader
 from thumbq.aws.parsers import StrictParsers
 from thumbq.aws.requestbody import in_pieces
 from thumbq.aws.sends import note_tries
@@ -51,6 +52,7 @@ async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[C
     Raises SetupError when profile, region, credentials or endpoints cannot be used.
     """
     session = AioSession()
+    session.lazy_register_component("data_loader", lambda: model_loader(session.get_config_variable("data_path")))
     session.register_component("response_parser_factory", StrictParsers())
     session.register_component("credential_provider", CredentialFinder(session))
     region = await _checked_region(session)

@@ -94,18 +94,19 @@ class S3Store:
 
     async def fetch(self, ref: ObjectRef, sink: Sink, *, max_bytes: int) -> ObjectInfo:
         """Write an object's bytes to ``sink`` as they arrive, in pieces of less than 1 MiB."""
-        with translated(f"get {ref}", within_s=_TRANSFER_S):
+        action = f"get {ref}"
+        with translated(action, within_s=_TRANSFER_S):
             answer = await self._fast_path.get(ref)
             if answer is None:
                 answer = await self._client.get_object(Bucket=ref.bucket, Key=ref.key)
         size = answer.get("ContentLength", 0)
         taken = 0
         async with answer["Body"] as body:
-            info = _info(answer, f"get {ref}", size)
+            info = _info(answer, action, size)
             if not size and not _shows_its_end(answer):
-                raise BadAnswer(f"get {ref}: the answer does not say how long it is")
+                raise BadAnswer(f"{action}: the answer does not say how long it is")
             while max(size, taken) <= max_bytes:
-                with translated(f"get {ref}", within_s=_TRANSFER_S):
+                with translated(action):
                     piece = await body.read(_CHUNK)
                 if not piece:
                     return replace(info, size=taken)
@@ -113,7 +114,7 @@ class S3Store:
                 if taken <= max_bytes:
                     sink.write(piece)
         size = max(size, taken)
-        raise ObjectTooLarge(f"get {ref}: {size} bytes or more, at most {max_bytes} are taken", size)
+        raise ObjectTooLarge(f"{action}: {size} bytes or more, at most {max_bytes} are taken", size)
 
     async def head(self, ref: ObjectRef) -> ObjectInfo:
         """Return an object's attributes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ import anyio
 import click
 
 from thumbq.cli.console import Command, config_option, load_settings, local_option, run, say
+from thumbq.core import malloc
 from thumbq.errors import ThumbqError
 from thumbq.process import replica_name
 
@@ -28,6 +30,14 @@ def serve(**options: Any) -> None:
       THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs thumbq serve
       THUMBQ_BUCKET=photos THUMBQ_QUEUE=photo-jobs THUMBQ_TOKENS_FILE=tokens thumbq serve --host 0.0.0.0
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    gc.disable()  # what is loaded stays: collections would look at all of it time and again
+    try:
+        _serve(options)
+    finally:
+        gc.enable()
+
+
+def _serve(options: dict[str, Any]) -> None:
     replica = replica_name()
     settings = load_settings(replica=replica, **options)
     from thumbq import service  # noqa: PLC0415 - botocore and aiohttp are slow to import
@@ -47,6 +57,10 @@ def serve(**options: Any) -> None:
 
 
 def _announce(address: str, *, with_token: bool) -> None:
+    """Say that the service is ready; the start is over, and what it has left free goes back."""
+    malloc.trim()
+    gc.freeze()
+    gc.enable()
     say(f"listening on {address}")
     header = ' -H "Authorization: Bearer $TOKEN"' if with_token else ""
     say(f"try: curl{header} -F file=@photo.jpg {address}/upload")

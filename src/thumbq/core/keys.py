@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import string
+from functools import lru_cache
 from typing import Final
 
 MAX_KEY_BYTES: Final = 1024
@@ -109,6 +110,7 @@ def rendition_key(template: str, *, preset: str, source_key: str, extension: str
     )
 
 
+@lru_cache(maxsize=1024)
 def output_prefix(template: str, *, preset: str) -> str:
     """Return the folder that all keys of a template lie under.
 

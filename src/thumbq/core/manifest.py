@@ -61,8 +61,8 @@ class StepsRecord(_Record):
     frames_dropped: int = Field(default=0, description="Frames of an animation that the rendition does not have.")
     shrink_on_load: str | None = Field(
         default=None,
-        description="What the decoder left out: `1/2`, `1/4` or `1/8` of a side, `1/8 dc-only` (also the fine scans of"
-        " a progressive JPEG), or all but the `embedded-thumbnail` of a HEIC.",
+        description="What the decoder left out: `1/2`, `1/4` or `1/8` of a side, with `first-scans` or `dc-only` also"
+        " the fine scans of a progressive JPEG, or all but the `embedded-thumbnail` of a HEIC.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,21 +15,32 @@ MOST_FRAMES: Final = 10_000
 """The number at which the counting of frames ends."""
 
 
+class JpegStage(NamedTuple):
+    """How much of a progressive JPEG is there at an offset, where the data of a scan ends.
+
+    Every component has the DC coefficients of its blocks, all down to this bit; ``has_low`` says whether every one also
+    has the AC coefficients of the lowest frequencies, down to any bit.
+    """
+
+    end: int
+    dc_bit: int
+    has_low: bool
+
+
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
     """The coding of a JPEG, and the places of its parts in the file.
 
-    ``dc_end`` is the offset of the first marker that belongs to a scan with more than DC coefficients, None unless the
-    image is progressive and the scans before give every component its DC. ``pixels_at`` is where the data of the first
-    scan begins; ``stops`` are the offsets behind it at which a decoder has to have all data up to there, the last one
-    where the last scan ends. ``sampling`` is the horizontal and vertical sampling factor of each
-    component. ``one_pass`` says that one Huffman-coded sequential scan holds all components: a decoder then gives rows
+    ``stages`` are those of a progressive one, each with more than the one before. ``pixels_at`` is where the data of
+    the first scan begins; ``stops`` are the offsets behind it at which a decoder has to have all data up to there, the
+    last one where the last scan ends. ``sampling`` is the horizontal and vertical sampling factor of each component.
+    ``one_pass`` says that one Huffman-coded sequential scan holds all components: a decoder then gives rows
     as it reads, and keeps no coefficients. ``kept_segments`` are the ranges up to ``pixels_at`` that a decoder needs.
     """
 
     progressive: bool
     scans: int
-    dc_end: int | None
+    stages: tuple[JpegStage, ...]
     stops: tuple[int, ...]
     pixels_at: int
     sampling: tuple[tuple[int, int], ...]

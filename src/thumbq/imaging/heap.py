@@ -44,17 +44,15 @@ class _MallocInfo(ctypes.Structure):
     ]
 
 
-def _glibc() -> tuple[Callable[[], int], Callable[[], None]] | None:
-    library = ctypes.CDLL(None)
-    try:
-        look, malloc_trim = library.mallinfo2, library.malloc_trim
-    except AttributeError:
-        return None
+def _glibc() -> Callable[[], int]:
+    look = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if look is None:
+        return lambda: 0
     look.restype = _MallocInfo
-    return lambda: int(look().fordblks), lambda: malloc_trim(ctypes.c_size_t(0))
+    return lambda: int(look().fordblks)
 
 
-_calls: Final = _glibc()
+_free_bytes: Final = _glibc()
 
 
 def has_much() -> bool:
@@ -74,12 +72,8 @@ def make_room(needed_bytes: int, limit_bytes: int) -> None:
 
 def give_back() -> None:
     """Give free memory back to the system if it is much. Does nothing where the C library has no such call."""
-    if _calls is not None and has_much():
-        _calls[1]()
-
-
-def _free_bytes() -> int:
-    return 0 if _calls is None else _calls[0]()
+    if has_much():
+        malloc.trim()
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -12,14 +11,15 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
-from thumbq.pool.memoryfile import MemoryFile, open_memory_file
+from thumbq.pool.original import Original
 from thumbq.pool.replies import Done, Failed, decode
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Sequence
-    from concurrent.futures import Future
 
     from thumbq.core.preset import Preset
+    from thumbq.pool.channel import Answer
     from thumbq.pool.pooledprocess import PooledProcess
     from thumbq.pool.supervisor import Supervisor
     from thumbq.ports import Rendered, RenderSource
@@ -48,36 +48,36 @@ class AcquiredProcess:
         A render that was killed raises at once; its process is replaced in the background. RenderUnavailable is no
         evidence against the image: it was not tried, or the host stood still.
         """
-        if not isinstance(source, MemoryFile):
+        if not isinstance(source, Original):
             raise TypeError("this source was not opened by this pool")
-        with open_memory_file() as output:
-            running = await self._submit(source, output, presets)
-            return _with_bodies(await self._finish(running, presets, output), output)
+        return await self._finish(await self._submit(source, presets), presets)
 
-    async def _submit(self, source: MemoryFile, output: MemoryFile, presets: Sequence[Preset]) -> Future[bytes]:
+    async def _submit(self, source: Original, presets: Sequence[Preset]) -> Future[Answer]:
         """Hand over the job. A process that dies before it has the job costs another wait."""
         while True:
             try:
                 if not self._process.over.is_set():
                     process = self._process
                     give_back = process.gives_back()
-                    return process.handle.submit(source, output, presets, self._timeout_s, give_back=give_back)
+                    return process.handle.submit(source, presets, self._timeout_s, give_back=give_back)
             except BrokenProcessPool:
                 self._supervisor.discard(self._process, "died-idle")
             self._process = await self._supervisor.acquire(self._queue)
 
-    async def _finish(self, running: Future[bytes], presets: Sequence[Preset], output: MemoryFile) -> Done:
+    async def _finish(self, running: Future[Answer], presets: Sequence[Preset]) -> Rendered:
         """Wait for the reply, and decide whether the process can go on."""
         discard, process = self._supervisor.discard, self._process
+        answer = reply = None
         try:
             due_at = anyio.current_time() + self._timeout_s
             with anyio.move_on_after(self._timeout_s):
-                await _ended(running)
+                answer = await running
             late_s = anyio.current_time() - due_at
             cpu_after_s = process.handle.cpu_s()
             process.handle.note_idle(cpu_after_s)
             used = _cpu_text(process.handle.cpu_before_s, cpu_after_s)
-            reply = decode(running.result(), presets, output.size()) if running.done() else None
+            if answer is not None:
+                reply = decode(answer.reply, presets, len(answer.bodies))
         except BrokenProcessPool:
             discard(process, "render-crashed")
             await process.gone.wait()
@@ -85,7 +85,7 @@ class AcquiredProcess:
         except BaseException:
             discard(process, "cancelled")
             raise
-        if reply is None:
+        if answer is None or reply is None:
             discard(process, "decode-timeout")
             if late_s > _LATE_S:
                 raise RenderUnavailable(f"the render was cut short: this host stood still for {late_s:.0f} s or more")
@@ -98,22 +98,15 @@ class AcquiredProcess:
         if _OUT_OF_MEMORY in codes:
             discard(process, _OUT_OF_MEMORY)  # its free memory is in pieces
         if isinstance(reply, Done):
-            return reply
+            return _with_bodies(reply, answer.bodies)
         raise RenderRefused(reply.code, reply.text)
 
 
-async def _ended(running: Future[bytes]) -> None:
-    """Wait for an executor's future, but never cancel it: an executor that breaks trips over a cancelled one."""
-    loop, done = asyncio.get_running_loop(), anyio.Event()
-    running.add_done_callback(lambda _: loop.call_soon_threadsafe(done.set))
-    await done.wait()
-
-
-def _with_bodies(done: Done, output: MemoryFile) -> Rendered:
-    """Return the renditions with their bodies, which lie in ``output``."""
+def _with_bodies(done: Done, bodies: bytes) -> Rendered:
+    """Return the renditions with their bodies, which lie one after the other in ``bodies``."""
     offsets = accumulate(done.sizes, initial=0)
     images = tuple(
-        replace(image, body=output.read(offset, size))
+        replace(image, body=bodies[offset : offset + size])
         for image, offset, size in zip(done.rendered.images, offsets, done.sizes, strict=False)
     )
     return replace(done.rendered, images=images)

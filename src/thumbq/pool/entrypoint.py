@@ -6,14 +6,14 @@ import fcntl
 import mmap
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from math import ceil
 from multiprocessing.connection import wait
@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING
 
 from thumbq.imaging import READ_WHOLE_BYTES, Limits, Refusal, heap
 from thumbq.pool import sandbox
+from thumbq.pool.channel import Job, ProcessEnd
 from thumbq.pool.cpulimit import within
 from thumbq.pool.executor import STOP_SIGNALS, leave_resource_tracker
-from thumbq.pool.memoryfile import write_all
 from thumbq.pool.replies import Done, Failed, Reply, encode
 from thumbq.ports import Rendered
 
 if TYPE_CHECKING:
+    import socket
+
     from thumbq.core.preset import Preset
     from thumbq.errors import Problem
     from thumbq.pool.config import SandboxMode
@@ -42,10 +44,7 @@ _STACK_BYTES = 16 << 20
 _IDLE_S = 1.0
 """A process that has been without a job for so long gives its free memory back."""
 
-JOB, JOB_AND_GIVE_BACK = b"j", b"m"
-"""What comes over the channel with a job; after the second one the free memory is given back at once."""
-
-_channel: socket.socket | None = None
+_channel: ProcessEnd | None = None
 
 
 def render_image(original: bytes | mmap.mmap, presets: Sequence[Preset], *, limits: Limits) -> Rendered | Refusal:
@@ -58,7 +57,7 @@ def render_image(original: bytes | mmap.mmap, presets: Sequence[Preset], *, limi
 def prepare(channel: socket.socket, memory_limit_bytes: int) -> None:
     """Set up a render process: ignore the signals meant for the parent, end with the parent, and accept limits."""
     global _channel  # noqa: PLW0603 -- an initializer has no other way to hand something to later jobs
-    _channel = channel
+    _channel = ProcessEnd(channel)
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, lambda *_: heap.give_back())
@@ -71,7 +70,7 @@ def prepare(channel: socket.socket, memory_limit_bytes: int) -> None:
         # What RLIMIT_DATA leaves out: page tables, of which 1 TiB of addresses can have 2 GiB, and the first stack.
         _limit(resource.RLIMIT_AS, memory_limit_bytes + _ADDRESSES_BYTES)
         _limit(resource.RLIMIT_STACK, _STACK_BYTES)
-    # Memory files count for nobody's RLIMIT_DATA. What an honest process writes was in its memory before.
+    # Files in memory count for nobody's RLIMIT_DATA.
     _limit(resource.RLIMIT_FSIZE, memory_limit_bytes)
 
 
@@ -101,51 +100,76 @@ def _discard_output() -> None:
     os.close(nowhere)
 
 
-def run(render: RenderFunction, presets: Sequence[Preset], cpu_s: float | None) -> bytes:
-    """Do one job, and return the encoded reply. The source and the output file come over the channel, in this order.
-
-    The kernel ends the process when the job takes more than about ``cpu_s`` seconds of CPU time; None where the parent
-    has set that limit.
-    """
+def serve(render: RenderFunction) -> None:
+    """Do one job after the other, until the parent hangs up."""
     assert _channel is not None
+    presets = _Presets()
+    try:
+        while (job := _channel.receive()) is not None:
+            reply, bodies = _done(render, job, presets.of(job))
+            del job  # and with it the original
+            _channel.answer(encode(reply), bodies)
+            del reply, bodies
+    finally:
+        _channel.close()
+
+
+class _Presets:
+    """The presets of a job; nearly always they are those of the job before."""
+
+    def __init__(self) -> None:
+        self._pickled = b""
+        self._presets: Sequence[Preset] = ()
+
+    def of(self, job: Job) -> Sequence[Preset]:
+        if job.presets != self._pickled:
+            self._presets = pickle.loads(job.presets)  # noqa: S301 -- the parent has made it
+            self._pickled = job.presets
+        return self._presets
+
+
+def _done(render: RenderFunction, job: Job, presets: Sequence[Preset]) -> tuple[Reply, Sequence[bytes]]:
+    """Do one job, and return the reply with its bodies.
+
+    The kernel ends the process when the job takes more than about its ``cpu_s`` of CPU time.
+    """
     signal.setitimer(signal.ITIMER_REAL, 0)
-    if cpu_s is not None:
+    if job.cpu_s:
         with suppress(ValueError):  # in the sandbox
             hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-            resource.setrlimit(resource.RLIMIT_CPU, (within(hard, ceil(time.process_time() + cpu_s)), hard))
-    kind, (source, output), _, _ = socket.recv_fds(_channel, 1, 2)
+            resource.setrlimit(resource.RLIMIT_CPU, (within(hard, ceil(time.process_time() + job.cpu_s)), hard))
     try:
-        return encode(_reply(render, source, output, presets))
+        return _reply(render, job, presets)
     finally:
-        os.close(source)
-        os.close(output)
-        if kind == JOB_AND_GIVE_BACK:
+        if job.give_back:
             heap.give_back()
         elif heap.has_much():
             signal.setitimer(signal.ITIMER_REAL, _IDLE_S)
 
 
-def _reply(render: RenderFunction, source: int, output: int, presets: Sequence[Preset]) -> Reply:
+def _reply(render: RenderFunction, job: Job, presets: Sequence[Preset]) -> tuple[Reply, Sequence[bytes]]:
     try:
-        rendered = _render(render, source, presets)
+        rendered = _render(render, job, presets)
         if isinstance(rendered, Refusal):
-            return rendered
-        for image in rendered.images:
-            write_all(output, image.body)
+            return rendered, ()
+        bodies = [image.body for image in rendered.images]
         bare = tuple(replace(image, body=b"") for image in rendered.images)
-        return Done(replace(rendered, images=bare), tuple(len(image.body) for image in rendered.images))
+        return Done(replace(rendered, images=bare), tuple(map(len, bodies))), bodies
     except MemoryError:
-        return Refusal("out-of-memory", "rendering the image takes more memory than a render may have")
-    except Exception as error:  # noqa: BLE001 -- its text says more than a broken executor would
-        return Failed(f"{type(error).__name__}: {error}"[:_MAX_TEXT])
+        return Refusal("out-of-memory", "rendering the image takes more memory than a render may have"), ()
+    except Exception as error:  # noqa: BLE001 -- its text says more than a broken channel would
+        return Failed(f"{type(error).__name__}: {error}"[:_MAX_TEXT]), ()
 
 
-def _render(render: RenderFunction, source: int, presets: Sequence[Preset]) -> Rendered | Refusal:
-    size = os.fstat(source).st_size
-    if size <= READ_WHOLE_BYTES:  # mapping that much, page by page, costs more
-        return render(os.pread(source, size, 0), presets)
-    with mmap.mmap(source, 0, access=mmap.ACCESS_READ) as original:
-        return render(original, presets)
+def _render(render: RenderFunction, job: Job, presets: Sequence[Preset]) -> Rendered | Refusal:
+    if job.source is None:
+        return render(job.small, presets)
+    with ExitStack() as stack:
+        stack.callback(os.close, job.source)
+        size = os.fstat(job.source).st_size
+        if size <= READ_WHOLE_BYTES:  # mapping that much, page by page, costs more
+            return render(os.pread(job.source, size, 0), presets)
+        return render(stack.enter_context(mmap.mmap(job.source, 0, access=mmap.ACCESS_READ)), presets)
 
 
 def _limit(kind: int, value: int) -> None:

@@ -1,4 +1,4 @@
-"""Memory files: image bytes go from one process to another without being pickled."""
+"""Memory files: originals go to another process without being copied."""
 
 from __future__ import annotations
 
@@ -37,14 +37,6 @@ class MemoryFile:
             yield fd
         finally:
             os.close(fd)
-
-    def size(self) -> int:
-        """Return the number of bytes in it."""
-        return os.fstat(self.fd).st_size
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Return ``size`` bytes from ``offset``, fewer at the end."""
-        return os.pread(self.fd, size, offset)
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> int:

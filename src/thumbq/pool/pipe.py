@@ -24,14 +24,13 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import BaseContext
 
-T = TypeVar("T", bound=bytes | Problem | None)
+T = TypeVar("T", bound=Problem | None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
     """The result of a call in the process; ``error`` is the text of what it raised."""
 
-    reply: str | None = None
     problem: Problem | None = None
     error: str | None = None
 
@@ -93,7 +92,7 @@ class PipeExecutor:
             raise BrokenProcessPool("the process is gone, or its answer makes no sense") from error
         if answer.error is not None:
             raise RuntimeError(answer.error)
-        return answer.problem if answer.reply is None else answer.reply.encode()
+        return answer.problem
 
 
 def serve(
@@ -111,9 +110,8 @@ def serve(
         )
 
 
-def _answer(function: Callable[..., bytes | Problem | None], arguments: tuple[Any, ...]) -> _Answer:
+def _answer(function: Callable[..., Problem | None], arguments: tuple[Any, ...]) -> _Answer:
     try:
-        result = function(*arguments)
+        return _Answer(problem=function(*arguments))
     except Exception as error:  # noqa: BLE001 - the parent raises it
         return _Answer(error=str(error) or type(error).__name__)
-    return _Answer(reply=result.decode()) if isinstance(result, bytes) else _Answer(problem=result)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import socket
 import tempfile
@@ -14,29 +15,32 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Final
 
 from thumbq.errors import Problem, SetupError
 from thumbq.pool import cpulimit, entrypoint, helperoutput
+from thumbq.pool.channel import Job, ParentEnd, pickled
 from thumbq.pool.executor import RecordingContext, clean_environment, disown
 from thumbq.pool.pipe import PipeExecutor, semaphores_exist
 from thumbq.pool.procfs import cpu_s, resident_bytes
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
     from concurrent.futures import Future
     from multiprocessing.context import ForkServerProcess
 
     from thumbq.core.preset import Preset
+    from thumbq.pool.channel import Answer
     from thumbq.pool.config import SandboxMode
     from thumbq.pool.entrypoint import RenderFunction
     from thumbq.pool.executor import ReplyQueue
-    from thumbq.pool.memoryfile import MemoryFile
+    from thumbq.pool.original import Original
 
 _START_TIMEOUT_S: Final = 30
-_PRELOADED: Final = ["thumbq.pool.preload", "thumbq.pool.entrypoint"]
+_PRELOADED: Final = ["thumbq.pool.entrypoint", "thumbq.pool.preload"]
 
 
 class ProcessHandle:
@@ -54,9 +58,11 @@ class ProcessHandle:
         self._executor: ProcessPoolExecutor | PipeExecutor | None = None
         self._replies: ReplyQueue | None = None
         self._process: ForkServerProcess | None = None
-        self._channel: socket.socket | None = None
+        self._end = select.poll()
+        self._channel: ParentEnd | None = None
         self._pidfd: int | None = None
-        self._job: Future[bytes] | None = None
+        self._presets: tuple[tuple[Preset, ...], bytes] = ((), pickled(()))
+        """Those of its newest job, which are nearly always those of its next, and as they are sent."""
         self._cpu_when_idle_s: float | None = None
         self._killed = False
         self._lock = threading.Lock()
@@ -67,6 +73,7 @@ class ProcessHandle:
         try:
             checked = self._spawn()
             self.unconfined = checked.result(_START_TIMEOUT_S)
+            self._serve()
         except Exception as error:
             self.close()
             helperoutput.log_all()
@@ -76,36 +83,30 @@ class ProcessHandle:
             raise SetupError([self.unconfined])
 
     def submit(
-        self,
-        source: MemoryFile,
-        output: MemoryFile,
-        presets: Sequence[Preset],
-        cpu_s: float,
-        *,
-        give_back: bool = False,
-    ) -> Future[bytes]:
-        """Hand over a job; the future gives the encoded reply. ``give_back`` is about its memory (see heap.py).
+        self, original: Original, presets: Sequence[Preset], cpu_s: float, *, give_back: bool = False
+    ) -> asyncio.Future[Answer]:
+        """Hand over a job; the future gives the answer. ``give_back`` is about its memory (see heap.py).
 
         The kernel ends the process when the job takes more than about ``cpu_s`` seconds of CPU time. Raises
         BrokenProcessPool when the process has ended, or has worked since ``note_idle``; the future raises it when the
         process ends.
         """
-        if not self.alive() or self._channel is None or self._executor is None:
+        if not self.alive() or self._channel is None:
             raise BrokenProcessPool("the process is gone")
         before_s = self.cpu_before_s = self.cpu_s()
         idle_s = self._cpu_when_idle_s
         if before_s is not None and idle_s is not None and before_s > idle_s + cpulimit.MARGIN_S:
             raise BrokenProcessPool("the process works without a job")
         limited = cpulimit.allow(self.pid, before_s, cpu_s)
+        left_s = 0.0 if limited else cpu_s + cpulimit.MARGIN_S
+        job = Job(self._pickled(tuple(presets)), bytes(original.small), cpu_s=left_s, give_back=give_back)
         try:
-            with source.read_only() as original:
-                kind = entrypoint.JOB_AND_GIVE_BACK if give_back else entrypoint.JOB
-                socket.send_fds(self._channel, [kind], [original, output.fd])
-            left_s = None if limited else cpu_s + cpulimit.MARGIN_S
-            self._job = self._executor.submit(entrypoint.run, self._render, tuple(presets), left_s)
-        except (OSError, RuntimeError) as error:  # an executor that is just breaking may also say that it is shut down
+            if original.file is None:
+                return self._channel.send(job)
+            with original.file.read_only() as source:
+                return self._channel.send(replace(job, source=source))
+        except OSError as error:
             raise BrokenProcessPool(str(error)) from error
-        return self._job
 
     def note_idle(self, cpu_s: float | None) -> None:
         """Note that its job has ended, and its CPU time then: until the next job it needs next to none."""
@@ -121,7 +122,7 @@ class ProcessHandle:
     def alive(self) -> bool:
         """Whether the process runs."""
         with self._lock:
-            return self._process is not None and not wait([self._process.sentinel], 0)
+            return self._process is not None and not self._end.poll(0)
 
     def cpu_s(self) -> float | None:
         """Return the CPU time that the process has used since its start; None where that is not known."""
@@ -144,6 +145,11 @@ class ProcessHandle:
                 else:
                     signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
+    def leave_loop(self) -> None:
+        """Give up the job that it has, if it has one; to be called in the event loop before ``close``."""
+        if self._channel is not None:
+            self._channel.leave_loop()
+
     def close(self) -> int:
         """Kill the process, free everything that was held for it, and return its exit code (negative: a signal)."""
         self.kill()
@@ -162,15 +168,25 @@ class ProcessHandle:
             if self._pidfd is not None:
                 os.close(self._pidfd)
                 self._pidfd = None
-        if self._job is not None and not self._job.done():
-            # It was submitted in the very moment in which the executor broke, and was forgotten.
-            self._job.set_exception(BrokenProcessPool("the process is gone"))
         return 1 if code is None else code
+
+    def _serve(self) -> None:
+        """Have the process take jobs. When the executor sees the end of that, so does who waits for a job's answer."""
+        executor, channel = self._executor, self._channel
+        assert executor is not None
+        assert channel is not None
+        executor.submit(entrypoint.serve, self._render).add_done_callback(lambda _: channel.hang_up())
+
+    def _pickled(self, presets: tuple[Preset, ...]) -> bytes:
+        if presets != self._presets[0]:
+            self._presets = (presets, pickled(presets))
+        return self._presets[1]
 
     def _spawn(self) -> Future[Problem | None]:
         context = RecordingContext()
         context.set_forkserver_preload(_PRELOADED)
-        self._channel, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair()
+        self._channel = ParentEnd(ours, max_body_bytes=self._memory_limit_bytes)
         # Everything that may start the fork server or the resource tracker is inside.
         with theirs, clean_environment():
             initargs = (theirs, self._memory_limit_bytes)
@@ -190,6 +206,7 @@ class ProcessHandle:
         if process is not None and process.pid is not None:
             disown(process)
             self._process, self.pid = process, process.pid
+            self._end.register(process.sentinel, select.POLLIN)
             self._pidfd = _open_pidfd(process.pid)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -12,6 +14,7 @@ _PEAK: Final = re.compile(rb"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 _PSS: Final = re.compile(rb"^Pss:\s*(\d+) kB$", re.MULTILINE)
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_CPU_CLOCK: Final = 2
 _OWN: Final = slice(11, 13)
 _ENDED_CHILDREN: Final = slice(13, 15)
 """Where user and system time stand behind the program's name (proc_pid_stat(5))."""
@@ -20,7 +23,11 @@ _ENDED_CHILDREN: Final = slice(13, 15)
 def resident_bytes(pid: int) -> int | None:
     """Return the resident memory of a process."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE_BYTES
+        file = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return int(os.read(file, 1000).split()[1]) * _PAGE_BYTES
+        finally:
+            os.close(file)
     except OSError:
         return None
 
@@ -41,7 +48,13 @@ def forget_peak(pid: int) -> None:
 
 
 def cpu_s(pid: int) -> float | None:
-    """Return the seconds of CPU time that a process has used since its start."""
+    """Return the seconds of CPU time that a process has used since its start.
+
+    Linux gives each process's clock a number (clock_getcpuclockid(3)), which costs a tenth of reading a file.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            return time.clock_gettime(~pid << 3 | _CPU_CLOCK)
     return _cpu_s(pid, _OWN)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from thumbq.pool.acquiredprocess import AcquiredProcess
 from thumbq.pool.entrypoint import render_image
-from thumbq.pool.memoryfile import open_memory_file
+from thumbq.pool.original import Original
 from thumbq.pool.processhandle import ProcessHandle
 from thumbq.pool.supervisor import Supervisor
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from thumbq.errors import Problem
     from thumbq.pool.config import PoolConfig
     from thumbq.pool.entrypoint import RenderFunction
-    from thumbq.pool.memoryfile import MemoryFile
 
 
 class RenderPool:
@@ -60,9 +59,9 @@ class RenderPool:
         """Return why the processes run without a sandbox, if they do and should not."""
         return self._supervisor.unconfined
 
-    def source(self) -> AbstractContextManager[MemoryFile]:
-        """Open a memory file for one original's bytes; leaving it frees them."""
-        return open_memory_file()
+    def source(self) -> AbstractContextManager[Original]:
+        """Open a place for one original's bytes; leaving it frees them."""
+        return Original()
 
     @asynccontextmanager
     async def acquire(self, queue: str = "") -> AsyncIterator[AcquiredProcess]:

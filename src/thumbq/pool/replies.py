@@ -1,8 +1,8 @@
 """The replies of render processes: data that the parent checks and does not trust, since hostile code may have sent it.
 
-An executor unpickles what its processes send, and a pickle can call any function there is: the sandbox would be worth
-nothing. So jobs are answered in JSON, which is checked here, and the pickle around it may hold little but numbers,
-texts and built-in exceptions (see ReplyQueue in executor.py).
+A pickle can call any function there is: the sandbox would be worth nothing. So jobs are answered in JSON, which is
+checked here. The one call of an executor that a process is in is answered by a pickle, which may hold little but
+numbers, texts and built-in exceptions (see ReplyQueue in executor.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A finished job. The bodies are not in ``rendered`` but one after the other in the output file."""
+    """A finished job. The bodies are not in ``rendered`` but come one after the other behind the reply."""
 
     rendered: Rendered
     sizes: tuple[int, ...]
@@ -51,18 +51,18 @@ def encode(reply: Reply) -> bytes:
     return json.dumps(asdict(reply), ensure_ascii=False, default=bytes.decode).encode(errors="replace")
 
 
-def decode(raw: object, presets: Sequence[Preset], output_bytes: int) -> Reply:
-    """Return the reply to a job for ``presets`` whose output file has so many bytes; Failed if it makes no sense."""
+def decode(raw: object, presets: Sequence[Preset], body_bytes: int) -> Reply:
+    """Return the reply to a job for ``presets``, behind which so many bytes came; Failed if it makes no sense."""
     try:
         reply = _REPLY.validate_json(raw)  # type: ignore[arg-type]  # other types are among the errors
     except ValidationError:
         return Failed("its answer makes no sense")
-    if isinstance(reply, Done) and not _fits(reply, presets, output_bytes):
+    if isinstance(reply, Done) and not _fits(reply, presets, body_bytes):
         return Failed("its answer is not what was asked for")
     return reply
 
 
-def _fits(done: Done, presets: Sequence[Preset], output_bytes: int) -> bool:
+def _fits(done: Done, presets: Sequence[Preset], body_bytes: int) -> bool:
     images, dear = done.rendered.images, [one.preset for one in done.rendered.not_made]
     if dear != [preset.name for preset in presets if preset.name in dear]:
         return False
@@ -72,5 +72,5 @@ def _fits(done: Done, presets: Sequence[Preset], output_bytes: int) -> bool:
         and all(image.preset == preset.name for image, preset in zip(images, presets, strict=True))
         and all(image.content_type in preset.content_types for image, preset in zip(images, presets, strict=True))
         and min(done.sizes, default=0) >= 0
-        and sum(done.sizes) <= output_bytes
+        and sum(done.sizes) == body_bytes
     )

@@ -2,9 +2,10 @@
 
 The kernel enforces it by a seccomp filter, which libseccomp makes (what systemd and container engines use for theirs):
 a list of the system calls that a render needs, with no_new_privs. The process can open no file, make no socket, start
-no process, signal and trace nobody, map no new code, and change none of its limits. It holds its pipes from and to the
-parent, and each job's two memory files. All memory that it can get counts for RLIMIT_DATA, but for the files' own and
-for a stack: shared memory, stacks that grow, and mremap, which would make one of those larger, are refused.
+no process, signal and trace nobody, map no new code, and change none of its limits. It holds its pipes and a socket
+from and to the parent, and a large original's memory file. All memory that it can get counts for RLIMIT_DATA, but for
+that file's own and for a stack: shared memory, stacks that grow, and mremap, which would make one of those larger, are
+refused.
 
 All else is answered with EPERM, which a library that only probes survives. To start a program, or to reach into another
 process, is no probe: it ends the process with SIGSYS. System calls younger than Linux 5.1 do not exist (ENOSYS); C

@@ -183,6 +183,7 @@ class Supervisor:
     async def _clean_up(self, process: PooledProcess) -> None:
         process.over.set()
         asyncio.get_running_loop().remove_reader(process.handle.sentinel)
+        process.handle.leave_loop()
         with anyio.CancelScope(shield=True):
             await self._in_thread(process.clean_up)
         process.gone.set()

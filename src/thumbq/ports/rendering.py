@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 Base64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z+/=]{1,36}$")]
 FormatName = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,8}$")]
-Shrinking = Literal["1/2", "1/4", "1/8", "1/8 dc-only", "embedded-thumbnail"]
+Shrinking = Literal["1/2", "1/4", "1/8", "1/2 first-scans", "1/4 first-scans", "1/8 dc-only", "embedded-thumbnail"]
 KilledCode = Literal["render-crashed", "decode-timeout"]
 NotMadeCode = Literal["too-large", "too-many-frames", "too-many-scans", "out-of-memory"]
 Profile = Literal["embedded", "default-cmyk"]

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.imaging import Limits, Refusal
 from thumbq.imaging.render import render as real_render
-from thumbq.pool import entrypoint
 from thumbq.ports import Rendered, RenderedImage
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def _attempts(port: int) -> Mapping[str, Callable[[], object]]:
     parent = parent_process()
     assert parent is not None and parent.pid is not None  # noqa: PT018 - two facts of the same
     pid, channel = parent.pid, _channel()
-    source, output = _open_fds(stat.S_ISREG)
+    [source] = _open_fds(stat.S_ISREG)
     address = b"\2\0" + port.to_bytes(2, "big") + bytes([127, 0, 0, 1]) + bytes(8)
     return {
         "connect": lambda: socket.socket().connect(("127.0.0.1", port)),
@@ -103,8 +102,7 @@ def _attempts(port: int) -> Mapping[str, Callable[[], object]]:
         "a stack that grows": lambda: mmap.mmap(-1, 4096, flags=PRIVATE | 0x100),
         "remap the first stack": lambda: _call("mremap", ctypes.c_void_p(0x1000), 4096, 1 << 30, 1),
         "32 GiB of addresses": lambda: mmap.mmap(-1, 32 << 30, flags=PRIVATE, prot=mmap.PROT_READ),
-        "write a huge file": lambda: os.pwrite(output, b"x", 1 << 32),
-        "make a huge file": lambda: os.ftruncate(output, 1 << 32),
+        "empty the original": lambda: os.ftruncate(source, 0),
         "change the original": lambda: os.pwrite(source, b"x", 0),
         "map the original to change it": lambda: mmap.mmap(source, 0, access=mmap.ACCESS_WRITE),
         "make a memory file": lambda: os.memfd_create("x"),
@@ -174,27 +172,27 @@ def _burn() -> None:
 
 def _answer(words: list[str]) -> None:
     match words:
-        case ["evil", "next", path]:
-            vars(entrypoint)["encode"] = lambda _: Evil(path)
+        case ["evil", path]:
+            _send_pickle(Evil(path))
         case ["and", "burn", *how]:
             if how == ["deaf"]:
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGXCPU})
             threading.Thread(target=_burn, daemon=True).start()
         case ["half"]:
-            os.write(_way_back(), b"\0\0\1\0half")
+            os.write(_channel(), b"\0\0\1\0half")
             time.sleep(3600)
         case ["leave"]:
             sys.exit("as asked")
 
 
-def _way_back() -> int:
-    """Return the descriptor of the pipe that answers go to: an executor's, or that of pool/pipe.py."""
+def _send_pickle(what: object) -> None:
+    """Send a pickle by the pipe over which the end of this call comes: an executor's, or that of pool/pipe.py."""
     frame: Any = sys._getframe()
     while not {"result_queue", "answers"} & frame.f_locals.keys():
         frame = frame.f_back
     found = frame.f_locals
-    fd: int = (found["answers"] if "answers" in found else found["result_queue"]._writer).fileno()
-    return fd
+    (found["answers"] if "answers" in found else found["result_queue"]._writer).send(what)
+    time.sleep(3600)
 
 
 def _told(presets: Sequence[Preset], what: object) -> Rendered:

@@ -117,6 +117,14 @@ async def cuts_the_body(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def stalls_in_the_body(request: web.Request) -> web.StreamResponse:
+    """Promise 100 bytes, send 10, and no more."""
+    response = web.StreamResponse(headers={"Content-Length": "100", "ETag": '"e"'})
+    await response.prepare(request)
+    await response.write(b"0123456789")
+    return await stalls(request)
+
+
 def _transport(request: web.Request) -> asyncio.Transport:
     assert request.transport is not None
     return request.transport

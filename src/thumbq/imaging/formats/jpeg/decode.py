@@ -48,9 +48,17 @@ _SAMPLED_BANDS: Final = 16
 _BAND_ROWS: Final = 8
 
 _SHRINKINGS: Final[Mapping[int, Shrinking]] = {2: "1/2", 4: "1/4", 8: "1/8"}
+_FROM_FIRST_SCANS: Final[Mapping[int, Shrinking]] = {2: "1/2 first-scans", 4: "1/4 first-scans", 8: "1/8 dc-only"}
 _MEANS: Final = 8
-_DC_ONLY_GAP: Final = 16
-"""With this many pixels for one of the target, the DC coefficients (an eighth of the size) suffice."""
+_COARSE_GAP: Final = 16
+"""With this many pixels for one of the target, blocks of 8 by 8 are details: their fine structure averages out.
+
+At an eighth of the size their means suffice; else those and the lowest frequencies, at whatever precision they come
+first. What they lack has no mean, and changes within half a pixel of the target.
+"""
+
+_MEANS_OFF: Final = 16
+"""By how much the means may be off, as eight times the levels: their last bits may come in a later scan."""
 
 
 def decode(original: Original, header: Header, presets: Sequence[Preset], budget: Budget) -> Decoded:
@@ -92,15 +100,28 @@ def _loaded(
 ) -> tuple[JpegImageFile, Shrinking | None]:
     """Load an opened JPEG shrunk by its decoder; return it with the manifest's name for the shrinking."""
     shrinking: Shrinking | None = None
-    dc_only = False
+    end = coding.end
     if shrink > 1:
-        shrinking = _SHRINKINGS[shrink]
-        if shrink == _MEANS and coding.dc_end is not None and min(map(min, gaps)) >= _DC_ONLY_GAP:
-            shrinking, dc_only = "1/8 dc-only", True
+        if min(map(min, gaps)) >= _COARSE_GAP:
+            end = _first_scans(image, coding, shrink)
+        shrinking = (_SHRINKINGS if end == coding.end else _FROM_FIRST_SCANS)[shrink]
         # Pillow takes the largest shrinking that gives at least this size: the one that was chosen.
         image.draft(None, (image.width // shrink, image.height // shrink))
-    load(image, original, coding, dc_only=dc_only)
+    load(image, original, coding, end)
     return image, shrinking
+
+
+def _first_scans(image: JpegImageFile, coding: JpegHeader, shrink: int) -> int:
+    """Return where the scans end that suffice for small targets."""
+    step = max((table[0] for table in image.quantization.values()), default=_MEANS_OFF + 1)
+    return next(
+        (
+            stage.end
+            for stage in coding.stages
+            if (stage.has_low or shrink == _MEANS) and ((1 << stage.dc_bit) - 1) * step <= _MEANS_OFF
+        ),
+        coding.end,
+    )
 
 
 def _roughness(image: Image.Image) -> float:

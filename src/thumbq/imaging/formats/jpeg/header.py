@@ -18,7 +18,7 @@ from thumbq.imaging.formats.jpeg.segments import (
     restart_interval,
 )
 from thumbq.imaging.formats.jpeg.stretches import stops
-from thumbq.imaging.header import Header, JpegHeader
+from thumbq.imaging.header import Header, JpegHeader, JpegStage
 
 if TYPE_CHECKING:
     from thumbq.imaging import Original
@@ -128,18 +128,17 @@ def _has_long_fill(original: Original, coding: JpegHeader) -> bool:
 
 
 class _Walk:
-    """The way through a JPEG's scans: their number, ``dc_end`` and ``stops`` as in ``JpegHeader``."""
+    """The way through a JPEG's scans: their number, ``stages`` and ``stops`` as in ``JpegHeader``."""
 
     def __init__(self, original: Original, segments: Segments, frame: _Frame) -> None:
         self.count = 0
-        self.dc_end: int | None = None
+        self.stages: list[JpegStage] = []
         self.one_pass = False
         self.stops: list[int] = []
         self._original = original
         self._segments = segments
         self._frame = frame
         self._script = scans.Script(len(frame.sampling))
-        self._only_dc = frame.progressive
 
     def read_scans(self, first: Segment, interval: int) -> None:
         """Walk through all scans. Raises RenderRefused: too-many-scans, corrupt, truncated."""
@@ -160,7 +159,7 @@ class _Walk:
         return JpegHeader(
             frame.progressive,
             self.count,
-            self.dc_end,
+            tuple(self.stages),
             tuple(self.stops),
             pixels_at,
             frame.sampling,
@@ -174,12 +173,16 @@ class _Walk:
             raise RenderRefused("too-many-scans", f"the JPEG has more than {_MOST_SCANS} scans")
         scan = self._scan(at)
         components = self._frame.indices(scan)
-        if self._only_dc and not scan.only_dc:
-            self._only_dc = False
-            self.dc_end = self.stops[-1] if self._script.has_all_dc else None
         self._script.add(scan, components)
         self.one_pass = not self._frame.progressive and len(components) == len(self._frame.sampling)
         self.stops += stops(self._original, at.after, self._frame.units(components), interval)
+        if self._frame.progressive:
+            self._add_stage()
+
+    def _add_stage(self) -> None:
+        stage = JpegStage(self.stops[-1], self._script.dc_bit, self._script.has_low)
+        if stage.dc_bit <= scans.MOST_BITS and (not self.stages or stage[1:] != self.stages[-1][1:]):
+            self.stages.append(stage)
 
     def _next_scan(self, interval: int) -> tuple[Segment | None, int]:
         """Return the start of the next scan, None behind the last one, and the restart interval there."""

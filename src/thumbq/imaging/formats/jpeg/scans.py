@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _COEFFICIENTS: Final = 64
-_MOST_BITS: Final = 13
+MOST_BITS: Final = 13
+_LOWEST: Final = (1, 2, 4)
+"""Across, down, and both (T.81, figure A.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,6 @@ class Scan:
     last: int
     low_bit: int
 
-    @property
-    def only_dc(self) -> bool:
-        """Whether the scan holds nothing but the blocks' means."""
-        return self.last == 0
-
 
 def parse(parameters: bytes, *, progressive: bool) -> Scan:
     """Read what follows the length of a start of scan. Raises RenderRefused."""
@@ -38,7 +35,7 @@ def parse(parameters: bytes, *, progressive: bool) -> Scan:
     if not progressive:  # a sequential scan holds all, whatever it says
         return Scan(components, 0, _COEFFICIENTS - 1, 0)
     first, last, low_bit = parameters[-3], parameters[-2], parameters[-1] & 15
-    if not first <= last < _COEFFICIENTS or low_bit > _MOST_BITS:
+    if not first <= last < _COEFFICIENTS or low_bit > MOST_BITS:
         raise RenderRefused("corrupt", "the JPEG has a scan whose header is damaged")
     return Scan(components, first, last, low_bit)
 
@@ -55,9 +52,14 @@ class Script:
             self._low_bits[component][scan.first : scan.last + 1] = [scan.low_bit] * (scan.last + 1 - scan.first)
 
     @property
-    def has_all_dc(self) -> bool:
-        """Whether every component has the means of its blocks, at any precision."""
-        return all(bits[0] < _COEFFICIENTS for bits in self._low_bits)
+    def dc_bit(self) -> int:
+        """The lowest bit down to which every component has the means of its blocks; 64 when one has none."""
+        return max(bits[0] for bits in self._low_bits)
+
+    @property
+    def has_low(self) -> bool:
+        """Whether every component has its lowest frequencies, half a wave a block, at any precision."""
+        return all(bits[at] < _COEFFICIENTS for bits in self._low_bits for at in _LOWEST)
 
     @property
     def complete(self) -> bool:

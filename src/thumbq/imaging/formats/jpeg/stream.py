@@ -30,8 +30,8 @@ def open_jpeg(original: Original, coding: JpegHeader) -> JpegImageFile:
     return JpegImageFile(io.BytesIO(b"".join(original[start:end] for start, end in coding.kept_segments)))
 
 
-def load(image: JpegImageFile, original: Original, coding: JpegHeader, *, dc_only: bool = False) -> None:
-    """Decode an opened JPEG; with ``dc_only`` its first scans, the means of 8 by 8 pixels.
+def load(image: JpegImageFile, original: Original, coding: JpegHeader, end: int) -> None:
+    """Decode an opened JPEG, or its first scans, whose data ends at an offset.
 
     libjpeg fills what a stretch of data lacks with grey once it meets the marker behind it; it warns, and Pillow does
     not tell. So the marker comes later: a decoder that still waits for data leaves what it is given instead, while one
@@ -39,8 +39,6 @@ def load(image: JpegImageFile, original: Original, coding: JpegHeader, *, dc_onl
 
     Raises RenderRefused: truncated, corrupt.
     """
-    end = coding.dc_end if dc_only else coding.end
-    assert end is not None
     at = coding.pixels_at
     with fed_decoder(image) as decoder:
         decoder.feed(b"".join(original[start:stop] for start, stop in coding.kept_segments))
