@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from thumbq.core import token
+from thumbq.core import session, token
 from thumbq.errors import SetupError
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ class AccessTokens:
     def find(self, text: str) -> Token | None:
         """Return the token with this text, if there is one."""
         return token.find(self._tokens, text)
+
+    def find_session(self, text: str, now: float) -> Token | None:
+        """Return the token whose session this is at a time (POSIX seconds); None when it has ended, or the token."""
+        return session.find(self._tokens, text, now)
 
     async def reload_on_hangup(self, *, task_status: TaskStatus[None]) -> None:
         """Read the tokens again at each SIGHUP. When anything is wrong with them, those in force stay."""

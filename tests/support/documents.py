@@ -24,6 +24,7 @@ MANIFEST: Final = f"{_DOCS}/manifest.md"
 COMMANDS: Final = f"{_DOCS}/commands.md"
 ACCESS: Final = f"{_DOCS}/access.md"
 HTTP: Final = f"{_DOCS}/http.md"
+PAGE: Final = f"{_DOCS}/page.md"
 WAITING: Final = f"{_DOCS}/waiting.md"
 SETTINGS: Final = f"{_DOCS}/settings.md"
 OPERATIONS: Final = f"{_DOCS}/operations.md"
@@ -34,7 +35,7 @@ KUBERNETES: Final = "deploy/kubernetes/README.md"
 LAMBDA: Final = "deploy/lambda/README.md"
 ALL: Final = (
     *(README, UPLOADS, PRESIGNED_UPLOADS, MESSAGES, QUEUES, PRESETS, IMAGES, MANIFEST, COMMANDS, HTTP),
-    *(WAITING, SETTINGS, ACCESS, OPERATIONS, BENCHMARK, COMPARISON, DEPLOY, KUBERNETES, LAMBDA),
+    *(PAGE, WAITING, SETTINGS, ACCESS, OPERATIONS, BENCHMARK, COMPARISON, DEPLOY, KUBERNETES, LAMBDA),
 )
 
 _FENCE: Final = re.compile(r"```(\w*)$")

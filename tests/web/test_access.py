@@ -51,6 +51,12 @@ ALLOWED: Final[dict[str, set[Scope] | None]] = {
     "GET /jobs": {Scope.READ},
     "GET /jobs/{id}": {Scope.UPLOAD, Scope.READ},
     "GET /jobs/{id}/{preset}": {Scope.UPLOAD, Scope.READ},
+    "GET /": None,
+    "GET /page/{name}": None,
+    "POST /session": set(Scope),
+    "DELETE /session": None,
+    "GET /service": set(Scope),
+    "GET /originals/{id}": {Scope.READ},
     "GET /livez": None,
     "GET /readyz": None,
     "GET /openapi.json": None,
@@ -211,7 +217,7 @@ async def test_what_is_refused_has_stored_nothing_and_says_what_to_do(guarded: S
 
 
 async def test_an_address_or_a_method_that_there_is_not_needs_no_token(guarded: Served) -> None:
-    for method, path, status in (("GET", "/", 404), ("GET", "/job", 404), ("PATCH", "/upload", 405)):
+    for method, path, status in (("GET", "/nothing", 404), ("GET", "/job", 404), ("PATCH", "/upload", 405)):
         async with guarded.http.request(method, path) as answer:
             assert answer.status == status
 
@@ -310,16 +316,16 @@ def _unreadable() -> Iterator[bytes]:
     for text in (
         f"GET /jobs?q={query} HTTQ/1.1\r\nHost: x\r\n",
         f"GET /jobs?q={query}\x01{end}",
-        f"GET http://[::/?q={query}{end}",
-        f"GET http://h:99999/?q={query}{end}",
-        f"GET /?{query * 600}{end}",
-        f"GET /{end}Cookie: {cookie * long}\r\n",
-        f"GET /{end}Authorization: Bearer {token * long}\r\n",
-        f"GET /{end}Authorization: Bearer {token}\x01\r\n",
-        f"GET /{end}Authorization : Bearer {token}\r\n",
-        f"GET /{end}Authorization Bearer {token}\r\n",
-        f"GET /{end}Cookie: {cookie}\x00\r\n",
-        f"GET /{end}Content-Length: {token}\r\n",
+        f"GET http://[::/nothing?q={query}{end}",
+        f"GET http://h:99999/nothing?q={query}{end}",
+        f"GET /nothing?{query * 600}{end}",
+        f"GET /nothing{end}Cookie: {cookie * long}\r\n",
+        f"GET /nothing{end}Authorization: Bearer {token * long}\r\n",
+        f"GET /nothing{end}Authorization: Bearer {token}\x01\r\n",
+        f"GET /nothing{end}Authorization : Bearer {token}\r\n",
+        f"GET /nothing{end}Authorization Bearer {token}\r\n",
+        f"GET /nothing{end}Cookie: {cookie}\x00\r\n",
+        f"GET /nothing{end}Content-Length: {token}\r\n",
         f"POST /upload{end}Transfer-Encoding: chunked\r\n\r\n{token}\r\n",
     ):
         yield f"{text}\r\n".encode("latin-1")

@@ -51,7 +51,7 @@ async def test_what_is_away_for_all_replicas_is_named_with_its_time_and_costs_no
         assert (response.status, await response.json()) == (200, {"status": "ok"})
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/jobs/", "/upload/", "/jobs/a/b/c", "/%00"])
+@pytest.mark.parametrize("path", ["/nothing", "/jobs/", "/upload/", "/jobs/a/b/c", "/%00"])
 async def test_an_unknown_address_is_a_problem(served: Served, path: str) -> None:
     async with served.http.get(path) as response:
         assert (response.status, response.content_type) == (404, "application/problem+json")

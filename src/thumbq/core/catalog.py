@@ -36,6 +36,10 @@ class Catalog:
         names = max(matching, key=lambda route: len(route.prefix)).presets if matching else (THUMBNAIL.name,)
         return tuple(self.presets[name] for name in names)
 
+    def presets_for_uploads(self) -> tuple[Preset, ...]:
+        """Return the presets of uploads that name none."""
+        return self.presets_for(keys.UPLOADS_PREFIX)
+
     def is_output(self, key: str) -> bool:
         """Whether a key lies where thumbq writes: it is then never a source, or events would start a loop."""
         return key.startswith((*keys.OWN_PREFIXES, *(preset.output_prefix for preset in self.presets.values())))

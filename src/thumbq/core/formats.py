@@ -127,10 +127,13 @@ _LEAST: Final = 16
 """Bytes of a file type box up to its compatible brands."""
 
 # A file that begins like a TIFF is one, whatever comes later: patterns that leave the start open come last.
-_MAGIC: Final = tuple(
-    (re.compile(known.value.magic, re.DOTALL), known)
+PATTERNS: Final = tuple(
+    (known.value.magic.decode("ascii"), known)
     for known in sorted(ImageFormat, key=lambda known: known.value.magic.startswith(b"."))
 )
+"""The patterns in the order in which they are tried."""
+
+_MAGIC: Final = tuple((re.compile(pattern.encode("ascii"), re.DOTALL), known) for pattern, known in PATTERNS)
 
 
 def sniff(head: bytes | bytearray | memoryview) -> ImageFormat | None:

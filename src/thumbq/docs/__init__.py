@@ -15,6 +15,7 @@ TOPICS: Final = (
     "manifest",
     "commands",
     "http",
+    "page",
     "waiting",
     "settings",
     "access",

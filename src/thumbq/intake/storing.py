@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 import structlog
@@ -40,10 +40,13 @@ class Original:
     metadata: Mapping[str, str]
 
 
+EMPTY: Final = "The file is empty."
+
+
 def check_not_empty(body: bytes) -> None:
     """Raise UploadRefused for a file without a byte."""
     if not body:
-        raise UploadRefused("empty-file", "The file is empty.")
+        raise UploadRefused("empty-file", EMPTY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from thumbq.ports import Backend, Clock
 
+UNKNOWN_FORMAT: Final = (
+    f"The file is not an image of a known format ({', '.join(known.name for known in ImageFormat)})."
+)
 _MAX_IDS: Final = 3
 
 
@@ -59,6 +62,11 @@ class UploadIntake:
         self._presets = presets
         self._clock = clock
         self._random = random
+
+    @property
+    def priorities(self) -> Collection[str]:
+        """What an upload's ``priority`` may be."""
+        return self._queues.keys()
 
     def check(self, options: UploadOptions) -> None:
         """Raise UploadRefused for options that name a queue or a preset that does not exist, or do not fit a queue."""
@@ -127,8 +135,7 @@ class UploadIntake:
 def _recognised(body: bytes) -> ImageFormat:
     image_format = sniff(body)
     if image_format is None:
-        names = ", ".join(known.name for known in ImageFormat)
-        raise UploadRefused("unsupported-format", f"The file is not an image of a known format ({names}).")
+        raise UploadRefused("unsupported-format", UNKNOWN_FORMAT)
     return image_format
 
 

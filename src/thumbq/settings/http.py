@@ -41,6 +41,7 @@ class HttpSettings(BaseModel):
     upload_expiry_s: int = Field(
         default=900, ge=1, le=604_800, description="How long a presigned upload can be used; at most a week."
     )
+    page: bool = Field(default=True, description="Whether the [page](page.md) is served, at `/`.")
     max_waiters: int = Field(
         default=1000,
         ge=0,

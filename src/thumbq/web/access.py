@@ -1,6 +1,6 @@
 """Who may do what: a request is looked at before any of its body is read.
 
-Tokens come as RFC 6750 says, in the header ``Authorization``, and in no other way.
+Tokens come as RFC 6750 says, in the header ``Authorization``, or as the session of a browser that has shown one.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
-from thumbq.core.token import Scope
+from thumbq.core.token import Scope, Token
 from thumbq.web.door import DOOR
 from thumbq.web.problems import problem_of, response
 from thumbq.web.route import route_of
 from thumbq.web.services import HEALTH_PATHS, SERVICES
+from thumbq.web.sessioncookie import session_of
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-    from thumbq.accesstokens import AccessTokens
-    from thumbq.core.token import Token
+    from thumbq.web.accessrules import AccessRules
     from thumbq.web.problems import HttpProblem
     from thumbq.web.ratelimit import RateLimit
     from thumbq.web.route import Route
@@ -29,6 +29,8 @@ _REALM: Final = 'Bearer realm="thumbq"'
 
 TOKEN_NAME: Final = web.RequestKey("token_name", str)
 """The name of the token that a request has come with."""
+
+_TOKEN: Final = web.RequestKey("token", Token)
 
 _RATE_HEADERS: Final = web.RequestKey("rate_headers", dict[str, str])
 
@@ -43,11 +45,15 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
     route = route_of(request)
     if route is None and request.match_info.http_exception is None:
         raise LookupError(f"{request.method} {request.match_info.route} is not in the table of routes")
-    token = None if access.tokens is None else _token(request, access.tokens)
+    token = _token(request, access, route)
     if token is not None:
-        request[TOKEN_NAME] = token.name
+        request[_TOKEN], request[TOKEN_NAME] = token, token.name
     if access.rate_limit is not None and request.path not in HEALTH_PATHS:
         refusal = _count(request, access.rate_limit, token)
+        if refusal is not None:
+            return response(refusal)
+    if access.wrong_tokens is not None and route is not None and route.logs_in:
+        refusal = _count_wrong(request, access.wrong_tokens, token)
         if refusal is not None:
             return response(refusal)
     if access.tokens is None or route is None or not route.scopes or (route.rendition and access.public_renditions):
@@ -59,14 +65,25 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
     return await handler(request)
 
 
+def token_of(request: web.Request) -> Token | None:
+    """Return the token that a request has come with; None where nobody is asked for one."""
+    return request.get(_TOKEN)
+
+
 async def show_rate(request: web.Request, response: web.StreamResponse) -> None:
     """Say in every answer what is left of the limit."""
     response.headers.update(request.get(_RATE_HEADERS, {}))
 
 
-def _token(request: web.Request, tokens: AccessTokens) -> Token | None:
+def _token(request: web.Request, access: AccessRules, route: Route | None) -> Token | None:
+    if access.tokens is None:
+        return None
     given = _given(request)
-    return tokens.find(given) if given else None
+    if given is not None:
+        return access.tokens.find(given) if given else None
+    if route is None or route.logs_in or (session := session_of(request)) is None:
+        return None
+    return access.tokens.find_session(session, access.clock.wall())
 
 
 def _given(request: web.Request) -> str | None:
@@ -87,6 +104,18 @@ def _count(request: web.Request, limit: RateLimit, token: Token | None) -> HttpP
     if standing.allowed:
         return None
     text = f"These are more requests than {limit.text}: wait as long as Retry-After says."
+    return problem_of("rate-limited", text, retry_after_s=standing.reset_s)
+
+
+def _count_wrong(request: web.Request, limit: RateLimit, token: Token | None) -> HttpProblem | None:
+    """Count a token that is none; return why no other is tried, if there were too many."""
+    address = request.app[DOOR].proxies.client_address(request)
+    standing = limit.look(address=address)
+    if standing.left:
+        if token is None:
+            limit.count(token=None, address=address)
+        return None
+    text = "There were too many tokens that are none. Wait as long as Retry-After says, and try again."
     return problem_of("rate-limited", text, retry_after_s=standing.reset_s)
 
 

@@ -13,6 +13,7 @@ from thumbq.web.admission import RunningUploads
 from thumbq.web.bodies import expect
 from thumbq.web.door import DOOR, Door, guard
 from thumbq.web.openapi import OPENAPI, OpenApi, make_document
+from thumbq.web.originals import ORIGINALS, OriginalsInMemory
 from thumbq.web.problems import EVERYWHERE, problem_middleware
 from thumbq.web.requestid import REQUEST_ID
 from thumbq.web.requestlog import REFUSALS, Refusals, log_requests
@@ -27,18 +28,20 @@ if TYPE_CHECKING:
 __all__ = ["UploadLimits", "WebServices", "create_app"]
 
 
-def create_app(services: WebServices, door: Door) -> web.Application:
-    """Return the application. It opens and closes nothing: what it uses belongs to the caller."""
+def create_app(services: WebServices, door: Door, *, page: bool = True) -> web.Application:
+    """Return the application, with the page or without. It opens and closes nothing: that belongs to the caller."""
+    routes = [route for route in ROUTES if page or not route.of_page]
     app = web.Application(middlewares=[log_requests, _close_when_stopping, problem_middleware, guard, check_access])
     app[SERVICES] = services
     app[DOOR] = door
     app[REFUSALS] = Refusals()
+    app[ORIGINALS] = OriginalsInMemory()
     app[UPLOADS] = RunningUploads(services.limits)
     app.on_response_prepare.append(_complete)
     app.on_response_prepare.append(show_rate)
-    app[OPENAPI] = OpenApi(functools.cache(lambda: make_document(ROUTES)))
-    app[TABLE] = {(route.method, route.path): route for route in ROUTES}
-    for route in ROUTES:
+    app[OPENAPI] = OpenApi(functools.cache(lambda: make_document(routes)))
+    app[TABLE] = {(route.method, route.path): route for route in routes}
+    for route in routes:
         # GET answers HEAD too.
         for method in (route.method, hdrs.METH_HEAD) if route.method == hdrs.METH_GET else (route.method,):
             app.router.add_route(method, route.path, route.handler, expect_handler=expect)

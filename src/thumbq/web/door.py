@@ -84,6 +84,11 @@ class Door:
         origins = request.headers.getall(hdrs.ORIGIN, ())
         if origins and all(map(self.origins.have, origins)):
             return False
+        return self.is_from_elsewhere(request)
+
+    def is_from_elsewhere(self, request: web.Request) -> bool:
+        """Whether a request comes from a page of another origin than its address has, whatever origins are known."""
+        origins = request.headers.getall(hdrs.ORIGIN, ())
         if sites := request.headers.getall(_SEC_FETCH_SITE, ()):
             return not _OWN_SITE.issuperset(sites)
         return not all(self._is_own(origin, request) for origin in origins)

@@ -58,4 +58,4 @@ def make_app(
         cors_origins=settings.cors_origins,
         trusted_proxies=settings.trusted_proxies,
     )
-    return create_app(services, door)
+    return create_app(services, door, page=settings.page)

@@ -52,6 +52,14 @@ class RateLimit:
         """Count a request of the token with this name, or else of the address."""
         limiter, key = (self._addresses, _network(address)) if token is None else (self._tokens, token)
         allowed = limiter.hit(self._item, key)
+        return self._standing(limiter, key, allowed=allowed)
+
+    def look(self, *, address: str) -> Standing:
+        """Return what an address has left, and count nothing."""
+        key = _network(address)
+        return self._standing(self._addresses, key, allowed=self._addresses.test(self._item, key))
+
+    def _standing(self, limiter: FixedWindowRateLimiter, key: str, *, allowed: bool) -> Standing:
         stats = limiter.get_window_stats(self._item, key)
         reset_s = math.ceil(stats.reset_time - self._clock())
         return Standing(allowed, stats.remaining, min(max(reset_s, 1), self._item.get_expiry()))

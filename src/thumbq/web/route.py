@@ -54,12 +54,20 @@ class Route:
     parameters: Mapping[str, str] = field(default_factory=dict)
     """What stands in the path, each with its description."""
     rendition: bool = False
+    any_scope: bool = False
+    """Whether any token will do, whatever its scopes."""
+    logs_in: bool = False
+    """Whether people try tokens here: wrong ones are counted, and no session opens another."""
+    of_page: bool = False
+    """Whether it is there for the page, and goes with it."""
     scope_by_id: Scope | None = None
     """What is enough in place of ``scope`` for a query of nothing but the ids of jobs, which are secrets."""
 
     @property
     def scopes(self) -> frozenset[Scope]:
         """The scopes of which a token needs one, whatever the query. Who may look at all jobs may look at each."""
+        if self.any_scope:
+            return frozenset(Scope)
         looks = {Scope.READ} if self.method == hdrs.METH_GET else set()
         return frozenset() if self.scope is None else frozenset({self.scope, *looks})
 

@@ -12,6 +12,7 @@ from thumbq.web.answers import HealthAnswer, JobAnswer, JobsAnswer, PresignedAns
 from thumbq.web.fields import UploadForm
 from thumbq.web.inbox import PresignedForm
 from thumbq.web.joblist import JobsQuery
+from thumbq.web.pageroutes import PAGE_ROUTES
 from thumbq.web.preferences import PreferHeaders
 from thumbq.web.presigned import PresignRequest
 from thumbq.web.route import FORM, IMAGE, JSON, Body, Route
@@ -142,4 +143,5 @@ ROUTES: Final = (
         scope=None,
         answers={200: ("OpenAPI 3.1.", Body(JSON))},
     ),
+    *PAGE_ROUTES,
 )

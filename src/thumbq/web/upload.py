@@ -126,7 +126,7 @@ class _UploadForm:
         limit = self._services.limits.max_file_bytes
         content = await self._read(part, max_bytes=limit)
         if content is None:
-            return problems.problem_of("too-large", f"The file is larger than {limit / MIB:g} MiB ({limit} bytes).")
+            return problems.problem_of("too-large", too_large(limit))
         return content
 
     async def _read(self, part: BodyPartReader, *, max_bytes: int) -> bytes | None:
@@ -151,6 +151,11 @@ class _UploadForm:
             if not isinstance(error, UploadRefused):
                 self._outage = problem
             return Refused(file.filename, problem)
+
+
+def too_large(limit: int) -> str:
+    """Return why a file of more than ``limit`` bytes is refused."""
+    return f"The file is larger than {limit / MIB:g} MiB ({limit} bytes)."
 
 
 def _no_file_text(other_names: list[str]) -> str:

@@ -250,6 +250,7 @@ async def serve(
     door: Door | None = None,
     access: AccessRules = OPEN,
     links: Links = NO_BASE,
+    page: bool = True,
 ) -> AsyncIterator[Served]:
     health = Health()
     states = JobStates(behind.backend, behind.presigned)
@@ -268,6 +269,7 @@ async def serve(
             access=access,
         ),
         door or Door(listens_on="0.0.0.0"),
+        page=page,
     )
     undeclared: list[str] = []
     app.on_response_prepare.append(functools.partial(_note_undeclared, undeclared))

@@ -1,0 +1,116 @@
+"""The page's files as browsers get them: each under a name with a hash of what it has, which can be kept for good.
+
+Modules and style sheets name each other by relative paths; here these become the names with hashes. A folder becomes a
+part of the name, so that all of them lie side by side: ``upload/list.js`` is ``upload-list.1a2b3c4d5e.js``. All style
+sheets are one. Comments and indentation stay here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import posixpath
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from importlib.resources.abc import Traversable
+
+MEDIA_TYPES: Final = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "html": "text/html"}
+
+INDEX: Final = "index.html"
+FOLDER: Final = "page"
+"""What addresses of assets begin with, beside the index."""
+
+_HASH_CHARS: Final = 10
+_IMPORTED: Final = re.compile(
+    r"""(?P<before>\b(?:from|import)\s*\(?\s*)(?P<quote>['"])(?P<path>\.{1,2}/[^'"]+)(?P=quote)"""
+)
+_LINKED: Final = re.compile(r"""(?P<before>\b(?:href|src)=)"(?P<path>[\w./-]+\.(?:js|css|svg))\"""")
+_STYLE: Final = "style.css"
+_COMMENT: Final = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?!!).*?\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
+_PRELOADS: Final = "<!-- preloads -->"
+_AS_MODULES: Final = {"vendor/uPlot.iife.min.js": "\nexport default uPlot;\n"}
+"""What scripts that are no modules need to be imported."""
+
+_ON_DEMAND: Final = ("text/", "vendor/uPlot", "queues/", "presets/")
+"""Modules that are loaded when they are needed, and not before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file of the page. ``etag`` is a hash of its content."""
+
+    name: str
+    media_type: str
+    body: bytes
+    gzipped: bytes
+    etag: str
+
+    def with_text(self, placeholder: str, text: str) -> Asset:
+        """Return it with a text in place of another."""
+        body = self.body.replace(placeholder.encode(), text.encode(errors="replace"))
+        return _made(self.name, self.name.rpartition(".")[2], body)
+
+
+@cache
+def load_assets() -> tuple[Asset, Mapping[str, Asset]]:
+    """Return the index, and all other files by their names."""
+    sources = dict(_sources(resources.files(__package__) / "static"))
+    sources[_STYLE] = "".join(sources.pop(path) for path in list(sources) if path.endswith(".css"))
+    made: dict[str, Asset] = {}
+
+    def named(path: str) -> str:
+        """Return the name that the file at a path is served under. The files that it names are made first."""
+        if path not in made:
+            made[path] = _asset(path, sources[path], named)
+        return made[path].name
+
+    for path in sources:
+        if path != INDEX:
+            named(path)
+    preloads = "".join(
+        f'<link rel="modulepreload" href="{FOLDER}/{asset.name}">\n'
+        for path, asset in made.items()
+        if path.endswith(".js") and not path.startswith(_ON_DEMAND)
+    )
+    index = _LINKED.sub(lambda found: f'{found["before"]}"{FOLDER}/{named(found["path"])}"', sources[INDEX])
+    index = index.replace(_PRELOADS, preloads)
+    return _made(INDEX, "html", index.encode()), {asset.name: asset for asset in made.values()}
+
+
+def _sources(folder: Traversable, prefix: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        path = prefix + entry.name
+        if entry.is_dir():
+            found += _sources(entry, f"{path}/")
+        elif path.rpartition(".")[2] in MEDIA_TYPES:
+            found.append((path, entry.read_text(encoding="utf-8")))
+    return found
+
+
+def _asset(path: str, text: str, named: Callable[[str], str]) -> Asset:
+    folder = posixpath.dirname(path)
+
+    def renamed(found: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(folder, found["path"]))
+        return f"{found['before']}{found['quote']}./{named(target)}{found['quote']}"
+
+    stem, _, extension = path.rpartition(".")
+    text = _COMMENT.sub("", text)
+    text = "\n".join(line.strip() for line in text.splitlines() if line.strip()) + "\n"
+    if extension == "js":
+        text = _IMPORTED.sub(renamed, text) + _AS_MODULES.get(path, "")
+    body = text.encode()
+    digest = hashlib.sha256(body).hexdigest()[:_HASH_CHARS]
+    return _made(f"{stem.replace('/', '-')}.{digest}.{extension}", extension, body)
+
+
+def _made(name: str, extension: str, body: bytes) -> Asset:
+    etag = hashlib.sha256(body).hexdigest()[:32]
+    return Asset(name, MEDIA_TYPES[extension], body, gzip.compress(body, mtime=0), etag)

@@ -1,0 +1,61 @@
+// Requests to thumbq. Addresses are made from the page's own, so that a path in front of it does no harm.
+
+import { sessionEnded } from "./session.js";
+
+const BASE = new URL(".", location.href);
+
+/** Returns the address of something of thumbq's, such as "jobs/7r3k…". */
+export function address(path) {
+  return new URL(path, BASE).href;
+}
+
+/** What thumbq has refused: `code` is for programs, the message a sentence. */
+export class Problem extends Error {
+  constructor(status, document, retryAfter) {
+    super(document?.detail ?? `HTTP ${status}`);
+    this.status = status;
+    this.code = document?.code ?? "";
+    this.retryAfter = Number(retryAfter) || 0;
+    this.data = document?.data;
+  }
+
+  /** Whether it may pass by itself. */
+  get passes() {
+    return [408, 429, 502, 503, 504].includes(this.status) || (this.status === 409 && this.retryAfter > 0);
+  }
+}
+
+/** The request did not get through, or its answer did not. */
+export class Unreachable extends Error {}
+
+/** Returns the JSON of an answer, or null when it has none. Who has to log in does so, and the request goes again. */
+export async function request(path, { method = "GET", body, headers = {}, signal } = {}) {
+  for (;;) {
+    const answer = await fetched(path, { method, body, headers, signal, credentials: "same-origin" });
+    if (answer.status === 401) {
+      await sessionEnded();
+      continue;
+    }
+    const document = answer.headers.get("Content-Type")?.includes("json") ? await read(answer, signal) : null;
+    if (!answer.ok) throw new Problem(answer.status, document, answer.headers.get("Retry-After"));
+    return document;
+  }
+}
+
+async function fetched(path, options) {
+  try {
+    return await fetch(address(path), options);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Unreachable();
+  }
+}
+
+async function read(answer, signal) {
+  try {
+    return await answer.json();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Unreachable();
+  }
+}

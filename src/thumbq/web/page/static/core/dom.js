@@ -1,0 +1,63 @@
+// Elements of the page. Text is always text: nothing here takes markup.
+
+/** Returns an element with these properties and children; null, undefined and false are none. */
+export function h(tag, properties = {}, ...children) {
+  return filled(document.createElement(tag), properties, children);
+}
+
+/** Puts other children into an element. */
+export function fill(element, ...children) {
+  element.replaceChildren(...present(children));
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+const ICONS = {
+  again: "M4 12a8 8 0 1 1 2.500 5.800M4 12V6.500M4 12h5.500",
+  alert: "M12 4 2.800 20h18.400zM12 10v4.500M12 17v.5",
+  arrow: "M19 12H5m6-6-6 6 6 6",
+  camera: "M4 8h3.500l1.500-2.500h6L16.500 8H20v11H4zM12 16.500a3.200 3.200 0 1 0 0-6.400 3.200 3.200 0 0 0 0 6.400z",
+  check: "m5 12.500 4.500 4.500L19 7.500",
+  close: "M6 6l12 12M18 6 6 18",
+  copy: "M9 9h10v11H9zM5 15V4h10",
+  folder: "M3 6h6l2 2.500h10V19H3z",
+  picture: "M4 5h16v14H4zM4 16l4.500-4.500 4 4 2.500-2.500 5 4.500M15.500 9.500v.1",
+  trash: "M5 7h14M10 7V4.500h4V7M6.500 7l1 13h9l1-13",
+  upload: "M12 16V5m-5 4.500L12 4.500l5 5M4 16v3.500h16V16",
+};
+
+/** Returns an icon; it says nothing to a screen reader. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  const path = document.createElementNS(SVG, "path");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** Returns a button. Without a text it shows the icon alone, and `label` says what it does. */
+export function button({ text, label, name, kind = "", ...properties }) {
+  const shown = [name && icon(name), text && h("span", {}, text)];
+  const look = `button ${kind}${text ? "" : " bare"}`;
+  return h("button", { type: "button", class: look, "aria-label": label, title: text ? undefined : label, ...properties }, ...shown);
+}
+
+function filled(element, properties, children) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "style") for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
+    else if (name === "checked" || name === "disabled" || name === "value" || name === "hidden") element[name] = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...present(children));
+  return element;
+}
+
+function present(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+}

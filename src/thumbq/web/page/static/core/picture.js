@@ -1,0 +1,42 @@
+// Renditions as pictures: its ThumbHash at once, then the picture itself.
+
+import { thumbHashToDataURL } from "../vendor/thumbhash.js";
+import { address } from "./api.js";
+import { h, icon } from "./dom.js";
+
+/** Returns the address of a rendition of a job. */
+export function renditionAddress(id, preset) {
+  return address(`jobs/${id}/${encodeURIComponent(preset)}`);
+}
+
+/** Returns the ThumbHash of an original as a picture's address; null when there is none. */
+export function placeholder(original) {
+  if (!original?.thumbhash) return null;
+  try {
+    return thumbHashToDataURL(Uint8Array.from(atob(original.thumbhash), (character) => character.charCodeAt(0)));
+  } catch {
+    return null;
+  }
+}
+
+/** Returns a frame with a picture in it. Until it is there, and behind what is smaller than the frame, lies the ThumbHash. */
+export function framed({ src, alt = "", width, height, blur, kind = "" }) {
+  const frame = h("div", { class: `frame ${kind}` });
+  if (blur) frame.append(h("img", { class: "blur", src: blur, alt: "", "aria-hidden": "true" }));
+  if (!src) return frame.append(icon("picture")), frame;
+  const image = h("img", { class: "picture", src, alt, width, height, decoding: "async", draggable: "false" });
+  image.addEventListener("error", () => image.replaceWith(icon("picture")));
+  frame.append(image);
+  return frame;
+}
+
+/** Returns the name of the rendition that is best shown at a side of so many pixels: the smallest that fills it. */
+export function bestFor(renditions, side) {
+  const made = Object.entries(renditions).filter(([, { width }]) => width);
+  made.sort(([, one], [, other]) => largest(one) - largest(other));
+  return (made.find(([, rendition]) => largest(rendition) >= side) ?? made.at(-1))?.[0] ?? null;
+}
+
+function largest({ width, height }) {
+  return Math.max(width, height);
+}

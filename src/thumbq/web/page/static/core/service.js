@@ -1,0 +1,21 @@
+// What thumbq takes and makes, and what whoever looks at the page may do: asked for once, and again after a log-in.
+
+import { request } from "./api.js";
+import { patiently } from "./patience.js";
+
+let known = null;
+
+/** Asks thumbq. */
+export async function loadService() {
+  known = (await patiently(() => request("service"))).data;
+  return known;
+}
+
+export function service() {
+  return known;
+}
+
+/** Returns whether whoever looks at the page may do what needs this scope. */
+export function may(scope) {
+  return known.client.scopes.includes(scope);
+}
