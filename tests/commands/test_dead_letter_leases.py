@@ -7,9 +7,9 @@ import pytest
 
 from support.doubles.dead_letter_queue import DeadQueue
 from support.virtual_time import on_virtual_time
-from thumbq.commands.dlq.leases import LEASE_S, ROUND, DeadLetterLeases, leasing
-from thumbq.commands.dlq.opening import dead_letters_of
-from thumbq.commands.dlq.scan import Scan
+from thumbq.commands.dlq import dead_letters_of
+from thumbq.deadletters.leases import LEASE_S, ROUND, DeadLetterLeases, leasing
+from thumbq.deadletters.scan import Scan
 from thumbq.errors import BackendUnavailable, SetupError
 from thumbq.ports import Backend
 

@@ -11,20 +11,20 @@ import pytest
 from thumbq.backends import open_backend
 from thumbq.cli import deadletters as printed
 from thumbq.cli import text
-from thumbq.commands.dlq.purge import count, purge
-from thumbq.commands.dlq.show import Listed, show, show_all
+from thumbq.commands.dlq import count, purge, show, show_all
 from thumbq.core import deadletter, keys
 from thumbq.core.deadletter import Note
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord
+from thumbq.deadletters.show import Listed
 from thumbq.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from thumbq.commands.dlq.parsing import ParsedDeadLetter
+    from thumbq.deadletters.parsing import ParsedDeadLetter
     from thumbq.errors import BackendError
     from thumbq.ports import Backend, DeadLetters
 

@@ -17,11 +17,11 @@ from support.servers.emulators import aws_env
 from support.virtual_time import on_virtual_time
 from thumbq.backends import open_backend
 from thumbq.cli import main
-from thumbq.commands.dlq import purge
-from thumbq.commands.dlq.purge import MOST_FAILURES, Choice
+from thumbq.commands import dlq
 from thumbq.commands.setup import setup
 from thumbq.core.deadletter import Note
 from thumbq.core.job import ObjectRef
+from thumbq.deadletters.purge import MOST_FAILURES, Choice, Looked
 from thumbq.errors import BackendError
 from thumbq.ports import Backend, QueueCounts
 from thumbq.settings import Settings
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from thumbq.commands.dlq.parsing import ParsedDeadLetter
+    from thumbq.deadletters.parsing import ParsedDeadLetter
     from thumbq.ports import DeadLetters
 
 CODES = ("corrupt", "truncated", "attempts-exhausted")
@@ -38,7 +38,7 @@ CODES = ("corrupt", "truncated", "attempts-exhausted")
 
 @pytest.fixture(autouse=True)
 def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thumbq.commands.dlq.leases._WAIT_S", 0)
+    monkeypatch.setattr("thumbq.deadletters.leases._WAIT_S", 0)
 
 
 @pytest.fixture(params=["local"])
@@ -83,14 +83,14 @@ def bodies(*numbers: int) -> list[str]:
     return [f"uploads/{number}" for number in numbers]
 
 
-async def removed(settings: Settings, **choice: object) -> tuple[list[str], purge.Looked]:
+async def removed(settings: Settings, **choice: object) -> tuple[list[str], Looked]:
     reported: list[str] = []
 
     def report(parsed: ParsedDeadLetter, error: str | None) -> None:
         assert error is None
         reported.append(parsed.body)
 
-    looked = await purge.remove(settings, Choice(**choice), report=report)  # type: ignore[arg-type]
+    looked = await dlq.remove(settings, Choice(**choice), report=report)  # type: ignore[arg-type]
     return sorted(reported), looked
 
 
@@ -158,7 +158,7 @@ class Opened:
 
     def __init__(self, dead: DeadQueue, monkeypatch: pytest.MonkeyPatch) -> None:
         self._dead = dead
-        monkeypatch.setattr(purge, "open_dead_letters", lambda _: self)
+        monkeypatch.setattr(dlq, "open_dead_letters", lambda _: self)
 
     async def __aenter__(self) -> tuple[Backend, DeadQueue]:
         return Backend(None, self, "b", self._dead, None), self._dead  # type: ignore[arg-type]
@@ -183,7 +183,7 @@ def test_cut_off_at_any_moment_it_has_removed_what_it_said_and_nothing_else(
         everything = set(dead.rows)
         Opened(dead, monkeypatch)
         with anyio.move_on_after(at_s):
-            await purge.remove(
+            await dlq.remove(
                 Settings(), Choice(codes=frozenset({"corrupt"})), report=lambda parsed, _: said.add(parsed.received.id)
             )
         assert theirs <= set(dead.rows)
@@ -202,7 +202,7 @@ def test_what_the_queue_does_not_confirm_is_told_and_too_much_of_it_ends_the_pur
         Opened(dead, monkeypatch)
         errors: list[str | None] = []
         with pytest.raises(BackendError, match="could not be removed"):
-            await purge.remove(Settings(), Choice(codes=frozenset({"-"})), report=lambda _, error: errors.append(error))
+            await dlq.remove(Settings(), Choice(codes=frozenset({"-"})), report=lambda _, error: errors.append(error))
         assert MOST_FAILURES <= len(errors) < 2 * MOST_FAILURES
         assert None not in errors
         assert not dead.hidden()

@@ -11,13 +11,14 @@ import pytest
 
 from support.doubles.dead_letter_queue import DeadQueue, Queue
 from support.virtual_time import on_virtual_time
-from thumbq.commands.dlq.leases import LEASE_S, leasing
-from thumbq.commands.dlq.redrive import MOST_FAILURES, Redrive, redrive_all, redrive_some
+from thumbq.commands.dlq import redrive_all, redrive_some
 from thumbq.core import deadletter, keys
 from thumbq.core.deadletter import Note
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord
+from thumbq.deadletters.leases import LEASE_S, leasing
+from thumbq.deadletters.redrive import MOST_FAILURES, Redrive
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, NotSent, SendRefused
 from thumbq.ports import Backend, DeadLetter, MoveProgress
 from thumbq.settings import Settings
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from thumbq.commands.dlq.redrive import Redriven
+    from thumbq.deadletters.redrive import Redriven
 
 
 async def redrive(

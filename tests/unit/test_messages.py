@@ -22,10 +22,10 @@ from support.aws.event_bodies import (
     sns,
 )
 from thumbq.cli import deadletters
-from thumbq.commands.dlq.parsing import parse
 from thumbq.core import callback, message, objectmetadata, retry
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.retry import Bury, Delete, Release
+from thumbq.deadletters.parsing import parse
 from thumbq.errors import MalformedMessage, SendRefused
 from thumbq.ports import DeadLetter
 

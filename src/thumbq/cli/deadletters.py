@@ -13,7 +13,7 @@ from thumbq.cli.text import fitted, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from thumbq.commands.dlq.parsing import ParsedDeadLetter
+    from thumbq.deadletters.parsing import ParsedDeadLetter
 
 NONE: Final = "no dead letters"
 MOVED: Final = "moved by the queue"

@@ -13,12 +13,12 @@ from thumbq.cli.console import Command, config_option, load_settings, local_opti
 from thumbq.cli.purge import purge
 from thumbq.cli.redrive import redrive
 from thumbq.cli.text import json_line
-from thumbq.commands.dlq.limits import MOST_REMEMBERED
+from thumbq.deadletters.limits import MOST_REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thumbq.commands.dlq.parsing import ParsedDeadLetter
+    from thumbq.deadletters.parsing import ParsedDeadLetter
     from thumbq.errors import BackendError
 
 
@@ -55,7 +55,7 @@ def list_all(local: str | None, queue: str | None, limit: int, *, as_json: bool,
       thumbq dlq list --local ./thumbq-data --limit 20
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     settings = load_settings(default_level="warning", only=queue, local=local, config=config)
-    from thumbq.commands.dlq.show import show_all  # noqa: PLC0415 - botocore is slow to import
+    from thumbq.commands.dlq import show_all  # noqa: PLC0415 - botocore is slow to import
 
     headed, printed = as_json, True
 
@@ -92,7 +92,7 @@ def show(ids: Sequence[str], local: str | None, queue: str | None, *, as_json: b
       thumbq dlq show 0c1f6b1e-8f5c-4a52-9f0e-5b8f3d7f2f10
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     settings = load_settings(default_level="warning", only=queue, local=local, config=config)
-    from thumbq.commands.dlq.show import show as show_some  # noqa: PLC0415 - botocore is slow to import
+    from thumbq.commands.dlq import show as show_some  # noqa: PLC0415 - botocore is slow to import
 
     failed = False
 

@@ -18,8 +18,8 @@ from thumbq.cli.text import json_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thumbq.commands.dlq.parsing import ParsedDeadLetter
-    from thumbq.commands.dlq.purge import Choice, Looked
+    from thumbq.deadletters.parsing import ParsedDeadLetter
+    from thumbq.deadletters.purge import Choice, Looked
     from thumbq.settings import Settings
 
 
@@ -61,7 +61,7 @@ def purge(
     if everything == bool(ids or codes or older_than is not None):
         raise click.UsageError("say either --all, or which dead letters: IDs, --code, --older-than")
     settings = load_settings(default_level="warning", only=queue, local=local, config=config)
-    from thumbq.commands.dlq.purge import Choice  # noqa: PLC0415 - botocore is slow to import
+    from thumbq.deadletters.purge import Choice  # noqa: PLC0415 - botocore is slow to import
 
     sent_before = None if older_than is None else time.time() - older_than
     choice = Choice(frozenset(ids), frozenset(codes), sent_before)
@@ -72,7 +72,7 @@ def purge(
 
 
 def _purge_all(settings: Settings, *, yes: bool, as_json: bool) -> None:
-    from thumbq.commands.dlq import purge as command  # noqa: PLC0415 - botocore is slow to import
+    from thumbq.commands import dlq as command  # noqa: PLC0415 - botocore is slow to import
 
     number = run(partial(command.count, settings))
     if number and not yes:
@@ -104,7 +104,7 @@ class _Purge:
 
     def run(self, choice: Choice, *, dry_run: bool, yes: bool) -> None:
         """Find what is chosen, ask, and remove it; what has come since the question stays. Ends the command."""
-        from thumbq.commands.dlq import purge as command  # noqa: PLC0415 - botocore is slow to import
+        from thumbq.commands import dlq as command  # noqa: PLC0415 - botocore is slow to import
 
         with Bar("looking" if dry_run or not yes else "purging") as bar:
             if dry_run:

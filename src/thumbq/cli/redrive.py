@@ -10,12 +10,12 @@ import click
 
 from thumbq.cli import deadletters
 from thumbq.cli.console import Bar, Command, config_option, load_settings, local_option, queue_option, run, say
-from thumbq.commands.dlq.ratelimiter import MAX_RATE
+from thumbq.deadletters.ratelimiter import MAX_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thumbq.commands.dlq.redrive import Redriven
+    from thumbq.deadletters.redrive import Redriven
     from thumbq.ports import MoveProgress
     from thumbq.settings import Settings
 
@@ -72,13 +72,13 @@ class _Redrive:
 
     def some(self, settings: Settings, ids: Sequence[str], rate: int | None) -> set[str]:
         """Redrive the dead letters with these IDs, and return the IDs that were not found."""
-        from thumbq.commands.dlq.redrive import redrive_some  # noqa: PLC0415 - botocore is slow to import
+        from thumbq.commands.dlq import redrive_some  # noqa: PLC0415 - botocore is slow to import
 
         return run(partial(redrive_some, settings, ids, rate=rate, report=self._report))
 
     def all(self, settings: Settings, rate: int | None) -> None:
         """Redrive all dead letters."""
-        from thumbq.commands.dlq.redrive import redrive_all  # noqa: PLC0415 - botocore is slow to import
+        from thumbq.commands.dlq import redrive_all  # noqa: PLC0415 - botocore is slow to import
 
         moving: MoveProgress | None = None
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.commands.dlq.purge import Choice
-from thumbq.commands.dlq.purge import remove as remove_dead_letters
+from thumbq.commands.dlq import remove as remove_dead_letters
 from thumbq.core import keys, message, uploadoptions
 from thumbq.core.formats import sniff
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.uploadoptions import NO_OPTIONS
+from thumbq.deadletters.purge import Choice
 from thumbq.errors import MalformedMessage, ThumbqError
 from thumbq.manifests import manifest_ref, read_manifest
 from thumbq.ports import MAX_BATCH, VisibilityChange

@@ -1,4 +1,4 @@
-"""What `thumbq dlq redrive` does: dead letters become messages of the queue again."""
+"""Redrive: dead letters become messages of the queue again."""
 
 from __future__ import annotations
 
@@ -9,24 +9,22 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.commands.dlq.leases import END_S, ROUND, leasing
-from thumbq.commands.dlq.limits import MOST_REMEMBERED
-from thumbq.commands.dlq.move import has_cut_bodies, move_all
-from thumbq.commands.dlq.opening import open_dead_letters
-from thumbq.commands.dlq.parsing import parse, whole_body
-from thumbq.commands.dlq.ratelimiter import RateLimiter
-from thumbq.commands.dlq.scan import Scan
-from thumbq.commands.dlq.show import others
 from thumbq.core import deadletter, message
+from thumbq.deadletters.leases import END_S, ROUND, leasing
+from thumbq.deadletters.limits import MOST_REMEMBERED
+from thumbq.deadletters.move import has_cut_bodies, move_all
+from thumbq.deadletters.parsing import parse, whole_body
+from thumbq.deadletters.ratelimiter import RateLimiter
+from thumbq.deadletters.scan import Scan
+from thumbq.deadletters.show import others
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, NotSent
 from thumbq.ports import MAX_BATCH, batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from thumbq.commands.dlq.leases import DeadLetterLeases
-    from thumbq.ports import Backend, DeadLetter, MoveProgress
-    from thumbq.settings import Settings
+    from thumbq.deadletters.leases import DeadLetterLeases
+    from thumbq.ports import Backend, DeadLetter, DeadLetters, MoveProgress
 
 MOST_FAILURES: Final = 1000
 """The redrive stops after so many failures; failed dead letters are remembered, so as not to be tried twice."""
@@ -187,7 +185,8 @@ class Redrive:
 
 
 async def redrive_all(
-    settings: Settings,
+    backend: Backend,
+    dead_letters: DeadLetters,
     *,
     rate: int | None,
     report: Callable[[Redriven], None],
@@ -198,24 +197,28 @@ async def redrive_all(
     A server that can move dead letters itself does it; ``moving`` gets its progress, and a cancelled call leaves the
     move running. Everything else is sent and removed from here, one by one.
     """
-    async with open_dead_letters(settings) as (backend, dead_letters):
-        if not await has_cut_bodies(backend, dead_letters) and await move_all(dead_letters, rate, moving):
-            return 0
-        async with leasing(dead_letters) as leases:
-            redrive = Redrive(backend, leases, rate=rate, report=report)
-            await redrive.all()
-        return await others(backend, redrive.left)
+    if not await has_cut_bodies(backend, dead_letters) and await move_all(dead_letters, rate, moving):
+        return 0
+    async with leasing(dead_letters) as leases:
+        redrive = Redrive(backend, leases, rate=rate, report=report)
+        await redrive.all()
+    return await others(backend, redrive.left)
 
 
 async def redrive_some(
-    settings: Settings, names: Iterable[str], *, rate: int | None, report: Callable[[Redriven], None]
+    backend: Backend,
+    dead_letters: DeadLetters,
+    names: Iterable[str],
+    *,
+    rate: int | None,
+    report: Callable[[Redriven], None],
 ) -> set[str]:
     """Redrive the dead letters with these ids (theirs, or those of the buried messages).
 
     Returns the ids that were not found.
     """
     missing = set(names)
-    async with open_dead_letters(settings) as (backend, dead_letters), leasing(dead_letters) as leases:
+    async with leasing(dead_letters) as leases:
         scan, redrive = Scan(leases), Redrive(backend, leases, rate=rate, report=report)
         while missing and (new := await scan.next()):
             found = [parsed for each in new if (parsed := parse(each, backend.bucket)).is_named(missing)]

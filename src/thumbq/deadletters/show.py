@@ -1,23 +1,21 @@
-"""What `thumbq dlq list` and `thumbq dlq show` do."""
+"""Looking at dead letters: all of them, or those with an id."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from thumbq.commands.dlq.leases import ROUND, leasing
-from thumbq.commands.dlq.limits import MOST_REMEMBERED
-from thumbq.commands.dlq.opening import open_dead_letters
-from thumbq.commands.dlq.parsing import parse, whole_body
-from thumbq.commands.dlq.scan import Scan
+from thumbq.deadletters.leases import ROUND, leasing
+from thumbq.deadletters.limits import MOST_REMEMBERED
+from thumbq.deadletters.parsing import parse, whole_body
+from thumbq.deadletters.scan import Scan
 from thumbq.errors import BackendError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from thumbq.commands.dlq.parsing import ParsedDeadLetter
-    from thumbq.ports import Backend
-    from thumbq.settings import Settings
+    from thumbq.deadletters.parsing import ParsedDeadLetter
+    from thumbq.ports import Backend, DeadLetters
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +30,19 @@ class Listed:
     others: int | None
 
 
-async def show_all(settings: Settings, *, limit: int, report: Callable[[ParsedDeadLetter], bool]) -> Listed:
+async def show_all(
+    backend: Backend, dead_letters: DeadLetters, *, limit: int, report: Callable[[ParsedDeadLetter], bool]
+) -> Listed:
     """Report up to ``limit`` dead letters, one by one; the listing ends early when ``report`` returns False."""
-    async with open_dead_letters(settings) as (backend, dead_letters):
-        shown = 0
-        async with leasing(dead_letters) as leases:
-            scan = Scan(leases)
-            while new := await scan.next(min(ROUND, limit - shown)):
-                for dead_letter in new:
-                    shown += 1
-                    if not report(parse(dead_letter, backend.bucket)) or shown == limit:
-                        return Listed(shown, None)
-        return Listed(shown, None if scan.seen == MOST_REMEMBERED else await others(backend, scan.seen))
+    shown = 0
+    async with leasing(dead_letters) as leases:
+        scan = Scan(leases)
+        while new := await scan.next(min(ROUND, limit - shown)):
+            for dead_letter in new:
+                shown += 1
+                if not report(parse(dead_letter, backend.bucket)) or shown == limit:
+                    return Listed(shown, None)
+    return Listed(shown, None if scan.seen == MOST_REMEMBERED else await others(backend, scan.seen))
 
 
 async def others(backend: Backend, seen: int) -> int:
@@ -52,7 +51,11 @@ async def others(backend: Backend, seen: int) -> int:
 
 
 async def show(
-    settings: Settings, names: Iterable[str], *, report: Callable[[ParsedDeadLetter, BackendError | None], None]
+    backend: Backend,
+    dead_letters: DeadLetters,
+    names: Iterable[str],
+    *,
+    report: Callable[[ParsedDeadLetter, BackendError | None], None],
 ) -> set[str]:
     """Report the dead letters with these ids (theirs, or those of the buried messages), with whole bodies.
 
@@ -60,7 +63,7 @@ async def show(
     ids that were not found.
     """
     missing = set(names)
-    async with open_dead_letters(settings) as (backend, dead_letters), leasing(dead_letters) as leases:
+    async with leasing(dead_letters) as leases:
         scan = Scan(leases)
         while missing and (new := await scan.next()):
             for found in (parse(dead_letter, backend.bucket) for dead_letter in new):

@@ -1,4 +1,4 @@
-"""What `thumbq dlq purge` does: all dead letters are removed by the server, or those that are chosen one by one."""
+"""Removing the dead letters that are chosen, one by one."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.commands.dlq.leases import END_S, leasing
-from thumbq.commands.dlq.limits import MOST_REMEMBERED
-from thumbq.commands.dlq.opening import open_dead_letters
-from thumbq.commands.dlq.parsing import parse
-from thumbq.commands.dlq.scan import Scan
+from thumbq.deadletters.leases import END_S, leasing
+from thumbq.deadletters.limits import MOST_REMEMBERED
+from thumbq.deadletters.parsing import parse
+from thumbq.deadletters.scan import Scan
 from thumbq.errors import BackendError
 from thumbq.ports import batches
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from thumbq.commands.dlq.leases import DeadLetterLeases
-    from thumbq.commands.dlq.parsing import ParsedDeadLetter
-    from thumbq.settings import Settings
+    from thumbq.deadletters.leases import DeadLetterLeases
+    from thumbq.deadletters.parsing import ParsedDeadLetter
+    from thumbq.ports import Backend, DeadLetters
 
 NO_CODE: Final = "-"
 """Stands for the code of a dead letter without a reason, as in a listing."""
@@ -66,30 +65,24 @@ class Looked:
     others: int | None = 0
 
 
-async def count(settings: Settings) -> int:
-    """Return how many dead letters there are (on SQS: about how many), hidden ones included."""
-    async with open_dead_letters(settings) as (backend, _):
-        return (await backend.queue.counts()).dead
-
-
-async def purge(settings: Settings) -> None:
-    """Remove all dead letters, hidden ones included."""
-    async with open_dead_letters(settings) as (_, dead_letters):
-        await dead_letters.purge()
-
-
-async def find(settings: Settings, choice: Choice, *, report: Callable[[ParsedDeadLetter], None]) -> Looked:
+async def find(
+    backend: Backend, dead_letters: DeadLetters, choice: Choice, *, report: Callable[[ParsedDeadLetter], None]
+) -> Looked:
     """Report the visible dead letters that are chosen, and change nothing."""
 
     async def tell(_: DeadLetterLeases, chosen: Sequence[ParsedDeadLetter]) -> None:
         for parsed in chosen:
             report(parsed)
 
-    return await _look(settings, choice, tell)
+    return await _look(backend, dead_letters, choice, tell)
 
 
 async def remove(
-    settings: Settings, choice: Choice, *, report: Callable[[ParsedDeadLetter, str | None], None]
+    backend: Backend,
+    dead_letters: DeadLetters,
+    choice: Choice,
+    *,
+    report: Callable[[ParsedDeadLetter, str | None], None],
 ) -> Looked:
     """Remove the visible dead letters that are chosen, in the order in which they are found.
 
@@ -116,24 +109,24 @@ async def remove(
         if failed >= MOST_FAILURES:
             raise BackendError(f"{failed} dead letters could not be removed")
 
-    return await _look(settings, choice, take)
+    return await _look(backend, dead_letters, choice, take)
 
 
 async def _look(
-    settings: Settings,
+    backend: Backend,
+    dead_letters: DeadLetters,
     choice: Choice,
     take: Callable[[DeadLetterLeases, Sequence[ParsedDeadLetter]], Awaitable[None]],
 ) -> Looked:
     """Go through the visible dead letters, and ``take`` those that are chosen; with names, until all are found."""
     looked = Looked(missing=set(choice.names))
-    async with open_dead_letters(settings) as (backend, dead_letters):
-        there = (await backend.queue.counts()).dead
-        async with leasing(dead_letters) as leases:
-            scan = Scan(leases)
-            while (looked.missing or not choice.names) and (new := await scan.next()):
-                chosen = [parsed for each in new if _is_chosen(parsed := parse(each, backend.bucket), choice, looked)]
-                looked.chosen += [parsed.received.id for parsed in chosen]
-                await take(leases, chosen)
+    there = (await backend.queue.counts()).dead
+    async with leasing(dead_letters) as leases:
+        scan = Scan(leases)
+        while (looked.missing or not choice.names) and (new := await scan.next()):
+            chosen = [parsed for each in new if _is_chosen(parsed := parse(each, backend.bucket), choice, looked)]
+            looked.chosen += [parsed.received.id for parsed in chosen]
+            await take(leases, chosen)
     looked.seen = scan.seen
     if not choice.names:
         looked.others = None if scan.seen == MOST_REMEMBERED else max(there - scan.seen, 0)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from thumbq.commands.dlq.leases import LEASE_S, ROUND
-from thumbq.commands.dlq.limits import MOST_REMEMBERED
+from thumbq.deadletters.leases import LEASE_S, ROUND
+from thumbq.deadletters.limits import MOST_REMEMBERED
 
 if TYPE_CHECKING:
-    from thumbq.commands.dlq.leases import DeadLetterLeases
+    from thumbq.deadletters.leases import DeadLetterLeases
     from thumbq.ports import DeadLetter
 
 

@@ -1,1 +1,0 @@
-"""What `thumbq dlq` does: dead letters are listed, shown, sent back to the queue, and removed."""

@@ -1,0 +1,1 @@
+"""Dead letters of a queue are listed, shown, sent back to it, and removed."""
