@@ -23,6 +23,7 @@ from thumbq.web.making import make_app
 from thumbq.web.server import HttpServer
 from thumbq.web.services import SERVICES
 from thumbq.worker import make_consumers
+from thumbq.worker.pausewatch import PauseWatch
 from thumbq.worker.replicahealth import ReplicaHealth
 from thumbq.worker.warnings import queue_warnings, weights_warning
 
@@ -124,10 +125,13 @@ class Service:
                         announcers=[app[SERVICES].waiters],
                     )
                     self._store_watch = StoreWatch(self._backend, resources.health)
-                    consumers = await self._make_consumers(pool, resources)
-                    self._health.watches(consumers, self._store_watch)
+                    pauses = PauseWatch(
+                        self._backend.store, backend.bucket, [config.label for config, _ in self._queues]
+                    )
+                    consumers = await self._make_consumers(pool, resources, pauses)
+                    self._health.watches(consumers, self._store_watch, pauses)
                     upkeep = [self._backend.upkeep.run] if self._backend.upkeep is not None else []
-                    beside = (server.watch, self._store_watch.run, *upkeep)
+                    beside = (server.watch, self._store_watch.run, pauses.run, *upkeep)
                     await self._main_loop(server, consumers, beside, announce)
                 finally:
                     await self._shut_down_server(server)
@@ -167,9 +171,12 @@ class Service:
         finally:
             self._stop.begins()  # also when a part has died
 
-    async def _make_consumers(self, pool: RenderPool, resources: JobResources) -> Consumers:
+    async def _make_consumers(self, pool: RenderPool, resources: JobResources, pauses: PauseWatch) -> Consumers:
         settings = self._settings
-        queues = [(config, backend, await backend.queue.attributes()) for config, backend in self._queues]
+        queues = [
+            (config, pauses.pausable(backend, config.label), await backend.queue.attributes())
+            for config, backend in self._queues
+        ]
         warnings = [
             problem
             for _, _, attributes in queues

@@ -116,3 +116,22 @@ def test_reconcile_queues_into_the_queue_that_is_named(tmp_path: Path) -> None:
     assert len(received(tmp_path)["low"]) == 1
     assert thumbq("reconcile", "--older-than", "0s", "--apply", "--queue", "high").exit_code == 0
     assert len(received(tmp_path)["high"]) == 1
+
+
+def test_pause_is_of_one_queue_or_of_all_and_says_what_stands(tmp_path: Path) -> None:
+    assert thumbq("pause").exit_code == 2, "there is no directory yet"
+    received(tmp_path)
+    [line] = thumbq("pause", "high").stdout.splitlines()
+    assert line.startswith("high: paused since 20")
+    assert line in thumbq("pause").stdout.splitlines(), "the pause of before stands"
+    assert thumbq("resume", "low").stdout.startswith("low: resumed; it was paused since 20")
+    assert [line.split(";")[0] for line in thumbq("resume").stdout.splitlines()] == [
+        "low: was not paused",
+        "high: resumed",
+        "ordered: resumed",
+    ]
+    refused = thumbq("pause", "hgih")
+    assert (refused.exit_code, refused.stderr.splitlines()) == (
+        2,
+        ["error: there is no queue named hgih", "    fix: name one of low, high, ordered, or none"],
+    )

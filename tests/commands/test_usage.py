@@ -54,6 +54,7 @@ def waiting(folder: Path) -> int:
         *("serve", "setup", "send", "render", "reconcile", "bench render", "bench service"),
         *("token", "token new"),
         *("dlq", "dlq list", "dlq show", "dlq redrive", "dlq purge"),
+        *("pause", "resume"),
     ],
 )
 def test_every_command_shows_an_example(command: str) -> None:

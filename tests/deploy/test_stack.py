@@ -168,6 +168,8 @@ async def sent(stack: Stack, place: Place, photo: Path) -> None:
     environment = without_aws(os.environ) | place.environment | {"THUMBQ_QUEUE": stack.outputs["QueueName"]}
     done = await anyio.run_process([THUMBQ, "send", str(photo), "--prefix", "pngfiles/"], env=environment, check=False)
     assert b"pngfiles/sampleImage.png" in done.stdout, done
+    done = await anyio.run_process([THUMBQ, "resume"], env=environment, check=False)
+    assert done.stdout == b"default: was not paused\n", done
 
 
 async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path) -> None:

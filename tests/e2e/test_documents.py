@@ -35,6 +35,7 @@ AWS = example(README, "S3 and SQS on this machine", "sh")
 FILES = example(COMMANDS, "Files", "sh")
 DEAD_LETTERS = example(COMMANDS, "Dead letters", "sh")
 TOKENS, ANOTHER_TOKEN = example(ACCESS, "Tokens", "sh"), example(ACCESS, "Another token", "sh")
+PAUSE = example(COMMANDS, "Pause", "sh")
 LOST_MESSAGES = example(COMMANDS, "Lost messages", "sh")
 WAIT = example(WAITING, "Waiting", "sh")
 BENCH = examples(BENCHMARK, "Benchmark", "sh")[0]
@@ -186,6 +187,7 @@ async def test_the_first_command_serves_from_nothing_and_all_others_work_beside_
     await ran(FILES)
     assert (clone / "renditions").is_dir()
     assert (await ran(DEAD_LETTERS)).splitlines() == ["no dead letters"] * 2
+    assert [line.split()[1] for line in (await ran(PAUSE)).splitlines()] == ["paused", "resumed;"]
     assert (await ran(LOST_MESSAGES)).splitlines()[-1] == "3 keys, 0 originals without a manifest"
     assert "\njpeg-12mp " in await ran(f"{BENCH.strip()} --quick --only jpeg-12mp")
 

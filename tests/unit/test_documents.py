@@ -94,6 +94,7 @@ CHECKED_BY: Final = {
     (PRESETS, "Routes", "toml"): SETTINGS_FILES,
     (COMMANDS, "Files", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Dead letters", "sh"): COMMANDS_OF_README,
+    (COMMANDS, "Pause", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Lost messages", "sh"): COMMANDS_OF_README,
     (ACCESS, "Tokens", "sh"): TOKENS,
     (ACCESS, "Another token", "sh"): TOKENS,

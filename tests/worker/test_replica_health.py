@@ -23,6 +23,7 @@ from thumbq.errors import (
 )
 from thumbq.jobs.storehealth import StoreHealth
 from thumbq.jobs.storewatch import ObservedStore, StoreWatch
+from thumbq.pauses import Pause
 from thumbq.ports import Backend, ObjectInfo
 from thumbq.worker.replicahealth import ReplicaHealth
 
@@ -217,9 +218,17 @@ class Watch:
         return self.away
 
 
+class Pauses:
+    def __init__(self) -> None:
+        self.found: dict[str, Pause] = {}
+
+    def paused(self) -> dict[str, Pause]:
+        return self.found
+
+
 def replica(*, one_directory: bool = False) -> tuple[ReplicaHealth, Consumers, Watch]:
     health, consumers, watch = ReplicaHealth(lambda: False, one_directory=one_directory), Consumers(), Watch()
-    health.watches(cast("Any", consumers), cast("Any", watch))
+    health.watches(cast("Any", consumers), cast("Any", watch), cast("Any", Pauses()))
     health.started()
     return health, consumers, watch
 
@@ -245,6 +254,19 @@ def test_what_fails_for_all_replicas_is_named_and_costs_neither_life_nor_readine
     watch.away, consumers.away = 5.0, {"high": 6.0, "low": None}
     assert (health.not_alive(), health.not_ready()) == (None, None)
     assert health.away_since() == {"store": 5.0, "queue high": 6.0, "queue low": None}
+
+
+def test_a_queue_that_is_paused_is_named_and_is_neither_dead_nor_away() -> None:
+    health, consumers, pauses = ReplicaHealth(lambda: False, one_directory=False), Consumers(), Pauses()
+    assert health.paused_since() == {}
+    health.watches(cast("Any", consumers), cast("Any", Watch()), cast("Any", pauses))
+    health.started()
+    assert health.paused_since() == {}
+    pauses.found = {"default": Pause(7.0)}
+    assert health.paused_since() == {"queue": 7.0}
+    assert (health.not_alive(), health.not_ready(), health.away_since()) == (None, None, {"store": None, "queue": None})
+    consumers.away, pauses.found = {"high": None, "low": None}, {"low": Pause(None)}
+    assert health.paused_since() == {"queue low": None}
 
 
 def test_a_replica_to_which_nothing_answers_is_not_ready_since_another_may_reach_it() -> None:

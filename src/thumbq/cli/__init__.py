@@ -10,6 +10,7 @@ from thumbq.cli.dlq import dlq
 from thumbq.cli.docs import docs
 from thumbq.cli.files import render, send
 from thumbq.cli.local import local
+from thumbq.cli.pause import pause, resume
 from thumbq.cli.reconcile import reconcile
 from thumbq.cli.service import serve, setup
 from thumbq.cli.token import token
@@ -28,5 +29,5 @@ def main() -> None:
     open_closed_streams()
 
 
-for command in (serve, setup, send, render, dlq, reconcile, local, token, bench, docs):
+for command in (serve, setup, send, render, dlq, pause, resume, reconcile, local, token, bench, docs):
     main.add_command(command)

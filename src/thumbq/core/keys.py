@@ -20,7 +20,8 @@ CRASH_RECORDS_PREFIX: Final = "attempts/"
 PROBE_KEY: Final = f"{CRASH_RECORDS_PREFIX}probe"
 FAILED_MESSAGES_PREFIX: Final = "failed-messages/"
 PRESIGNED_PREFIX: Final = "presigned/"
-OWN_PREFIXES: Final = (MANIFESTS_PREFIX, CRASH_RECORDS_PREFIX, FAILED_MESSAGES_PREFIX, PRESIGNED_PREFIX)
+PAUSES_PREFIX: Final = "paused/"
+OWN_PREFIXES: Final = (MANIFESTS_PREFIX, CRASH_RECORDS_PREFIX, FAILED_MESSAGES_PREFIX, PRESIGNED_PREFIX, PAUSES_PREFIX)
 """Where thumbq keeps its records: a key here is never a source."""
 
 # Crockford's base32 in lower case keeps the order of the numbers in the order of the characters.
@@ -85,6 +86,11 @@ def crash_record_key(message_id: str, number: int = 1) -> str:
 def failed_message_key(message_id: str) -> str:
     """Return the key of the record of a message that failed and is no job, or whose body is kept whole."""
     return f"{FAILED_MESSAGES_PREFIX}{message_id}.json"
+
+
+def pause_key(queue: str) -> str:
+    """Return the key of the record that a queue is paused; ``queue`` is its name for people."""
+    return f"{PAUSES_PREFIX}{queue}.json"
 
 
 def rendition_key(template: str, *, preset: str, source_key: str, extension: str) -> str:

@@ -134,6 +134,10 @@ class Health(Protocol):
         """Return since when the store and each queue have been away, in POSIX seconds; None for what answers."""
         ...
 
+    def paused_since(self) -> Mapping[str, float | None]:
+        """Return since when the queues that are paused have been, in POSIX seconds; None where nobody knows."""
+        ...
+
     def stopping(self) -> bool:
         """Say whether the process is on its way out, so that clients should not keep their connections."""
         ...

@@ -13,6 +13,9 @@ from thumbq.settings.faults import Fault, fault
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+ONLY_QUEUE: Final = "default"
+"""What the only queue is called where it needs a name."""
+
 QUEUE_NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 STOP_RESERVE_S: Final = 2
@@ -55,6 +58,11 @@ class QueueConfig:
     weight: int | None
     wait_time_s: int
     default: bool
+
+    @property
+    def label(self) -> str:
+        """Its name for people and in addresses: the only queue has one too."""
+        return self.name or ONLY_QUEUE
 
 
 def queue_configs(tables: Sequence[QueueTable], *, queue: str | None, wait_time_s: int) -> tuple[QueueConfig, ...]:

@@ -139,7 +139,7 @@ class PresignedAnswer(Envelope):
 
 
 class HealthAnswer(Answer):
-    """Healthy. Members besides say of the store and of each queue whether it is away, and since when."""
+    """Healthy. Members besides say of the store and of each queue whether it is away or paused, and since when."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

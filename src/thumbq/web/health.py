@@ -26,17 +26,19 @@ async def livez(request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """Answer 200 while requests should come here, and what is away for all replicas."""
     health = request.app[SERVICES].health
-    parts = {name: _state(since) for name, since in health.away_since().items()}
+    parts = {name: _state("away", since) for name, since in health.away_since().items()}
+    parts |= {name: _state("paused", since, known=True) for name, since in health.paused_since().items()}
     reason = health.not_ready()
     if reason is not None:
         return response(problem_of("not-ready", reason, retry_after_s=_READY_RETRY_AFTER_S), data=parts or None)
     return _ok(parts)
 
 
-def _state(away_since: float | None) -> str:
-    if away_since is None:
-        return "ok"
-    return f"away since {datetime.fromtimestamp(away_since, UTC):%Y-%m-%dT%H:%M:%SZ}"
+def _state(state: str, since: float | None, *, known: bool = False) -> str:
+    """Return the state of a part; without a time it is well, unless the state is ``known`` to hold."""
+    if since is None:
+        return state if known else "ok"
+    return f"{state} since {datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _ok(parts: Mapping[str, str]) -> web.Response:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thumbq.settings.queues import ONLY_QUEUE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thumbq.jobs.storewatch import StoreWatch
     from thumbq.worker.consumers import Consumers
+    from thumbq.worker.pausewatch import PauseWatch
 
 
 class ReplicaHealth:
@@ -18,11 +21,11 @@ class ReplicaHealth:
         self._stopping = stopping
         self._one_directory = one_directory
         self._phase: str | None = "the service is starting"
-        self._parts: tuple[Consumers, StoreWatch] | None = None
+        self._parts: tuple[Consumers, StoreWatch, PauseWatch] | None = None
 
-    def watches(self, consumers: Consumers, store: StoreWatch) -> None:
+    def watches(self, consumers: Consumers, store: StoreWatch, pauses: PauseWatch) -> None:
         """Answer by these from now on."""
-        self._parts = consumers, store
+        self._parts = consumers, store, pauses
 
     def started(self) -> None:
         """Note that the replica is at work."""
@@ -40,7 +43,7 @@ class ReplicaHealth:
         """Say which loop has stopped, or what was replaced; see Health."""
         if self._parts is None:
             return None
-        consumers, store = self._parts
+        consumers, store, _ = self._parts
         return consumers.not_alive() or store.restart_needed()
 
     def not_ready(self) -> str | None:
@@ -51,9 +54,18 @@ class ReplicaHealth:
         """Return since when the store and the queues have been away; see Health."""
         if self._parts is None:
             return {}
-        consumers, store = self._parts
-        queues = {f"queue {name}" if name else "queue": since for name, since in consumers.away_since().items()}
+        consumers, store, _ = self._parts
+        queues = {_part(name): since for name, since in consumers.away_since().items()}
         return {"store": store.away_since(), **queues}
+
+    def paused_since(self) -> dict[str, float | None]:
+        """Return since when queues have been paused; see Health."""
+        if self._parts is None:
+            return {}
+        consumers, _, pauses = self._parts
+        known = pauses.paused()
+        names = {_part(name): name or ONLY_QUEUE for name in consumers.away_since()}
+        return {part: known[name].since for part, name in names.items() if name in known}
 
     def _cut_off(self) -> str | None:
         """Say so when neither S3 nor SQS answers.
@@ -63,3 +75,8 @@ class ReplicaHealth:
         if self._one_directory or None in (away := self.away_since()).values() or not away:
             return None
         return "neither the store nor the queue answers"
+
+
+def _part(queue_name: str) -> str:
+    """Return what a queue is called among the parts of a replica; ``queue_name`` is its name in the settings."""
+    return f"queue {queue_name}" if queue_name else "queue"

@@ -100,6 +100,10 @@ class Health:
     alive: str | None = None
     ready: str | None = None
     away: dict[str, float | None] = field(default_factory=dict)
+    paused: dict[str, float | None] = field(default_factory=dict)
+
+    def paused_since(self) -> dict[str, float | None]:
+        return self.paused
 
     def away_since(self) -> dict[str, float | None]:
         return self.away
