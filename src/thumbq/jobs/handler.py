@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from thumbq.core.retry import Bury, Delete, Release
+    from thumbq.jobs.delivery import JobResult
     from thumbq.jobs.resources import JobResources
     from thumbq.jobs.stopping import StopRequest
     from thumbq.ports import QueueAttributes, ReceivedMessage
@@ -47,6 +48,7 @@ class MessageHandler:
         queue_name: str = "",
     ) -> None:
         self._resources = resources
+        self._queue_name = queue_name
         self._fifo = attributes.fifo
         self._max_receive_count = attributes.max_receive_count
         self._random = random
@@ -129,7 +131,7 @@ class MessageHandler:
                 return retry.Release()
             _bind(job)
             result = await self._runner.run(delivery, job)
-            report(result)
+            self._report(result, job)
             ended.append((job.source.key, result.disposition))
             if result.store_failed and len(ended) < len(jobs):
                 await self._resources.health.look_between_jobs()
@@ -174,12 +176,16 @@ class MessageHandler:
         for job in jobs:
             _bind(job)
             result = await self._runner.give_up(job, bury)
-            report(result)
+            self._report(result, job)
             assert not isinstance(result.disposition, retry.Release)
             ended.append((job.source.key, result.disposition))
         if len(jobs) > 1:
             _bind(None)
         return retry.after_all(ended)
+
+    def _report(self, result: JobResult, job: Job) -> None:
+        resources = self._resources
+        report(result, job, self._queue_name, observers=resources.observers, now=resources.clock.wall())
 
     def _jobs(self, received: ReceivedMessage) -> list[Job] | Exception:
         """Return the jobs of a message, none when it asks for none, or the reason why its body cannot be read."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thumbq.core.catalog import Catalog
-    from thumbq.ports import Announcer, Backend, Clock, ObjectStore, Renderer
+    from thumbq.ports import Announcer, Backend, Clock, ObjectStore, Observer, Renderer
     from thumbq.settings import Settings
 
 
@@ -33,10 +33,18 @@ class JobResources:
     clock: Clock
     announcers: Sequence[Announcer] = ()
     """Who is told of jobs that have ended, in this order."""
+    observers: Sequence[Observer] = ()
+    """Who counts attempts."""
 
 
 def make_job_resources(
-    *, backend: Backend, renderer: Renderer, settings: Settings, clock: Clock, announcers: Sequence[Announcer] = ()
+    *,
+    backend: Backend,
+    renderer: Renderer,
+    settings: Settings,
+    clock: Clock,
+    announcers: Sequence[Announcer] = (),
+    observers: Sequence[Observer] = (),
 ) -> JobResources:
     """Return the resources; ``backend`` may be that of any of the queues."""
     store = FencedStore(backend.store)
@@ -50,4 +58,5 @@ def make_job_resources(
         health=StoreHealth(backend.store, backend.bucket, clock),
         clock=clock,
         announcers=announcers,
+        observers=observers,
     )

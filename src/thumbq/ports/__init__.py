@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from thumbq.ports.announcing import Announcer
 from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
+from thumbq.ports.observing import Attempted, Ending, Observer
 from thumbq.ports.presigned import PresignedPost, PresignedUploads, PresignedUploadVerifier
 from thumbq.ports.queueing import (
     FIFO_ENDING,
@@ -41,10 +42,12 @@ __all__ = [
     "MAX_LEASE_S",
     "Announcer",
     "Answered",
+    "Attempted",
     "Backend",
     "Clock",
     "DeadLetter",
     "DeadLetters",
+    "Ending",
     "EntryResult",
     "Health",
     "JobQueue",
@@ -53,6 +56,7 @@ __all__ = [
     "NotMade",
     "ObjectInfo",
     "ObjectStore",
+    "Observer",
     "PresignedPost",
     "PresignedUploadVerifier",
     "PresignedUploads",
