@@ -19,7 +19,7 @@ from thumbq.memory import derived, memory_problem, return_uploads
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
 from thumbq.web.accessrules import AccessRules, make_access_rules
-from thumbq.web.making import make_app
+from thumbq.web.making import make_app, make_desk
 from thumbq.web.server import HttpServer
 from thumbq.web.services import SERVICES
 from thumbq.worker import make_consumers
@@ -105,9 +105,11 @@ class Service:
 
     async def run(self, announce: Callable[[str], None]) -> None:
         """Start, work until a signal, and shut down in order: consumers, server, pool."""
-        queues = {config.name: self._observed(backend) for config, backend in self._queues if config.name}
+        queues = {config: self._observed(backend) for config, backend in self._queues}
+        named = {config.name: backend for config, backend in queues.items() if config.name}
         backend = self._observed(self._backend)
-        app = make_app(self._settings, backend, queues, health=self._health, access=self._access)
+        desk = make_desk(queues.items(), replica=self._replica, clock=self._clock)
+        app = make_app(self._settings, backend, named, desk=desk, health=self._health, access=self._access)
         server = HttpServer(
             app,
             shutdown_timeout_s=self._settings.shutdown_deadline_s,
@@ -123,11 +125,10 @@ class Service:
                         settings=self._settings,
                         clock=self._clock,
                         announcers=[app[SERVICES].waiters],
+                        observers=[desk.series],
                     )
                     self._store_watch = StoreWatch(self._backend, resources.health)
-                    pauses = PauseWatch(
-                        self._backend.store, backend.bucket, [config.label for config, _ in self._queues]
-                    )
+                    pauses = PauseWatch(self._backend.store, backend.bucket, desk.queues)
                     consumers = await self._make_consumers(pool, resources, pauses)
                     self._health.watches(consumers, self._store_watch, pauses)
                     upkeep = [self._backend.upkeep.run] if self._backend.upkeep is not None else []

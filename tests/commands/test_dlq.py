@@ -91,7 +91,7 @@ async def test_a_listing_shows_source_reason_time_and_receive_count(
     }
     assert printed.row(buried).splitlines()[1] == "    local/uploads/0: the image ends early"
     assert moved.note is None
-    assert printed.receive_count(moved) >= 10
+    assert moved.receive_count >= 10
     assert printed.row(moved).splitlines()[1] == "    '{ no job': moved by the queue"
 
 

@@ -57,6 +57,13 @@ ALLOWED: Final[dict[str, set[Scope] | None]] = {
     "DELETE /session": None,
     "GET /service": set(Scope),
     "GET /originals/{id}": {Scope.READ},
+    "GET /queues": {Scope.ADMIN},
+    "POST /queues/{queue}/pause": {Scope.ADMIN},
+    "POST /queues/{queue}/resume": {Scope.ADMIN},
+    "GET /queues/{queue}/dead-letters": {Scope.ADMIN},
+    "GET /queues/{queue}/dead-letters/{id}": {Scope.ADMIN},
+    "POST /queues/{queue}/dead-letters/redrive": {Scope.ADMIN},
+    "POST /queues/{queue}/dead-letters/remove": {Scope.ADMIN},
     "GET /livez": None,
     "GET /readyz": None,
     "GET /openapi.json": None,
@@ -98,7 +105,7 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Served]:
 
 
 def path_of(route: Route) -> str:
-    path = route.path.replace("{id}", "0" * 26).replace("{preset}", "thumbnail")
+    path = route.path.replace("{queue}", "default").replace("{id}", "0" * 26).replace("{preset}", "thumbnail")
     return path.replace("{name}", "photo.jpg")
 
 

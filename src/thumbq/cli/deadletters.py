@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from thumbq.deadletters.parsing import ParsedDeadLetter
 
 NONE: Final = "no dead letters"
-MOVED: Final = "moved by the queue"
-FOREIGN: Final = "put here by somebody else"
 HEADING: Final = f"{'ID':36}  {'SENT (UTC)':16}  TIMES CODE"
 
 _MOVED_CODE: Final = "-"
@@ -30,9 +28,9 @@ def document(parsed: ParsedDeadLetter) -> dict[str, Any]:
     members: dict[str, Any] = {
         "id": parsed.received.id,
         "sent_at": None if parsed.received.sent_at is None else _time(parsed.received.sent_at).isoformat(),
-        "receive_count": receive_count(parsed),
+        "receive_count": parsed.receive_count,
         "code": parsed.note.code if parsed.note else None,
-        "reason": reason(parsed),
+        "reason": parsed.reason,
         "message_id": parsed.note.message_id if parsed.note else None,
         "trace": parsed.note.trace if parsed.note else None,
         "bucket": job.source.bucket if job else None,
@@ -49,11 +47,11 @@ def row(parsed: ParsedDeadLetter) -> str:
     """Return the two lines of a dead letter in a table, no wider than the terminal that they are printed on."""
     code = parsed.note.code if parsed.note else _MOVED_CODE
     sent_at = "-" if parsed.received.sent_at is None else f"{_time(parsed.received.sent_at):%Y-%m-%d %H:%M}"
-    first = f"{parsed.received.id:36}  {sent_at:16}  {receive_count(parsed):>5} {code}"
+    first = f"{parsed.received.id:36}  {sent_at:16}  {parsed.receive_count:>5} {code}"
     subject = str(parsed.jobs[0].source) if parsed.jobs else f"{parsed.body[:_BODY_START]!r}"
     if len(parsed.jobs) > 1:
         subject += f" and {len(parsed.jobs) - 1} more"
-    second = printable(f"    {subject}: {reason(parsed)}")
+    second = printable(f"    {subject}: {parsed.reason}")
     if sys.stdout.isatty():
         columns = shutil.get_terminal_size().columns
         first, second = fitted(first, columns), fitted(second, columns)
@@ -68,19 +66,6 @@ def page(parsed: ParsedDeadLetter) -> str:
     if sys.stdout.isatty():
         body = "\n".join(map(printable, body.split("\n")))
     return "\n".join([*lines, "", body, ""])
-
-
-def reason(parsed: ParsedDeadLetter) -> str:
-    """Return the reason why a message is a dead letter."""
-    return parsed.note.reason if parsed.note else MOVED if parsed.received.moved else FOREIGN
-
-
-def receive_count(parsed: ParsedDeadLetter) -> int:
-    """Return how often the message was received before it was buried.
-
-    Where only the queue knows, its receives as a dead letter count too.
-    """
-    return parsed.note.receive_count if parsed.note else parsed.received.receive_count
 
 
 def _time(posix_s: float) -> datetime:

@@ -20,6 +20,10 @@ class Links:
         """Return the address of a job."""
         return f"{self.jobs()}/{job_id}"
 
+    def original(self, job_id: str) -> str:
+        """Return the address of an original."""
+        return f"{self.base}/originals/{job_id}"
+
     def rendition(self, job_id: str, preset: str) -> str:
         """Return the address of a rendition."""
         return f"{self.job(job_id)}/{preset}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from thumbq.core import deadletter, keys, message
 from thumbq.core.failedmessage import FailedMessage
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from thumbq.core.job import JobRequest
     from thumbq.ports import DeadLetter, ObjectStore
 
+MOVED: Final = "moved by the queue"
+FOREIGN: Final = "put here by somebody else"
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedDeadLetter:
@@ -27,6 +30,19 @@ class ParsedDeadLetter:
     jobs: tuple[JobRequest, ...]
     body: str
     """As it was received, or the whole body as it was sent."""
+
+    @property
+    def reason(self) -> str:
+        """Why the message is a dead letter."""
+        return self.note.reason if self.note else MOVED if self.received.moved else FOREIGN
+
+    @property
+    def receive_count(self) -> int:
+        """How often the message was received before it was buried.
+
+        Where only the queue knows, its receives as a dead letter count too.
+        """
+        return self.note.receive_count if self.note else self.received.receive_count
 
     def is_named(self, names: Iterable[str]) -> bool:
         """Whether one of these is its id, or the id of the message that was buried."""

@@ -199,6 +199,13 @@ async def redrive_all(
     """
     if not await has_cut_bodies(backend, dead_letters) and await move_all(dead_letters, rate, moving):
         return 0
+    return await redrive_each(backend, dead_letters, rate=rate, report=report)
+
+
+async def redrive_each(
+    backend: Backend, dead_letters: DeadLetters, *, rate: int | None, report: Callable[[Redriven], None]
+) -> int:
+    """Redrive all visible dead letters from here, and return about how many are there that were not tried."""
     async with leasing(dead_letters) as leases:
         redrive = Redrive(backend, leases, rate=rate, report=report)
         await redrive.all()

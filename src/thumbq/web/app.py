@@ -15,6 +15,7 @@ from thumbq.web.door import DOOR, Door, guard
 from thumbq.web.openapi import OPENAPI, OpenApi, make_document
 from thumbq.web.originals import ORIGINALS, OriginalsInMemory
 from thumbq.web.problems import EVERYWHERE, problem_middleware
+from thumbq.web.queuedesk import DESK
 from thumbq.web.requestid import REQUEST_ID
 from thumbq.web.requestlog import REFUSALS, Refusals, log_requests
 from thumbq.web.route import TABLE
@@ -25,15 +26,18 @@ from thumbq.web.uploadlimits import UploadLimits
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
+    from thumbq.web.queuedesk import QueueDesk
+
 __all__ = ["UploadLimits", "WebServices", "create_app"]
 
 
-def create_app(services: WebServices, door: Door, *, page: bool = True) -> web.Application:
+def create_app(services: WebServices, door: Door, desk: QueueDesk, *, page: bool = True) -> web.Application:
     """Return the application, with the page or without. It opens and closes nothing: that belongs to the caller."""
     routes = [route for route in ROUTES if page or not route.of_page]
     app = web.Application(middlewares=[log_requests, _close_when_stopping, problem_middleware, guard, check_access])
     app[SERVICES] = services
     app[DOOR] = door
+    app[DESK] = desk
     app[REFUSALS] = Refusals()
     app[ORIGINALS] = OriginalsInMemory()
     app[UPLOADS] = RunningUploads(services.limits)

@@ -11,22 +11,36 @@ from thumbq.intake.uploads import make_upload_intake
 from thumbq.web.app import create_app
 from thumbq.web.door import Door
 from thumbq.web.jobstate import JobStates
+from thumbq.web.queuedesk import DeskQueue, QueueDesk
+from thumbq.web.queueseries import QueueSeries
 from thumbq.web.services import WebServices
 from thumbq.web.uploadlimits import UploadLimits
 from thumbq.web.waiting import Waiters
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from aiohttp import web
 
-    from thumbq.ports import Backend, Health
-    from thumbq.settings import Settings
+    from thumbq.ports import Backend, Clock, Health
+    from thumbq.settings import QueueConfig, Settings
     from thumbq.web.accessrules import AccessRules
 
 
+def make_desk(queues: Iterable[tuple[QueueConfig, Backend]], *, replica: str, clock: Clock) -> QueueDesk:
+    """Return what operators of the queues need."""
+    found = {config.label: DeskQueue(config.label, config.name, backend) for config, backend in queues}
+    return QueueDesk(replica, found, QueueSeries(queue.name for queue in found.values()), clock)
+
+
 def make_app(
-    settings: Settings, backend: Backend, queues: Mapping[str, Backend], *, health: Health, access: AccessRules
+    settings: Settings,
+    backend: Backend,
+    queues: Mapping[str, Backend],
+    *,
+    desk: QueueDesk,
+    health: Health,
+    access: AccessRules,
 ) -> web.Application:
     """Return the application over the default queue's backend, and those of ``queues`` by their names."""
     presigned = make_presigned_intake(
@@ -58,4 +72,4 @@ def make_app(
         cors_origins=settings.cors_origins,
         trusted_proxies=settings.trusted_proxies,
     )
-    return create_app(services, door, page=settings.page)
+    return create_app(services, door, desk, page=settings.page)

@@ -15,6 +15,7 @@ from thumbq.web.joblist import JobsQuery
 from thumbq.web.pageroutes import PAGE_ROUTES
 from thumbq.web.preferences import PreferHeaders
 from thumbq.web.presigned import PresignRequest
+from thumbq.web.queueroutes import QUEUE_ROUTES
 from thumbq.web.route import FORM, IMAGE, JSON, Body, Route
 
 _STORE: Final = ("backend-bad-answer", "backend-refused", "backend-unavailable")
@@ -144,4 +145,5 @@ ROUTES: Final = (
         answers={200: ("OpenAPI 3.1.", Body(JSON))},
     ),
     *PAGE_ROUTES,
+    *QUEUE_ROUTES,
 )

@@ -24,10 +24,12 @@ from thumbq.core.preset import BUILT_IN
 from thumbq.intake.presigned import PresignedIntake
 from thumbq.intake.uploads import UploadIntake
 from thumbq.ports import Backend
+from thumbq.settings import Settings
 from thumbq.web.accessrules import OPEN, AccessRules
 from thumbq.web.app import UploadLimits, WebServices, create_app
 from thumbq.web.door import Door
 from thumbq.web.jobstate import JobStates
+from thumbq.web.making import make_desk
 from thumbq.web.openapi import problem_codes
 from thumbq.web.problems import PROBLEMS
 from thumbq.web.route import route_of
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thumbq.ports import JobQueue, ObjectStore
+    from thumbq.web.queuedesk import QueueDesk
 
 JPEG: Final = b"\xff\xd8\xff\xe0" + bytes(range(256))
 PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -254,6 +257,7 @@ async def serve(
     door: Door | None = None,
     access: AccessRules = OPEN,
     links: Links = NO_BASE,
+    desk: QueueDesk | None = None,
     page: bool = True,
 ) -> AsyncIterator[Served]:
     health = Health()
@@ -273,6 +277,7 @@ async def serve(
             access=access,
         ),
         door or Door(listens_on="0.0.0.0"),
+        desk or make_desk([(Settings().default_queue, behind.backend)], replica="one", clock=behind.clock),
         page=page,
     )
     undeclared: list[str] = []
