@@ -74,6 +74,10 @@ def job_document(job_id: str, state: JobState, catalog: Catalog, links: Links) -
         members["failed"] = {name: _failure(record) for name, record in manifest.failed.items()}
     if manifest is not None and manifest.error is not None:
         members["error"] = _failure(manifest.error)
+    if manifest is not None:
+        members["finished_at"] = manifest.finished_at.isoformat().replace("+00:00", "Z")
+    if manifest is not None and manifest.times is not None:
+        members["times"] = manifest.times
     return Job(
         id=job_id,
         status=state.status,
@@ -126,4 +130,5 @@ def _rendition(url: str, record: RenditionRecord) -> Rendition:
         bytes=record.bytes,
         content_type=record.content_type,
         sha256=record.sha256,
+        **({} if record.steps is None else {"steps": record.steps}),
     )

@@ -102,6 +102,22 @@ async def test_a_job_is_queued_until_its_manifest_is_there(served: Served) -> No
     }
 
 
+async def test_a_done_job_tells_its_steps_and_how_long_it_took(served: Served) -> None:
+    job_id = await uploaded(served)
+    await finish(served, job_id)
+    ref = ObjectRef(served.behind.real.bucket, keys.manifest_key(keys.upload_key(job_id)))
+    _, raw = await served.behind.real.store.get(ref, max_bytes=1 << 20)
+    manifest = json.loads(raw)
+    times = {"waited_s": 0.5, "rendered_s": 0.25}
+    manifest["renditions"]["thumbnail"]["steps"] = {"orientation": 6, "profile": "embedded"}
+    await put_manifest(served, job_id, json.dumps(manifest | {"times": times}).encode())
+    _, document = await get(served, f"/jobs/{job_id}")
+    data = document["data"]
+    assert data["renditions"]["thumbnail"]["steps"] == {"orientation": 6, "profile": "embedded"}
+    assert data["times"] == times
+    assert datetime.fromisoformat(data["finished_at"]) == datetime.fromisoformat(manifest["finished_at"])
+
+
 async def test_a_done_job_tells_its_renditions(served: Served) -> None:
     job_id = await uploaded(served)
     await finish(served, job_id)

@@ -58,6 +58,23 @@ async def test_a_manifest_says_what_the_render_told(backend: Backend) -> None:
     assert (steps.orientation, steps.shrink_on_load) == (8, "1/4")
 
 
+async def test_a_manifest_says_how_long_each_part_took_and_the_wait_for_a_render_process_is_waiting(
+    backend: Backend,
+) -> None:
+    async with consuming(backend, FakeRenderer(3.0, 2.0, processes=1)):
+        await upload(backend)
+        await upload(backend, key="uploads/other")
+        await settled(backend)
+    taken = [await record(backend, key=key) for key in (KEY, "uploads/other")]
+    times = [found.times for found in taken if found is not None and found.times is not None]
+    assert sorted(round(each.rendered_s or 0) for each in times) == [2, 3]
+    first, second = sorted(times, key=lambda each: each.waited_s or 0)
+    assert first.waited_s is not None
+    assert second.waited_s is not None
+    assert round(second.waited_s - first.waited_s) == round(first.rendered_s or 0)
+    assert all(part is not None and 0 <= part < 1 for each in times for part in (each.fetched_s, each.stored_s))
+
+
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_a_failure_keeps_what_is_known_of_the_same_original_only(backend: Backend, *, replaced: bool) -> None:
     async with consuming(backend, TellingRenderer(0, RenderRefused("corrupt", "it is broken"))):

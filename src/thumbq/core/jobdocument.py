@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from thumbq.core.manifest import StepsRecord, TimesRecord
+
 
 class Document(BaseModel):
     """A document, or a part of one."""
@@ -51,6 +53,7 @@ class Rendition(Document):
     bytes: Size | None = None
     content_type: str | None = Field(default=None, description="Media type.")
     sha256: str | None = Field(default=None, description="SHA-256 of the file, hexadecimal.")
+    steps: StepsRecord | None = None
 
 
 class Failure(Document):
@@ -77,3 +80,5 @@ class Job(Document):
         default=None, description="By preset: what could not be made in a job that is done."
     )
     error: Failure | None = Field(default=None, description="Of a failed job.")
+    finished_at: str | None = Field(default=None, description="When it ended, RFC 3339.")
+    times: TimesRecord | None = None

@@ -94,6 +94,17 @@ class FailedRendition(ErrorRecord):
     fingerprint: str = Field(description="As a rendition's.")
 
 
+class TimesRecord(_Record):
+    """How long the parts of the attempt took, in seconds. What is not known is absent."""
+
+    waited_s: float | None = Field(
+        default=None, description="From the send of the message to the attempt, and for a render process."
+    )
+    fetched_s: float | None = Field(default=None, description="For the original, and for memory to hold it.")
+    rendered_s: float | None = Field(default=None, description="Until all renditions were made.")
+    stored_s: float | None = Field(default=None, description="Until all of them were stored.")
+
+
 class Manifest(StoredRecord):
     """The outcome of a job. A job without a manifest is queued, or was never sent."""
 
@@ -125,6 +136,7 @@ class Manifest(StoredRecord):
     message_id: str | None = Field(default=None, description="The queue's id of the message that asked for the job.")
     receive_count: int | None = Field(default=None, description="How often that message had been received.")
     finished_at: datetime = Field(description="RFC 3339, UTC.")
+    times: TimesRecord | None = Field(default=None, description="Of a job that is done. Absent in older manifests.")
 
     @field_validator("version", mode="before")
     @classmethod

@@ -62,7 +62,10 @@ class Attempt:
 
     async def run(self, delivery: Delivery, queue_name: str) -> JobResult:
         """Do the job. Raises ThumbqError, by which the job runner decides."""
-        started = self._resources.clock.monotonic()
+        clock, sent_at = self._resources.clock, self.job.message.sent_at
+        started = clock.monotonic()
+        if sent_at is not None:
+            self.findings = self.findings.after(waited_s=max(clock.wall() - sent_at, 0.0))
         with delivery.interruptible() as looking:
             if (settled := await self._settled_before()) is not None:
                 return settled
@@ -147,9 +150,8 @@ class Attempt:
                 return False
             render = RecordedRender(*held, self.crashes, last_receive=delivery.last_receive)
             began = self._resources.clock.monotonic()
-            rendered = await render.make(self.findings.presets)
-            render_s = self._resources.clock.monotonic() - began
-            self.findings = replace(self.findings, rendered=rendered, render_s=render_s)
+            self.findings = replace(self.findings, rendered=await render.make(self.findings.presets))
+            self.findings = self.findings.after(rendered_s=self._resources.clock.monotonic() - began)
         return True
 
     async def _acquire(self, stack: AsyncExitStack, queue_name: str) -> tuple[RenderSource, RenderProcess]:
@@ -158,19 +160,27 @@ class Attempt:
         if record.poison:
             raise RenderKilled(record.code, record.text)
         await stack.enter_async_context(quarantine(self.crashes, lock, queue_name))
+        clock = self._resources.clock
+        began = clock.monotonic()
         info, original = await stack.enter_async_context(self._processor.fetched(self.job.source))
-        self.findings = replace(self.findings, info=info)
+        fetched = clock.monotonic()
+        self.findings = replace(self.findings, info=info).after(fetched_s=fetched - began)
         self._resolve(info.metadata)
         # Quarantined jobs of all queues wait for this one.
         queue = lock.first_queue if record.quarantined else queue_name
-        return original, await stack.enter_async_context(self._resources.renderer.acquire(queue))
+        process = await stack.enter_async_context(self._resources.renderer.acquire(queue))
+        if (waited_s := self.findings.times.waited_s) is not None:
+            self.findings = self.findings.after(waited_s=waited_s + clock.monotonic() - fetched)
+        return original, process
 
     async def _publish(self, *, last_receive: bool) -> Manifest:
         if last_receive:
             # Nothing is done again after it: an older picture must not go over a newer one even for a moment.
             await self._check_source()
         assert self.findings.rendered is not None
+        began = self._resources.clock.monotonic()
         made = await self._processor.store(self.job.source, self.findings.rendered.images)
+        self.findings = self.findings.after(stored_s=self._resources.clock.monotonic() - began)
         manifest = await self._record(made)
         await self._check_source()
         return manifest
@@ -221,6 +231,6 @@ class Attempt:
             failed={one.preset: one.code for one in rendered.not_made},
             duration_s=clock.monotonic() - started,
             waited_s=None if sent_at is None else clock.wall() - sent_at,
-            render_s=self.findings.render_s,
+            render_s=self.findings.times.rendered_s,
             manifest=manifest,
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from thumbq.core.manifest import TimesRecord
 
 if TYPE_CHECKING:
     from thumbq.core.manifest import Manifest
@@ -12,13 +14,16 @@ if TYPE_CHECKING:
     from thumbq.ports import ObjectInfo, Rendered
 
 
+UNKNOWN_TIMES: Final = TimesRecord()
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What one attempt has found out so far. Each step of it gives a new value.
 
     ``presets`` and ``callback_url`` are as in ResolvedPresets. ``head_etag`` is the original's ETag when only a HEAD
-    was made, ``info`` what came with its bytes, ``rendered`` what the render has found, and ``render_s`` how long it
-    took. ``source_gone``: there is no original any more.
+    was made, ``info`` what came with its bytes, ``rendered`` what the render has found. ``source_gone``: there is no
+    original any more. ``times`` is how long each part has taken so far.
     """
 
     presets: tuple[Preset, ...] = ()
@@ -27,7 +32,12 @@ class Findings:
     source_gone: bool = False
     info: ObjectInfo | None = None
     rendered: Rendered | None = None
-    render_s: float | None = None
+    times: TimesRecord = UNKNOWN_TIMES
+
+    def after(self, **seconds: float) -> Findings:
+        """Return them with how long a part of the attempt took: a member of ``times`` and its seconds."""
+        rounded = {name: round(value, 4) for name, value in seconds.items()}
+        return replace(self, times=self.times.model_copy(update=rounded))
 
     @property
     def etag(self) -> str | None:

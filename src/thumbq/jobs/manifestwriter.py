@@ -116,6 +116,7 @@ class ManifestWriter:
             message_id=job.message.id,
             receive_count=job.message.receive_count,
             finished_at=self._now(),
+            times=findings.times if made else None,
         )
 
     async def _put(self, job: Job, record: Manifest, *, if_absent: bool = False) -> None:

@@ -43,7 +43,8 @@ async function ask(signal) {
     const { data } = await patiently(() => request(`jobs?${query}`, { headers, signal }), { signal });
     const ended = data.jobs.filter((job) => job.status !== "queued" && job.status !== "awaiting-upload");
     for (const job of ended) tell(job.id, job);
-    for (const id of data.unknown ?? []) tell(id, null);
+    const found = new Set(data.jobs.map(({ id }) => id));
+    for (const id of asked) if (!found.has(id)) tell(id, null);
     // thumbq holds nothing when too many wait already.
     const soon = ended.length === 0 && performance.now() - began < 1000;
     if (soon && waiting.size) await new Promise((resolve) => setTimeout(resolve, 1000));

@@ -1,7 +1,7 @@
 // How long each part of a job took, as a bar and in figures.
 
 import { h } from "../core/dom.js";
-import { number, seconds, t, time } from "../core/words.js";
+import { seconds, t, time } from "../core/words.js";
 
 const PARTS = ["waited", "fetched", "rendered", "stored"];
 
@@ -13,14 +13,13 @@ export function times(job) {
     "section",
     { class: "times", "aria-labelledby": "times-title" },
     h("h2", { id: "times-title" }, t("job.times")),
-    all > 0 && h("div", { class: "bar", "aria-hidden": "true" }, parts.map(([part, value]) => h("span", { class: part, style: { "flex-grow": String(value) } }))),
+    all > 0 && h("div", { class: "bar", "aria-hidden": "true" }, parts.map(([part, value]) => h("span", { class: part, style: { "flex-grow": String((100 * value) / all) } }))),
     h(
       "dl",
       {},
       parts.map(([part, value]) => h("div", {}, h("dt", { class: part }, t(`times.${part}`)), h("dd", {}, seconds(value)))),
       parts.length > 1 && h("div", {}, h("dt", {}, t("times.all")), h("dd", {}, seconds(all))),
       h("div", {}, h("dt", {}, t("times.finished")), h("dd", {}, time(job.finished_at))),
-      job.receive_count > 1 && h("div", {}, h("dt", {}, t("times.receives")), h("dd", {}, number(job.receive_count))),
     ),
   );
 }

@@ -7,7 +7,7 @@ import { say } from "../core/live.js";
 import { patiently } from "../core/patience.js";
 import { may } from "../core/service.js";
 import { whenEnded } from "../core/watch.js";
-import { bytes, formatName, hasText, number, t, time } from "../core/words.js";
+import { bytes, formatName, hasText, number, t } from "../core/words.js";
 import { source } from "../gallery/source.js";
 import { copyLinks } from "./links.js";
 import { pictures } from "./pictures.js";
@@ -83,7 +83,7 @@ function nothing(error) {
   return h("div", { class: "gallery-state" }, icon("alert"), h("h1", {}, t("job.none")), h("p", {}, error.message));
 }
 
-function facts({ original, uploaded_at: uploaded }) {
+function facts({ original }) {
   if (!original) return "";
   const { bytes: size, content_type: type, width, height, frames } = original;
   return [
@@ -91,7 +91,6 @@ function facts({ original, uploaded_at: uploaded }) {
     formatName(type),
     width && `${width} × ${height}`,
     frames > 1 && t("job.frames", number(frames)),
-    uploaded && time(uploaded),
   ]
     .filter(Boolean)
     .join(" · ");

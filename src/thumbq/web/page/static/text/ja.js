@@ -40,7 +40,7 @@ export default {
       sending: "開始しています",
       storing: "保存中",
       paused: "thumbq の応答を待っています。自動的に再開します",
-      queued: "保存済み。サムネイルを作成中",
+      queued: "サムネイルを作成中",
       done: "完了",
       failed: "作成できませんでした。",
       refused: "受け付けられませんでした。",
@@ -71,7 +71,7 @@ export default {
     deleteText: (name) => `${name} と生成画像、記録を完全に削除します。元に戻せません。`,
     deleted: (name) => `${name} を削除しました。`,
   },
-  times: { waited: "待機", fetched: "取得", rendered: "変換", stored: "保存", all: "合計", finished: "完了時刻", receives: "試行回数" },
+  times: { waited: "待機", fetched: "取得", rendered: "変換", stored: "保存", all: "合計", finished: "完了時刻" },
   steps: {
     orientation: {
       2: "左右反転",
