@@ -15,6 +15,7 @@ import { underWay } from "./upload/uploads.js";
 const VIEWS = [
   { path: /^\/?$/, title: "nav.pictures", load: () => openGallery, link: "#/" },
   { path: /^\/jobs\/(?<id>[0-9a-z]{26})$/, title: "nav.job", load: () => openJob },
+  { path: /^\/queues$/, title: "nav.queues", load: async () => (await import("./queues/view.js")).open, link: "#/queues", scope: "admin" },
 ];
 
 history.scrollRestoration = "manual";

@@ -44,8 +44,8 @@ export function seconds(value) {
   return new Intl.NumberFormat(locale, { ...style, maximumFractionDigits: digits }).format(short ? value * 1000 : value);
 }
 
-export function time(text) {
-  return new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(text));
+export function time(text, style = { dateStyle: "medium", timeStyle: "medium" }) {
+  return new Intl.DateTimeFormat(locale, style).format(new Date(text));
 }
 
 export function percent(share) {
