@@ -2,7 +2,7 @@
 
 import { Problem, Unreachable } from "./api.js";
 
-const LONGEST_MS = 15_000;
+const LONGEST_MS = 5000;
 const away = new Set();
 const listeners = new Set();
 

@@ -1,0 +1,146 @@
+"""The page where clients need tokens: log-in, scopes, the end of a session, and pages of other origins."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import anyio
+import pytest
+from aiohttp import web
+
+from support.patience import until
+from support.pictures.images import photo_jpeg
+from thumbq.core.token import RANDOM_BYTES, Scope, Token, digest_of, new_token
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from page.visit import Visit
+    from support.replicas.place import Place
+    from support.replicas.replica import Replica
+
+pytestmark = pytest.mark.long
+
+ALL, UPLOADS, LATER, WRONG = (new_token(bytes([number]) * RANDOM_BYTES) for number in range(4))
+
+FROM_ELSEWHERE: Final = """async (thumbq) => {
+    const form = new FormData();
+    form.append('file', new Blob([new Uint8Array([255, 216, 255, 224, 0, 0, 0, 0])]), 'a.jpg');
+    const options = {credentials: 'include'};
+    const status = (answer) => answer.type === 'opaque' ? 'opaque' : answer.status;
+    const asked = [
+        fetch(`${thumbq}/jobs`, options),
+        fetch(`${thumbq}/session`, {...options, method: 'DELETE'}),
+        fetch(`${thumbq}/upload`, {...options, method: 'POST', body: form}),
+        fetch(`${thumbq}/upload`, {...options, method: 'POST', body: form, mode: 'no-cors'}),
+        fetch(`${thumbq}/jobs`, {...options, mode: 'no-cors'}),
+    ];
+    return (await Promise.allSettled(asked)).map(({value}) => value ? status(value) : 'refused');
+}"""
+
+
+def line(text: str, *scopes: Scope, name: str = "people") -> str:
+    return Token(name, frozenset(scopes), digest_of(text)).line()
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    file = tmp_path / "tokens"
+    file.write_text(f"{line(ALL, *Scope)}\n{line(UPLOADS, Scope.UPLOAD, name='uploads')}\n")
+    return file
+
+
+@pytest.fixture
+async def replica(place: Place, tokens: Path) -> Replica:
+    return await place.replica(tokens_file=tokens, wait_for="listening on")
+
+
+async def log_in(visit: Visit, token: str) -> None:
+    await visit.page.fill("#token", token)
+    await visit.page.keyboard.press("Enter")
+
+
+async def test_a_token_is_typed_in_once_and_when_it_goes_another_is_asked_for_and_all_goes_on(
+    replica: Replica, tokens: Path, visit: Callable[..., Any]
+) -> None:
+    page: Visit = await visit(replica.url, errors=["401"])
+    await page.page.wait_for_selector("dialog #token")
+    await page.accessible()
+    assert await page.page.locator(".panel, .card").count() == 0
+    await log_in(page, WRONG)
+    await page.page.wait_for_selector("text=none of those that are taken here")
+    await page.accessible()
+    await log_in(page, ALL)
+    await page.page.wait_for_selector(".panel")
+    assert await page.page.evaluate("() => document.cookie") == ""
+    await page.page.reload()
+    await page.page.wait_for_selector(".panel")
+    assert await page.page.locator("dialog").count() == 0
+
+    await anyio.Path(tokens).write_text(f"{line(LATER, *Scope)}\n")
+    replica.signal(signal.SIGHUP)
+    await until(lambda: replica.events("tokens.read"), within_s=5, what="the new tokens")
+    await page.drop(("photo.jpg", photo_jpeg(400, 300)))
+    await page.page.wait_for_selector("dialog #token")
+    await log_in(page, LATER)
+    await page.count(".upload[data-state=done] .picture", 1)
+    await page.page.click("text=Log out")
+    await page.page.wait_for_selector("dialog #token")
+
+
+async def test_who_may_upload_only_sees_the_own_pictures_and_no_more(
+    replica: Replica, visit: Callable[..., Any]
+) -> None:
+    page: Visit = await visit(replica.url, errors=["401"])
+    await page.page.wait_for_selector("dialog #token")
+    await log_in(page, UPLOADS)
+    await page.page.wait_for_selector("text=Those of others need a token with the scope read")
+    assert await page.page.locator("nav a").count() == 0
+    await page.drop(("photo.jpg", photo_jpeg(400, 300)))
+    await page.count(".card .picture", 1)
+    await page.accessible()
+    await page.page.click("text=photo.jpg >> nth=0")
+    await page.count(".pictures .picture", 1)
+    assert await page.page.locator("text=Delete").count() == 0
+
+
+async def test_a_page_of_another_origin_can_do_nothing_with_the_cookie(
+    replica: Replica, visit: Callable[..., Any], other: str
+) -> None:
+    page: Visit = await visit(replica.url, errors=["401"])
+    await page.page.wait_for_selector("dialog #token")
+    await log_in(page, ALL)
+    await page.page.wait_for_selector(".panel")
+    elsewhere = await page.page.context.new_page()
+    await elsewhere.goto(other)
+    # The same site, as ports do not count: the browser sends the cookie.
+    assert await elsewhere.evaluate(FROM_ELSEWHERE, replica.url) == ["refused"] * 3 + ["opaque"] * 2
+    told = {(each["method"], each["path"], each["status"]) for each in replica.events("http.request")[-5:]}
+    # A preflight is answered, and allows nothing.
+    assert told == {("GET", "/jobs", 401), ("OPTIONS", "/session", 204), ("POST", "/upload", 403)}
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {ALL}"}) as http,
+        http.get(f"{replica.url}/jobs") as answer,
+    ):
+        assert (await answer.json())["data"]["jobs"] == []
+    await page.page.reload()
+    await page.page.wait_for_selector(".panel")
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[str]:
+    """Serve an empty page of another origin."""
+
+    async def page(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text="<!doctype html><title>Another site</title>", content_type="text/html")
+
+    runner = web.ServerRunner(web.Server(page, access_log=None), shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
