@@ -7,7 +7,6 @@ sheets are one. Comments and indentation stay here.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import posixpath
 import re
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Final
+
+import deflate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,12 +34,10 @@ _IMPORTED: Final = re.compile(
 _LINKED: Final = re.compile(r"""(?P<before>\b(?:href|src)=)"(?P<path>[\w./-]+\.(?:js|css|svg))\"""")
 _STYLE: Final = "style.css"
 _COMMENT: Final = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?!!).*?\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
-_PRELOADS: Final = "<!-- preloads -->"
+_AROUND_SIGNS: Final = re.compile(r"\s*([{};,])\s*|(?<=:) ")
+_BEST: Final = 12  # of libdeflate's levels
 _AS_MODULES: Final = {"vendor/uPlot.iife.min.js": "\nexport default uPlot;\n"}
 """What scripts that are no modules need to be imported."""
-
-_ON_DEMAND: Final = ("text/", "vendor/uPlot", "queues/", "presets/")
-"""Modules that are loaded when they are needed, and not before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +72,7 @@ def load_assets() -> tuple[Asset, Mapping[str, Asset]]:
     for path in sources:
         if path != INDEX:
             named(path)
-    preloads = "".join(
-        f'<link rel="modulepreload" href="{FOLDER}/{asset.name}">\n'
-        for path, asset in made.items()
-        if path.endswith(".js") and not path.startswith(_ON_DEMAND)
-    )
     index = _LINKED.sub(lambda found: f'{found["before"]}"{FOLDER}/{named(found["path"])}"', sources[INDEX])
-    index = index.replace(_PRELOADS, preloads)
     return _made(INDEX, "html", index.encode()), {asset.name: asset for asset in made.values()}
 
 
@@ -104,6 +97,8 @@ def _asset(path: str, text: str, named: Callable[[str], str]) -> Asset:
     stem, _, extension = path.rpartition(".")
     text = _COMMENT.sub("", text)
     text = "\n".join(line.strip() for line in text.splitlines() if line.strip()) + "\n"
+    if extension == "css":
+        text = _AROUND_SIGNS.sub(r"\1", text)
     if extension == "js":
         text = _IMPORTED.sub(renamed, text) + _AS_MODULES.get(path, "")
     body = text.encode()
@@ -113,4 +108,4 @@ def _asset(path: str, text: str, named: Callable[[str], str]) -> Asset:
 
 def _made(name: str, extension: str, body: bytes) -> Asset:
     etag = hashlib.sha256(body).hexdigest()[:32]
-    return Asset(name, MEDIA_TYPES[extension], body, gzip.compress(body, mtime=0), etag)
+    return Asset(name, MEDIA_TYPES[extension], body, bytes(deflate.gzip_compress(body, _BEST)), etag)
