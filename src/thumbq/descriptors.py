@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from thumbq.core.callbackretry import MAX_CALLS
 from thumbq.errors import Problem, SetupError
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def backend_connections(settings: Settings) -> int:
 def needed(settings: Settings) -> int:
     """Return how many files, pipes and sockets the work needs when all its places are taken."""
     backend = _LOCAL if settings.local is not None else _CLIENTS * backend_connections(settings)
-    return _BASE + _PER_PROCESS * settings.processes + _PER_JOB * settings.jobs_in_flight + backend
+    calls = 0 if settings.webhooks is None else MAX_CALLS
+    return _BASE + _PER_PROCESS * settings.processes + _PER_JOB * settings.jobs_in_flight + backend + calls
 
 
 def share(limit: int, settings: Settings) -> Descriptors:

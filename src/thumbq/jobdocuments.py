@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from thumbq.core import filenames, keys, objectmetadata
 from thumbq.core.formats import ImageFormat
+from thumbq.core.job import ObjectRef
 from thumbq.core.jobdocument import Failure, Job, Original, Rendition
+from thumbq.core.outcome import JobByKey, Outcome, StoredObject, StoredRendition
+from thumbq.errors import ObjectMissing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
     from thumbq.core.manifest import ErrorRecord, Manifest, RenditionRecord
     from thumbq.core.preset import Preset
     from thumbq.core.presigned import PresignedRecord
-    from thumbq.ports import ObjectInfo
+    from thumbq.ports import ObjectInfo, ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +123,53 @@ def _content_type(manifest: Manifest) -> str | None:
 
 
 def _rendition(url: str, record: RenditionRecord) -> Rendition:
-    return Rendition(
-        url=url,
-        width=record.width,
-        height=record.height,
-        frames=record.frames,
-        bytes=record.bytes,
-        content_type=record.content_type,
-        sha256=record.sha256,
+    return Rendition(url=url, **_found(record))
+
+
+def _found(record: RenditionRecord) -> dict[str, Any]:
+    return {
+        "width": record.width,
+        "height": record.height,
+        "frames": record.frames,
+        "bytes": record.bytes,
+        "content_type": record.content_type,
+        "sha256": record.sha256,
+    }
+
+
+async def outcome_document(manifest: Manifest, store: ObjectStore, catalog: Catalog, links: Links) -> Outcome:
+    """Return what those outside are told of a job that has ended. Raises BackendError.
+
+    It has the job as ``GET /jobs/{id}`` answers it now. The store is asked only where the manifest does not say what
+    the original is: its job has failed early.
+    """
+    source = ObjectRef(manifest.source.bucket, manifest.source.key)
+    original: ObjectInfo | None = None
+    if manifest.source.content_type is None:
+        with suppress(ObjectMissing):
+            original = await store.head(source)
+    state = JobState(source.key, replaceable=True, manifest=manifest, original=original)
+    job_id = keys.upload_id(source.key)
+    return Outcome(
+        type="job.done" if manifest.status == "done" else "job.failed",
+        timestamp=manifest.finished_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        data=_job_by_key(state, manifest) if job_id is None else job_document(job_id, state, catalog, links),
+    )
+
+
+def _job_by_key(state: JobState, manifest: Manifest) -> JobByKey:
+    members: dict[str, Any] = {}
+    if manifest.failed is not None:
+        members["failed"] = {name: _failure(record) for name, record in manifest.failed.items()}
+    if manifest.error is not None:
+        members["error"] = _failure(manifest.error)
+    return JobByKey(
+        source=StoredObject(bucket=manifest.source.bucket, key=manifest.source.key),
+        status=manifest.status,
+        original=_original(state),
+        renditions={
+            name: StoredRendition(bucket=record.bucket, key=record.key, **_found(record))
+            for name, record in manifest.renditions.items()
+        },
+        **members,
     )

@@ -22,9 +22,11 @@ from thumbq.web.accessrules import AccessRules, make_access_rules
 from thumbq.web.making import make_app
 from thumbq.web.server import HttpServer
 from thumbq.web.services import SERVICES
+from thumbq.webhooks.making import make_sender
+from thumbq.webhooks.opening import callback_handler
 from thumbq.worker import make_consumers
 from thumbq.worker.replicahealth import ReplicaHealth
-from thumbq.worker.warnings import queue_warnings, weights_warning
+from thumbq.worker.warnings import start_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from thumbq.pool.renderpool import RenderPool
     from thumbq.ports import Backend
     from thumbq.settings import Settings
+    from thumbq.webhooks.handler import CallbackHandler
     from thumbq.worker.consumers import Consumers
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -92,7 +95,8 @@ class Service:
         self._settings = settings
         self._access = access
         self._replica = replica
-        self._queues = tuple(zip(settings.queue_configs, backends, strict=True))
+        self._queues = tuple(zip(settings.queue_configs, backends, strict=False))
+        self._callbacks = None if settings.webhooks_queue is None else backends[-1]
         self._backend = next(backend for config, backend in self._queues if config.default)
         self._clock = SystemClock()
         self._random = random.Random()  # noqa: S311 - jitter; ids take the system's random source
@@ -106,7 +110,8 @@ class Service:
         """Start, work until a signal, and shut down in order: consumers, server, pool."""
         queues = {config.name: self._observed(backend) for config, backend in self._queues if config.name}
         backend = self._observed(self._backend)
-        app = make_app(self._settings, backend, queues, health=self._health, access=self._access)
+        sender = make_sender(self._settings, self._callbacks)
+        app = make_app(self._settings, backend, queues, health=self._health, access=self._access, callbacks=sender)
         server = HttpServer(
             app,
             shutdown_timeout_s=self._settings.shutdown_deadline_s,
@@ -121,14 +126,15 @@ class Service:
                         renderer=pool,
                         settings=self._settings,
                         clock=self._clock,
-                        announcers=[app[SERVICES].waiters],
+                        announcers=[app[SERVICES].waiters, *([] if sender is None else [sender])],
                     )
                     self._store_watch = StoreWatch(self._backend, resources.health)
-                    consumers = await self._make_consumers(pool, resources)
-                    self._health.watches(consumers, self._store_watch)
                     upkeep = [self._backend.upkeep.run] if self._backend.upkeep is not None else []
                     beside = (server.watch, self._store_watch.run, *upkeep)
-                    await self._main_loop(server, consumers, beside, announce)
+                    async with callback_handler(self._settings, resources, self._random) as handler:
+                        consumers = await self._make_consumers(pool, resources, handler)
+                        self._health.watches(consumers, self._store_watch)
+                        await self._main_loop(server, consumers, beside, announce)
                 finally:
                     await self._shut_down_server(server)
         finally:
@@ -167,20 +173,18 @@ class Service:
         finally:
             self._stop.begins()  # also when a part has died
 
-    async def _make_consumers(self, pool: RenderPool, resources: JobResources) -> Consumers:
+    async def _make_consumers(
+        self, pool: RenderPool, resources: JobResources, handler: CallbackHandler | None
+    ) -> Consumers:
         settings = self._settings
         queues = [(config, backend, await backend.queue.attributes()) for config, backend in self._queues]
-        warnings = [
-            problem
-            for _, _, attributes in queues
-            for problem in queue_warnings(
-                attributes, visibility_timeout_s=settings.visibility_timeout_s, beat_interval_s=settings.beat_interval_s
-            )
-        ]
-        for problem in dict.fromkeys((*warnings, weights_warning(settings), *self._own_problems(), pool.unconfined())):
+        of_callbacks = None if self._callbacks is None else await self._callbacks.queue.attributes()
+        warnings = start_warnings(settings, [attributes for _, _, attributes in queues], of_callbacks)
+        for problem in dict.fromkeys((*warnings, *self._own_problems(), pool.unconfined())):
             if problem is not None:
                 log.warning("service.warning", problem=problem.what, fix=problem.fix)
-        return make_consumers(queues, resources=resources, settings=settings, random=self._random)
+        callbacks = None if handler is None or self._callbacks is None else (self._callbacks, handler)
+        return make_consumers(queues, resources=resources, settings=settings, random=self._random, callbacks=callbacks)
 
     def _own_problems(self) -> tuple[Problem | None, ...]:
         return memory_problem(self._settings), self._descriptors.warning

@@ -11,6 +11,7 @@ import pytest
 from support.lambda_runtime.sqs_trigger import THROTTLED, ten_messages, trigger
 from support.pictures.images import small_jpeg
 from support.processes.marked_pool import gone, marked_pool
+from thumbq.core import callbackmessage
 from thumbq.errors import SetupError
 from thumbq.rendering import render_pool
 
@@ -142,3 +143,17 @@ async def test_settings_that_are_wrong_are_all_named_and_the_next_call_tries_aga
         del os.environ["THUMBQ_BUKET"]
         with pytest.raises(SetupError, match="bucket"):
             await call(event)
+
+
+async def test_callbacks_are_sent_to_their_queue(ministack_url: str, call: Call, tmp_path: Path) -> None:
+    os.environ["THUMBQ_CONFIG"] = str(tmp_path / "thumbq.toml")
+    url = "https://hooks.example.com/done"
+    table = f'[webhooks]\nhosts = ["hooks.example.com"]\nsecrets = ["whsec_{"a" * 32}"]\nurl = "{url}"\n'
+    (tmp_path / "thumbq.toml").write_text(table)
+    async with trigger(ministack_url, callbacks=True) as source:
+        os.environ["THUMBQ_BUCKET"] = source.bucket
+        event = await source.event(await source.job("photos/a.jpg", small_jpeg()))
+        assert await call(event) == {"batchItemFailures": []}
+        [callback] = [callbackmessage.decode(body) for body in await source.callbacks()]
+    assert callback.url == url
+    assert (callback.body["type"], callback.body["data"]["source"]["key"]) == ("job.done", "photos/a.jpg")

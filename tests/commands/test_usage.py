@@ -52,7 +52,7 @@ def waiting(folder: Path) -> int:
     "command",
     [
         *("serve", "setup", "send", "render", "reconcile", "bench render", "bench service"),
-        *("token", "token new"),
+        *("token", "token new", "webhook", "webhook replay"),
         *("dlq", "dlq list", "dlq show", "dlq redrive", "dlq purge"),
     ],
 )

@@ -26,15 +26,19 @@ from support.pictures import images
 from support.replicas.place import Place, opened
 from support.replicas.replica import THUMBQ
 from support.servers.emulators import REGION, aws_environment, without_aws
+from support.servers.endpoint import LOOPBACK, listening, write_table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from support.replicas.replica import Replica
+    from support.servers.endpoint import Endpoint
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TEMPLATE = (DEPLOY / "cloudformation.yaml").read_text()
 RECEIVES = 5
+BURIED = 4
+"""Three messages of jobs, and a callback."""
 
 
 class Stack:
@@ -170,10 +174,25 @@ async def sent(stack: Stack, place: Place, photo: Path) -> None:
     assert b"pngfiles/sampleImage.png" in done.stdout, done
 
 
-async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path) -> None:
+async def called_back(place: Place, replica: Replica, endpoint: Endpoint, uploaded: str) -> None:
+    """Wait for callbacks, one of which comes again and one is given up, and send one again.
+
+    That is to a queue which is known by its name.
+    """
+    ended = ("callback.done", "callback.given_up", "callback.failed")
+    await until(lambda: all(map(replica.events, ended)), within_s=20, what=lambda: f"all kinds\n{replica.stderr()}")
+    again = len(endpoint.calls)
+    environment = without_aws(os.environ) | place.environment
+    environment["THUMBQ_QUEUE"] = environment["THUMBQ_QUEUE"].rpartition("/")[2]
+    done = await anyio.run_process([THUMBQ, "webhook", "replay", uploaded], env=environment, check=False)
+    assert done.returncode == 0, done
+    await until(lambda: len(endpoint.calls) > again, within_s=20, what="another call")
+
+
+async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path, endpoint: Endpoint) -> None:
     """Do everything that makes `thumbq serve` and `thumbq send` talk to AWS."""
     await leave_letters(stack)
-    replica = await place.replica(wait_time_s=1, processes=1, render_timeout_s=2)
+    replica = await place.replica(program=LOOPBACK, wait_time_s=1, processes=1, render_timeout_s=2)
     await killed_and_done(place, replica)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(swept, stack, replica)
@@ -183,7 +202,8 @@ async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path)
     broken = await place.upload(replica, images.truncated_jpeg())
     assert (await place.finished(replica, broken, within_s=20))["status"] == "failed"
     await stack.sqs.send_message(QueueUrl=stack.outputs["QueueUrl"], MessageBody='{"key": "nothing.jpg"}')
-    await until(lambda: len(replica.events("message.buried")) == 3, within_s=20, what="three burials")
+    await until(lambda: len(replica.events("message.buried")) == BURIED, within_s=20, what="all burials")
+    await called_back(place, replica, endpoint, broken)
     await refused(place, replica, recorder)
     for key in ("manifests/inbox/a b.jpg.json", "jpgfiles/sampleImage.jpg"):
         assert (await stack.s3.head_object(Bucket=stack.outputs["BucketName"], Key=key))["ContentLength"]
@@ -198,8 +218,11 @@ async def test_thumbq_runs_on_the_stack_and_needs_its_rights_and_no_others(
     photo.write_bytes(images.encoded(images.scene(40, 30), "PNG"))
     bucket, queue = stack.outputs["BucketName"], stack.outputs["QueueUrl"]
     environment = aws_environment(await recorder.endpoint("thumbq"))
-    async with opened(tmp_path, environment | {"THUMBQ_BUCKET": bucket, "THUMBQ_QUEUE": queue}) as place:
-        await whole_run(stack, place, recorder, photo)
+    environment |= {"THUMBQ_BUCKET": bucket, "THUMBQ_QUEUE": queue, "THUMBQ_CONFIG": str(tmp_path / "thumbq.toml")}
+    environment["THUMBQ_WEBHOOK_SECRETS"] = f"whsec_{'a' * 32}"
+    async with opened(tmp_path, environment) as place, listening(500, 410) as endpoint:
+        write_table(tmp_path / "thumbq.toml", endpoint.url)
+        await whole_run(stack, place, recorder, photo, endpoint)
         alarmed = alarming([line for replica in place.replicas for line in replica.stderr().splitlines()])
     assert alarmed == ["attempts-exhausted"], "a truncated picture and a missing original wake nobody"
     policy, needs = await stack.policy(), recorder.needs()
@@ -214,7 +237,7 @@ def alarming(log: Sequence[str]) -> list[str]:
     """Return the code of each line that the alarm on dead letters counts."""
     template = read_template(DEPLOY / "cloudformation.yaml")
     pattern = template["Resources"]["DeadLetterFilter"]["Properties"]["FilterPattern"]
-    assert sum('"message.buried"' in line for line in log) == 3
+    assert sum('"message.buried"' in line for line in log) == BURIED
     return [json.loads(line)["code"] for line in log if filterpattern.matches(pattern, line)]
 
 

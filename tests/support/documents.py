@@ -20,6 +20,7 @@ MESSAGES: Final = f"{_DOCS}/messages.md"
 QUEUES: Final = f"{_DOCS}/queues.md"
 PRESETS: Final = f"{_DOCS}/presets.md"
 IMAGES: Final = f"{_DOCS}/images.md"
+CALLBACKS: Final = f"{_DOCS}/callbacks.md"
 MANIFEST: Final = f"{_DOCS}/manifest.md"
 COMMANDS: Final = f"{_DOCS}/commands.md"
 ACCESS: Final = f"{_DOCS}/access.md"
@@ -34,7 +35,7 @@ KUBERNETES: Final = "deploy/kubernetes/README.md"
 LAMBDA: Final = "deploy/lambda/README.md"
 ALL: Final = (
     *(README, UPLOADS, PRESIGNED_UPLOADS, MESSAGES, QUEUES, PRESETS, IMAGES, MANIFEST, COMMANDS, HTTP),
-    *(WAITING, SETTINGS, ACCESS, OPERATIONS, BENCHMARK, COMPARISON, DEPLOY, KUBERNETES, LAMBDA),
+    *(WAITING, CALLBACKS, SETTINGS, ACCESS, OPERATIONS, BENCHMARK, COMPARISON, DEPLOY, KUBERNETES, LAMBDA),
 )
 
 _FENCE: Final = re.compile(r"```(\w*)$")

@@ -15,6 +15,7 @@ from support.documents import (
     ACCESS,
     ALL,
     BENCHMARK,
+    CALLBACKS,
     COMMANDS,
     COMPARISON,
     DEPLOY,
@@ -36,7 +37,7 @@ from support.documents import (
 from thumbq import docs
 from thumbq.cli import main
 from thumbq.core.formats import ImageFormat
-from thumbq.core.retry import CUSTOMERS_CODES
+from thumbq.core.retry import CALLBACK_CODES, CUSTOMERS_CODES
 from thumbq.settings import Settings
 from thumbq.settings.model import PREFIX
 from thumbq.web.problems import STATUSES
@@ -59,6 +60,10 @@ LAMBDA_BUILD: Final = (
 OLDER_DATABASE: Final = "tests/e2e/test_local_directory.py::test_an_older_database_put_back_as_documented_costs_nothing"
 
 TOKENS: Final = "tests/e2e/test_documents.py::test_the_documented_tokens_are_made_taken_and_replaced_without_a_gap"
+
+CALLBACK_COMMANDS: Final = (
+    "tests/e2e/test_callbacks.py::test_the_documented_endpoint_takes_what_the_documented_commands_send_again"
+)
 
 CHECKED_BY: Final = {
     (README, "Start", "sh"): COMMANDS_OF_README,
@@ -91,6 +96,12 @@ CHECKED_BY: Final = {
     (MANIFEST, "Example", "json"): (
         "tests/unit/test_manifest.py::test_the_document_shows_a_manifest_and_explains_every_member"
     ),
+    (CALLBACKS, "Settings", "toml"): (
+        "tests/unit/test_webhook_settings.py::test_the_documented_table_works_and_each_member_is_documented"
+    ),
+    (CALLBACKS, "Calls", "json"): "tests/webhooks/test_calls.py::test_the_document_shows_what_is_posted",
+    (CALLBACKS, "Endpoint", "python"): CALLBACK_COMMANDS,
+    (CALLBACKS, "Sending again", "sh"): CALLBACK_COMMANDS,
     (PRESETS, "Routes", "toml"): SETTINGS_FILES,
     (COMMANDS, "Files", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Dead letters", "sh"): COMMANDS_OF_README,
@@ -272,7 +283,9 @@ def test_the_code_writes_the_events_of_the_log_that_documents_name(source: str) 
 
 def test_the_document_names_the_customers_codes_and_the_lines_that_the_code_writes(source: str) -> None:
     section = documents.section(OPERATIONS, "Log levels")
-    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", section)) - {"error", "warning", "critical"} == CUSTOMERS_CODES
+    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", section)) - {"error", "warning", "critical"} == (
+        CUSTOMERS_CODES | CALLBACK_CODES
+    )
     assert set(re.findall(r"`([a-z-]+)`", documents.section(IMAGES, "Errors"))) >= CUSTOMERS_CODES
     lines = set(re.findall(r"`([a-z]+\.[a-z_]+)`", section))
     assert [line for line in sorted(lines) if f'"{line}"' not in source] == []

@@ -22,6 +22,7 @@ from thumbq.jobs.storeprobe import check_store
 from thumbq.memory import derived, memory_problem
 from thumbq.process import SystemClock
 from thumbq.rendering import render_pool
+from thumbq.webhooks.making import make_sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from thumbq.aws.session import Clients
     from thumbq.jobs.resources import JobResources
     from thumbq.pool.renderpool import RenderPool
-    from thumbq.ports import Backend
+    from thumbq.ports import Announcer, Backend
     from thumbq.settings import Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -71,10 +72,8 @@ class LambdaRuntime:
         BackendError when SQS does not answer.
         """
         if arn not in self._queues:
-            bucket = self._settings.bucket
-            assert bucket is not None
-            [address] = await checked(self._clients, bucket=bucket, queues=[arn])
-            backend = assembled(self._clients, address, bucket)
+            backend = await self._open(arn)
+            bucket = backend.bucket
             if self._resources is None:
                 found = await check_store(backend.store, bucket)
                 for problem in found.warnings:
@@ -83,10 +82,20 @@ class LambdaRuntime:
             self._queues[arn] = await self._queue_batch(backend)
         return self._queues[arn]
 
+    async def _open(self, queue: str) -> Backend:
+        bucket = self._settings.bucket
+        assert bucket is not None
+        [address] = await checked(self._clients, bucket=bucket, queues=[queue])
+        return assembled(self._clients, address, bucket)
+
     async def _queue_batch(self, backend: Backend) -> QueueBatch:
         if self._resources is None:
             self._resources = make_job_resources(
-                backend=backend, renderer=self._pool, settings=self._settings, clock=self._clock
+                backend=backend,
+                renderer=self._pool,
+                settings=self._settings,
+                clock=self._clock,
+                announcers=await self._announcers(backend),
             )
         resources = self._resources
         return QueueBatch(
@@ -100,3 +109,11 @@ class LambdaRuntime:
             burial=Burial(backend.dead_letters, ManifestWriter(resources), random=self._random),
             places=self._places,
         )
+
+    async def _announcers(self, backend: Backend) -> list[Announcer]:
+        """Return who is told of jobs: callbacks are sent from here, and called by replicas of `thumbq serve`."""
+        config = self._settings.webhooks_queue
+        if config is None or config.queue is None:
+            return []
+        sender = make_sender(self._settings, replace(await self._open(config.queue), store=backend.store))
+        return [] if sender is None else [sender]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from thumbq.commands.dlq.parsing import ParsedDeadLetter
+    from thumbq.core.job import ObjectRef
 
 NONE: Final = "no dead letters"
 MOVED: Final = "moved by the queue"
@@ -26,6 +27,7 @@ _BODY_START: Final = 80
 
 def document(parsed: ParsedDeadLetter) -> dict[str, Any]:
     """Return everything about a dead letter, for JSON."""
+    source = _sources(parsed)[0] if _sources(parsed) else None
     job = parsed.jobs[0] if parsed.jobs else None
     members: dict[str, Any] = {
         "id": parsed.received.id,
@@ -35,8 +37,10 @@ def document(parsed: ParsedDeadLetter) -> dict[str, Any]:
         "reason": reason(parsed),
         "message_id": parsed.note.message_id if parsed.note else None,
         "trace": parsed.note.trace if parsed.note else None,
-        "bucket": job.source.bucket if job else None,
-        "key": job.source.key if job else None,
+        "webhook_id": parsed.callback.id if parsed.callback else None,
+        "url": parsed.callback.url if parsed.callback else None,
+        "bucket": source.bucket if source else None,
+        "key": source.key if source else None,
         "further_keys": [other.source.key for other in parsed.jobs[1:]] or None,
         "presets": job.presets if job else None,
         "body": parsed.body,
@@ -50,7 +54,10 @@ def row(parsed: ParsedDeadLetter) -> str:
     code = parsed.note.code if parsed.note else _MOVED_CODE
     sent_at = "-" if parsed.received.sent_at is None else f"{_time(parsed.received.sent_at):%Y-%m-%d %H:%M}"
     first = f"{parsed.received.id:36}  {sent_at:16}  {receive_count(parsed):>5} {code}"
-    subject = str(parsed.jobs[0].source) if parsed.jobs else f"{parsed.body[:_BODY_START]!r}"
+    sources = _sources(parsed)
+    subject = str(sources[0]) if sources else f"{parsed.body[:_BODY_START]!r}"
+    if parsed.callback is not None:
+        subject += f" to {parsed.callback.url}"
     if len(parsed.jobs) > 1:
         subject += f" and {len(parsed.jobs) - 1} more"
     second = printable(f"    {subject}: {reason(parsed)}")
@@ -81,6 +88,11 @@ def receive_count(parsed: ParsedDeadLetter) -> int:
     Where only the queue knows, its receives as a dead letter count too.
     """
     return parsed.note.receive_count if parsed.note else parsed.received.receive_count
+
+
+def _sources(parsed: ParsedDeadLetter) -> list[ObjectRef]:
+    """Return the originals that a dead letter is about."""
+    return [parsed.callback.original] if parsed.callback else [job.source for job in parsed.jobs]
 
 
 def _time(posix_s: float) -> datetime:

@@ -15,6 +15,7 @@ from thumbq.commands.files import text_of
 from thumbq.core import keys
 from thumbq.errors import Problem, SetupError, ThumbqError, UploadRefused
 from thumbq.intake.uploads import make_upload_intake
+from thumbq.webhooks.making import callback_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +55,7 @@ async def send(
         files.check_distinct((file, prefix + text_of(file.name)) for file in paths)
     limiter = anyio.CapacityLimiter(SEND_CONCURRENCY)
     async with open_backend(settings) as backend:
-        intake = make_upload_intake(backend, settings.catalog.presets)
+        intake = make_upload_intake(backend, settings.catalog.presets, callbacks=callback_rules(settings))
         try:
             intake.check(options)
         except UploadRefused as error:

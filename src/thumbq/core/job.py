@@ -21,7 +21,7 @@ class JobRequest:
     """What a message asks for: an original, and the presets to make of it.
 
     ``presets`` is None when the message leaves them to the original's metadata, or the routes of the settings.
-    ``callback_url`` is carried along and stands in the manifest; nothing calls it yet.
+    ``callback_url`` is carried along and stands in the manifest: that is called, if any are.
     """
 
     source: ObjectRef

@@ -119,9 +119,7 @@ class Manifest(StoredRecord):
         default=None, description="By preset: what was not made in a job that is done. Absent when nothing failed."
     )
     error: ErrorRecord | None = Field(default=None, description="Of a failed job.")
-    callback_url: str | None = Field(
-        default=None, description="Where the sender wants to be told of the outcome. Nothing calls it yet."
-    )
+    callback_url: str | None = Field(default=None, description="Where the sender wants to be told of the outcome.")
     message_id: str | None = Field(default=None, description="The queue's id of the message that asked for the job.")
     receive_count: int | None = Field(default=None, description="How often that message had been received.")
     finished_at: datetime = Field(description="RFC 3339, UTC.")

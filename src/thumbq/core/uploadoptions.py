@@ -11,6 +11,8 @@ from thumbq.errors import UploadRefused
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from thumbq.core.callbackrules import CallbackRules
+
 _MAX_METADATA_BYTES: Final = 1900
 """Of the 2,048 that S3 takes; thumbq's own mark of a put needs some too."""
 _MAX_FILENAME_BYTES: Final = 1500
@@ -35,8 +37,13 @@ class UploadOptions:
 NO_OPTIONS: Final = UploadOptions()
 
 
-def check(options: UploadOptions, *, fifo: bool, presets: Collection[str]) -> None:
-    """Raise UploadRefused for options that a queue (``fifo`` or standard) does not take or that name other presets."""
+def check(
+    options: UploadOptions, *, fifo: bool, presets: Collection[str], callbacks: CallbackRules | None = None
+) -> None:
+    """Raise UploadRefused for options that a queue (``fifo`` or standard) does not take or that name other presets.
+
+    The same for a callback that could never be called, if any are: ``callbacks`` says which.
+    """
     if options.group is not None and not fifo:
         text = "A group needs a FIFO queue, and this one is a standard queue: leave it out, or name a tenant."
         raise UploadRefused("group-not-taken", text)
@@ -52,7 +59,14 @@ def check(options: UploadOptions, *, fifo: bool, presets: Collection[str]) -> No
             callback.checked(options.callback_url)
         except ValueError as error:
             raise UploadRefused("invalid-callback-url", f"This callback is not taken: {error}.") from error
+        check_callback(options.callback_url, callbacks)
     _metadata(options)
+
+
+def check_callback(url: str | None, callbacks: CallbackRules | None) -> None:
+    """Raise UploadRefused for a callback that could never be called. Without rules none is called, and all are kept."""
+    if url is not None and callbacks is not None and (reason := callbacks.refusal(url)) is not None:
+        raise UploadRefused("callback-not-allowed", f"This callback could never be called: {reason}.")
 
 
 def metadata(options: UploadOptions, filename: str | None) -> dict[str, str]:

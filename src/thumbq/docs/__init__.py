@@ -13,6 +13,7 @@ TOPICS: Final = (
     "presets",
     "images",
     "manifest",
+    "callbacks",
     "commands",
     "http",
     "waiting",

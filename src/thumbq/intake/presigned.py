@@ -21,6 +21,7 @@ from thumbq.process import SystemClock
 from thumbq.records import read_record, write_record
 
 if TYPE_CHECKING:
+    from thumbq.core.callbackrules import CallbackRules
     from thumbq.core.uploadoptions import UploadOptions
     from thumbq.ports import Backend, Clock, PresignedPost
 
@@ -37,15 +38,26 @@ class PresignedUpload:
 class PresignedIntake:
     """Signs uploads, keeps their records, and accepts the uploads that clients post to thumbq itself.
 
-    ``max_bytes`` is the largest original that is signed for, ``expiry_s`` how long a signature holds.
+    ``max_bytes`` is the largest original that is signed for, ``expiry_s`` how long a signature holds. ``callbacks`` are
+    the rules of URLs to call.
     """
 
-    def __init__(self, *, backend: Backend, clock: Clock, random: Random, max_bytes: int, expiry_s: int) -> None:
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        clock: Clock,
+        random: Random,
+        max_bytes: int,
+        expiry_s: int,
+        callbacks: CallbackRules | None = None,
+    ) -> None:
         self._backend = backend
         self._clock = clock
         self._random = random
         self._max_bytes = max_bytes
         self._expiry_s = expiry_s
+        self._callbacks = callbacks
 
     async def presign(
         self, *, content_type: str, filename: str | None, options: UploadOptions, within_s: float
@@ -54,8 +66,10 @@ class PresignedIntake:
 
         Of the options, presets and callback count: an event of S3 names neither queue nor group.
 
-        Raises UploadRefused when presets and callback are more than an original's metadata holds, and BackendError.
+        Raises UploadRefused for a callback that could never be called, and when presets and callback are more than an
+        original's metadata holds; and BackendError.
         """
+        uploadoptions.check_callback(options.callback_url, self._callbacks)
         name = filenames.clean(filename)
         now = self._clock.wall()
         upload_id = keys.new_id(int(now * 1000), self._random.getrandbits(80))
@@ -105,7 +119,12 @@ class PresignedIntake:
 
 
 def make_presigned_intake(
-    backend: Backend, *, max_source_bytes: int, max_upload_bytes: int, expiry_s: int
+    backend: Backend,
+    *,
+    max_source_bytes: int,
+    max_upload_bytes: int,
+    expiry_s: int,
+    callbacks: CallbackRules | None = None,
 ) -> PresignedIntake:
     """Return the intake of presigned uploads, with ids from the system's random source.
 
@@ -118,4 +137,5 @@ def make_presigned_intake(
         random=SystemRandom(),
         max_bytes=min(max_source_bytes, max_upload_bytes) if through_thumbq else max_source_bytes,
         expiry_s=expiry_s,
+        callbacks=callbacks,
     )

@@ -18,6 +18,7 @@ from thumbq.process import SystemClock
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from thumbq.core.callbackrules import CallbackRules
     from thumbq.ports import Backend, Clock
 
 _MAX_IDS: Final = 3
@@ -42,7 +43,8 @@ class Accepted:
 class UploadIntake:
     """Recognises, stores and queues uploads, one at a time or many at once.
 
-    Jobs go to the queue of ``backend``, or by their priority to one of ``queues``. Options may name ``presets`` only.
+    Jobs go to the queue of ``backend``, or by their priority to one of ``queues``. Options may name ``presets`` only,
+    and callbacks that these rules allow.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class UploadIntake:
         random: Random,
         queues: Mapping[str, Backend] | None = None,
         presets: Collection[str] = (),
+        callbacks: CallbackRules | None = None,
     ) -> None:
         self._backend = backend
         self._queues = queues or {}
         self._presets = presets
+        self._callbacks = callbacks
         self._clock = clock
         self._random = random
 
@@ -66,7 +70,8 @@ class UploadIntake:
             there_are = f"there are: {', '.join(self._queues)}" if self._queues else "there is only one: leave it out"
             text = f"There is no queue of the priority {options.priority!r}; {there_are}."
             raise UploadRefused("unknown-priority", text)
-        uploadoptions.check(options, fifo=self._queue_of(options).fifo, presets=self._presets)
+        fifo = self._queue_of(options).fifo
+        uploadoptions.check(options, fifo=fifo, presets=self._presets, callbacks=self._callbacks)
 
     async def accept(
         self,
@@ -133,7 +138,17 @@ def _recognised(body: bytes) -> ImageFormat:
 
 
 def make_upload_intake(
-    backend: Backend, presets: Collection[str], queues: Mapping[str, Backend] | None = None
+    backend: Backend,
+    presets: Collection[str],
+    queues: Mapping[str, Backend] | None = None,
+    callbacks: CallbackRules | None = None,
 ) -> UploadIntake:
     """Return the intake over a queue, and those of other priorities, with ids from the system's random source."""
-    return UploadIntake(backend=backend, clock=SystemClock(), random=SystemRandom(), queues=queues, presets=presets)
+    return UploadIntake(
+        backend=backend,
+        clock=SystemClock(),
+        random=SystemRandom(),
+        queues=queues,
+        presets=presets,
+        callbacks=callbacks,
+    )

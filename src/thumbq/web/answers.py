@@ -138,6 +138,18 @@ class PresignedAnswer(Envelope):
     data: PresignedUpload
 
 
+class SentCallback(Answer):
+    """A callback that is sent again."""
+
+    webhook_id: str = Field(description="The same one as the first time.")
+
+
+class CallbackAnswer(Envelope):
+    """A callback that is sent again."""
+
+    data: SentCallback
+
+
 class HealthAnswer(Answer):
     """Healthy. Members besides say of the store and of each queue whether it is away, and since when."""
 

@@ -23,24 +23,34 @@ if TYPE_CHECKING:
     from thumbq.ports import Backend, Health
     from thumbq.settings import Settings
     from thumbq.web.accessrules import AccessRules
+    from thumbq.webhooks.sender import CallbackSender
 
 
 def make_app(
-    settings: Settings, backend: Backend, queues: Mapping[str, Backend], *, health: Health, access: AccessRules
+    settings: Settings,
+    backend: Backend,
+    queues: Mapping[str, Backend],
+    *,
+    health: Health,
+    access: AccessRules,
+    callbacks: CallbackSender | None,
 ) -> web.Application:
     """Return the application over the default queue's backend, and those of ``queues`` by their names."""
+    rules = None if callbacks is None else callbacks.rules
     presigned = make_presigned_intake(
         backend,
         max_source_bytes=settings.max_source_bytes,
         max_upload_bytes=settings.max_upload_bytes,
         expiry_s=settings.upload_expiry_s,
+        callbacks=rules,
     )
     states = JobStates(backend, presigned)
     services = WebServices(
         backend=backend,
         states=states,
         waiters=Waiters(states.look_again, at_most=settings.max_waiters, random=Random()),  # noqa: S311 - jitter
-        intake=make_upload_intake(backend, settings.catalog.presets, queues),
+        intake=make_upload_intake(backend, settings.catalog.presets, queues, rules),
+        callbacks=callbacks,
         health=health,
         access=access,
         limits=UploadLimits(

@@ -12,11 +12,12 @@ from aiohttp import hdrs, web
 from pydantic.json_schema import models_json_schema
 
 from thumbq.core.jobdocument import Document
+from thumbq.core.outcome import Outcome
 from thumbq.core.token import Scope
 from thumbq.web.answers import ProblemAnswer
 from thumbq.web.door import SAFE, SIGNED_PATH
 from thumbq.web.problems import CONTENT_TYPE, STATUSES
-from thumbq.web.route import ANY, JSON, OF_ACCESS, OF_RATE
+from thumbq.web.route import ANY, JSON, OF_ACCESS, OF_RATE, Body
 from thumbq.web.services import HEALTH_PATHS
 
 if TYPE_CHECKING:
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from thumbq.web.route import Body, Route
+    from thumbq.web.route import Route
 
 _REF: Final = "#/components/schemas/"
 _FILE: Final = {"type": "string", "format": "binary"}
 _TOKEN: Final = "token"  # noqa: S105 - the name of the security scheme
 _ABOUT_TOKENS: Final = "One of the named scopes is enough. A service that is open asks for no token."
+_CALLBACK_HEADERS: Final = {
+    "webhook-id": "The same one at each call about one outcome.",
+    "webhook-timestamp": "When the call was made, in seconds since 1970.",
+    "webhook-signature": "`v1,` and a signature of id, time-stamp and body, one for each secret with spaces between.",
+}
 _INFO: Final = {
     "title": "thumbq",
     "version": "1",
@@ -64,6 +70,7 @@ def make_document(routes: Sequence[Route]) -> str:
         "openapi": "3.1.0",
         "info": _INFO,
         "paths": paths,
+        "webhooks": {f"job.{status}": _callback(status) for status in ("done", "failed")},
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {_TOKEN: {"type": "http", "scheme": "bearer", "description": _ABOUT_TOKENS}},
@@ -74,6 +81,7 @@ def make_document(routes: Sequence[Route]) -> str:
 
 def _models(routes: Iterable[Route]) -> Iterator[type[BaseModel]]:
     yield ProblemAnswer
+    yield Outcome
     for route in routes:
         for body in (route.body, *(body for _, body in route.answers.values())):
             if body is not None and body.model is not None:
@@ -94,6 +102,28 @@ def _operation(route: Route) -> dict[str, Any]:
     operation["responses"] = _answers(route) | _problems(route)
     operation["security"] = [{_TOKEN: [scope]} for scope in Scope if scope in {*route.scopes, route.scope_by_id}]
     return operation
+
+
+def _callback(status: str) -> dict[str, Any]:
+    """Describe a callback: a request that this service makes, by the specification of Standard Webhooks."""
+    schema = {"type": "string"}
+    return {
+        "post": {
+            "operationId": f"job_{status}",
+            "summary": f"A job is {status}.",
+            "parameters": [
+                {"name": name, "in": "header", "required": True, "description": text, "schema": schema}
+                for name, text in _CALLBACK_HEADERS.items()
+            ],
+            "requestBody": {"required": True, "content": _content(Body(JSON, Outcome))},
+            "responses": {
+                "2XX": {"description": "It is taken."},
+                "410": {"description": "It is not wanted, and does not come again."},
+                "default": {"description": "It comes again."},
+            },
+            "security": [],
+        }
+    }
 
 
 def _path_parameters(route: Route) -> Iterator[dict[str, Any]]:

@@ -31,6 +31,7 @@ BACKEND_RETRY_AFTER_S: Final = 5
 STATUSES: Final[Mapping[str, int]] = {
     "bad-host": 400,
     "bad-request": 400,
+    "callback-not-allowed": 400,
     "empty-file": 400,
     "field-after-file": 400,
     "field-too-large": 400,
@@ -60,6 +61,8 @@ STATUSES: Final[Mapping[str, int]] = {
     "insufficient-scope": 403,
     "no-direct-uploads": 404,
     "request-timeout": 408,
+    "job-not-ended": 409,
+    "no-callback": 409,
     "upload-stalled": 408,
     "upload-too-slow": 408,
     "part-head-too-large": 413,

@@ -7,8 +7,8 @@ from typing import Final
 from aiohttp import hdrs
 
 from thumbq.core.token import Scope
-from thumbq.web import health, inbox, joblist, jobs, openapi, presigned, renditions, upload
-from thumbq.web.answers import HealthAnswer, JobAnswer, JobsAnswer, PresignedAnswer, UploadAnswer
+from thumbq.web import callbacks, health, inbox, joblist, jobs, openapi, presigned, renditions, upload
+from thumbq.web.answers import CallbackAnswer, HealthAnswer, JobAnswer, JobsAnswer, PresignedAnswer, UploadAnswer
 from thumbq.web.fields import UploadForm
 from thumbq.web.inbox import PresignedForm
 from thumbq.web.joblist import JobsQuery
@@ -25,7 +25,7 @@ _FORM: Final = (
 )
 _OPTIONS: Final = (
     *("field-after-file", "field-too-large", "group-not-taken", "tenant-not-taken", "unknown-preset"),
-    *("unknown-priority", "invalid-callback-url", "too-much-metadata"),
+    *("unknown-priority", "invalid-callback-url", "callback-not-allowed", "too-much-metadata"),
 )
 _UNCHANGED: Final = ("It is as the client has it (`If-None-Match`).", None)
 _JOB: Final = {"id": "The job's id."}
@@ -55,7 +55,10 @@ ROUTES: Final = (
         scope=Scope.UPLOAD,
         body=Body(JSON, PresignRequest),
         answers={201: ("The form to post.", Body(JSON, PresignedAnswer))},
-        problems=(*_BODY, *_STORE, "bad-host", "invalid-json", "invalid-member", "too-much-metadata"),
+        problems=(
+            *(*_BODY, *_STORE, "bad-host", "invalid-json", "invalid-member"),
+            *("callback-not-allowed", "too-much-metadata"),
+        ),
     ),
     Route(
         method=hdrs.METH_POST,
@@ -112,6 +115,18 @@ ROUTES: Final = (
             *("no-job", "unknown-preset", "awaiting-upload", "expired", "not-ready", "not-made", "job-failed"),
             *("preset-failed", "rendition-missing"),
         ),
+    ),
+    Route(
+        method=hdrs.METH_POST,
+        path="/jobs/{id}/webhook",
+        handler=callbacks.send_callback_again,
+        name="send_callback_again",
+        summary="Send the callback of a job that has ended again.",
+        scope=Scope.ADMIN,
+        parameters=_JOB,
+        answers={202: ("It is sent.", Body(JSON, CallbackAnswer))},
+        problems=(*_STORE, "job-not-ended", "no-callback"),
+        missing=("no-job",),
     ),
     Route(
         method=hdrs.METH_GET,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from thumbq.web.jobstate import JobStates
     from thumbq.web.uploadlimits import UploadLimits
     from thumbq.web.waiting import Waiters
+    from thumbq.webhooks.sender import CallbackSender
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class WebServices:
     presigned: PresignedIntake
     states: JobStates
     waiters: Waiters
+    callbacks: CallbackSender | None = None
+    """None where none are called."""
     links: Links = NO_BASE
     access: AccessRules = OPEN
     backend_timeout_s: float = 20.0

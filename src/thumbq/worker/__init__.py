@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from thumbq.core import callbackmessage
 from thumbq.jobs.burial import Burial
 from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.manifestwriter import ManifestWriter
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
     from thumbq.jobs.resources import JobResources
     from thumbq.ports import Backend, QueueAttributes
     from thumbq.settings import QueueConfig, Settings
+    from thumbq.worker.consumer import Handler
 
-__all__ = ["Consumer", "make_consumer", "make_consumers"]
+__all__ = ["Consumer", "make_callback_consumer", "make_consumer", "make_consumers"]
+
+CALLBACKS_HELD: Final = 1000
+"""How many callbacks a replica holds at once: nearly all of them wait for endpoints that are slow or dead."""
 
 
 def make_consumers(
@@ -33,23 +38,51 @@ def make_consumers(
     resources: JobResources,
     settings: Settings,
     random: Random,
+    callbacks: tuple[Backend, Handler] | None = None,
 ) -> Consumers:
-    """Return the consumers of all queues of a replica, which share ``resources``."""
+    """Return the consumers of all queues of a replica, which share ``resources``.
+
+    ``callbacks`` are the queue of callbacks and what calls them.
+    """
     backlogs = Backlogs(settings.queue_weights)
-    return Consumers(
-        {
-            config.name: make_consumer(
-                backend=backend,
-                resources=resources,
-                settings=settings,
-                config=config,
-                attributes=attributes,
-                backlogs=backlogs,
-                random=random,
-            )
-            for config, backend, attributes in queues
-        }
+    consumers = {
+        config.name: make_consumer(
+            backend=backend,
+            resources=resources,
+            settings=settings,
+            config=config,
+            attributes=attributes,
+            backlogs=backlogs,
+            random=random,
+        )
+        for config, backend, attributes in queues
+    }
+    if callbacks is not None:
+        backend, handler = callbacks
+        consumers[callbackmessage.QUEUE] = make_callback_consumer(
+            backend=backend, handler=handler, resources=resources, settings=settings, random=random
+        )
+    return Consumers(consumers)
+
+
+def make_callback_consumer(
+    *, backend: Backend, handler: Handler, resources: JobResources, settings: Settings, random: Random
+) -> Consumer:
+    """Return the consumer of the queue of callbacks: it takes no render process, and waits for no other queue."""
+    times = LeaseTimes(settings.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s)
+    queue = LeasedQueue(backend.queue, times=times, clock=resources.clock, random=random)
+    receiver = Receiver(
+        queue,
+        queue_name=callbackmessage.QUEUE,
+        fifo=False,
+        places=Places(CALLBACKS_HELD, first=CALLBACKS_HELD),
+        backlogs=Backlogs(),
+        store_health=resources.health,
+        clock=resources.clock,
+        random=random,
     )
+    burial = Burial(backend.dead_letters, ManifestWriter(resources), random=random)
+    return Consumer(queue=queue, receiver=receiver, handler=handler, burial=burial, sweep=None)
 
 
 def make_consumer(

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from thumbq.core.callbackrules import CallbackRules
     from thumbq.ports import JobQueue, ObjectStore
+    from thumbq.webhooks.sender import CallbackSender
 
 JPEG: Final = b"\xff\xd8\xff\xe0" + bytes(range(256))
 PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -216,7 +218,7 @@ def document(answer: bytes) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
+async def open_faulty(directory: Path, callbacks: CallbackRules | None = None) -> AsyncIterator[FaultyBackend]:
     clock = WallClock()
     async with open_local(directory, clock=clock) as real:
         store, queue = Faults(real.store), Faults(real.queue)
@@ -228,13 +230,14 @@ async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
             presigned_uploads=real.presigned_uploads,
             presigned_verifier=real.presigned_verifier,
         )
-        intake = UploadIntake(backend=backend, clock=clock, random=random.Random(1))
+        intake = UploadIntake(backend=backend, clock=clock, random=random.Random(1), callbacks=callbacks)
         presigned = PresignedIntake(
             backend=backend,
             clock=clock,
             random=random.Random(2),
             max_bytes=FORM_BYTES,
             expiry_s=FORM_EXPIRY_S,
+            callbacks=callbacks,
         )
         yield FaultyBackend(real, backend, store, queue, intake, presigned, clock)
 
@@ -250,6 +253,7 @@ async def serve(
     door: Door | None = None,
     access: AccessRules = OPEN,
     links: Links = NO_BASE,
+    callbacks: CallbackSender | None = None,
 ) -> AsyncIterator[Served]:
     health = Health()
     states = JobStates(behind.backend, behind.presigned)
@@ -266,6 +270,7 @@ async def serve(
             states=states,
             waiters=Waiters(states.look_again, at_most=2, random=random.Random(3)),
             access=access,
+            callbacks=callbacks,
         ),
         door or Door(listens_on="0.0.0.0"),
     )
