@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
 from base64 import b64encode
+from datetime import datetime
+from operator import sub
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,21 +22,25 @@ from support.pictures import images
 from support.replicas.place import AWS_IS_LONG
 from support.replicas.replica import THUMBQ
 from support.servers.emulators import without_aws
-from support.servers.endpoint import LOOPBACK, listening, write_table
+from support.servers.endpoint import LOOPBACK, dead, listening, write_table
+from thumbq.core import callbackmessage, keys
+from thumbq.core.job import ObjectRef
+from thumbq.local import open_local_queues
+from thumbq.manifests import read_manifest
+from thumbq.process import SystemClock
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from support.figures import AtMost
     from support.replicas.place import Place
     from support.replicas.replica import Replica
 
 SECRETS = [f"whsec_{b64encode(secrets.token_bytes(32)).decode()}" for _ in range(2)]
 
 
-async def with_callbacks(place: Place, directory: Path, url: str) -> None:
+async def with_callbacks(place: Place, directory: Path, url: str, *others: str) -> None:
     """Write the table, and make the queue of callbacks where there is none."""
     file = directory / "thumbq.toml"
-    write_table(file, url)
+    write_table(file, url, *others)
     place.environment |= {"THUMBQ_CONFIG": str(file), "THUMBQ_WEBHOOK_SECRETS": " ".join(SECRETS)}
     if "THUMBQ_LOCAL" not in place.environment:
         await thumbq(place, "setup")
@@ -120,3 +128,32 @@ async def test_the_documented_endpoint_takes_what_the_documented_commands_send_a
         finally:
             endpoint.kill()
             await endpoint.wait()
+
+
+@pytest.mark.measured
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+async def test_a_dead_endpoint_with_a_thousand_callbacks_holds_up_no_other(
+    place: Place, tmp_path: Path, at_most: AtMost
+) -> None:
+    async with dead() as nobody, listening() as endpoint:
+        await with_callbacks(place, tmp_path, endpoint.url, nobody)
+        replica = await place.replica(program=LOOPBACK)
+        job_id = await place.upload(replica, images.photo_jpeg(120, 90))
+        await until(lambda: endpoint.calls, within_s=20, what=lambda: f"a call\n{replica.stderr()}")
+        directory = Path(place.environment["THUMBQ_LOCAL"])
+        name = callbackmessage.queue_name("")
+        async with open_local_queues(directory, clock=SystemClock(), queues=("",), callbacks=name) as (jobs, callbacks):
+            manifest = await read_manifest(jobs.store, ObjectRef(jobs.bucket, keys.upload_key(job_id)))
+            assert manifest is not None
+            message = callbackmessage.make_callback(manifest, nobody, {"type": "job.done"}).encode()
+            async with anyio.create_task_group() as senders:
+                for _ in range(1000):
+                    senders.start_soon(callbacks.queue.send, message)
+            for _ in range(10):
+                await place.upload(replica, images.photo_jpeg(120, 90))
+                await anyio.sleep(0.5)
+            await until(lambda: len(endpoint.calls) == 11, within_s=60, what="the calls of the living")
+            assert (await callbacks.queue.counts()).in_flight
+            await place.queue_empty()
+        ended = [datetime.fromisoformat(json.loads(body)["timestamp"]).timestamp() for _, body in endpoint.calls]
+    at_most("seconds to a living endpoint beside a dead one", max(map(sub, endpoint.times[1:], ended[1:])), 5)

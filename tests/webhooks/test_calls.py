@@ -20,7 +20,7 @@ from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import callbackmessage, deadletter, keys, message
 from thumbq.core.job import JobRequest, ObjectRef
-from thumbq.errors import NotReached, RenderRefused
+from thumbq.errors import BackendUnavailable, NotReached, RenderRefused
 from thumbq.local import schema
 from thumbq.ports import Answered, QueueCounts
 from thumbq.webhooks.endpoints import CALLS_EACH, HELD_EACH
@@ -312,3 +312,17 @@ async def test_a_stop_gives_back_what_waits_and_lets_calls_end(tmp_path: Path) -
         [[left]] = database.execute("SELECT count(*) FROM messages WHERE visible_at < ?", (2e9,)).fetchall()
     database.close()
     assert left == 20 - CALLS_EACH
+
+
+async def test_while_the_store_is_away_no_call_is_made_and_none_is_lost(tmp_path: Path) -> None:
+    endpoints = Endpoints({URL: [Answered(500)] * 13})
+    async with calling(tmp_path, endpoints) as replica:
+        await upload(replica)
+        await called(endpoints)
+        replica.store.says = lambda *_: BackendUnavailable("away")
+        await anyio.sleep(600)
+        assert len(endpoints.calls) == 1
+        replica.store.says = lambda *_: None
+        await called(endpoints, 2, within_s=60)
+        counts = await replica.callbacks.queue.counts()
+        assert (counts.visible + counts.in_flight, counts.dead) == (1, 0)

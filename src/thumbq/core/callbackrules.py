@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LABEL: Final = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 _WILDCARD: Final = "*."
-_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 def host_pattern(text: str) -> str:
@@ -42,7 +42,7 @@ class CallbackRules:
     def refusal(self, url: str) -> str | None:
         """Return which setting keeps a URL, one that ``callback.checked`` takes, from being called; None if none."""
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
+        host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
         if parts.scheme == "http" and not self.allow_http:
             return "it is not https, and allow_http of [webhooks] is false"
         if port not in self.ports:

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 import structlog
 
 from thumbq.core import callbackmessage, callbackretry, retry
+from thumbq.core.callbackrules import DEFAULT_PORTS
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import BackendError, MalformedMessage, NotReached, ObjectMissing
 from thumbq.jobs.delivery import Delivery
+from thumbq.jobs.fencing import LeaseLost
 from thumbq.jobs.groups import positions
 from thumbq.jobs.handler import BUG_DELAY_S
 from thumbq.manifests import manifest_ref
@@ -43,6 +45,7 @@ class CallbackHandler:
         self, resources: JobResources, *, caller: WebhookCaller, rules: CallbackRules, signer: Signer, random: Random
     ) -> None:
         self._store = resources.store
+        self._health = resources.health
         self._clock = resources.clock
         self._caller = caller
         self._rules = rules
@@ -62,11 +65,13 @@ class CallbackHandler:
         """Make one call, when the endpoint has a turn for it. Never raises for what goes wrong with it."""
         message = delivery.message
         try:
-            callback = callbackmessage.decode(message.body)
-            disposition = await self._handle(delivery, callback)
+            disposition = await self._handle(delivery)
         except MalformedMessage as error:
             disposition = Bury(error.code, error.text)
+        except LeaseLost:
+            disposition = Release()
         except BackendError as error:
+            self._health.failed()
             disposition = Release(retry.backoff_s(message.receive_count, self._random.random()))
             self._note_put_off(message)
             log.warning("callback.put_off", reason=str(error), delay_s=round(disposition.delay_s, 1))
@@ -77,9 +82,11 @@ class CallbackHandler:
             self._put_off.pop(message.id, None)
         return disposition
 
-    async def _handle(self, delivery: Delivery, callback: Callback) -> Delete | Release | Bury:
+    async def _handle(self, delivery: Delivery) -> Delete | Release | Bury:
+        callback = callbackmessage.decode(delivery.message.body)
         endpoint = _endpoint(callback.url)
         structlog.contextvars.bind_contextvars(webhook_id=callback.id, endpoint=endpoint)
+        del callback  # many may wait, and what was read of a message takes several times as much as the message
         turn = False
         with delivery.interruptible() as waiting:
             turn = await self._endpoints.take_turn(endpoint)
@@ -90,7 +97,7 @@ class CallbackHandler:
             return self._busy(delivery.message, endpoint)
         answered: bool | None = None
         try:
-            disposition = await self._call(delivery.message, callback)
+            disposition = await self._call(delivery.message)
             answered = isinstance(disposition, Delete)
         finally:
             self._endpoints.end_turn(endpoint, answered=answered)
@@ -105,12 +112,11 @@ class CallbackHandler:
         log.debug("callback.put_off", reason="too many wait for this endpoint", delay_s=round(delay_s, 1))
         return Release(delay_s)
 
-    async def _call(self, message: ReceivedMessage, callback: Callback) -> Delete | Release | Bury:
+    async def _call(self, message: ReceivedMessage) -> Delete | Release | Bury:
+        callback = callbackmessage.decode(message.body)
         if (reason := self._rules.refusal(callback.url)) is not None:
             return Bury("callback-not-allowed", reason)
-        try:
-            await self._store.head(manifest_ref(callback.original))
-        except ObjectMissing:
+        if not await self._is_there(callback):
             log.info("callback.dropped", reason="its job was deleted")
             return Delete()
         calls = max(1, message.receive_count - self._put_off.get(message.id, 0))
@@ -127,6 +133,16 @@ class CallbackHandler:
             _report(disposition, calls, f"status {answer.status}")
         return disposition
 
+    async def _is_there(self, callback: Callback) -> bool:
+        """Whether the job has not been deleted. Raises BackendError."""
+        there = True
+        try:
+            await self._store.head(manifest_ref(callback.original))
+        except ObjectMissing:
+            there = False
+        self._health.answered()
+        return there
+
     def _note_put_off(self, message: ReceivedMessage) -> None:
         """Note a receive that led to no call; what was forgotten of very many counts as calls."""
         self._put_off[message.id] = self._put_off.pop(message.id, 0) + 1
@@ -137,8 +153,7 @@ class CallbackHandler:
 def _endpoint(url: str) -> str:
     """Return host and port of a URL, as its turns are counted."""
     parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{(parts.hostname or '').removesuffix('.')}{port}"
+    return f"{(parts.hostname or '').removesuffix('.')}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
 
 
 def _report(disposition: Delete | Release | Bury, calls: int, what: str) -> None:

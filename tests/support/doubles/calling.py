@@ -6,12 +6,13 @@ import json
 import random
 from collections import defaultdict
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
 from support.doubles.clocks import SystemClock
+from support.doubles.consuming import Refusing
 from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import callbackmessage
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from thumbq.ports import Backend, Clock, Renderer
+    from thumbq.ports import Backend, Clock, ObjectStore, Renderer
     from thumbq.worker.consumers import Consumers
 
 SECRETS = (f"whsec_{'a' * 32}", f"whsec_{'b' * 32}")
@@ -90,8 +91,9 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class Calling:
-    """``jobs`` and ``callbacks`` are the queues, over one store."""
+    """``jobs`` and ``callbacks`` are the queues, over one store, which fails for the replica as ``store`` says."""
 
+    store: Refusing
     jobs: Backend
     callbacks: Backend
     sender: CallbackSender
@@ -116,8 +118,13 @@ async def calling(
     async with open_local_queues(directory, clock=clock, queues=("",), callbacks=callbackmessage.ENDING) as opened:
         jobs, callbacks = opened
         sender = CallbackSender(callbacks.queue, callbacks.store, RULES, default_url, settings.catalog, NO_BASE)
+        store = Refusing(jobs.store, lambda *_: None)
         resources = make_job_resources(
-            backend=jobs, renderer=renderer or FakeRenderer(), settings=settings, clock=clock, announcers=[sender]
+            backend=replace(jobs, store=cast("ObjectStore", store)),
+            renderer=renderer or FakeRenderer(),
+            settings=settings,
+            clock=clock,
+            announcers=[sender],
         )
         generator = random.Random(1)
         handler = CallbackHandler(resources, caller=endpoints, rules=RULES, signer=Signer(SECRETS), random=generator)
@@ -130,5 +137,5 @@ async def calling(
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(consumers.run)
-            yield Calling(jobs, callbacks, sender, consumers)
+            yield Calling(store, jobs, callbacks, sender, consumers)
             consumers.stop()
