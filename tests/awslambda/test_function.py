@@ -148,8 +148,7 @@ async def test_settings_that_are_wrong_are_all_named_and_the_next_call_tries_aga
 async def test_callbacks_are_sent_to_their_queue(ministack_url: str, call: Call, tmp_path: Path) -> None:
     os.environ["THUMBQ_CONFIG"] = str(tmp_path / "thumbq.toml")
     url = "https://hooks.example.com/done"
-    table = f'[webhooks]\nhosts = ["hooks.example.com"]\nsecrets = ["whsec_{"a" * 32}"]\nurl = "{url}"\n'
-    (tmp_path / "thumbq.toml").write_text(table)
+    (tmp_path / "thumbq.toml").write_text(f'[webhooks]\nhosts = ["hooks.example.com"]\nurl = "{url}"\n')
     async with trigger(ministack_url, callbacks=True) as source:
         os.environ["THUMBQ_BUCKET"] = source.bucket
         event = await source.event(await source.job("photos/a.jpg", small_jpeg()))

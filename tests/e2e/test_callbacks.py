@@ -59,7 +59,7 @@ async def ended(place: Place, replica: Replica, job_id: str) -> dict[str, Any]:
 
 
 @AWS_IS_LONG
-async def test_a_receiver_that_fails_twice_is_told_once_with_signatures_of_both_secrets(
+async def test_an_endpoint_that_fails_is_called_again_with_signatures_of_both_secrets(
     place: Place, tmp_path: Path
 ) -> None:
     async with listening(500) as endpoint:

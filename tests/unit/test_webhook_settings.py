@@ -30,8 +30,9 @@ def loaded(table: str, **overrides: Any) -> Settings:
 
 
 def problems(table: str) -> list[str]:
+    """Return what keeps a service from starting with this table."""
     with pytest.raises(SetupError) as wrong:
-        loaded(table)
+        loaded(table, serving=True)
     assert all(problem.fix for problem in wrong.value.problems)
     return [problem.what for problem in wrong.value.problems]
 
@@ -106,6 +107,14 @@ TABLE = f'[webhooks]\nhosts = ["a.example"]\nsecrets = ["{GOOD}"]\n'
 def test_a_table_that_cannot_be_is_refused(table: str, part: str) -> None:
     said = problems(table)
     assert any(part in what for what in said), said
+
+
+def test_who_makes_no_calls_needs_no_secret() -> None:
+    for table in (
+        '[webhooks]\nhosts = ["a.example"]\n',
+        '[webhooks]\nhosts = ["a.example"]\nsecrets_file = "nowhere"\n',
+    ):
+        assert loaded(table).webhooks is not None
 
 
 def test_a_variable_that_cannot_sign_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

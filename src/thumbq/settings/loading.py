@@ -19,7 +19,7 @@ from thumbq.errors import Problem, SetupError
 from thumbq.settings.access import problems_to_serve
 from thumbq.settings.model import PREFIX, Settings
 from thumbq.settings.queues import QueueTable
-from thumbq.settings.webhooks import WebhooksTable
+from thumbq.settings.webhooks import WebhooksTable, secret_problems
 
 DEFAULT_FILE: Final = Path("thumbq.toml")
 
@@ -66,7 +66,8 @@ class _Sources:
 def load(*, serving: bool = False, **overrides: Any) -> Settings:
     """Read the settings from ``overrides`` (the command line; None is not given), the environment and the file.
 
-    With ``serving`` they are also such as a service may start with: clients are asked for tokens, or are let in.
+    With ``serving`` they are also such as a service may start with: clients are asked for tokens, or are let in, and
+    callbacks can be signed.
 
     Raises SetupError with every problem that was found: unknown names come with the nearest known one.
     """
@@ -90,6 +91,8 @@ def load(*, serving: bool = False, **overrides: Any) -> Settings:
     problems += _problems(sources, sources.values(), unread)
     if serving and not unread & {"access", "tokens", "tokens_file"}:
         problems += problems_to_serve(sources.values())
+    if serving:
+        problems += secret_problems(sources.values())
     if problems:
         raise SetupError(problems)
     return Settings(**sources.values())

@@ -6,16 +6,17 @@ import base64
 import binascii
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from thumbq.core import callback
 from thumbq.core.callbackrules import CallbackRules, host_pattern
+from thumbq.errors import Problem
 from thumbq.settings.faults import Fault, fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
     from ipaddress import IPv4Network, IPv6Network
 
 _PREFIX: Final = "whsec_"
@@ -124,22 +125,33 @@ class WebhookSettings(BaseModel):
         if self.webhooks.secrets and self.webhooks.secrets_file is not None:
             what = "secrets and secrets_file of [webhooks] exclude each other"
             yield fault(*fields, what=what, fix="remove one of them")
+
+    def secret_problems(self) -> Iterator[Problem]:
+        """Yield what keeps callbacks from being signed; only who calls needs to."""
+        if self.webhooks is None:
+            return
         file = self.webhooks.secrets_file
         try:
             secrets = self.signing_secrets()
         except OSError as error:
             what = f"cannot read {file}, the secrets_file of [webhooks]: {error.strerror}"
-            yield fault(*fields, what=what, fix="make it a file that thumbq may read")
+            yield Problem(what, "make it a file that thumbq may read")
+            return
         except ValueError:
-            yield fault(*fields, what=f"{file}, the secrets_file of [webhooks], is no text", fix=_MAKE_ONE)
-        else:
-            yield from _secret_faults(secrets, fields)
+            yield Problem(f"{file}, the secrets_file of [webhooks], is no text", _MAKE_ONE)
+            return
+        if not secrets:
+            fix = f"{_MAKE_ONE}; give it as THUMBQ_WEBHOOK_SECRETS, or as secrets or secrets_file in [webhooks]"
+            yield Problem("callbacks are signed, and [webhooks] has no secret", fix)
+        for number, secret in enumerate(secrets, 1):
+            if (wrong := secret_fault(secret)) is not None:
+                yield Problem(f"secret {number} of [webhooks] cannot sign: {wrong}", _MAKE_ONE)
 
 
-def _secret_faults(secrets: Sequence[str], fields: Sequence[str]) -> Iterator[Fault]:
-    if not secrets:
-        fix = f"{_MAKE_ONE}; give it as THUMBQ_WEBHOOK_SECRETS, or as secrets or secrets_file in [webhooks]"
-        yield fault(*fields, what="callbacks are signed, and [webhooks] has no secret", fix=fix)
-    for number, secret in enumerate(secrets, 1):
-        if (what := secret_fault(secret)) is not None:
-            yield fault(*fields, what=f"secret {number} of [webhooks] cannot sign: {what}", fix=_MAKE_ONE)
+def secret_problems(values: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Return what keeps a service from signing callbacks, of settings that are valid or have been reported already."""
+    try:
+        settings = WebhookSettings(**{name: values[name] for name in WebhookSettings.model_fields if name in values})
+    except ValidationError:
+        return ()
+    return tuple(settings.secret_problems())
