@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from thumbq.core import filenames, keys, objectmetadata
+from thumbq.core import filenames, jobmetadata, keys, objectmetadata
 from thumbq.core.formats import ImageFormat
 from thumbq.core.job import ObjectRef
 from thumbq.core.jobdocument import Failure, Job, Original, Rendition
@@ -56,6 +56,15 @@ class JobState:
             return self.presigned.presets
         return None if self.original is None else objectmetadata.presets(self.original.metadata)
 
+    @property
+    def metadata(self) -> dict[str, str] | None:
+        """The sender's own metadata; None when there is none."""
+        if self.presigned is not None:
+            return self.presigned.metadata
+        if self.original is not None:
+            return jobmetadata.decode(self.original.metadata)
+        return None if self.manifest is None else self.manifest.metadata
+
 
 def future_renditions(
     catalog: Catalog, links: Links, source_key: str, names: Sequence[str] | None
@@ -75,6 +84,8 @@ def job_document(job_id: str, state: JobState, catalog: Catalog, links: Links) -
     members: dict[str, Any] = {}
     if presigned is not None:
         members |= {"max_bytes": presigned.max_bytes, "expires_at": presigned.expires}
+    if state.metadata is not None:
+        members["metadata"] = state.metadata
     if manifest is not None and manifest.failed:
         members["failed"] = {name: _failure(record) for name, record in manifest.failed.items()}
     if manifest is not None and manifest.error is not None:

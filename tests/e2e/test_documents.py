@@ -36,6 +36,7 @@ FILES = example(COMMANDS, "Files", "sh")
 DEAD_LETTERS = example(COMMANDS, "Dead letters", "sh")
 TOKENS, ANOTHER_TOKEN = example(ACCESS, "Tokens", "sh"), example(ACCESS, "Another token", "sh")
 LOST_MESSAGES = example(COMMANDS, "Lost messages", "sh")
+PUT = example(UPLOADS, "Without a form", "sh")
 WAIT = example(WAITING, "Waiting", "sh")
 BENCH = examples(BENCHMARK, "Benchmark", "sh")[0]
 
@@ -181,6 +182,7 @@ async def test_the_first_command_serves_from_nothing_and_all_others_work_beside_
     await done_job(json.dumps(answer), port)
     assert '"status": "done"' in await ran(LOOK.replace("7r3k…", job))
     assert (clone / "thumbnail.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
+    await done_job(await ran(PUT), port)
     [printed] = re.findall(r"\{.*\}", await ran(WAIT))
     assert [waited["status"] for waited in json.loads(printed)["data"]["jobs"]] == ["done"]
     await ran(FILES)

@@ -75,6 +75,7 @@ CHECKED_BY: Final = {
     (README, "Configuration", "toml"): SETTINGS_FILES,
     (UPLOADS, "Files", "sh"): COMMANDS_OF_README,
     (UPLOADS, "Files", "json"): COMMANDS_OF_README,
+    (UPLOADS, "Without a form", "sh"): COMMANDS_OF_README,
     (WAITING, "Waiting", "sh"): COMMANDS_OF_README,
     (UPLOADS, "Fields", "sh"): (
         "tests/e2e/test_priority.py::test_the_documented_upload_with_fields_works_with_the_documented_queues"

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from thumbq.core.jobmetadata import JobMetadata
+
 
 class Document(BaseModel):
     """A document, or a part of one."""
@@ -73,6 +75,7 @@ class Job(Document):
     renditions: dict[str, Rendition] = Field(description="By preset.")
     max_bytes: int | None = Field(default=None, description="Of a presigned upload: its largest file.")
     expires_at: str | None = Field(default=None, description="Of a presigned upload: its end, RFC 3339.")
+    metadata: JobMetadata | None = None
     failed: dict[str, Failure] | None = Field(
         default=None, description="By preset: what could not be made in a job that is done."
     )

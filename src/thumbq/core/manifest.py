@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from thumbq.core.jobmetadata import JobMetadata
 from thumbq.core.record import StoredRecord
 
 MANIFEST_VERSION: Final = 2
@@ -120,6 +121,7 @@ class Manifest(StoredRecord):
     )
     error: ErrorRecord | None = Field(default=None, description="Of a failed job.")
     callback_url: str | None = Field(default=None, description="Where the sender wants to be told of the outcome.")
+    metadata: JobMetadata | None = Field(default=None)
     message_id: str | None = Field(default=None, description="The queue's id of the message that asked for the job.")
     receive_count: int | None = Field(default=None, description="How often that message had been received.")
     finished_at: datetime = Field(description="RFC 3339, UTC.")

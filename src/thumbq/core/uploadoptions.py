@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from thumbq.core import callback, filenames, message, objectmetadata
+from thumbq.core import callback, filenames, jobmetadata, message, objectmetadata
 from thumbq.errors import UploadRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from thumbq.core.callbackrules import CallbackRules
 
@@ -24,7 +24,7 @@ class UploadOptions:
 
     ``priority`` is a queue's name in the settings. ``group`` is the message group on a FIFO queue, by default the
     original's key; ``tenant`` is the same on a standard one, which makes it a fair queue and orders nothing (Amazon SQS
-    Developer Guide, "Fair queues").
+    Developer Guide, "Fair queues"). ``metadata`` is as jobmetadata has it.
     """
 
     priority: str | None = None
@@ -32,6 +32,7 @@ class UploadOptions:
     tenant: str | None = None
     presets: tuple[str, ...] = ()
     callback_url: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 NO_OPTIONS: Final = UploadOptions()
@@ -60,6 +61,10 @@ def check(
         except ValueError as error:
             raise UploadRefused("invalid-callback-url", f"This callback is not taken: {error}.") from error
         check_callback(options.callback_url, callbacks)
+    try:
+        jobmetadata.check(options.metadata)
+    except ValueError as error:
+        raise UploadRefused("invalid-metadata", f"This metadata is not taken: {error}.") from error
     _metadata(options)
 
 
@@ -87,13 +92,14 @@ def _metadata(options: UploadOptions) -> dict[str, str]:
         found = objectmetadata.encode(presets=options.presets, callback_url=options.callback_url)
     except ValueError as error:
         raise _too_much() from error
+    found |= jobmetadata.encode(options.metadata)
     if _size(found) > _MAX_METADATA_BYTES:
         raise _too_much()
     return found
 
 
 def _too_much() -> UploadRefused:
-    text = f"Presets and callback URL may take {_MAX_METADATA_BYTES:,} bytes together: leave some out."
+    text = f"Presets, callback URL and metadata may take {_MAX_METADATA_BYTES:,} bytes together: leave some out."
     return UploadRefused("too-much-metadata", text)
 
 

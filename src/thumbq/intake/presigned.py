@@ -64,10 +64,10 @@ class PresignedIntake:
     ) -> PresignedUpload:
         """Sign an upload under a new id. When this returns, every replica knows the id.
 
-        Of the options, presets and callback count: an event of S3 names neither queue nor group.
+        Of the options, presets, callback and metadata count: an event of S3 names neither queue nor group.
 
-        Raises UploadRefused for a callback that could never be called, and when presets and callback are more than an
-        original's metadata holds; and BackendError.
+        Raises UploadRefused for a callback that could never be called, and when options are more than an original's
+        metadata holds; and BackendError.
         """
         uploadoptions.check_callback(options.callback_url, self._callbacks)
         name = filenames.clean(filename)
@@ -81,6 +81,7 @@ class PresignedIntake:
             max_bytes=self._max_bytes,
             filename=name,
             presets=options.presets or None,
+            metadata=dict(options.metadata) or None,
         )
         with anyio.move_on_after(within_s):
             post = await self._backend.presigned_uploads.presign(policy, expires_s=self._expiry_s)

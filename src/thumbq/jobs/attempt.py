@@ -196,6 +196,17 @@ class Attempt:
         except (JobFailed, BackendError):
             self.findings = replace(self.findings, info=None, rendered=None)
 
+    async def learn_of_sender(self) -> None:
+        """Learn what the sender has said with an original that was not fetched, for those who are told of the end."""
+        job, findings = self.job, self.findings
+        if findings.info is None and not findings.source_gone and job.source.bucket == self._resources.bucket:
+            with suppress(JobFailed, BackendError), original_answers(job.source):
+                said = (await self._resources.store.head(job.source)).metadata
+                url = findings.callback_url
+                with suppress(JobFailed):
+                    url = url or resolve_presets(job.request, self._resources.catalog, said).callback_url
+                self.findings = replace(self.findings, sender_said=said, callback_url=url)
+
     async def _look_at_source(self) -> None:
         """See whether what was fetched is still the original. Raises SourceDenied, SourceArchived, BackendError."""
         if self.findings.info is not None and self.job.replaceable:

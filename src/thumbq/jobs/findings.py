@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thumbq.core import jobmetadata
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from thumbq.core.manifest import Manifest
     from thumbq.core.preset import Preset
     from thumbq.jobs.delivery import Job
@@ -18,7 +22,7 @@ class Findings:
 
     ``presets`` and ``callback_url`` are as in ResolvedPresets. ``head_etag`` is the original's ETag when only a HEAD
     was made, ``info`` what came with its bytes, ``rendered`` what the render has found. ``source_gone``: there is no
-    original any more.
+    original any more. ``sender_said`` is the original's metadata, for the record, where its bytes have not come.
     """
 
     presets: tuple[Preset, ...] = ()
@@ -27,6 +31,13 @@ class Findings:
     source_gone: bool = False
     info: ObjectInfo | None = None
     rendered: Rendered | None = None
+    sender_said: Mapping[str, str] | None = None
+
+    @property
+    def metadata(self) -> dict[str, str] | None:
+        """The sender's own metadata; None when there is none, or none is known."""
+        found = self.sender_said if self.info is None else self.info.metadata
+        return None if found is None else jobmetadata.decode(found)
 
     @property
     def etag(self) -> str | None:

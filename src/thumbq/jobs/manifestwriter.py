@@ -113,6 +113,7 @@ class ManifestWriter:
             failed={name: record for name, record in failed.items() if name not in renditions} or None,
             error=error,
             callback_url=findings.callback_url,
+            metadata=findings.metadata,
             message_id=job.message.id,
             receive_count=job.message.receive_count,
             finished_at=self._now(),

@@ -129,6 +129,7 @@ class JobRunner:
                     return settled
         # Nor must the failure of an older original, where a newer one is done.
         await attempt.forget_older_source()
+        await attempt.learn_of_sender()
         manifest = await self._manifests.write_failed(attempt.job, attempt.findings, bury)
         if manifest is not None and manifest.status == "done":
             return JobResult(Outcome.ALREADY_DONE, Delete(), manifest=manifest)

@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 from pydantic import ConfigDict, Field
 
 from thumbq.core.jobdocument import Document, Job, JobId, Rendition, Url
+from thumbq.core.jobmetadata import JobMetadata  # noqa: TC001 - pydantic needs it
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,6 +131,7 @@ class PresignedUpload(Answer):
     max_bytes: int = Field(description="Its largest file.")
     expires_at: str = Field(description="When it can be used no longer, RFC 3339.")
     renditions: dict[str, Rendition] = Field(description="By preset.")
+    metadata: JobMetadata | None = None
 
 
 class PresignedAnswer(Envelope):

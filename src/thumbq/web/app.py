@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["UploadLimits", "WebServices", "create_app"]
 
 
+_PARAMETER: Final = re.compile(r"{(\w+)}")
+_ANY_TEXT: Final = r"{\1:[^/]+}"  # aiohttp's own pattern has no braces
+
+
 def create_app(services: WebServices, door: Door) -> web.Application:
     """Return the application. It opens and closes nothing: what it uses belongs to the caller."""
     app = web.Application(middlewares=[log_requests, _close_when_stopping, problem_middleware, guard, check_access])
@@ -41,7 +46,7 @@ def create_app(services: WebServices, door: Door) -> web.Application:
     for route in ROUTES:
         # GET answers HEAD too.
         for method in (route.method, hdrs.METH_HEAD) if route.method == hdrs.METH_GET else (route.method,):
-            app.router.add_route(method, route.path, route.handler, expect_handler=expect)
+            app.router.add_route(method, _PARAMETER.sub(_ANY_TEXT, route.path), route.handler, expect_handler=expect)
     return app
 
 

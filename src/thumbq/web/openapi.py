@@ -138,7 +138,12 @@ def _parameters(model: type[BaseModel] | None, place: str) -> Iterator[dict[str,
     for name, member in schema["properties"].items():
         description = member.pop("description", "")
         required = name in schema.get("required", ())
-        yield {"name": name, "in": place, "required": required, "description": description, "schema": member}
+        style = {"style": "deepObject", "explode": True} if _is_object(member) else {}
+        yield {"name": name, "in": place, "required": required, "description": description, "schema": member} | style
+
+
+def _is_object(member: Mapping[str, Any]) -> bool:
+    return any(one.get("type") == "object" for one in member.get("anyOf", [member]))
 
 
 def _answers(route: Route) -> dict[str, Any]:

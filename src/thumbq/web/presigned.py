@@ -8,29 +8,35 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from aiohttp import hdrs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from thumbq.core import callback, keys
+from thumbq.core import callback, jobmetadata, keys
 from thumbq.core.formats import MEDIA_TYPES
+from thumbq.core.jobmetadata import JobMetadata
 from thumbq.core.jsonmembers import RepeatedMember, once_each
 from thumbq.core.origin import Authority
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
 from thumbq.jobdocuments import future_renditions
 from thumbq.web.answers import PresignedAnswer, PresignedUpload, SignedForm
-from thumbq.web.bodies import invite, read, running
+from thumbq.web.bodies import invite, read_whole, running
 from thumbq.web.door import DOOR
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from aiohttp import StreamReader, web
+    from aiohttp import web
 
     from thumbq.intake.presigned import PresignedUpload as Presigned
-    from thumbq.web.admission import RunningUpload
     from thumbq.web.services import WebServices
 
 MAX_BODY_BYTES: Final = 16 << 10
+_BROKEN: Final = "The body ends early or is damaged."
 _EXAMPLE: Final = '{"content_type": "image/jpeg"}'
+
+
+def _checked(metadata: dict[str, str]) -> dict[str, str]:
+    jobmetadata.check(metadata)
+    return metadata
 
 
 def _known_media_type(text: str) -> str:
@@ -52,6 +58,7 @@ class PresignRequest(BaseModel):
     callback_url: Annotated[str, AfterValidator(callback.checked)] | None = Field(
         default=None, description="Address that is told of the outcome."
     )
+    metadata: Annotated[JobMetadata, AfterValidator(_checked)] = Field(default_factory=dict)
 
 
 async def presign_upload(request: web.Request) -> web.Response:
@@ -60,12 +67,18 @@ async def presign_upload(request: web.Request) -> web.Response:
     origin = _origin(request)
     with running(request) as upload:
         await invite(request)
-        body = await _read(request.content, upload)
+        body = await read_whole(request, upload, max_bytes=MAX_BODY_BYTES, what="request", if_broken=_BROKEN)
+    if body is None:
+        raise UploadRefused("too-large", f"The request is larger than {MAX_BODY_BYTES} bytes.")
     wanted = _parse(body, services.catalog.presets)
     presigned = await services.presigned.presign(
         content_type=wanted.content_type,
         filename=wanted.filename,
-        options=UploadOptions(presets=tuple(dict.fromkeys(wanted.presets or ())), callback_url=wanted.callback_url),
+        options=UploadOptions(
+            presets=tuple(dict.fromkeys(wanted.presets or ())),
+            callback_url=wanted.callback_url,
+            metadata=wanted.metadata,
+        ),
         within_s=services.backend_timeout_s,
     )
     answer = PresignedAnswer(
@@ -92,6 +105,7 @@ def _document(presigned: Presigned, services: WebServices, origin: str) -> Presi
         renditions=future_renditions(
             services.catalog, services.links, keys.inbox_key(presigned.id), presigned.record.presets
         ),
+        **({} if presigned.record.metadata is None else {"metadata": presigned.record.metadata}),
     )
 
 
@@ -102,17 +116,6 @@ def _origin(request: web.Request) -> str:
     if Authority.parse(host) is None:
         raise UploadRefused("bad-host", "The request needs a header Host with a name and a port.")
     return f"{request.app[DOOR].proxies.scheme(request)}://{host}"
-
-
-async def _read(content: StreamReader, upload: RunningUpload) -> bytes:
-    body = b""
-    while len(body) <= MAX_BODY_BYTES:
-        more = content.read(MAX_BODY_BYTES + 1 - len(body))
-        chunk = await read(upload, more, what="request", if_broken="The body ends early or is damaged.")
-        if not chunk:
-            return body
-        body += chunk
-    raise UploadRefused("too-large", f"The request is larger than {MAX_BODY_BYTES} bytes.")
 
 
 def _parse(body: bytes, presets: Container[str]) -> PresignRequest:

@@ -43,6 +43,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "invalid-field": 400,
     "invalid-json": 400,
     "invalid-member": 400,
+    "invalid-metadata": 400,
     "invalid-part-head": 400,
     "invalid-query": 400,
     "nested-form": 400,

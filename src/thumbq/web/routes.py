@@ -7,9 +7,9 @@ from typing import Final
 from aiohttp import hdrs
 
 from thumbq.core.token import Scope
-from thumbq.web import callbacks, health, inbox, joblist, jobs, openapi, presigned, renditions, upload
+from thumbq.web import callbacks, health, inbox, joblist, jobs, openapi, presigned, putupload, renditions, upload
 from thumbq.web.answers import CallbackAnswer, HealthAnswer, JobAnswer, JobsAnswer, PresignedAnswer, UploadAnswer
-from thumbq.web.fields import UploadForm
+from thumbq.web.fields import UploadForm, UploadQuery
 from thumbq.web.inbox import PresignedForm
 from thumbq.web.joblist import JobsQuery
 from thumbq.web.preferences import PreferHeaders
@@ -24,8 +24,8 @@ _FORM: Final = (
     *("no-file", "empty-file", "too-many-fields", "transfer-encoding"),
 )
 _OPTIONS: Final = (
-    *("field-after-file", "field-too-large", "group-not-taken", "tenant-not-taken", "unknown-preset"),
-    *("unknown-priority", "invalid-callback-url", "callback-not-allowed", "too-much-metadata"),
+    *("field-too-large", "group-not-taken", "tenant-not-taken", "unknown-preset"),
+    *("unknown-priority", "invalid-callback-url", "callback-not-allowed", "invalid-metadata", "too-much-metadata"),
 )
 _UNCHANGED: Final = ("It is as the client has it (`If-None-Match`).", None)
 _JOB: Final = {"id": "The job's id."}
@@ -44,7 +44,21 @@ ROUTES: Final = (
             201: ("All files are stored and queued.", Body(JSON, UploadAnswer)),
             207: ("Some are; the others say why not.", Body(JSON, UploadAnswer)),
         },
-        problems=(*_FORM, *_OPTIONS, *_STORE, "too-many-files", "unsupported-format"),
+        problems=(*_FORM, *_OPTIONS, *_STORE, "field-after-file", "too-many-files", "unsupported-format"),
+    ),
+    Route(
+        method=hdrs.METH_PUT,
+        path="/upload/{filename}",
+        handler=putupload.put_upload,
+        name="put_upload",
+        summary="Store a file, and queue a job for it.",
+        scope=Scope.UPLOAD,
+        parameters={"filename": "The client's name of it, for people."},
+        query=UploadQuery,
+        headers=PreferHeaders,
+        body=Body(IMAGE),
+        answers={201: ("It is stored and queued.", Body(JSON, UploadAnswer))},
+        problems=(*_BODY, *_OPTIONS, *_STORE, "invalid-field", "invalid-query", "empty-file", "unsupported-format"),
     ),
     Route(
         method=hdrs.METH_POST,

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from thumbq.core.units import MIB
-from thumbq.core.uploadoptions import NO_OPTIONS
 from thumbq.errors import UploadRefused
 from thumbq.web import fields, problems
 from thumbq.web.bodies import invite, running
 from thumbq.web.fields import FILE, Fields
+from thumbq.web.filetaker import FileTaker, too_large
 from thumbq.web.formreader import MAX_FIELDS, FormReader, FormTexts, check_encoding
-from thumbq.web.problems import HttpProblem, ProblemRaised
+from thumbq.web.problems import ProblemRaised
 from thumbq.web.services import SERVICES
 from thumbq.web.uploadanswer import Refused, answer
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from aiohttp import BodyPartReader, web
 
     from thumbq.intake.uploads import Accepted
+    from thumbq.web.problems import HttpProblem
     from thumbq.web.services import WebServices
 
 _EXAMPLE: Final = "curl -F file=@photo.jpg URL"
@@ -69,11 +69,10 @@ class _UploadForm:
         self._reader = reader
         self._services = services
         self._fields = Fields()
-        self._options = NO_OPTIONS
+        self._taker = FileTaker(services)
         self._files = 0
         self._part: BodyPartReader | None = None
         self._filename: str | None = None  # of the file that is being read
-        self._outage: HttpProblem | None = None
 
     async def take_files(self) -> list[Accepted | Refused]:
         """Return what became of each file. A form that cannot be read on ends with an entry for its problem."""
@@ -82,7 +81,8 @@ class _UploadForm:
             self._part = await self._reader.next()
             while self._part is not None:
                 if self._reader.name(self._part) == FILE:
-                    entries.append(await self._accept(await self._read_file(self._part)))
+                    file = await self._read_file(self._part)
+                    entries.append(await self._taker.take(file.filename, file.content))
                 else:
                     await self._read_field(self._part)
         except (UploadRefused, ProblemRaised) as error:
@@ -94,7 +94,7 @@ class _UploadForm:
         if len(self.other_names) == MAX_FIELDS:
             raise UploadRefused("too-many-fields", f"The form has more than {MAX_FIELDS} other fields.")
         self.other_names.append(name)
-        if name not in fields.NAMES:
+        if not fields.is_option(name):
             await self._reader.skip(part)
         elif self._files:
             raise UploadRefused("field-after-file", f"Send the field {name} before the files that it is for.")
@@ -105,8 +105,7 @@ class _UploadForm:
 
     async def _read_file(self, part: BodyPartReader) -> _File:
         if not self._files:  # all fields that count are known
-            self._options = self._fields.options()
-            self._services.intake.check(self._options)
+            self._taker.use(self._fields.options())
         max_files = self._services.limits.max_files
         self._files += 1
         if self._files > max_files:
@@ -126,7 +125,7 @@ class _UploadForm:
         limit = self._services.limits.max_file_bytes
         content = await self._read(part, max_bytes=limit)
         if content is None:
-            return problems.problem_of("too-large", f"The file is larger than {limit / MIB:g} MiB ({limit} bytes).")
+            return too_large(limit)
         return content
 
     async def _read(self, part: BodyPartReader, *, max_bytes: int) -> bytes | None:
@@ -135,22 +134,6 @@ class _UploadForm:
         if content is None:
             await self._reader.skip(part)
         return content
-
-    async def _accept(self, file: _File) -> Accepted | Refused:
-        if isinstance(file.content, HttpProblem):
-            return Refused(file.filename, file.content)
-        if self._outage is not None:
-            # While the store or the queue fails, one file's wait for it is enough: the others share its problem.
-            return Refused(file.filename, self._outage)
-        try:
-            return await self._services.intake.accept(
-                file.content, filename=file.filename, options=self._options, within_s=self._services.backend_timeout_s
-            )
-        except problems.EXPLAINED as error:
-            problem = problems.explain(error)
-            if not isinstance(error, UploadRefused):
-                self._outage = problem
-            return Refused(file.filename, problem)
 
 
 def _no_file_text(other_names: list[str]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs
 
+from thumbq.core import jobmetadata
 from thumbq.core.jobdocument import Job, Original
 from thumbq.jobdocuments import JobState, future_renditions, job_document
 from thumbq.ports import ObjectInfo
@@ -64,12 +65,15 @@ def _entry(entry: Accepted | Refused, services: WebServices, states: Mapping[str
         return RefusedFile(original=UnnamedFile(filename=entry.filename), problem=entry.problem.document())
     if (state := states.get(_id(entry))) is not None:
         return job_document(_id(entry), state, services.catalog, services.links)
+    metadata = jobmetadata.decode(entry.metadata)
+    more: dict[str, Any] = {} if metadata is None else {"metadata": metadata}
     return Job(
         id=_id(entry),
         status="queued",
         url=services.links.job(_id(entry)),
         original=Original(filename=entry.filename, bytes=entry.size, content_type=entry.content_type),
         renditions=future_renditions(services.catalog, services.links, entry.source.key, entry.presets),
+        **more,
     )
 
 
