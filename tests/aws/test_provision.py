@@ -11,6 +11,7 @@ from support.servers.emulators import REGION
 from support.servers.scripted import Script, s3_error, says, sqs_error
 from thumbq.aws.provision import Step, provision
 from thumbq.aws.session import open_clients
+from thumbq.core import callbackmessage
 from thumbq.errors import SetupError
 
 if TYPE_CHECKING:
@@ -50,6 +51,19 @@ async def test_setup_makes_everything_and_says_so(aws: Clients, name: str) -> No
     assert json.loads(queue["RedrivePolicy"]) == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": 5}
     assert (queue["VisibilityTimeout"], queue["ReceiveMessageWaitTimeSeconds"]) == ("45", "20")
     assert (queue["MessageRetentionPeriod"], dead["MessageRetentionPeriod"]) == ("345600", "1209600")
+
+
+async def test_callbacks_have_a_standard_queue_that_keeps_them_for_all_their_calls(aws: Clients, name: str) -> None:
+    callbacks = callbackmessage.queue_name(f"{name}.fifo")
+    steps = await provision(bucket=name, queues=[f"{name}.fifo"], callbacks=callbacks)
+    assert [str(step) for step in steps[-3:]] == [
+        f"made   dead-letter queue {name}-webhooks-dlq",
+        f"made   queue {name}-webhooks",
+        f"made   redrive policy of queue {name}-webhooks",
+    ]
+    queue, dead = await attributes(aws, f"{name}-webhooks"), await attributes(aws, f"{name}-webhooks-dlq")
+    assert json.loads(queue["RedrivePolicy"]) == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": 1000}
+    assert (queue["MessageRetentionPeriod"], dead["MessageRetentionPeriod"]) == ("1209600", "1209600")
 
 
 async def test_a_second_run_changes_nothing_and_says_so(aws: Clients, name: str) -> None:
