@@ -169,7 +169,7 @@ async def outcome_document(manifest: Manifest, store: ObjectStore, catalog: Cata
 
 
 def _job_by_key(state: JobState, manifest: Manifest) -> JobByKey:
-    members: dict[str, Any] = {}
+    members: dict[str, Any] = {} if state.metadata is None else {"metadata": state.metadata}
     if manifest.failed is not None:
         members["failed"] = {name: _failure(record) for name, record in manifest.failed.items()}
     if manifest.error is not None:

@@ -18,7 +18,7 @@ from support.doubles.calling import SECRETS, URL, Call, Endpoints, calling
 from support.doubles.consuming import KEY, record
 from support.doubles.rendering import FakeRenderer
 from support.patience import until
-from thumbq.core import callbackmessage, deadletter, keys, message
+from thumbq.core import callbackmessage, deadletter, jobmetadata, keys, message
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.errors import BackendUnavailable, NotReached, RenderRefused
 from thumbq.local import schema
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 DEAD = "https://dead.hooks.example.com/"
 
 
-async def upload(replica: Calling, key: str = KEY, url: str | None = URL) -> None:
-    source = ObjectRef(replica.jobs.bucket, key)
-    await replica.jobs.store.put(source, b"original", content_type="image/jpeg")
+async def upload(replica: Calling, key: str = KEY, url: str | None = URL, **metadata: str) -> None:
+    source, kept = ObjectRef(replica.jobs.bucket, key), jobmetadata.encode(metadata)
+    await replica.jobs.store.put(source, b"original", content_type="image/jpeg", metadata=kept)
     await replica.jobs.queue.send(message.encode(JobRequest(source, callback_url=url)))
 
 
@@ -130,6 +130,15 @@ async def test_an_original_that_was_no_upload_is_told_of_by_its_key(tmp_path: Pa
         "width": 1,
         "content_type": "image/jpeg",
     }
+
+
+@pytest.mark.parametrize("key", [KEY, "pngfiles/cat.png"])
+async def test_the_senders_metadata_is_told_too(tmp_path: Path, key: str) -> None:
+    endpoints = Endpoints()
+    async with calling(tmp_path, endpoints) as replica:
+        await upload(replica, key, order="7", name="Grüße")
+        [call] = await called(endpoints)
+    assert call.document["data"]["metadata"] == {"order": "7", "name": "Grüße"}
 
 
 async def test_what_fails_comes_again_under_its_id_until_it_is_taken_once(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from thumbq.core.jobdocument import Document, Failure, Job, Original, Pixels, Size
+from thumbq.core.jobmetadata import JobMetadata
 
 
 class StoredObject(Document):
@@ -37,6 +38,7 @@ class JobByKey(Document):
     status: Literal["done", "failed"]
     original: Original | None = None
     renditions: dict[str, StoredRendition] = Field(description="By preset.")
+    metadata: JobMetadata | None = None
     failed: dict[str, Failure] | None = Field(
         default=None, description="By preset: what could not be made in a job that is done."
     )
