@@ -22,8 +22,7 @@ from thumbq.web.accessrules import AccessRules, make_access_rules
 from thumbq.web.making import make_app
 from thumbq.web.server import HttpServer
 from thumbq.web.services import SERVICES
-from thumbq.webhooks.making import make_sender
-from thumbq.webhooks.opening import callback_handler
+from thumbq.webhooks.making import make_handler, make_sender
 from thumbq.worker import make_consumers
 from thumbq.worker.replicahealth import ReplicaHealth
 from thumbq.worker.warnings import start_warnings
@@ -131,10 +130,10 @@ class Service:
                     self._store_watch = StoreWatch(self._backend, resources.health)
                     upkeep = [self._backend.upkeep.run] if self._backend.upkeep is not None else []
                     beside = (server.watch, self._store_watch.run, *upkeep)
-                    async with callback_handler(self._settings, resources, self._random) as handler:
-                        consumers = await self._make_consumers(pool, resources, handler)
-                        self._health.watches(consumers, self._store_watch)
-                        await self._main_loop(server, consumers, beside, announce)
+                    handler = make_handler(self._settings, resources, self._random)
+                    consumers = await self._make_consumers(pool, resources, handler)
+                    self._health.watches(consumers, self._store_watch)
+                    await self._main_loop(server, consumers, beside, announce)
                 finally:
                     await self._shut_down_server(server)
         finally:

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from ipaddress import IPv4Network, IPv6Network
 
 _NEVER: Final[dict[str, tuple[str, ...]]] = {
@@ -81,31 +81,30 @@ _UNSPECIFIED_AND_LOOPBACK: Final = ip_network("::/127")
 _IPV4: Final = 4
 
 
-def refusal(address: IPv4Address | IPv6Address, *, networks: Iterable[IPv4Network | IPv6Network]) -> str | None:
+def refusal(address: IPv4Address | IPv6Address, *, networks: Sequence[IPv4Network | IPv6Network]) -> str | None:
     """Return what an address is that may not be called, such as "a loopback address"; None when it may be called.
 
     Private addresses may be called inside ``networks``, which open nothing else. An IPv6 address that carries IPv4
     addresses is judged by each of them, since packets for it may end there.
     """
-    inside = tuple(networks)
     if isinstance(address, IPv4Address):
-        return _kind(address, inside)
+        return _kind(address, networks)
     if address.scope_id is not None:
         return "an address with a zone"
     special = _special(address)
     for carried in (*special, *_isatap(address)):
-        if (kind := _kind(carried, inside)) is not None:
+        if (kind := _kind(carried, networks)) is not None:
             return f"{kind} in an IPv6 address"
-    return None if special else _kind(address, inside)
+    return None if special else _kind(address, networks)
 
 
-def _kind(address: IPv4Address | IPv6Address, inside: Sequence[IPv4Network | IPv6Network]) -> str | None:
+def _kind(address: IPv4Address | IPv6Address, networks: Sequence[IPv4Network | IPv6Network]) -> str | None:
     for kind, network in _NEVER_NETWORKS:
         if address in network:
             return kind
     for kind, network in _PRIVATE_NETWORKS:
         if address in network:
-            return None if any(address in one for one in inside) else f"{kind} outside the networks of [webhooks]"
+            return None if any(address in one for one in networks) else f"{kind} outside the networks of [webhooks]"
     return None if address.version == _IPV4 or address in _GLOBAL_UNICAST else "a reserved address"
 
 
