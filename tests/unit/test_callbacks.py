@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,13 +17,14 @@ from thumbq.core.manifest import ErrorRecord, FailedRendition, Manifest, Renditi
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import MalformedMessage
 from thumbq.jobdocuments import outcome_document
+from thumbq.webhooks.addresses import refusal
 from thumbq.webhooks.body import MAX_BODY_BYTES, body_of
 
 HOURS = 3600
 
 
 def rules(*hosts: str, ports: tuple[int, ...] = (443,), allow_http: bool = False) -> CallbackRules:
-    return CallbackRules(hosts, ports, allow_http, lambda address: "it is private" if address.is_private else None)
+    return CallbackRules(hosts, ports, allow_http, partial(refusal, networks=()))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def host_pattern(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CallbackRules:
-    """The rules. ``address_refusal`` says why an address that stands in a URL may not be reached; None where it may."""
+    """The rules. ``address_refusal`` says what an address is that may not be called; None for one that may."""
 
     hosts: tuple[str, ...]
     ports: tuple[int, ...]
@@ -51,7 +51,7 @@ class CallbackRules:
             return f"its host {host} is not among the hosts of [webhooks]"
         address = _address(host)
         if address is not None and (reason := self.address_refusal(address)) is not None:
-            return f"its address may not be reached, also by the networks of [webhooks]: {reason}"
+            return f"its host may not be called: it is {reason}"
         return None
 
     def _names(self, host: str) -> bool:
