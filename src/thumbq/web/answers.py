@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from pydantic import ConfigDict, Field
 
 from thumbq.core.jobdocument import Document, Job, JobId, Rendition, Url
-from thumbq.core.jobmetadata import JobMetadata  # noqa: TC001 - pydantic needs it
+from thumbq.core.jobmetadata import JobMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
