@@ -125,3 +125,8 @@ async def test_a_job_that_has_not_ended_has_none_yet(served: Served) -> None:
 async def test_where_there_is_no_job_there_is_none(served: Served, job_id: str) -> None:
     status, problem = await send_again(served, job_id)
     assert (status, problem["code"]) == (404, "no-job")
+
+
+async def test_a_preset_may_be_called_webhook_all_the_same(served: Served) -> None:
+    async with served.http.get(f"/jobs/{NO_ID}/webhook") as answer:
+        assert (answer.status, (await answer.json(content_type=None))["code"]) == (404, "no-job")

@@ -23,15 +23,12 @@ from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.errors import BackendUnavailable, NotReached, RenderRefused
 from thumbq.local import schema
 from thumbq.ports import Answered, QueueCounts
-from thumbq.webhooks.endpoints import CALLS_EACH, HELD_EACH
-from thumbq.worker import CALLBACKS_HELD
+from thumbq.webhooks.endpoints import CALLS_DEAD, CALLS_EACH, MAX_HELD
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from support.doubles.calling import Calling
-
-DEAD = "https://dead.hooks.example.com/"
 
 
 async def upload(replica: Calling, key: str = KEY, url: str | None = URL, **metadata: str) -> None:
@@ -217,16 +214,24 @@ async def test_the_fourteenth_failure_is_the_last(tmp_path: Path) -> None:
     assert note.reason == "14 calls failed, the last one with: the endpoint answered 500"
 
 
-async def test_a_dead_endpoint_holds_up_no_other_and_no_job(tmp_path: Path) -> None:
-    endpoints = Endpoints(dead={DEAD})
+async def send(replica: Calling, number: int, *urls: str) -> None:
+    """Send so many callbacks for each of these URLs, about a job that has ended."""
+    await upload(replica, url=None)
+    manifest = await until(lambda: record(replica.jobs), within_s=10, what="a manifest")
+    async with anyio.create_task_group() as senders:
+        for each in range(number):
+            for url in urls:
+                callback = callbackmessage.make_callback(manifest, url, {"number": each})
+                senders.start_soon(replica.callbacks.queue.send, callback.encode())
+
+
+@pytest.mark.parametrize("dead", [1, 2, pytest.param(30, marks=pytest.mark.long)])
+async def test_dead_endpoints_hold_up_no_other_and_no_job(tmp_path: Path, dead: int) -> None:
+    urls = [f"https://dead{number}.hooks.example.com/" for number in range(dead)]
+    endpoints = Endpoints(dead=set(urls))
     async with calling(tmp_path, endpoints) as replica:
-        await upload(replica, url=None)
-        manifest = await until(lambda: record(replica.jobs), within_s=10, what="a manifest")
-        for number in range(1000):
-            body = {"type": "job.done", "timestamp": "", "data": {"number": number}}
-            callback = callbackmessage.make_callback(manifest, DEAD, body)
-            await replica.callbacks.queue.send(callback.encode())
-        await until(lambda: endpoints.calls, within_s=10, what="the first call")
+        await send(replica, 1200 // dead, *urls)
+        await anyio.sleep(30)
         began = anyio.current_time()
         for number in range(10):
             await upload(replica, keys.upload_key(f"{number:026d}"))
@@ -241,24 +246,20 @@ async def test_a_dead_endpoint_holds_up_no_other_and_no_job(tmp_path: Path) -> N
             return await replica.jobs.queue.counts() == QueueCounts(visible=0, in_flight=0, delayed=0, dead=0)
 
         await until(idle, within_s=5, what="the end of all jobs, with no callback among their messages")
-        await anyio.sleep(60)
-        assert endpoints.most_at_once[DEAD] == CALLS_EACH
-        replica.consumers.stop()
+        before = len(endpoints.calls)
+        await anyio.sleep(100)
+        assert {endpoints.most_at_once[url] for url in urls} == {CALLS_EACH}
+        assert 9 * CALLS_DEAD * dead <= len(endpoints.calls) - before <= 11 * CALLS_DEAD * dead
 
 
 async def test_what_had_no_turn_has_lost_no_call(tmp_path: Path) -> None:
-    endpoints = Endpoints(takes_s=0.1)
+    endpoints = Endpoints({URL: [Answered(500)] * MAX_HELD}, takes_s=0.1)
     async with calling(tmp_path, endpoints) as replica:
-        await upload(replica, url=None)
-        manifest = await until(lambda: record(replica.jobs), within_s=10, what="a manifest")
-        endpoints.answers[URL] = [Answered(500)] * (HELD_EACH + 200)
-        for number in range(HELD_EACH + 200):
-            callback = callbackmessage.make_callback(manifest, URL, {"number": number})
-            await replica.callbacks.queue.send(callback.encode())
-        await until(lambda: len(endpoints.calls) >= 2 * (HELD_EACH + 200), within_s=600, what="all calls")
+        await send(replica, MAX_HELD, URL)
+        await until(lambda: len(endpoints.calls) >= 2 * MAX_HELD, within_s=600, what="all calls")
         await replica.settled(within_s=600)
+    assert len(endpoints.calls) == 2 * MAX_HELD
     assert endpoints.most_at_once[URL] == CALLS_EACH
-    assert HELD_EACH < CALLBACKS_HELD
 
 
 async def test_a_job_that_was_deleted_is_told_to_nobody(tmp_path: Path) -> None:
@@ -308,12 +309,7 @@ async def test_a_message_that_is_no_callback_is_buried(tmp_path: Path) -> None:
 async def test_a_stop_gives_back_what_waits_and_lets_calls_end(tmp_path: Path) -> None:
     endpoints = Endpoints(takes_s=8)
     async with calling(tmp_path, endpoints) as replica:
-        await upload(replica, url=None)
-        manifest: Any = await until(lambda: record(replica.jobs), within_s=10, what="a manifest")
-        for number in range(20):
-            await replica.callbacks.queue.send(
-                callbackmessage.make_callback(manifest, URL, {"number": number}).encode()
-            )
+        await send(replica, 20, URL)
         await called(endpoints, CALLS_EACH)
         replica.consumers.stop()
     assert len(endpoints.calls) == CALLS_EACH

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from thumbq.jobs.resources import JobResources
     from thumbq.jobs.stopping import StopRequest
     from thumbq.ports import ReceivedMessage, WebhookCaller
+    from thumbq.webhooks.endpoints import Turn
     from thumbq.webhooks.signing import Signer
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _BUSY_DELAY_S: Final = 60.0
-"""How long a callback is put off at the most for which an endpoint that answers has no turn."""
+"""How long a callback is put off at the most for which an endpoint that takes others has no turn."""
 
 _MOST_PUT_OFF: Final = 10_000
 
@@ -87,32 +88,29 @@ class CallbackHandler:
         endpoint = _endpoint(callback.url)
         structlog.contextvars.bind_contextvars(webhook_id=callback.id, endpoint=endpoint)
         del callback  # many may wait, and what was read of a message takes several times as much as the message
-        turn = False
+        turn: Turn | None = None
         with delivery.interruptible() as waiting:
             turn = await self._endpoints.take_turn(endpoint)
         if waiting.cancelled_caught:
             self._note_put_off(delivery.message)
             return Release()
-        if not turn:
+        if turn is None:
             return self._busy(delivery.message, endpoint)
-        answered: bool | None = None
         try:
-            disposition = await self._call(delivery.message)
-            answered = isinstance(disposition, Delete)
+            return await self._call(delivery.message, turn)
         finally:
-            self._endpoints.end_turn(endpoint, answered=answered)
-        return disposition
+            self._endpoints.end_turn(turn)
 
     def _busy(self, message: ReceivedMessage, endpoint: str) -> Release:
         """Put a callback off that no call was made for; this does not count among its calls."""
         delay_s = callbackretry.delay_s(message.receive_count, self._random.random())
-        if self._endpoints.answers(endpoint):
+        if self._endpoints.takes(endpoint):
             delay_s = min(delay_s, _BUSY_DELAY_S)
         self._note_put_off(message)
         log.debug("callback.put_off", reason="too many wait for this endpoint", delay_s=round(delay_s, 1))
         return Release(delay_s)
 
-    async def _call(self, message: ReceivedMessage) -> Delete | Release | Bury:
+    async def _call(self, message: ReceivedMessage, turn: Turn) -> Delete | Release | Bury:
         callback = callbackmessage.decode(message.body)
         if (reason := self._rules.refusal(callback.url)) is not None:
             return Bury("callback-not-allowed", reason)
@@ -127,9 +125,11 @@ class CallbackHandler:
             answer = await self._caller.call(callback.url, headers=headers, body=content)
         except NotReached as error:
             disposition = callbackretry.after_no_answer(error.reason, calls=calls, jitter=jitter)
+            self._endpoints.note(turn, answered=False, took=False)
             _report(disposition, calls, error.reason)
         else:
             disposition = callbackretry.after_answer(answer.status, answer.retry_after_s, calls=calls, jitter=jitter)
+            self._endpoints.note(turn, answered=True, took=isinstance(disposition, Delete))
             _report(disposition, calls, f"status {answer.status}")
         return disposition
 

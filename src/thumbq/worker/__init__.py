@@ -9,6 +9,8 @@ from thumbq.core import callbackmessage
 from thumbq.jobs.burial import Burial
 from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.manifestwriter import ManifestWriter
+from thumbq.ports import MAX_BATCH
+from thumbq.webhooks.endpoints import MAX_HELD
 from thumbq.worker.backlogs import Backlogs
 from thumbq.worker.consumer import Consumer
 from thumbq.worker.consumers import Consumers
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Consumer", "make_callback_consumer", "make_consumer", "make_consumers"]
 
-CALLBACKS_HELD: Final = 1000
-"""How many callbacks a replica holds at once: nearly all of them wait for endpoints that are slow or dead."""
+CALLBACKS_HELD: Final = MAX_HELD + MAX_BATCH
+"""How many callbacks a replica holds at once: more of them than may wait for their turns, so that it goes on."""
 
 
 def make_consumers(
