@@ -46,6 +46,7 @@ RIGHT: Final = TOKENS["all"]
 
 ALLOWED: Final[dict[str, set[Scope] | None]] = {
     "POST /upload": {Scope.UPLOAD},
+    "PUT /upload/{filename}": {Scope.UPLOAD},
     "POST /uploads": {Scope.UPLOAD},
     "POST /inbox": None,
     "GET /jobs": {Scope.READ},
@@ -94,7 +95,7 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Served]:
 
 def path_of(route: Route) -> str:
     path = route.path.replace("{id}", "0" * 26).replace("{preset}", "thumbnail")
-    return path.replace("{name}", "photo.jpg")
+    return path.replace("{filename}", "photo.jpg")
 
 
 def store_away(served: Served) -> None:

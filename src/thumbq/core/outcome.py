@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from thumbq.core.jobdocument import Document, Failure, Job, Original, Pixels, Size
+from thumbq.core.jobdocument import Absent, Document, Failure, Job, Original, Pixels, Size
 from thumbq.core.jobmetadata import JobMetadata
 
 
@@ -20,12 +20,12 @@ class StoredObject(Document):
 class StoredRendition(StoredObject):
     """One output of one preset, of a job without an id."""
 
-    width: Pixels | None = None
-    height: Pixels | None = None
-    frames: int | None = Field(default=None, description="More than 1 for an animation.")
-    bytes: Size | None = None
-    content_type: str | None = Field(default=None, description="Media type.")
-    sha256: str | None = Field(default=None, description="SHA-256 of the file, hexadecimal.")
+    width: Pixels | Absent = None
+    height: Pixels | Absent = None
+    frames: int | Absent = Field(default=None, description="More than 1 for an animation.")
+    bytes: Size | Absent = None
+    content_type: str | Absent = Field(default=None, description="Media type.")
+    sha256: str | Absent = Field(default=None, description="SHA-256 of the file, hexadecimal.")
 
 
 class JobByKey(Document):
@@ -36,13 +36,13 @@ class JobByKey(Document):
 
     source: StoredObject = Field(description="The original.")
     status: Literal["done", "failed"]
-    original: Original | None = None
+    original: Original | Absent = None
     renditions: dict[str, StoredRendition] = Field(description="By preset.")
-    metadata: JobMetadata | None = None
-    failed: dict[str, Failure] | None = Field(
+    metadata: JobMetadata | Absent = None
+    failed: dict[str, Failure] | Absent = Field(
         default=None, description="By preset: what could not be made in a job that is done."
     )
-    error: Failure | None = Field(default=None, description="Of a failed job.")
+    error: Failure | Absent = Field(default=None, description="Of a failed job.")
 
 
 class Outcome(Document):

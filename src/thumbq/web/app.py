@@ -41,7 +41,7 @@ def create_app(services: WebServices, door: Door) -> web.Application:
     app[UPLOADS] = RunningUploads(services.limits)
     app.on_response_prepare.append(_complete)
     app.on_response_prepare.append(show_rate)
-    app[OPENAPI] = OpenApi(functools.cache(lambda: make_document(ROUTES)))
+    app[OPENAPI] = OpenApi(functools.cache(lambda: make_document(ROUTES, services.links.base)))
     app[TABLE] = {(route.method, route.path): route for route in ROUTES}
     for route in ROUTES:
         # GET answers HEAD too.

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from thumbq.core.jobdocument import Absent
 from thumbq.core.jobmetadata import MAX_BYTES, NAME_PATTERN, JobMetadata
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
@@ -26,11 +27,11 @@ _Text = Annotated[str, Field(min_length=1, max_length=MAX_FIELD_BYTES)]
 class UploadOptionsFields(BaseModel):
     """What may be said of an upload."""
 
-    priority: _Text | None = Field(default=None, description="Name of a queue.")
-    group: _Text | None = Field(default=None, description="Message group, on a FIFO queue.")
-    tenant: _Text | None = Field(default=None, description="Whose file it is, for fair queues.")
-    presets: _Text | None = Field(default=None, description="Names of presets, with commas between them.")
-    callback_url: _Text | None = Field(default=None, description="Address that is told of the outcome.")
+    priority: _Text | Absent = Field(default=None, description="Name of a queue.")
+    group: _Text | Absent = Field(default=None, description="Message group, on a FIFO queue.")
+    tenant: _Text | Absent = Field(default=None, description="Whose file it is, for fair queues.")
+    presets: _Text | Absent = Field(default=None, description="Names of presets, with commas between them.")
+    callback_url: _Text | Absent = Field(default=None, description="Address that is told of the outcome.")
 
 
 _NAMES: Final = tuple(UploadOptionsFields.model_fields)
@@ -57,7 +58,7 @@ class UploadForm(UploadOptionsFields):
 class UploadQuery(UploadOptionsFields):
     """The fields of an upload whose body is the file."""
 
-    metadata: JobMetadata | None = None
+    metadata: JobMetadata | Absent = None
 
 
 def is_option(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from thumbq.core import keys
 from thumbq.errors import UploadRefused
@@ -31,10 +31,14 @@ _MAX_FIELD_BYTES: Final = 20_000
 
 
 class PresignedForm(BaseModel):
-    """The fields of a presigned upload as they came, and then the file."""
+    """The fields of a presigned upload as they came, and then the file. Metadata are fields besides."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": {"type": "string"}})
 
+    key: str
+    content_type: str = Field(alias="Content-Type")
+    policy: str = Field(description="What was signed.")
+    signature: str
     file: File
 
 

@@ -6,15 +6,18 @@ has ended.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from aiohttp import hdrs, web
+from pydantic import BaseModel, Field
 
 from thumbq.core import keys
+from thumbq.core.jobdocument import Absent
 from thumbq.jobdocuments import job_document
 from thumbq.web import preferences
 from thumbq.web.answers import JobAnswer
 from thumbq.web.connection import Connection
+from thumbq.web.preferences import PreferHeaders
 from thumbq.web.problems import ProblemRaised, not_found
 from thumbq.web.services import SERVICES, in_time
 
@@ -25,6 +28,18 @@ if TYPE_CHECKING:
     from thumbq.web.answers import Answer
 
 ENDED: Final = frozenset({"done", "failed", "expired"})
+
+
+class MatchHeaders(BaseModel):
+    """The headers of a request about what the client may have already."""
+
+    if_none_match: Annotated[
+        str | Absent, Field(alias=hdrs.IF_NONE_MATCH, description="`ETag` of what the client has.")
+    ] = None
+
+
+class NewsHeaders(PreferHeaders, MatchHeaders):
+    """The headers of a request that may wait until the answer is another one."""
 
 
 async def get_job(request: web.Request) -> web.Response:

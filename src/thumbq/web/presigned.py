@@ -48,7 +48,12 @@ def _known_media_type(text: str) -> str:
 class PresignRequest(BaseModel):
     """What a presigned upload is asked for with."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"content_type": "image/jpeg", "filename": "photo.jpg"}]},
+    )
 
     content_type: Annotated[str, AfterValidator(_known_media_type)] = Field(
         description="Media type of the file.", json_schema_extra={"enum": [*sorted(MEDIA_TYPES)]}
