@@ -53,6 +53,10 @@ def test_a_host_that_is_named_may_be_called(url: str) -> None:
         ("https://10.0.0.7/", "networks"),
         ("https://[fd00::7]/", "networks"),
         ("https://167772167/", "hosts"),
+        ("https://.example.org/", "hosts"),
+        ("https://a..example.org/", "hosts"),
+        ("https://evil.com%2f.example.org/", "hosts"),
+        ("https://evil.com%23.example.org/", "hosts"),
     ],
 )
 def test_a_refusal_names_the_setting(url: str, setting: str) -> None:

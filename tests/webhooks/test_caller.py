@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 import socket
 import ssl
 import threading
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from itertools import cycle
+from unittest.mock import Mock
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -24,7 +26,7 @@ from thumbq.errors import NotReached
 from thumbq.ports import Answered
 from thumbq.settings import Settings
 from thumbq.webhooks.caller import MAX_ANSWER_BYTES, Caller
-from thumbq.webhooks.making import callback_rules
+from thumbq.webhooks.making import callback_rules, make_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,12 +96,13 @@ class Names:
         if of_name is None:
             return self._system(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         self.asked.append(name)
-        return [
-            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))
-            if ":" in address
-            else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
-            for address in next(of_name)
-        ]
+        return [_answered(*address.partition("%")[::2], port) for address in next(of_name)]
+
+
+def _answered(address: str, zone: str, port: int) -> tuple[Any, ...]:
+    if ":" in address:
+        return socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, int(zone or 0))
+    return socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)
 
 
 @pytest.fixture
@@ -112,11 +115,17 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Names]:
     return known
 
 
+def widest() -> Settings:
+    """Return settings that open all that settings can open."""
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    networks = ["0.0.0.0/0", "::/0", "127.0.0.0/8"]
+    table = {"hosts": ["*.example"], "secrets": [secret], "networks": networks, "allow_http": True}
+    return Settings.model_validate({"webhooks": table})
+
+
 async def test_no_spelling_of_loopback_is_reached_with_any_settings(names: Callable[..., Names]) -> None:
     names(name=[[BAD]], xn__mnchen_3ya=[[BAD, "::1"]])
-    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    table = {"hosts": ["*.example"], "secrets": [secret], "networks": ["0.0.0.0/0", "::/0", "127.0.0.0/8"]}
-    rules = callback_rules(Settings.model_validate({"webhooks": table}))
+    rules = callback_rules(widest())
     assert rules is not None
     async with listener() as found:
         reasons = {host: await call(f"http://{host}:{found.port}/", rules.address_refusal) for host in SPELLINGS}
@@ -124,6 +133,37 @@ async def test_no_spelling_of_loopback_is_reached_with_any_settings(names: Calla
         for host in REACH_IT:
             assert await call(f"http://{host}:{found.port}/", anything) == Answered(204), host
             assert str(reasons[host]).startswith("its host has no address that may be called, but a"), host
+
+
+async def test_the_handler_of_callbacks_calls_by_the_rules_of_the_settings() -> None:
+    of_jobs: Any = Mock()
+    handler = make_handler(widest(), of_jobs, random.Random(1))
+    assert handler is not None
+    async with listener() as found:
+        with pytest.raises(NotReached, match="a loopback address"):
+            await handler._caller.call(f"http://localhost:{found.port}/", headers={}, body=b"{}")
+        assert found.reached == []
+
+
+@pytest.mark.parametrize("address", ["fe80::1%1", "fd00::1%1", "10.255.255.1"])
+async def test_a_call_is_judged_by_the_settings_and_an_answer_with_its_zone(
+    names: Callable[..., Names], monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    names(hooks=[[address]])
+    connected: list[Any] = []
+
+    async def connect(_: object, __: object, to: Any) -> None:
+        connected.append(to)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(type(asyncio.get_running_loop()), "sock_connect", connect)
+    rules = callback_rules(widest())
+    assert rules is not None
+    reason = await call("http://hooks.example/", rules.address_refusal)
+    if "%" in address:
+        assert (str(reason).rpartition(", but ")[2], connected) == ("an address with a zone", [])
+    else:
+        assert (reason, connected) == ("no connection", [(address, 80)])
 
 
 @pytest.mark.parametrize("answers", [[BAD, GOOD], [GOOD, BAD], ["::1", BAD, GOOD], [BAD, "::1", GOOD, "10.0.0.1"]])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LABEL: Final = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-_NAME: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
+_NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _WILDCARD: Final = "*."
 DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
@@ -25,7 +25,7 @@ def host_pattern(text: str) -> str:
         return str(ip_address(bare))
     except ValueError:
         pass
-    if len(host) > 253 or not _NAME.fullmatch(host):  # noqa: PLR2004 - RFC 1035, 2.3.4
+    if len(host) > 253 or not _NAME.fullmatch(host.removeprefix(_WILDCARD)):  # noqa: PLR2004 - RFC 1035, 2.3.4
         raise ValueError(f"{text!r} is no host: write a name or an address without port and path, or *.example.com")
     return host
 
@@ -57,6 +57,8 @@ class CallbackRules:
     def _names(self, host: str) -> bool:
         address = _address(host)
         name = host.lower().removesuffix(".") if address is None else str(address)
+        if address is None and not _NAME.fullmatch(name):
+            return False
         return any(_matches(name, pattern) for pattern in self.hosts)
 
 
