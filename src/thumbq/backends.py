@@ -60,10 +60,10 @@ async def open_backends(settings: Settings) -> AsyncIterator[tuple[Backend, ...]
     A local directory is made when it is missing. Raises SetupError with everything that is wrong, and also when the
     store cannot do what thumbq needs of it.
     """
-    async with _opened(settings, settings.opened_queues, warn=_log_warning) as backends:
+    async with _opened(settings, settings.opened_queues, events=settings.events, warn=log_warning) as backends:
         checked = await check_store(backends[0].store, backends[0].bucket)
         for problem in checked.warnings:
-            _log_warning(problem)
+            log_warning(problem)
         yield tuple(replace(backend, store=checked.store) for backend in backends)
 
 
@@ -93,7 +93,11 @@ async def open_for_callbacks(settings: Settings) -> AsyncIterator[Backend]:
 
 @asynccontextmanager
 async def _opened(
-    settings: Settings, configs: Sequence[QueueConfig], *, warn: Callable[[Problem], None] | None = None
+    settings: Settings,
+    configs: Sequence[QueueConfig],
+    *,
+    events: Sequence[str] = (),
+    warn: Callable[[Problem], None] | None = None,
 ) -> AsyncIterator[tuple[Backend, ...]]:
     queues = [config.queue for config in configs if config.queue is not None]
     callbacks = settings.webhooks_queue
@@ -116,11 +120,14 @@ async def _opened(
             queues=queues,
             connections=backend_connections(settings),
             wait_time_s=max(config.wait_time_s for config in configs),
+            events=events,
+            warn=warn,
         ) as backends:
             yield backends
     else:
         raise NoBackend
 
 
-def _log_warning(problem: Problem) -> None:
+def log_warning(problem: Problem) -> None:
+    """Log what an operator should know at the start."""
     log.warning("service.warning", problem=problem.what, fix=problem.fix)

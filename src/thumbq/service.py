@@ -13,6 +13,7 @@ import structlog
 from thumbq import descriptors
 from thumbq.backends import description, open_backends
 from thumbq.errors import Problem, SetupError
+from thumbq.jobs.eventpublisher import event_announcers, events_problem
 from thumbq.jobs.resources import make_job_resources
 from thumbq.jobs.storewatch import ObservedStore, StoreWatch
 from thumbq.memory import derived, memory_problem, return_uploads
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from thumbq.descriptors import Descriptors
     from thumbq.jobs.resources import JobResources
     from thumbq.pool.renderpool import RenderPool
-    from thumbq.ports import Backend
+    from thumbq.ports import Announcer, Backend
     from thumbq.settings import Settings
     from thumbq.webhooks.handler import CallbackHandler
     from thumbq.worker.consumers import Consumers
@@ -125,7 +126,7 @@ class Service:
                         renderer=pool,
                         settings=self._settings,
                         clock=self._clock,
-                        announcers=[app[SERVICES].waiters, *([] if sender is None else [sender])],
+                        announcers=self._announcers(app[SERVICES].waiters, sender),
                     )
                     self._store_watch = StoreWatch(self._backend, resources.health)
                     upkeep = [self._backend.upkeep.run] if self._backend.upkeep is not None else []
@@ -185,8 +186,13 @@ class Service:
         callbacks = None if handler is None or self._callbacks is None else (self._callbacks, handler)
         return make_consumers(queues, resources=resources, settings=settings, random=self._random, callbacks=callbacks)
 
+    def _announcers(self, waiters: Announcer, callbacks: Announcer | None) -> list[Announcer]:
+        # A target of events that is away holds back no waiter and no callback.
+        outside = () if callbacks is None else (callbacks,)
+        return [waiters, *outside, *event_announcers(self._settings, self._backend)]
+
     def _own_problems(self) -> tuple[Problem | None, ...]:
-        return memory_problem(self._settings), self._descriptors.warning
+        return memory_problem(self._settings), self._descriptors.warning, events_problem(self._settings)
 
     def _observed(self, backend: Backend) -> Backend:
         """Return a backend for the web side: its failures count too."""

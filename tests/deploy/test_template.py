@@ -69,32 +69,22 @@ def test_a_task_has_no_rights_on_its_host_and_nothing_to_write_but_tmp(container
     assert [mount["ContainerPath"] for mount in container["LinuxParameters"]["Tmpfs"]] == ["/tmp"]
 
 
-@pytest.mark.parametrize(
-    ("parameter", "condition", "variable"),
-    [
-        ("TokensSecretArn", "WithTokens", "THUMBQ_TOKENS"),
-        ("WebhookSecretsArn", "WithWebhookSecrets", "THUMBQ_WEBHOOK_SECRETS"),
-    ],
-)
-def test_a_task_is_given_the_secrets_that_the_stack_is_told_of_and_no_others(
-    template: Any, container: Any, parameter: str, condition: str, variable: str
-) -> None:
-    secret, none = {"Ref": parameter}, {"Ref": "AWS::NoValue"}
-    assert template["Parameters"][parameter]["Default"] == ""
-    assert template["Conditions"][condition] == {"Not": [{"Equals": [secret, ""]}]}
-    assert {"If": [condition, {"Name": variable, "ValueFrom": secret}, none]} in container["Secrets"]
-    policies = [each["If"] for each in template["Resources"]["ExecutionRole"]["Properties"]["Policies"]]
-    [policy] = [given for when, given, otherwise in policies if (when, otherwise) == (condition, none)]
-    [statement] = policy["PolicyDocument"]["Statement"]
-    assert statement == {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret}
-
-
-def test_a_task_asks_for_tokens_or_is_open_behind_an_internal_load_balancer(
+def test_a_task_asks_for_the_tokens_of_the_secret_or_is_open_behind_an_internal_load_balancer(
     template: Any, container: Any, in_force: settings.Settings
 ) -> None:
+    secret = {"Ref": "TokensSecretArn"}
+    assert template["Parameters"]["TokensSecretArn"]["Default"] == ""
+    assert template["Conditions"]["WithTokens"] == {"Not": [{"Equals": [secret, ""]}]}
     assert {"Name": "THUMBQ_ACCESS", "Value": {"If": ["WithTokens", "tokens", "open"]}} in container["Environment"]
     assert in_force.access == "open"
     assert template["Parameters"]["InternetFacing"]["Default"] == "false"
+    condition, given, none = container["Secrets"]["If"]
+    assert (condition, none) == ("WithTokens", {"Ref": "AWS::NoValue"})
+    assert given == [{"Name": "THUMBQ_TOKENS", "ValueFrom": secret}]
+    condition, [policy], none = template["Resources"]["ExecutionRole"]["Properties"]["Policies"]["If"]
+    assert (condition, none) == ("WithTokens", {"Ref": "AWS::NoValue"})
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert statement == {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret}
     public = template["Rules"]["ThePublicNeedsTokens"]
     assert {"Equals": [{"Ref": "InternetFacing"}, "true"]} in public["RuleCondition"]["And"]
     assert public["Assertions"][0]["Assert"] == template["Conditions"]["WithTokens"]

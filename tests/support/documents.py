@@ -21,6 +21,7 @@ QUEUES: Final = f"{_DOCS}/queues.md"
 PRESETS: Final = f"{_DOCS}/presets.md"
 IMAGES: Final = f"{_DOCS}/images.md"
 CALLBACKS: Final = f"{_DOCS}/callbacks.md"
+EVENTS: Final = f"{_DOCS}/events.md"
 MANIFEST: Final = f"{_DOCS}/manifest.md"
 COMMANDS: Final = f"{_DOCS}/commands.md"
 ACCESS: Final = f"{_DOCS}/access.md"
@@ -35,7 +36,7 @@ KUBERNETES: Final = "deploy/kubernetes/README.md"
 LAMBDA: Final = "deploy/lambda/README.md"
 ALL: Final = (
     *(README, UPLOADS, PRESIGNED_UPLOADS, MESSAGES, QUEUES, PRESETS, IMAGES, MANIFEST, COMMANDS, HTTP),
-    *(WAITING, CALLBACKS, SETTINGS, ACCESS, OPERATIONS, BENCHMARK, COMPARISON, DEPLOY, KUBERNETES, LAMBDA),
+    *(WAITING, CALLBACKS, EVENTS, SETTINGS, ACCESS, OPERATIONS, BENCHMARK, COMPARISON, DEPLOY, KUBERNETES, LAMBDA),
 )
 
 _FENCE: Final = re.compile(r"```(\w*)$")

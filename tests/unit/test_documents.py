@@ -19,6 +19,7 @@ from support.documents import (
     COMMANDS,
     COMPARISON,
     DEPLOY,
+    EVENTS,
     HTTP,
     IMAGES,
     KUBERNETES,
@@ -65,6 +66,10 @@ CALLBACK_COMMANDS: Final = (
     "tests/e2e/test_callbacks.py::test_the_documented_endpoint_takes_what_the_documented_commands_send_again"
 )
 
+EVENT_EXAMPLES: Final = (
+    "tests/aws/test_event_examples.py::test_the_documented_commands_bring_a_topics_and_a_bus_events_where_they_say"
+)
+
 CHECKED_BY: Final = {
     (README, "Start", "sh"): COMMANDS_OF_README,
     (README, "Upload, look, fetch", "sh"): COMMANDS_OF_README,
@@ -103,6 +108,9 @@ CHECKED_BY: Final = {
     (CALLBACKS, "Calls", "json"): "tests/webhooks/test_calls.py::test_the_document_shows_what_is_posted",
     (CALLBACKS, "Endpoint", "python"): CALLBACK_COMMANDS,
     (CALLBACKS, "Sending again", "sh"): CALLBACK_COMMANDS,
+    (EVENTS, "Events", "toml"): EVENT_EXAMPLES,
+    (EVENTS, "SNS to SQS", "text"): EVENT_EXAMPLES,
+    (EVENTS, "EventBridge to Lambda", "text"): EVENT_EXAMPLES,
     (PRESETS, "Routes", "toml"): SETTINGS_FILES,
     (COMMANDS, "Files", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Dead letters", "sh"): COMMANDS_OF_README,

@@ -14,6 +14,7 @@ TOPICS: Final = (
     "images",
     "manifest",
     "callbacks",
+    "events",
     "commands",
     "http",
     "waiting",

@@ -15,6 +15,7 @@ from thumbq.settings.access import AccessSettings
 from thumbq.settings.backend import BackendSettings
 from thumbq.settings.door import ANY as ANY_ORIGIN
 from thumbq.settings.door import DoorSettings
+from thumbq.settings.events import EventSettings
 from thumbq.settings.faults import Fault, SettingsConflict, fault
 from thumbq.settings.http import HttpSettings
 from thumbq.settings.queues import QueueConfig, QueueTable, long_poll_faults, queue_configs, table_faults
@@ -32,7 +33,14 @@ _ANY_SOURCE: Final = "uploads/a source.jpg"
 
 
 class Settings(
-    WebhookSettings, RenderSettings, WorkSettings, AccessSettings, DoorSettings, HttpSettings, BackendSettings
+    EventSettings,
+    WebhookSettings,
+    RenderSettings,
+    WorkSettings,
+    AccessSettings,
+    DoorSettings,
+    HttpSettings,
+    BackendSettings,
 ):
     """All settings, as they were given. ``load`` gathers them, and reports everything that is wrong at once."""
 
