@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import signal
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -25,8 +27,12 @@ from support.patience import until
 from support.pictures import images
 from support.replicas.place import Place, opened
 from support.replicas.replica import THUMBQ
-from support.servers.emulators import REGION, aws_environment, without_aws
+from support.servers.emulators import REGION, aws_env, aws_environment, without_aws
 from support.servers.endpoint import LOOPBACK, listening, write_table
+from thumbq.aws.eventtargets import open_targets
+from thumbq.aws.session import open_clients
+from thumbq.core.job import ObjectRef
+from thumbq.core.jobevent import JobEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -248,6 +254,37 @@ def articles_policy(bucket: str, queue: str) -> Any:
         f":{REGION}:*:imgFileConvReq", f":{REGION}:{ACCOUNT}:{queue}"
     )
     return json.loads(text)
+
+
+@pytest.mark.long
+async def test_events_need_the_rights_that_the_stack_gives_and_no_others(
+    ministack_url: str, recorder: Recorder
+) -> None:
+    name = f"t{uuid.uuid4().hex[:12]}"
+    async with clients_at(ministack_url, "cloudformation", "iam", "s3", "sqs", "events") as clients:
+        await clients["sqs"].create_queue(QueueName=f"{name}-told")
+        await clients["events"].create_event_bus(Name=name)
+        given = [f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-told", f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"]
+        parameters = {"Compute": "none", "QueueName": name, "MakeEventTopic": "true", "EventTargets": ",".join(given)}
+        stack = Stack(clients, await created(clients["cloudformation"], name, **parameters))
+        policy = await stack.policy()
+    arns = [stack.outputs["EventTopicArn"], *given]
+    # The emulator finds a bus by its name only. (The API takes its ARN, too: DescribeEventBus, "Name".)
+    recorder.refuses = lambda asked: asked.operation == "DescribeEventBus"
+    with aws_env(await recorder.endpoint("thumbq")):
+        async with open_clients(connections=2, wait_time_s=0, events=arns) as opened_clients:
+            for target in await open_targets(opened_clients, arns, own=(), warn=None):
+                await asyncio.gather(*(target.send(an_event(number)) for number in range(3)))
+    granted = grants({"Statement": [each for each in policy["Statement"] if each["Sid"].startswith("Event")]})
+    needs = recorder.needs()
+    assert [need for need in needs if not any(covers(grant, need) for grant in granted)] == []
+    of_no_use = [grant for grant in granted if not any(covers(grant, need) for need in needs)]
+    assert [grant for grant in of_no_use if grant.action.partition(":")[0] == grant.resource.split(":")[2]] == []
+
+
+def an_event(number: int) -> JobEvent:
+    source = ObjectRef("photos", f"uploads/{number}")
+    return JobEvent(str(number), "job.done", "{}", source, "done", ("small",), datetime.now(UTC))
 
 
 async def test_a_service_without_its_network_is_refused_with_what_is_missing(ministack_url: str) -> None:

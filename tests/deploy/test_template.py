@@ -138,6 +138,28 @@ def test_the_actions_of_the_table_are_ones_that_aws_knows_for_these_resources() 
     reference = json.loads(text)
     wanted = {(action, kind) for (_, kind), action in rights.S3_ACTIONS.items() if action != "s3:PutObject"}
     wanted |= {("s3:PutObject", "object")} | {(action, "queue") for action in rights.SQS_ACTIONS.values()}
+    wanted |= {(action, "topic") for action in rights.SNS_ACTIONS.values()}
+    wanted |= {(action, "event-bus") for action in rights.EVENTS_ACTIONS.values()}
     for action, kind in wanted:
         service, _, name = action.partition(":")
         assert kind in reference[service]["Actions"][name.lower()]["Resources"], action
+
+
+@pytest.mark.parametrize("path", ["cloudformation.yaml", "lambda/sam.yaml"])
+def test_who_publishes_events_has_the_rights_that_the_document_names(path: str) -> None:
+    statement = (ROOT / "deploy" / path).read_text().partition("Sid: EventTargets")[2].partition("Resource:")[0]
+    granted = set(re.findall(r"(?:sns|sqs|events):[A-Z]\w+", statement))
+    queues = {"sqs:GetQueueUrl", "sqs:SendMessage"}
+    assert granted == {*rights.SNS_ACTIONS.values(), *rights.EVENTS_ACTIONS.values(), *queues}
+    assert granted == set(re.findall(r"`((?:sns|sqs|events):\w+)`", documents.section(documents.EVENTS, "Rights")))
+
+
+def test_a_task_is_told_the_events_targets_that_are_made_and_that_are_given(template: Any, container: Any) -> None:
+    [condition, given, none] = next(
+        variable["Value"]["If"] for variable in container["Environment"] if variable["Name"] == "THUMBQ_EVENTS"
+    )
+    assert (condition, none) == ("TellsOfJobs", "")
+    made = {"If": ["MakesEventTopic", {"Ref": "EventTopic"}, ""]}
+    assert given == {"Join": [",", [made, {"Join": [",", {"Ref": "EventTargets"}]}]]}
+    assert template["Parameters"]["MakeEventTopic"]["Default"] == "false"
+    assert template["Resources"]["EventTopic"]["Condition"] == "MakesEventTopic"

@@ -11,8 +11,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from itertools import cycle
-from unittest.mock import Mock
 from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
