@@ -58,6 +58,20 @@ async def ended(place: Place, replica: Replica, job_id: str) -> dict[str, Any]:
         return data
 
 
+@pytest.mark.long
+async def test_a_replica_calls_no_loopback_address_whatever_its_settings_say(place: Place, tmp_path: Path) -> None:
+    async with listening() as endpoint:
+        await with_callbacks(place, tmp_path, endpoint.url)
+        file = tmp_path / "thumbq.toml"
+        file.write_text(f'{file.read_text()}networks = ["127.0.0.0/8", "0.0.0.0/0", "::/0"]\n')
+        replica = await place.replica(wait_time_s=1)
+        await place.upload(replica, images.photo_jpeg(120, 90))
+        await until(lambda: replica.events("callback.failed"), within_s=20, what=lambda: f"a call\n{replica.stderr()}")
+        assert endpoint.calls == []
+    [failed, *_] = replica.events("callback.failed")
+    assert failed["reason"] == "its host has no address that may be called, but a loopback address"
+
+
 @AWS_IS_LONG
 async def test_an_endpoint_that_fails_is_called_again_with_signatures_of_both_secrets(
     place: Place, tmp_path: Path
