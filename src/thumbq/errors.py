@@ -26,6 +26,7 @@
     │   ├── SourceArchived      the original is in an archive
     │   └── RenderRefused       the image is not rendered: unsupported, corrupt, too large …
     ├── RenderKilled            the render process died or ran out of time; says nothing sure about the image
+    ├── JobDeleted              the job was deleted: nothing of it is kept
     ├── SourceReplaced          the original is another one by now: what was rendered of the old one is not stored
     ├── RenderUnavailable       no render at the moment, for no fault of the image: no process, a host that stood still
     └── NotReached              an endpoint of a callback has not answered, or may not be called (reason)
@@ -195,6 +196,10 @@ class RenderKilled(ThumbqError):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+class JobDeleted(ThumbqError):
+    """The job was deleted: nothing of it is kept, and nobody is told of it."""
 
 
 class SourceReplaced(ThumbqError):

@@ -39,6 +39,8 @@ class JobState:
     original: ObjectInfo | None = None
     presigned: PresignedRecord | None = None
     expired: bool = False
+    deleted: bool = False
+    """Then nothing else is known of it."""
     remembered: bool = False
     """Whether the manifest was read a moment ago, and may have been replaced since."""
 
@@ -47,7 +49,14 @@ class JobState:
         """The job's status in answers."""
         if self.presigned is not None:
             return "expired" if self.expired else "awaiting-upload"
-        return "queued" if self.manifest is None else self.manifest.status
+        if self.manifest is None or self.manifest.status == "deleted":
+            return "queued"
+        return self.manifest.status
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is to come of the job."""
+        return self.deleted or self.status in {"done", "failed", "expired"}
 
     @property
     def presets(self) -> Sequence[str] | None:
@@ -176,7 +185,7 @@ def _job_by_key(state: JobState, manifest: Manifest) -> JobByKey:
         members["error"] = _failure(manifest.error)
     return JobByKey(
         source=StoredObject(bucket=manifest.source.bucket, key=manifest.source.key),
-        status=manifest.status,
+        status="done" if manifest.status == "done" else "failed",
         original=_original(state),
         renditions={
             name: StoredRendition(bucket=record.bucket, key=record.key, **_found(record))

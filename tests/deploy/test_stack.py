@@ -156,6 +156,14 @@ async def uploaded_directly(place: Place, replica: Replica) -> None:
     await until_done(place, replica, offered["id"])
 
 
+async def deleted(place: Place, replica: Replica) -> None:
+    """Delete a job: originals, manifests and renditions may be removed."""
+    upload = await place.upload(replica, images.small_jpeg())
+    await place.finished(replica, upload, within_s=20)
+    async with place.session.delete(f"{replica.url}/jobs/{upload}") as answer:
+        assert answer.status == 204, await answer.text()
+
+
 async def until_done(place: Place, replica: Replica, upload_id: str) -> None:
     async def done() -> bool:
         return bool((await place.job(replica, upload_id))["status"] == "done")
@@ -204,6 +212,7 @@ async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path,
         tasks.start_soon(swept, stack, replica)
         tasks.start_soon(sent, stack, place, photo)
     await uploaded_directly(place, replica)
+    await deleted(place, replica)
     await stack.s3.put_object(Bucket=stack.outputs["BucketName"], Key="inbox/a b.jpg", Body=images.small_jpeg())
     broken = await place.upload(replica, images.truncated_jpeg())
     assert (await place.finished(replica, broken, within_s=20))["status"] == "failed"

@@ -16,6 +16,7 @@ from support.aws.templates import read_template
 from support.documents import DEPLOY
 from thumbq import settings
 from thumbq.core import keys
+from thumbq.core.tombstone import REMEMBERED_S
 from thumbq.memory import needed_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +106,11 @@ def test_only_records_expire_and_none_before_what_it_tells_of(template: Any) -> 
         for rule in bucket["LifecycleConfiguration"]["Rules"]
         if "ExpirationInDays" in rule
     }
-    assert expiring.keys() == {keys.PRESIGNED_PREFIX, keys.CRASH_RECORDS_PREFIX, keys.FAILED_MESSAGES_PREFIX}
+    assert expiring.keys() == {
+        *(keys.PRESIGNED_PREFIX, keys.CRASH_RECORDS_PREFIX, keys.FAILED_MESSAGES_PREFIX, keys.TOMBSTONES_PREFIX)
+    }
+    assert expiring[keys.TOMBSTONES_PREFIX] * 86_400 > REMEMBERED_S > queues[1]
+    assert expiring[keys.PRESIGNED_PREFIX] < REMEMBERED_S
     longest_form_s = next(
         limit.le for limit in settings.Settings.model_fields["upload_expiry_s"].metadata if hasattr(limit, "le")
     )

@@ -51,6 +51,7 @@ ALLOWED: Final[dict[str, set[Scope] | None]] = {
     "POST /inbox": None,
     "GET /jobs": {Scope.READ},
     "GET /jobs/{id}": {Scope.UPLOAD, Scope.READ},
+    "DELETE /jobs/{id}": {Scope.ADMIN},
     "GET /jobs/{id}/{preset}": {Scope.UPLOAD, Scope.READ},
     "POST /jobs/{id}/webhook": {Scope.ADMIN},
     "GET /livez": None,

@@ -48,6 +48,8 @@ async def _replay(name: str, backend: Backend, sender: CallbackSender) -> Replay
         manifest = await _find(name, backend)
         if manifest is None:
             return Replayed(name, error="there is no such job, or it has not ended")
+        if manifest.status == "deleted":
+            return Replayed(name, error="the job was deleted")
         return Replayed(name, await sender.send_again(manifest))
     except (NotCallable, BackendError) as error:
         return Replayed(name, error=str(error))

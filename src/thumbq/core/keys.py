@@ -20,7 +20,14 @@ CRASH_RECORDS_PREFIX: Final = "attempts/"
 PROBE_KEY: Final = f"{CRASH_RECORDS_PREFIX}probe"
 FAILED_MESSAGES_PREFIX: Final = "failed-messages/"
 PRESIGNED_PREFIX: Final = "presigned/"
-OWN_PREFIXES: Final = (MANIFESTS_PREFIX, CRASH_RECORDS_PREFIX, FAILED_MESSAGES_PREFIX, PRESIGNED_PREFIX)
+TOMBSTONES_PREFIX: Final = "tombstones/"
+OWN_PREFIXES: Final = (
+    MANIFESTS_PREFIX,
+    CRASH_RECORDS_PREFIX,
+    FAILED_MESSAGES_PREFIX,
+    PRESIGNED_PREFIX,
+    TOMBSTONES_PREFIX,
+)
 """Where thumbq keeps its records: a key here is never a source."""
 
 # Crockford's base32 in lower case keeps the order of the numbers in the order of the characters.
@@ -46,6 +53,14 @@ def last_id_at(now_ms: int) -> str:
     return new_id(min(max(now_ms, 0), _LAST_MS), (1 << 5 * _RANDOM_CHARS) - 1)
 
 
+def made_at_s(upload_id: str) -> float:
+    """Return when an id was made, in POSIX seconds."""
+    inverted = 0
+    for char in upload_id[:_TIME_CHARS]:
+        inverted = inverted << 5 | _ALPHABET.index(char)
+    return (_LAST_MS - inverted) / 1000
+
+
 def is_id(text: str) -> bool:
     """Whether a text has the form of an id that ``new_id`` makes."""
     return _ID.fullmatch(text) is not None
@@ -64,6 +79,11 @@ def inbox_key(upload_id: str) -> str:
 def presigned_key(upload_id: str) -> str:
     """Return the key of the record of a presigned upload."""
     return f"{PRESIGNED_PREFIX}{upload_id}.json"
+
+
+def tombstone_key(upload_id: str) -> str:
+    """Return the key of the tombstone of a job. It does not tell the id, which is a secret."""
+    return f"{TOMBSTONES_PREFIX}{hashlib.sha256(upload_id.encode()).hexdigest()}.json"
 
 
 def upload_id(source_key: str) -> str | None:

@@ -111,7 +111,9 @@ class Manifest(StoredRecord):
     MAX_BYTES: ClassVar[int] = 1 << 20
 
     version: Literal[2] = MANIFEST_VERSION
-    status: Literal["done", "failed"]
+    status: Literal["done", "failed", "deleted"] = Field(
+        description="`deleted` stands for half a minute in place of the manifest of a job that was deleted."
+    )
     source: SourceRecord
     renditions: dict[str, RenditionRecord] = Field(
         default={}, description="By preset. A failed job has those that were made before and still hold."

@@ -10,12 +10,14 @@ from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import (
     BackendError,
     BucketNotAllowed,
+    JobDeleted,
     JobFailed,
     ObjectExists,
     ObjectMissing,
     RenderKilled,
     SourceReplaced,
 )
+from thumbq.jobs import deletions
 from thumbq.jobs.delivery import JobResult, Outcome
 from thumbq.jobs.findings import Findings
 from thumbq.jobs.poison import CrashHistory, quarantine
@@ -54,6 +56,7 @@ class Attempt:
         self._resources = resources
         self._processor = processor
         self._manifests = manifests
+        self._fetched_from = 0.0
 
     @property
     def answered(self) -> bool:
@@ -61,7 +64,7 @@ class Attempt:
         return self.looked or self.findings.etag is not None
 
     async def run(self, delivery: Delivery, queue_name: str) -> JobResult:
-        """Do the job. Raises ThumbqError, by which the job runner decides."""
+        """Do the job. Raises ThumbqError, by which the job runner decides: JobDeleted when it was deleted meanwhile."""
         started = self._resources.clock.monotonic()
         with delivery.interruptible() as looking:
             if (settled := await self._settled_before()) is not None:
@@ -82,7 +85,7 @@ class Attempt:
     async def settled(self) -> JobResult | None:
         """Return the result when there is nothing to make, by the message and by what earlier attempts have left.
 
-        Raises JobFailed when the message can never be done, and BackendError.
+        Raises JobFailed when the message can never be done, JobDeleted, and BackendError.
         """
         if (result := self._not_served()) is not None:
             return result
@@ -106,6 +109,13 @@ class Attempt:
     async def _look(self) -> None:
         self.previous = await read_manifest(self._resources.store, self.job.source)
         self.looked = True
+        if self.previous is not None and self.previous.status == "deleted":
+            raise JobDeleted
+
+    async def look_for_tombstone(self) -> None:
+        """Raise JobDeleted when the job was deleted, and nothing else tells it."""
+        fetched_from = None if self.findings.info is None else self._fetched_from
+        await deletions.look_for_tombstone(self._resources, self.job, fetched_from=fetched_from)
 
     async def _is_done(self) -> bool:
         if self.previous is None or self.previous.status != "done":
@@ -114,6 +124,7 @@ class Attempt:
             with original_answers(self.job.source):
                 info = await self._resources.store.head(self.job.source)
         except ObjectMissing:
+            await self.look_for_tombstone()
             # A late duplicate of the message must not turn what was done into a failure.
             self.findings = replace(self.findings, source_gone=True)
         else:
@@ -155,6 +166,7 @@ class Attempt:
         if record.poison:
             raise RenderKilled(record.code, record.text)
         await stack.enter_async_context(quarantine(self.crashes, lock, queue_name))
+        self._fetched_from = self._resources.clock.monotonic()
         info, original = await stack.enter_async_context(self._processor.fetched(self.job.source))
         self.findings = replace(self.findings, info=info)
         self._resolve(info.metadata)
@@ -169,12 +181,13 @@ class Attempt:
         assert self.findings.rendered is not None
         made = await self._processor.store(self.job.source, self.findings.rendered.images)
         manifest = await self._record(made)
+        await self.look_for_tombstone()
         await self._check_source()
         return manifest
 
     async def _record(self, made: dict[str, RenditionRecord]) -> Manifest:
-        """Put the manifest. Where nobody has looked for an earlier one, that is due when there is one in the way."""
-        if not self.looked:
+        """Put the manifest. Where none is known, it is looked for when there is one in the way."""
+        if self.previous is None:
             with suppress(ObjectExists):
                 return await self._manifests.write_done(self.job, self.findings, None, made, if_absent=True)
             await self._look()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from thumbq.core.retry import Bury, Release, is_ours
+from thumbq.core.retry import Bury, Delete, Release, is_ours
 from thumbq.errors import BackendRefused
 from thumbq.jobs.delivery import Outcome
 
@@ -43,6 +43,8 @@ def report(result: JobResult) -> None:
         log.info("job.already_done")
     elif result.outcome is Outcome.NO_JOB:
         log.info("job.ignored", reason="the key is one of thumbq's own outputs")
+    elif result.outcome is Outcome.DELETED:
+        log.info("job.deleted", ended=isinstance(result.disposition, Delete))
     elif isinstance(result.disposition, Bury):
         report_failed(result.disposition)
     elif result.outcome is Outcome.RETRY and isinstance(result.disposition, Release) and result.error is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from thumbq.core import keys
 from thumbq.web.answers import CallbackAnswer, SentCallback
+from thumbq.web.jobs import deleted
 from thumbq.web.problems import ProblemRaised, not_found, problem_of
 from thumbq.web.services import SERVICES, in_time
 from thumbq.webhooks.sender import NotCallable
@@ -28,6 +29,8 @@ async def _send(services: WebServices, job_id: str) -> str:
     state = await services.states.find(job_id, with_original=False, fresh=True) if keys.is_id(job_id) else None
     if state is None:
         raise ProblemRaised(not_found("no-job", "There is no job with this id."))
+    if state.deleted:
+        raise deleted()
     if services.callbacks is None:
         text = "No callbacks are called here: the settings have no table [webhooks]."
         raise ProblemRaised(problem_of("no-callback", text))

@@ -16,6 +16,7 @@ from thumbq.errors import UploadRefused
 from thumbq.web.bodies import invite, running
 from thumbq.web.fields import FILE, File
 from thumbq.web.formreader import MAX_FIELDS, FormReader, FormTexts, check_encoding
+from thumbq.web.jobs import deleted
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ async def accept_presigned_upload(request: web.Request) -> web.Response:
         await invite(request)
         fields, file = await _read_fields(reader)
         policy = verifier.verify(fields)
-        structlog.contextvars.bind_contextvars(job_id=keys.upload_id(policy.ref.key) or policy.ref.key)
+        job_id = keys.upload_id(policy.ref.key)
+        structlog.contextvars.bind_contextvars(job_id=job_id or policy.ref.key)
+        if job_id is not None and await services.states.is_deleted(job_id):
+            raise deleted()
         body = await _read_file(reader, file, max_bytes=policy.max_bytes)
         await services.presigned.accept(policy, body, within_s=services.backend_timeout_s)
     return web.Response(status=204)

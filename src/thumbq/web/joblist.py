@@ -91,11 +91,12 @@ def _query(request: web.Request) -> JobsQuery:
 async def _named(request: web.Request, asked: Sequence[str]) -> web.Response:
     services = request.app[SERVICES]
     with in_time(services):
-        found = await services.states.find_all(filter(keys.is_id, asked))
+        all_found = await services.states.find_all(filter(keys.is_id, asked))
+    found = {job_id: state for job_id, state in all_found.items() if not state.deleted}
 
     def answer(states: Mapping[str, JobState]) -> JobsAnswer:
         jobs = _documents(services, states)
-        unknown = [text for text in asked if text not in states]
+        unknown = [text for text in asked if text not in states or states[text].deleted]
         message = f"Found {len(jobs)} of {len(asked)} jobs"
         return JobsAnswer(success=True, message=message, data=JobsFound(jobs=jobs, unknown=unknown))
 
@@ -149,7 +150,11 @@ async def _listed(services: WebServices, prefix: str, after: str, limit: int) ->
 
 
 def _documents(services: WebServices, states: Mapping[str, JobState]) -> list[Job]:
-    return [job_document(job_id, state, services.catalog, services.links) for job_id, state in states.items()]
+    return [
+        job_document(job_id, state, services.catalog, services.links)
+        for job_id, state in states.items()
+        if not state.deleted
+    ]
 
 
 def _wrong(reason: str) -> ProblemRaised:

@@ -6,8 +6,11 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from thumbq.core.links import Links
+from thumbq.deletion.deleting import JobDeleter
+from thumbq.deletion.tombstones import Tombstones
 from thumbq.intake.presigned import make_presigned_intake
 from thumbq.intake.uploads import make_upload_intake
+from thumbq.process import SystemClock
 from thumbq.web.app import create_app
 from thumbq.web.door import Door
 from thumbq.web.jobstate import JobStates
@@ -44,10 +47,12 @@ def make_app(
         expiry_s=settings.upload_expiry_s,
         callbacks=rules,
     )
-    states = JobStates(backend, presigned)
+    tombstones = Tombstones(backend.store, backend.bucket, settings.catalog, SystemClock())
+    states = JobStates(backend, presigned, tombstones)
     services = WebServices(
         backend=backend,
         states=states,
+        deleter=JobDeleter(tombstones, list(queues.values()) or [backend]),
         waiters=Waiters(states.look_again, at_most=settings.max_waiters, random=Random()),  # noqa: S311 - jitter
         intake=make_upload_intake(backend, settings.catalog.presets, queues, rules),
         callbacks=callbacks,

@@ -64,6 +64,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "request-timeout": 408,
     "job-not-ended": 409,
     "no-callback": 409,
+    "deleted": 410,
     "upload-stalled": 408,
     "upload-too-slow": 408,
     "part-head-too-large": 413,

@@ -85,7 +85,7 @@ ROUTES: Final = (
         answers={204: ("The file is stored and queued.", None)},
         problems=(
             *(*_FORM, *_STORE, "form-expired", "form-incomplete", "form-not-signed", "no-direct-uploads"),
-            "repeated-field",
+            *("repeated-field", "deleted"),
         ),
     ),
     Route(
@@ -111,6 +111,18 @@ ROUTES: Final = (
         parameters=_JOB,
         headers=jobs.NewsHeaders,
         answers={200: ("The job.", Body(JSON, JobAnswer)), 304: _UNCHANGED},
+        problems=(*_STORE, "deleted"),
+        missing=("no-job",),
+    ),
+    Route(
+        method=hdrs.METH_DELETE,
+        path="/jobs/{id}",
+        handler=jobs.delete_job,
+        name="delete_job",
+        summary="Delete a job: its original, its renditions, and all that is known of it.",
+        scope=Scope.ADMIN,
+        parameters=_JOB,
+        answers={204: ("It is deleted, now or before.", None)},
         problems=_STORE,
         missing=("no-job",),
     ),
@@ -125,7 +137,7 @@ ROUTES: Final = (
         parameters={**_JOB, "preset": "Name of the preset."},
         headers=jobs.MatchHeaders,
         answers={200: ("The file.", Body(IMAGE)), 304: _UNCHANGED},
-        problems=_STORE,
+        problems=(*_STORE, "deleted"),
         missing=(
             *("no-job", "unknown-preset", "awaiting-upload", "expired", "not-ready", "not-made", "job-failed"),
             *("preset-failed", "rendition-missing"),
@@ -140,7 +152,7 @@ ROUTES: Final = (
         scope=Scope.ADMIN,
         parameters=_JOB,
         answers={202: ("It is sent.", Body(JSON, CallbackAnswer))},
-        problems=(*_STORE, "job-not-ended", "no-callback"),
+        problems=(*_STORE, "job-not-ended", "no-callback", "deleted"),
         missing=("no-job",),
     ),
     Route(

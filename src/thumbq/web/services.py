@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from thumbq.core.catalog import Catalog
+    from thumbq.deletion.deleting import JobDeleter
     from thumbq.intake.presigned import PresignedIntake
     from thumbq.intake.uploads import UploadIntake
     from thumbq.ports import Backend, Health
@@ -43,6 +44,7 @@ class WebServices:
     presigned: PresignedIntake
     states: JobStates
     waiters: Waiters
+    deleter: JobDeleter
     callbacks: CallbackSender | None = None
     """None where none are called."""
     links: Links = NO_BASE

@@ -13,7 +13,7 @@ from thumbq.jobdocuments import JobState, future_renditions, job_document
 from thumbq.ports import ObjectInfo
 from thumbq.web import preferences, problems
 from thumbq.web.answers import RefusedFile, UnnamedFile, UploadAnswer, UploadedFiles
-from thumbq.web.jobs import ENDED, gone
+from thumbq.web.jobs import gone
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def answer(request: web.Request, entries: Sequence[Accepted | Refused]) ->
 def _entry(entry: Accepted | Refused, services: WebServices, states: Mapping[str, JobState]) -> Job | RefusedFile:
     if isinstance(entry, Refused):
         return RefusedFile(original=UnnamedFile(filename=entry.filename), problem=entry.problem.document())
-    if (state := states.get(_id(entry))) is not None:
+    if (state := states.get(_id(entry))) is not None and not state.deleted:
         return job_document(_id(entry), state, services.catalog, services.links)
     metadata = jobmetadata.decode(entry.metadata)
     more: dict[str, Any] = {} if metadata is None else {"metadata": metadata}
@@ -89,7 +89,7 @@ async def _wait(request: web.Request, stored: Sequence[Accepted]) -> tuple[dict[
         return {}, {}
     states = await services.waiters.wait(
         {_id(entry): _queued(entry) for entry in stored},
-        lambda states: all(state.status in ENDED for state in states.values()),
+        lambda states: all(state.has_ended for state in states.values()),
         within_s=seconds,
         gone=gone(request),
     )

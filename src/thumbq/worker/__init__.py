@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from thumbq.core import callbackmessage
 from thumbq.jobs.burial import Burial
+from thumbq.jobs.deadletterremoval import DeadLetterRemoval
 from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.ports import MAX_BATCH
@@ -98,10 +99,9 @@ def make_consumer(
     random: Random,
 ) -> Consumer:
     """Return a consumer of one queue; ``backlogs`` and ``resources`` are those of all queues."""
-    times = LeaseTimes(config.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s)
     queue = LeasedQueue(
         backend.queue,
-        times=times,
+        times=LeaseTimes(config.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s),
         clock=resources.clock,
         random=random,
         backlog=partial(backlogs.seems_to_have_more, config.name),
@@ -112,6 +112,7 @@ def make_consumer(
         max_source_bytes=settings.max_source_bytes,
         random=random,
         queue_name=config.name,
+        dead_letters=(removal := _removal(backend, resources)),
     )
     receiver = Receiver(
         queue,
@@ -125,7 +126,7 @@ def make_consumer(
     )
     burial = Burial(backend.dead_letters, ManifestWriter(resources), random=random)
     sweep = None
-    if backend.dead_letters is not None:
+    if removal is not None:
         sweep = DeadLetterSweep(
             backend=backend,
             handler=handler,
@@ -133,6 +134,13 @@ def make_consumer(
             receiver=receiver,
             max_receive_count=attributes.max_receive_count,
             settle_s=settings.visibility_timeout_s + 2 * config.wait_time_s,
+            walking=removal.walking,
             random=random,
         )
     return Consumer(queue=queue, receiver=receiver, handler=handler, burial=burial, sweep=sweep)
+
+
+def _removal(backend: Backend, resources: JobResources) -> DeadLetterRemoval | None:
+    if backend.dead_letters is None:
+        return None
+    return DeadLetterRemoval(backend.dead_letters, resources.store, resources.bucket)

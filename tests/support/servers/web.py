@@ -21,6 +21,8 @@ from support.patience import within
 from thumbq.core.catalog import Catalog
 from thumbq.core.links import NO_BASE, Links
 from thumbq.core.preset import BUILT_IN
+from thumbq.deletion.deleting import JobDeleter
+from thumbq.deletion.tombstones import Tombstones
 from thumbq.intake.presigned import PresignedIntake
 from thumbq.intake.uploads import UploadIntake
 from thumbq.ports import Backend
@@ -256,18 +258,21 @@ async def serve(
     callbacks: CallbackSender | None = None,
 ) -> AsyncIterator[Served]:
     health = Health()
-    states = JobStates(behind.backend, behind.presigned)
+    catalog = Catalog({preset.name: preset for preset in BUILT_IN})
+    tombstones = Tombstones(behind.backend.store, behind.backend.bucket, catalog, behind.clock)
+    states = JobStates(behind.backend, behind.presigned, tombstones)
     app = create_app(
         WebServices(
             backend=behind.backend,
             intake=behind.intake,
             health=health,
             limits=limits,
-            catalog=Catalog({preset.name: preset for preset in BUILT_IN}),
+            catalog=catalog,
             backend_timeout_s=backend_timeout_s,
             presigned=behind.presigned,
             links=links,
             states=states,
+            deleter=JobDeleter(tombstones, [behind.backend]),
             waiters=Waiters(states.look_again, at_most=2, random=random.Random(3)),
             access=access,
             callbacks=callbacks,
