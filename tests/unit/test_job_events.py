@@ -15,7 +15,8 @@ from thumbq.core.manifest import ErrorRecord, FailedRendition, Manifest, Renditi
 from thumbq.core.targetarn import parse, places
 from thumbq.errors import SetupError
 from thumbq.jobdocuments import outcome_document
-from thumbq.settings import load
+from thumbq.jobs.eventpublisher import events_problem
+from thumbq.settings import Settings, load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,3 +151,12 @@ def test_all_that_are_none_are_listed(monkeypatch: pytest.MonkeyPatch, tmp_path:
     [problem] = refusal.value.problems
     assert [text for text in BAD if repr(text) not in problem.what.partition("no ARN of")[2]] == []
     assert f"{TOPIC!r} stands there 2 times" in problem.what
+
+
+def test_on_a_local_directory_the_start_says_that_there_are_no_events(tmp_path: Path) -> None:
+    with_targets = Settings(local=tmp_path, events=(TOPIC,))
+    problem = events_problem(with_targets)
+    assert problem is not None
+    assert "not available" in problem.what
+    others = [Settings(local=tmp_path), Settings(bucket="b", queue="q", events=(TOPIC,))]
+    assert [events_problem(settings) for settings in others] == [None, None]
