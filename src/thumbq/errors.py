@@ -18,6 +18,7 @@
     │   └── SendRefused         the queue said no: the message is certainly not in it
     │       └── NotSent         it is not there, and may be taken later: throttled, not reached, disk full
     ├── UploadRefused           an upload that is not accepted (code)
+    ├── KeyNotFree              an upload whose idempotency key belongs to another one, or is at work (code)
     ├── JobFailed               permanent: another attempt would end the same way (code)
     │   ├── MalformedMessage    the body is no job
     │   ├── BucketNotAllowed    the message names a bucket that thumbq does not serve
@@ -136,6 +137,16 @@ class UploadRefused(ThumbqError):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+class KeyNotFree(ThumbqError):
+    """An upload cannot have its idempotency key: another one has it, or the same one is under way (``code``)."""
+
+    def __init__(self, code: str, text: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.retry_after_s = retry_after_s
 
 
 class JobFailed(ThumbqError):

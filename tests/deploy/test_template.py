@@ -17,6 +17,7 @@ from support.documents import DEPLOY
 from thumbq import settings
 from thumbq.core import keys
 from thumbq.core.tombstone import REMEMBERED_S
+from thumbq.intake import claims
 from thumbq.memory import needed_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -106,18 +107,17 @@ def test_only_records_expire_and_none_before_what_it_tells_of(template: Any) -> 
         for rule in bucket["LifecycleConfiguration"]["Rules"]
         if "ExpirationInDays" in rule
     }
-    assert expiring.keys() == {
-        *(keys.PRESIGNED_PREFIX, keys.CRASH_RECORDS_PREFIX, keys.FAILED_MESSAGES_PREFIX, keys.TOMBSTONES_PREFIX)
-    }
+    outlive_messages = (keys.CRASH_RECORDS_PREFIX, keys.FAILED_MESSAGES_PREFIX)
+    others = (keys.PRESIGNED_PREFIX, keys.TOMBSTONES_PREFIX, keys.IDEMPOTENCY_PREFIX)
+    assert expiring.keys() == {*outlive_messages, *others}
+    assert expiring[keys.IDEMPOTENCY_PREFIX] * 86_400 > claims.COUNTS_S
     assert expiring[keys.TOMBSTONES_PREFIX] * 86_400 > REMEMBERED_S > queues[1]
     assert expiring[keys.PRESIGNED_PREFIX] < REMEMBERED_S
     longest_form_s = next(
         limit.le for limit in settings.Settings.model_fields["upload_expiry_s"].metadata if hasattr(limit, "le")
     )
     assert expiring[keys.PRESIGNED_PREFIX] * 86_400 > longest_form_s
-    assert min(expiring[prefix] for prefix in (keys.CRASH_RECORDS_PREFIX, keys.FAILED_MESSAGES_PREFIX)) * 86_400 > sum(
-        queues
-    )
+    assert min(expiring[prefix] for prefix in outlive_messages) * 86_400 > sum(queues)
     assert queues[1] > queues[0]
 
 

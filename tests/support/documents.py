@@ -27,6 +27,7 @@ COMMANDS: Final = f"{_DOCS}/commands.md"
 ACCESS: Final = f"{_DOCS}/access.md"
 HTTP: Final = f"{_DOCS}/http.md"
 WAITING: Final = f"{_DOCS}/waiting.md"
+RETRIES: Final = f"{_DOCS}/retries.md"
 SETTINGS: Final = f"{_DOCS}/settings.md"
 OPERATIONS: Final = f"{_DOCS}/operations.md"
 BENCHMARK: Final = f"{_DOCS}/benchmark.md"
@@ -36,7 +37,20 @@ KUBERNETES: Final = "deploy/kubernetes/README.md"
 LAMBDA: Final = "deploy/lambda/README.md"
 ALL: Final = (
     *(README, UPLOADS, PRESIGNED_UPLOADS, MESSAGES, QUEUES, PRESETS, IMAGES, MANIFEST, COMMANDS, HTTP),
-    *(WAITING, CALLBACKS, EVENTS, SETTINGS, ACCESS, OPERATIONS, BENCHMARK, COMPARISON, DEPLOY, KUBERNETES, LAMBDA),
+    *(
+        WAITING,
+        RETRIES,
+        CALLBACKS,
+        EVENTS,
+        SETTINGS,
+        ACCESS,
+        OPERATIONS,
+        BENCHMARK,
+        COMPARISON,
+        DEPLOY,
+        KUBERNETES,
+        LAMBDA,
+    ),
 )
 
 _FENCE: Final = re.compile(r"```(\w*)$")

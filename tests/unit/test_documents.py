@@ -31,6 +31,7 @@ from support.documents import (
     PRESIGNED_UPLOADS,
     QUEUES,
     README,
+    RETRIES,
     ROOT,
     UPLOADS,
     WAITING,
@@ -82,6 +83,7 @@ CHECKED_BY: Final = {
     (UPLOADS, "Files", "json"): COMMANDS_OF_README,
     (UPLOADS, "Without a form", "sh"): COMMANDS_OF_README,
     (WAITING, "Waiting", "sh"): COMMANDS_OF_README,
+    (RETRIES, "Retries", "sh"): COMMANDS_OF_README,
     (UPLOADS, "Fields", "sh"): (
         "tests/e2e/test_priority.py::test_the_documented_upload_with_fields_works_with_the_documented_queues"
     ),

@@ -20,6 +20,7 @@ CRASH_RECORDS_PREFIX: Final = "attempts/"
 PROBE_KEY: Final = f"{CRASH_RECORDS_PREFIX}probe"
 FAILED_MESSAGES_PREFIX: Final = "failed-messages/"
 PRESIGNED_PREFIX: Final = "presigned/"
+IDEMPOTENCY_PREFIX: Final = "idempotency/"
 TOMBSTONES_PREFIX: Final = "tombstones/"
 OWN_PREFIXES: Final = (
     MANIFESTS_PREFIX,
@@ -27,6 +28,7 @@ OWN_PREFIXES: Final = (
     FAILED_MESSAGES_PREFIX,
     PRESIGNED_PREFIX,
     TOMBSTONES_PREFIX,
+    IDEMPOTENCY_PREFIX,
 )
 """Where thumbq keeps its records: a key here is never a source."""
 
@@ -84,6 +86,11 @@ def presigned_key(upload_id: str) -> str:
 def tombstone_key(upload_id: str) -> str:
     """Return the key of the tombstone of a job. It does not tell the id, which is a secret."""
     return f"{TOMBSTONES_PREFIX}{hashlib.sha256(upload_id.encode()).hexdigest()}.json"
+
+
+def key_record_key(digest: str, generation: int = 1) -> str:
+    """Return the key of the record of an idempotency key, or of the election of a later claim of it."""
+    return f"{IDEMPOTENCY_PREFIX}{digest}{'' if generation == 1 else f'.{generation}'}.json"
 
 
 def upload_id(source_key: str) -> str | None:

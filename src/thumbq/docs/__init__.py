@@ -18,6 +18,7 @@ TOPICS: Final = (
     "commands",
     "http",
     "waiting",
+    "retries",
     "settings",
     "access",
     "operations",

@@ -59,20 +59,30 @@ class PresignedIntake:
         self._expiry_s = expiry_s
         self._callbacks = callbacks
 
+    def check(self, options: UploadOptions) -> None:
+        """Raise UploadRefused for a callback that could never be called, and for more than metadata holds."""
+        uploadoptions.check_callback(options.callback_url, self._callbacks)
+        uploadoptions.metadata(options, None)
+
     async def presign(
-        self, *, content_type: str, filename: str | None, options: UploadOptions, within_s: float
+        self,
+        *,
+        content_type: str,
+        filename: str | None,
+        options: UploadOptions,
+        within_s: float,
+        upload_id: str | None = None,
     ) -> PresignedUpload:
-        """Sign an upload under a new id. When this returns, every replica knows the id.
+        """Sign an upload under a new id, or under this one. When this returns, every replica knows the id.
 
         Of the options, presets, callback and metadata count: an event of S3 names neither queue nor group.
 
-        Raises UploadRefused for a callback that could never be called, and when options are more than an original's
-        metadata holds; and BackendError.
+        Raises UploadRefused as ``check``, and BackendError.
         """
-        uploadoptions.check_callback(options.callback_url, self._callbacks)
+        self.check(options)
         name = filenames.clean(filename)
         now = self._clock.wall()
-        upload_id = keys.new_id(int(now * 1000), self._random.getrandbits(80))
+        upload_id = upload_id or keys.new_id(int(now * 1000), self._random.getrandbits(80))
         source = ObjectRef(self._backend.bucket, keys.inbox_key(upload_id))
         policy = UploadPolicy(source, content_type, self._max_bytes, uploadoptions.metadata(options, name))
         record = PresignedRecord(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from thumbq.core.links import Links
 from thumbq.deletion.deleting import JobDeleter
 from thumbq.deletion.tombstones import Tombstones
+from thumbq.intake.claims import make_claims
 from thumbq.intake.presigned import make_presigned_intake
 from thumbq.intake.uploads import make_upload_intake
 from thumbq.process import SystemClock
@@ -55,6 +56,7 @@ def make_app(
         deleter=JobDeleter(tombstones, list(queues.values()) or [backend]),
         waiters=Waiters(states.look_again, at_most=settings.max_waiters, random=Random()),  # noqa: S311 - jitter
         intake=make_upload_intake(backend, settings.catalog.presets, queues, rules),
+        claims=make_claims(backend),
         callbacks=callbacks,
         health=health,
         access=access,

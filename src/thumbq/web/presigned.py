@@ -15,7 +15,9 @@ from thumbq.core.jsonmembers import RepeatedMember, once_each
 from thumbq.core.origin import Authority
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
+from thumbq.intake.keyedupload import presign_once
 from thumbq.jobdocuments import future_renditions
+from thumbq.web import idempotency
 from thumbq.web.answers import PresignedAnswer, PresignedUpload, SignedForm
 from thumbq.web.bodies import invite, read_whole, running
 from thumbq.web.door import DOOR
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from thumbq.intake.keyedupload import Key
     from thumbq.intake.presigned import PresignedUpload as Presigned
     from thumbq.web.services import WebServices
 
@@ -68,7 +71,7 @@ class PresignRequest(BaseModel):
 
 async def presign_upload(request: web.Request) -> web.Response:
     """Answer the address and the fields of a presigned upload, and the address of its future job."""
-    services = request.app[SERVICES]
+    services, key = request.app[SERVICES], idempotency.key_of(request)
     origin = _origin(request)
     with running(request) as upload:
         await invite(request)
@@ -76,22 +79,31 @@ async def presign_upload(request: web.Request) -> web.Response:
     if body is None:
         raise UploadRefused("too-large", f"The request is larger than {MAX_BODY_BYTES} bytes.")
     wanted = _parse(body, services.catalog.presets)
-    presigned = await services.presigned.presign(
-        content_type=wanted.content_type,
-        filename=wanted.filename,
-        options=UploadOptions(
-            presets=tuple(dict.fromkeys(wanted.presets or ())),
-            callback_url=wanted.callback_url,
-            metadata=wanted.metadata,
-        ),
-        within_s=services.backend_timeout_s,
-    )
+    presigned, replayed = await _sign(wanted, services, key)
     answer = PresignedAnswer(
         success=True,
         message="Post the fields, then the file, to the address of the upload",
         data=_document(presigned, services, origin),
     )
-    return answer.response(201, {hdrs.LOCATION: services.links.job(presigned.id)})
+    headers = {hdrs.LOCATION: services.links.job(presigned.id)}
+    return answer.response(201, headers | idempotency.replayed(replayed=replayed))
+
+
+async def _sign(wanted: PresignRequest, services: WebServices, key: Key | None) -> tuple[Presigned, bool]:
+    """Return a presigned upload, and whether it was signed before under this key."""
+    asked: dict[str, Any] = {
+        "content_type": wanted.content_type,
+        "filename": wanted.filename,
+        "options": UploadOptions(
+            presets=tuple(dict.fromkeys(wanted.presets or ())),
+            callback_url=wanted.callback_url,
+            metadata=wanted.metadata,
+        ),
+        "within_s": services.backend_timeout_s,
+    }
+    if key is None:
+        return await services.presigned.presign(**asked), False
+    return await presign_once(key, services.presigned, **asked)
 
 
 def _document(presigned: Presigned, services: WebServices, origin: str) -> PresignedUpload:

@@ -5,43 +5,44 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from thumbq.errors import UploadRefused
-from thumbq.web import fields, problems
+from thumbq.web import fields, idempotency, problems
 from thumbq.web.bodies import invite, read_whole, running
 from thumbq.web.fields import Fields
-from thumbq.web.filetaker import FileTaker, too_large
+from thumbq.web.filetaker import taking_files, too_large
 from thumbq.web.problems import ProblemRaised, problem_of
 from thumbq.web.services import SERVICES
-from thumbq.web.uploadanswer import Refused, answer
+from thumbq.web.uploadanswer import answer
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from thumbq.core.uploadoptions import UploadOptions
-    from thumbq.intake.uploads import Accepted
+    from thumbq.web.filetaker import FileTaker
+    from thumbq.web.problems import HttpProblem
 
 _BROKEN: Final = "The body ends early or is damaged; nothing of it is stored."
 
 
 async def put_upload(request: web.Request) -> web.Response:
     """Take the file that the body is, and answer what became of it."""
-    try:
-        entry = await _take(request)
-    except (UploadRefused, ProblemRaised) as error:
-        entry = Refused(request.match_info["filename"], problems.explain(error))
-    return await answer(request, [entry])
+    key, filename = idempotency.key_of(request), request.match_info["filename"]
+    async with taking_files(request.app[SERVICES], key) as taker:
+        try:
+            entry = await taker.take(filename, await _read(request, taker))
+        except (UploadRefused, ProblemRaised) as error:
+            entry = await taker.refuse(filename, problems.explain(error))
+    return await answer(request, [entry], replayed=taker.replayed)
 
 
-async def _take(request: web.Request) -> Accepted | Refused:
-    services = request.app[SERVICES]
-    limit = services.limits.max_file_bytes
-    taker = FileTaker(services)
+async def _read(request: web.Request, taker: FileTaker) -> bytes | HttpProblem:
     taker.use(_options(request))
+    limit = request.app[SERVICES].limits.max_file_bytes
     if (request.content_length or 0) > limit:
-        raise ProblemRaised(too_large(limit))
+        return too_large(limit)
     with running(request) as upload:
         await invite(request)
         content = await read_whole(request, upload, max_bytes=limit, what="upload", if_broken=_BROKEN)
-        return await taker.take(request.match_info["filename"], too_large(limit) if content is None else content)
+    return too_large(limit) if content is None else content
 
 
 def _options(request: web.Request) -> UploadOptions:

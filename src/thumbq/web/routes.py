@@ -10,9 +10,9 @@ from thumbq.core.token import Scope
 from thumbq.web import callbacks, health, inbox, joblist, jobs, openapi, presigned, putupload, renditions, upload
 from thumbq.web.answers import CallbackAnswer, HealthAnswer, JobAnswer, JobsAnswer, PresignedAnswer, UploadAnswer
 from thumbq.web.fields import UploadForm, UploadQuery
+from thumbq.web.idempotency import KeyHeaders, UploadHeaders
 from thumbq.web.inbox import PresignedForm
 from thumbq.web.joblist import JobsQuery
-from thumbq.web.preferences import PreferHeaders
 from thumbq.web.presigned import PresignRequest
 from thumbq.web.route import FORM, IMAGE, JSON, Body, Route
 
@@ -27,6 +27,7 @@ _OPTIONS: Final = (
     *("field-too-large", "group-not-taken", "tenant-not-taken", "unknown-preset"),
     *("unknown-priority", "invalid-callback-url", "callback-not-allowed", "invalid-metadata", "too-much-metadata"),
 )
+_KEY: Final = ("idempotency-key-reused", "invalid-idempotency-key", "upload-under-way")
 _UNCHANGED: Final = ("It is as the client has it (`If-None-Match`).", None)
 _JOB: Final = {"id": "The job's id."}
 
@@ -39,12 +40,12 @@ ROUTES: Final = (
         summary="Store the files of a form, and queue a job for each.",
         scope=Scope.UPLOAD,
         body=Body(FORM, UploadForm),
-        headers=PreferHeaders,
+        headers=UploadHeaders,
         answers={
             201: ("All files are stored and queued.", Body(JSON, UploadAnswer)),
             207: ("Some are; the others say why not.", Body(JSON, UploadAnswer)),
         },
-        problems=(*_FORM, *_OPTIONS, *_STORE, "field-after-file", "too-many-files", "unsupported-format"),
+        problems=(*_FORM, *_OPTIONS, *_STORE, *_KEY, "field-after-file", "too-many-files", "unsupported-format"),
     ),
     Route(
         method=hdrs.METH_PUT,
@@ -55,10 +56,13 @@ ROUTES: Final = (
         scope=Scope.UPLOAD,
         parameters={"filename": "The client's name of it, for people."},
         query=UploadQuery,
-        headers=PreferHeaders,
+        headers=UploadHeaders,
         body=Body(IMAGE),
         answers={201: ("It is stored and queued.", Body(JSON, UploadAnswer))},
-        problems=(*_BODY, *_OPTIONS, *_STORE, "invalid-field", "invalid-query", "empty-file", "unsupported-format"),
+        problems=(
+            *(*_BODY, *_OPTIONS, *_STORE, *_KEY, "invalid-field", "invalid-query", "empty-file"),
+            "unsupported-format",
+        ),
     ),
     Route(
         method=hdrs.METH_POST,
@@ -68,9 +72,10 @@ ROUTES: Final = (
         summary="Sign an upload that the client then makes itself.",
         scope=Scope.UPLOAD,
         body=Body(JSON, PresignRequest),
+        headers=KeyHeaders,
         answers={201: ("The form to post.", Body(JSON, PresignedAnswer))},
         problems=(
-            *(*_BODY, *_STORE, "bad-host", "invalid-json", "invalid-member"),
+            *(*_BODY, *_STORE, *_KEY, "bad-host", "invalid-json", "invalid-member"),
             *("callback-not-allowed", "too-much-metadata"),
         ),
     ),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.catalog import Catalog
     from thumbq.deletion.deleting import JobDeleter
+    from thumbq.intake.claims import Claims
     from thumbq.intake.presigned import PresignedIntake
     from thumbq.intake.uploads import UploadIntake
     from thumbq.ports import Backend, Health
@@ -45,6 +46,7 @@ class WebServices:
     states: JobStates
     waiters: Waiters
     deleter: JobDeleter
+    claims: Claims
     callbacks: CallbackSender | None = None
     """None where none are called."""
     links: Links = NO_BASE

@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from thumbq.errors import UploadRefused
-from thumbq.web import fields, problems
+from thumbq.web import fields, idempotency, problems
 from thumbq.web.bodies import invite, running
 from thumbq.web.fields import FILE, Fields
-from thumbq.web.filetaker import FileTaker, too_large
+from thumbq.web.filetaker import taking_files, too_large
 from thumbq.web.formreader import MAX_FIELDS, FormReader, FormTexts, check_encoding
 from thumbq.web.problems import ProblemRaised
 from thumbq.web.services import SERVICES
-from thumbq.web.uploadanswer import Refused, answer
+from thumbq.web.uploadanswer import answer
 
 if TYPE_CHECKING:
     from aiohttp import BodyPartReader, web
 
     from thumbq.intake.uploads import Accepted
+    from thumbq.web.filetaker import FileTaker
     from thumbq.web.problems import HttpProblem
-    from thumbq.web.services import WebServices
+    from thumbq.web.uploadanswer import Refused
+    from thumbq.web.uploadlimits import UploadLimits
 
 _EXAMPLE: Final = "curl -F file=@photo.jpg URL"
 _TEXTS: Final = FormTexts(
@@ -49,27 +51,29 @@ class _File:
 async def upload(request: web.Request) -> web.Response:
     """Take the files of a form, and answer what became of each."""
     services = request.app[SERVICES]
+    key = idempotency.key_of(request)
     with running(request) as running_upload:
         reader = FormReader(request, running_upload, _TEXTS, max_bytes=services.limits.max_request_bytes)
         await invite(request)
-        form = _UploadForm(reader, services)
-        entries = await form.take_files()
+        async with taking_files(services, key) as taker:
+            form = _UploadForm(reader, taker, services.limits)
+            entries = await form.take_files()
     if not entries:
         raise UploadRefused("no-file", _no_file_text(form.other_names))
     if len(entries) > 1:
         structlog.contextvars.unbind_contextvars("job_id")  # the answer is about several
-    return await answer(request, entries)
+    return await answer(request, entries, replayed=taker.replayed)
 
 
 class _UploadForm:
     """Takes the files of one form in their order. At most one is in memory at any time."""
 
-    def __init__(self, reader: FormReader, services: WebServices) -> None:
+    def __init__(self, reader: FormReader, taker: FileTaker, limits: UploadLimits) -> None:
         self.other_names: list[str] = []
         self._reader = reader
-        self._services = services
+        self._limits = limits
         self._fields = Fields()
-        self._taker = FileTaker(services)
+        self._taker = taker
         self._files = 0
         self._part: BodyPartReader | None = None
         self._filename: str | None = None  # of the file that is being read
@@ -86,7 +90,7 @@ class _UploadForm:
                 else:
                     await self._read_field(self._part)
         except (UploadRefused, ProblemRaised) as error:
-            entries.append(Refused(self._filename, problems.explain(error)))
+            entries.append(await self._taker.refuse(self._filename, problems.explain(error)))
         return entries
 
     async def _read_field(self, part: BodyPartReader) -> None:
@@ -106,7 +110,7 @@ class _UploadForm:
     async def _read_file(self, part: BodyPartReader) -> _File:
         if not self._files:  # all fields that count are known
             self._taker.use(self._fields.options())
-        max_files = self._services.limits.max_files
+        max_files = self._limits.max_files
         self._files += 1
         if self._files > max_files:
             raise UploadRefused("too-many-files", f"One request takes {max_files} files; send the rest apart.")
@@ -122,7 +126,7 @@ class _UploadForm:
         except UploadRefused as refusal:
             await self._reader.skip(part)
             return problems.explain(refusal)
-        limit = self._services.limits.max_file_bytes
+        limit = self._limits.max_file_bytes
         content = await self._read(part, max_bytes=limit)
         if content is None:
             return too_large(limit)

@@ -11,7 +11,7 @@ from thumbq.core import jobmetadata
 from thumbq.core.jobdocument import Job, Original
 from thumbq.jobdocuments import JobState, future_renditions, job_document
 from thumbq.ports import ObjectInfo
-from thumbq.web import preferences, problems
+from thumbq.web import idempotency, preferences, problems
 from thumbq.web.answers import RefusedFile, UnnamedFile, UploadAnswer, UploadedFiles
 from thumbq.web.jobs import gone
 from thumbq.web.services import SERVICES
@@ -34,12 +34,16 @@ class Refused:
     problem: HttpProblem
 
 
-async def answer(request: web.Request, entries: Sequence[Accepted | Refused]) -> web.Response:
-    """Return the answer to an upload: when its jobs have ended, if the client likes to wait for that."""
+async def answer(request: web.Request, entries: Sequence[Accepted | Refused], *, replayed: bool) -> web.Response:
+    """Return the answer to an upload: when its jobs have ended, if the client likes to wait for that.
+
+    One that is ``replayed`` says so.
+    """
     services = request.app[SERVICES]
     stored = [entry for entry in entries if not isinstance(entry, Refused)]
     refused = [entry for entry in entries if isinstance(entry, Refused)]
     headers, states = await _wait(request, stored)
+    headers |= idempotency.replayed(replayed=replayed)
     jobs = [_entry(entry, services, states) for entry in entries]
     told = tuple(entry.problem for entry in refused)
     if not stored:

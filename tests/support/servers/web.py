@@ -23,6 +23,7 @@ from thumbq.core.links import NO_BASE, Links
 from thumbq.core.preset import BUILT_IN
 from thumbq.deletion.deleting import JobDeleter
 from thumbq.deletion.tombstones import Tombstones
+from thumbq.intake.claims import Claims
 from thumbq.intake.presigned import PresignedIntake
 from thumbq.intake.uploads import UploadIntake
 from thumbq.ports import Backend
@@ -270,6 +271,7 @@ async def serve(
             catalog=catalog,
             backend_timeout_s=backend_timeout_s,
             presigned=behind.presigned,
+            claims=Claims(behind.backend.store, behind.backend.bucket, behind.clock, random.SystemRandom()),
             links=links,
             states=states,
             deleter=JobDeleter(tombstones, [behind.backend]),
