@@ -272,6 +272,20 @@ async def test_a_job_that_was_deleted_is_told_to_nobody(tmp_path: Path) -> None:
     assert len(endpoints.calls) == 1
 
 
+async def test_nor_is_one_whose_deletion_is_under_way(tmp_path: Path) -> None:
+    endpoints = Endpoints({URL: [Answered(500)]})
+    async with calling(tmp_path, endpoints) as replica:
+        await upload(replica)
+        await called(endpoints)
+        manifest = await record(replica.jobs)
+        assert manifest is not None
+        gone = manifest.model_copy(update={"status": "deleted"})
+        ref = ObjectRef(replica.jobs.bucket, keys.manifest_key(KEY))
+        await replica.jobs.store.put(ref, gone.encode(), content_type="application/json")
+        await replica.settled(within_s=20)
+    assert len(endpoints.calls) == 1
+
+
 async def test_each_outcome_of_a_job_that_is_done_again_is_told_of_as_it_was(tmp_path: Path) -> None:
     endpoints = Endpoints({URL: [Answered(500)]})
     async with calling(tmp_path, endpoints) as replica:

@@ -10,6 +10,7 @@ import structlog
 
 from thumbq.core import callbackmessage, callbackretry, retry
 from thumbq.core.callbackrules import DEFAULT_PORTS
+from thumbq.core.manifest import Manifest
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import BackendError, MalformedMessage, NotReached, ObjectMissing
 from thumbq.jobs.delivery import Delivery
@@ -137,7 +138,9 @@ class CallbackHandler:
         """Whether the job has not been deleted. Raises BackendError."""
         there = True
         try:
-            await self._store.head(manifest_ref(callback.original))
+            _, raw = await self._store.get(manifest_ref(callback.original), max_bytes=Manifest.MAX_BYTES)
+            manifest = Manifest.decode(raw)  # None when another version of thumbq has written it
+            there = manifest is None or manifest.status != "deleted"
         except ObjectMissing:
             there = False
         self._health.answered()
