@@ -130,3 +130,11 @@ async def test_where_there_is_no_job_there_is_none(served: Served, job_id: str) 
 async def test_a_preset_may_be_called_webhook_all_the_same(served: Served) -> None:
     async with served.http.get(f"/jobs/{NO_ID}/webhook") as answer:
         assert (answer.status, (await answer.json(content_type=None))["code"]) == (404, "no-job")
+
+
+async def test_of_a_deleted_job_nobody_is_told(served: Served) -> None:
+    gone = (await end(served, NO_ID, URL)).model_copy(update={"status": "deleted"})
+    ref = ObjectRef(served.behind.real.bucket, keys.manifest_key(keys.upload_key(NO_ID)))
+    await served.behind.real.store.put(ref, gone.encode(), content_type="application/json")
+    status, problem = await send_again(served, NO_ID)
+    assert (status, problem["code"]) == (410, "deleted")
