@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from support.backends import open_local
 from support.doubles.clocks import SystemClock
@@ -16,7 +17,7 @@ from thumbq.core.catalog import Catalog
 from thumbq.core.job import ObjectRef
 from thumbq.core.links import NO_BASE
 from thumbq.core.preset import BUILT_IN
-from thumbq.errors import AccessDenied, BackendUnavailable, RenderRefused, SendRefused
+from thumbq.errors import AccessDenied, BackendUnavailable, NotSent, RenderRefused, SendRefused
 from thumbq.jobs.eventpublisher import EventPublisher
 
 if TYPE_CHECKING:
@@ -68,15 +69,27 @@ async def test_each_target_gets_the_job_as_it_is_answered(backend: Backend, outc
         assert job["original"]["content_type"] == "image/jpeg"
 
 
-@pytest.mark.parametrize("error", [BackendUnavailable("away"), SendRefused("no such topic"), AccessDenied("no")])
-async def test_a_target_that_is_away_for_a_minute_has_nothing_made_twice(backend: Backend, error: BackendError) -> None:
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (BackendUnavailable("away"), "warning"),
+        (NotSent("too many"), "warning"),
+        (SendRefused("no such topic"), "error"),
+        (AccessDenied("no"), "error"),
+    ],
+)
+async def test_a_target_that_is_away_for_a_minute_has_nothing_made_twice(
+    backend: Backend, error: BackendError, level: str
+) -> None:
     renderer = FakeRenderer()
     end = anyio.current_time() + 60
     away = Target(backend, lambda _: error if anyio.current_time() < end else None)
     there = Target(backend)
-    async with consuming(backend, renderer, announcers=[publisher(backend, there, away)], max_receive_count=None):
-        await upload(backend)
-        await settled(backend, within_s=600)
+    with capture_logs() as logs:
+        async with consuming(backend, renderer, announcers=[publisher(backend, there, away)], max_receive_count=None):
+            await upload(backend)
+            await settled(backend, within_s=600)
+    assert {line["log_level"] for line in logs if line["event"] == "job.not_announced"} == {level}
     assert renderer.renders == 1
     assert away.asked > 2
     assert len(away.taken) == 1

@@ -89,7 +89,7 @@ class MessageSender(Generic[M]):
         """Send a message and return its id; raises as SendRequests."""
         batch = self._next
         if batch is None or not batch.has_room(message):
-            batch = self._next = _Batch[M]()
+            batch = self._next = _Batch()
             # In no sender's context: its variables are of one message.
             batch.task = asyncio.create_task(self._send(batch), context=Context())
         sent = batch.add(message)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from thumbq.core.retry import Bury, Delete, Release, is_ours
-from thumbq.errors import BackendRefused
+from thumbq.errors import BackendRefused, NotSent, SendRefused
 from thumbq.jobs.delivery import Outcome
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def report_away(event: str, *, away_s: float, **members: Any) -> None:
 
 def report_request(event: str, error: BackendError, **members: Any) -> None:
     """Log a request of thumbq's own that failed: one that is refused will be so until somebody sees to it."""
-    write = log.error if isinstance(error, BackendRefused) else log.warning
+    refused = isinstance(error, BackendRefused | SendRefused) and not isinstance(error, NotSent)
+    write = log.error if refused else log.warning
     write(event, error=str(error), **members)
 
 

@@ -16,6 +16,7 @@ from thumbq.jobs.delivery import JobResult, Outcome
 from thumbq.jobs.fencing import LeaseLost
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.jobs.processing import Processor
+from thumbq.jobs.reporting import report_request
 
 if TYPE_CHECKING:
     from random import Random
@@ -63,7 +64,7 @@ class JobRunner:
         try:
             await self._announce(job, result)
         except BackendError as error:
-            log.warning("job.not_announced", error=str(error))
+            report_request("job.not_announced", error)
             return JobResult(Outcome.NOT_ANNOUNCED, self._release(job.message))
         return result
 
