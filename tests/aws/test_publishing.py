@@ -177,6 +177,17 @@ async def test_all_that_are_missing_and_all_that_are_thumbqs_own_are_told_at_the
     )
 
 
+async def test_they_are_told_together_with_what_is_wrong_with_bucket_and_queue(moto: str, name: str) -> None:
+    del moto
+    settings = Settings(bucket=name, queue=name, events=(TOPIC.replace("ended", name),))
+    with pytest.raises(SetupError) as refusal:
+        async with open_backends(settings):
+            raise AssertionError
+    whats = [problem.what for problem in refusal.value.problems]
+    assert len(whats) == 3
+    assert whats[-1] == f"there is no {settings.events[0]}"
+
+
 async def test_what_may_not_be_looked_at_is_taken_to_be_there_and_what_does_not_answer_is_a_warning(
     script: Script,
 ) -> None:

@@ -157,3 +157,12 @@ async def test_a_kill_between_any_two_steps_costs_no_event_and_none_comes_before
         for job_id in jobs:
             assert (await place.job(heir, job_id))["status"] == "done"
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+async def test_a_local_directory_has_no_events_and_says_so_at_the_start(place: Place) -> None:
+    replica = await place.replica(events=f"arn:aws:sns:{REGION}:{ACCOUNT}:pictures")
+    job_id = await place.upload(replica, images.photo_jpeg(120, 90))
+    assert (await place.finished(replica, job_id, within_s=20))["status"] == "done"
+    [warning] = [line for line in replica.events("service.warning") if "THUMBQ_EVENTS" in line["problem"]]
+    assert "not available on a local directory" in warning["problem"]

@@ -97,6 +97,36 @@ async def test_a_target_that_is_away_for_a_minute_has_nothing_made_twice(
     assert len({(event.id, event.body) for event in (*there.taken, *away.taken)}) == 1
 
 
+class Losing(Target):
+    """Takes each event, and loses the first answer."""
+
+    async def send(self, event: JobEvent) -> str:
+        await super().send(event)
+        if self.asked == 1:
+            raise BackendUnavailable("the answer is lost")
+        return "id"
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("outcome", ["done", "failed"])
+async def test_wherever_a_request_fails_each_target_has_the_event_and_with_the_same_id(
+    backend: Backend, place: int, outcome: str, *, taken: bool
+) -> None:
+    renderer = FakeRenderer(*[RenderRefused("corrupt", "no picture")] * (outcome == "failed"))
+    targets = [Target(backend) for _ in range(3)]
+    targets[place] = (
+        Losing(backend) if taken else Target(backend, lambda asked: BackendUnavailable("away") if asked == 1 else None)
+    )
+    async with consuming(backend, renderer, announcers=[publisher(backend, *targets)]):
+        await upload(backend)
+        await settled(backend, dead=int(outcome == "failed"), within_s=60)
+    assert renderer.renders == 1
+    assert [len(target.taken) for target in targets] == [1 if n == place and not taken else 2 for n in range(3)]
+    assert {event.type for target in targets for event in target.taken} == {f"job.{outcome}"}
+    assert len({event.id for target in targets for event in target.taken}) == 1
+
+
 async def test_one_whose_receives_are_used_up_meanwhile_is_told_of_as_a_dead_letter(tmp_path: Path) -> None:
     renderer = FakeRenderer()
     async with open_local(tmp_path / "data", clock=SystemClock(), max_receive_count=2) as backend:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from thumbq.aws.check import checked
@@ -12,10 +12,11 @@ from thumbq.aws.jobqueue import SqsQueue
 from thumbq.aws.presigned import S3PresignedUploads
 from thumbq.aws.session import open_clients
 from thumbq.aws.store import S3Store
+from thumbq.errors import SetupError
 from thumbq.ports import Backend
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from thumbq.aws.addresses import QueueAddress
     from thumbq.aws.session import Clients
@@ -41,10 +42,25 @@ async def open_aws_queues(
     in seconds. Raises SetupError with every problem and its fix; ``warn`` gets what is none yet.
     """
     async with open_clients(connections=connections, wait_time_s=wait_time_s, events=events) as clients:
-        addresses = await checked(clients, bucket=bucket, queues=queues)
+        problems: list[Problem] = []
+        addresses: list[QueueAddress] = []
+        targets: tuple[EventTarget, ...] = ()
+        with _collected(problems):
+            addresses = await checked(clients, bucket=bucket, queues=queues)
         own = [arn for address in addresses for arn in (address.arn, address.dead.arn if address.dead else "")]
-        targets = await open_targets(clients, events, own=own, warn=warn)
+        with _collected(problems):
+            targets = await open_targets(clients, events, own=own, warn=warn)
+        if problems:
+            raise SetupError(problems)
         yield tuple(assembled(clients, address, bucket, targets) for address in addresses)
+
+
+@contextmanager
+def _collected(problems: list[Problem]) -> Iterator[None]:
+    try:
+        yield
+    except SetupError as error:
+        problems.extend(error.problems)
 
 
 def assembled(
