@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 from aiobotocore.session import AioSession
 
-from support.servers.emulators import REGION
+from support.servers.emulators import REGION, aws_environment
 from support.servers.scripted import says, sqs_error, stalls
 from thumbq.aws.eventtargets import open_targets
 from thumbq.aws.provision import provision
@@ -56,14 +56,12 @@ async def targets(*arns: str) -> AsyncIterator[tuple[EventTarget, ...]]:
 
 
 @asynccontextmanager
-async def of_moto(region: str = REGION) -> AsyncIterator[tuple[Any, Any, Any]]:
+async def of_moto(*services: Any, region: str = REGION) -> AsyncIterator[list[Any]]:
     session = AioSession()
     async with AsyncExitStack() as stack:
-        services: tuple[Any, ...] = ("sns", "sqs", "events")
-        clients: list[Any] = [
+        yield [
             await stack.enter_async_context(session.create_client(service, region_name=region)) for service in services
         ]
-        yield clients[0], clients[1], clients[2]
 
 
 async def queue_of(sqs: Any, name: str) -> tuple[str, str]:
@@ -80,7 +78,7 @@ async def arrived(sqs: Any, url: str) -> list[Any]:
 
 async def test_a_topics_subscriptions_filter_on_the_attributes(moto: str, name: str) -> None:
     del moto
-    async with of_moto(ELSEWHERE) as (sns, sqs, _):
+    async with of_moto("sns", "sqs", region=ELSEWHERE) as [sns, sqs]:
         topic = (await sns.create_topic(Name=name))["TopicArn"]
         policies: list[Any] = [{"status": ["failed"]}, {"presets": ["x"]}]
         policies.append({"presets": ["small"], "prefix": [{"prefix": "uploads/"}]})
@@ -102,7 +100,7 @@ async def test_a_topics_subscriptions_filter_on_the_attributes(moto: str, name: 
 
 async def test_a_queue_has_the_same_attributes(moto: str, name: str) -> None:
     del moto
-    async with of_moto() as (_, sqs, _events):
+    async with of_moto("sqs") as [sqs]:
         url, arn = await queue_of(sqs, name)
         async with targets(arn) as [target]:
             await target.send(event())
@@ -122,7 +120,7 @@ async def test_in_fifo_topics_and_queues_what_is_published_again_is_dropped(
     through_topic: bool,  # noqa: FBT001
 ) -> None:
     del moto
-    async with of_moto() as (sns, sqs, _):
+    async with of_moto("sns", "sqs") as [sns, sqs]:
         url, arn = await queue_of(sqs, f"{name}.fifo")
         if through_topic:
             topic = (await sns.create_topic(Name=f"{name}.fifo", Attributes={"FifoTopic": "true"}))["TopicArn"]
@@ -139,7 +137,7 @@ async def test_in_fifo_topics_and_queues_what_is_published_again_is_dropped(
 
 async def test_rules_of_a_bus_see_the_job_and_its_original(moto: str, name: str) -> None:
     del moto
-    async with of_moto() as (_, sqs, events):
+    async with of_moto("sqs", "events") as [sqs, events]:
         bus = (await events.create_event_bus(Name=name))["EventBusArn"]
         url, arn = await queue_of(sqs, name)
         pattern = {
@@ -199,7 +197,7 @@ async def test_what_may_not_be_looked_at_is_taken_to_be_there_and_what_does_not_
         assert await opened[1].send(event()) == "m"
     assert json.loads(script.requests[-1][1])["QueueUrl"].endswith(f"/{ACCOUNT}/ended")
     warnings: list[Any] = []
-    script.when("AWSEvents.DescribeEventBus", says(500))
+    script.when("AWSEvents.DescribeEventBus", says(200, b"<html>"))
     async with open_clients(connections=4, wait_time_s=0, events=[BUS]) as clients:
         await open_targets(clients, [BUS], own=(), warn=warnings.append)
     assert BUS in str(warnings)
@@ -267,3 +265,20 @@ async def test_what_an_answer_leaves_out_has_failed(script: Script, bus: EventTa
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
+
+
+async def test_each_is_asked_where_its_partition_and_region_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in aws_environment("").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    arns = [
+        f"arn:aws-cn:sns:cn-north-1:{ACCOUNT}:ended",
+        f"arn:aws-us-gov:sqs:us-gov-west-1:{ACCOUNT}:ended",
+        f"arn:aws:events:eu-central-1:{ACCOUNT}:event-bus/ended",
+    ]
+    async with open_clients(connections=1, wait_time_s=0, events=arns) as clients:
+        assert {place: client.meta.endpoint_url for place, client in clients.publishing.items()} == {
+            ("sns", "cn-north-1"): "https://sns.cn-north-1.amazonaws.com.cn",
+            ("sqs", "us-gov-west-1"): "https://sqs.us-gov-west-1.amazonaws.com",
+            ("events", "eu-central-1"): "https://events.eu-central-1.amazonaws.com",
+        }
