@@ -269,6 +269,28 @@ async def test_one_that_failed_takes_its_dead_letter_along_and_no_other(jobs: Jo
     await nothing_is_left(jobs, tmp_path)
 
 
+@pytest.mark.parametrize("hidden_s", [5, 35, 300])
+async def test_a_dead_letter_that_somebody_looks_at_is_removed_when_it_is_seen(
+    jobs: Jobs, tmp_path: Path, hidden_s: int
+) -> None:
+    job_id = await jobs.new("failed", "corrupt", 99)
+    dead = jobs.backend.dead_letters
+    assert dead is not None
+    async with consuming(jobs.backend, Renderer(jobs)):
+        await settled(jobs.backend, dead=1)
+        while not await dead.receive(max_messages=10, wait_s=1, visibility_timeout_s=hidden_s):
+            pass  # the sweep at the start has it
+        await jobs.delete(job_id)
+        await anyio.sleep(A_MINUTE)
+        walks_on = hidden_s < A_MINUTE
+        assert len(dead_letters(tmp_path)) == (0 if walks_on else 1)
+        await anyio.sleep(hidden_s)
+        if walks_on:
+            await nothing_is_left(jobs, tmp_path)
+        else:
+            assert (await jobs.backend.queue.counts()).visible == 0, "it does not look for ever"
+
+
 async def test_a_dead_letter_that_is_sent_back_after_the_deletion_ends_as_no_job(jobs: Jobs, tmp_path: Path) -> None:
     job_id = await jobs.new("failed", "corrupt", 99)
     async with consuming(jobs.backend, Renderer(jobs)):
