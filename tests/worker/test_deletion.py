@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 import pytest
+from structlog.contextvars import get_contextvars
 
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import Delegate, consuming, dead_letters, put, record, settled
@@ -21,6 +22,7 @@ from support.doubles.rendering import FakeRenderer, pictures
 from thumbq.core import keys, message
 from thumbq.core.catalog import Catalog
 from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.core.manifest import Manifest
 from thumbq.core.preset import BUILT_IN
 from thumbq.core.tombstone import HOLD_S, LATE_S, LOOK_AFTER_S
 from thumbq.deletion.deleting import JobDeleter
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from thumbq.core.manifest import Manifest
     from thumbq.core.preset import Preset
     from thumbq.ports import Backend, Rendered
 
@@ -52,8 +53,12 @@ class Jobs:
     names: dict[str, str] = field(default_factory=dict)
     """What is tried, by the id."""
     moments: dict[str, float] = field(default_factory=dict)
+    deaths: dict[str, float] = field(default_factory=dict)
+    """At which moments attempts end without a word."""
     deleted: set[str] = field(default_factory=set)
     told: list[Manifest] = field(default_factory=list)
+    messages: set[str] = field(default_factory=set)
+    """Ids of those that ask for the jobs; not of those that thumbq sends when one is deleted."""
     _numbers: Any = field(default_factory=count)
 
     def __post_init__(self) -> None:
@@ -73,7 +78,8 @@ class Jobs:
         return job_id
 
     async def send(self, key: str, presets: tuple[str, ...] = PRESETS) -> None:
-        await self.backend.queue.send(message.encode(JobRequest(ObjectRef(self.backend.bucket, key), presets)))
+        body = message.encode(JobRequest(ObjectRef(self.backend.bucket, key), presets))
+        self.messages.add(await self.backend.queue.send(body))
 
     async def delete(self, job_id: str) -> None:
         if job_id not in self.deleted:
@@ -100,7 +106,10 @@ class Jobs:
 
 
 class Watching(Delegate):
-    """The store of a replica, in which jobs are deleted at their moments; ``dies``: their attempts get no further."""
+    """The store of a replica, in which jobs are deleted at their moments; ``dies``: their attempts get no further.
+
+    ``shown_again`` are those of whom a manifest says after that what has become of them.
+    """
 
     def __init__(self, jobs: Jobs, *, dies: bool = False) -> None:
         super().__init__(jobs.backend.store)
@@ -108,13 +117,14 @@ class Watching(Delegate):
         self._jobs = jobs
         self._dies = dies
         self._dead: dict[str, float] = {}
+        self.shown_again: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         real = super().__getattr__(name)
 
         async def call(ref: ObjectRef, *args: Any, **options: Any) -> Any:
             found = [job_id for job_id in self._jobs.names if job_id in ref.key]
-            if not found:
+            if not found or get_contextvars().get("message_id") not in self._jobs.messages:
                 return await real(ref, *args, **options)
             [job_id] = found
             if anyio.current_time() < self._dead.get(job_id, 0):
@@ -122,7 +132,12 @@ class Watching(Delegate):
             number = self.asked[job_id]
             self.asked[job_id] += 1
             await self._at(job_id, number)
+            was_deleted = job_id in self._jobs.deleted
             answer = await real(ref, *args, **options)
+            if name == "put" and ref.key.startswith(keys.MANIFESTS_PREFIX) and was_deleted:
+                manifest = Manifest.decode(args[0])
+                assert manifest is not None
+                self.shown_again += [self._jobs.names[job_id]] * (manifest.status != "deleted")
             await self._at(job_id, number + 0.5)
             return answer
 
@@ -132,8 +147,14 @@ class Watching(Delegate):
         if self._jobs.moments[job_id] == moment and job_id not in self._jobs.deleted:
             await self._jobs.delete(job_id)
             if self._dies:
-                self._dead[job_id] = anyio.current_time() + 1
-                raise BackendUnavailable("the replica dies")
+                self._die(job_id)
+        if self._jobs.deaths.get(job_id) == moment:
+            del self._jobs.deaths[job_id]
+            self._die(job_id)
+
+    def _die(self, job_id: str) -> None:
+        self._dead[job_id] = anyio.current_time() + 1
+        raise BackendUnavailable("the replica dies")
 
 
 class Renderer(FakeRenderer):
@@ -189,6 +210,7 @@ async def test_at_each_moment_of_an_attempt(jobs: Jobs, tmp_path: Path, folder: 
         assert len(jobs.deleted) > len(jobs.names) / 3, "most moments come"
         await jobs.delete_the_rest()
         await anyio.sleep(A_MINUTE)
+    assert store.shown_again == []
     await nothing_is_left(jobs, tmp_path)
 
 
@@ -233,6 +255,35 @@ async def test_while_it_is_rendered_however_long_that_takes(jobs: Jobs, tmp_path
     async with consuming(jobs.backend, Renderer(jobs), concurrency=100, announcers=[jobs]):
         await anyio.sleep(A_MINUTE)
     assert len(jobs.deleted) == len(jobs.names)
+    assert jobs.told == []
+    await nothing_is_left(jobs, tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["uploads/", "inbox/"])
+async def test_nor_when_the_attempt_ends_between_any_two_steps_long_after(
+    jobs: Jobs, tmp_path: Path, folder: str
+) -> None:
+    for kind in ("good 12", "good 45", "corrupt 45"):
+        for moment in MOMENTS:
+            job_id = await jobs.new(f"{kind} {moment}", kind, -1, folder=folder)
+            jobs.deaths[job_id] = moment
+    store = Watching(jobs)
+    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), concurrency=100):
+        await anyio.sleep(50 + A_MINUTE)
+    assert len(jobs.deleted) == len(jobs.names)
+    await nothing_is_left(jobs, tmp_path)
+
+
+async def test_a_form_that_is_posted_before_the_deletion_has_come_to_its_end(jobs: Jobs, tmp_path: Path) -> None:
+    """Its attempt begins just before what it fetches is removed, and ends after the hold."""
+    job_id = await jobs.new("posted", "good", 99, folder="inbox/", send=False)
+    await jobs.delete(job_id)
+    await anyio.sleep(LATE_S - 5)
+    await put(jobs.backend, keys.inbox_key(job_id), f"{job_id} good {LOOK_AFTER_S - 1}".encode())
+    await jobs.send(keys.inbox_key(job_id))
+    await anyio.sleep(HOLD_S - LATE_S + 4)
+    async with consuming(jobs.backend, Renderer(jobs), announcers=[jobs], processes=4):
+        await anyio.sleep(A_MINUTE)
     assert jobs.told == []
     await nothing_is_left(jobs, tmp_path)
 
