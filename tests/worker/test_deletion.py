@@ -205,7 +205,9 @@ async def test_at_each_moment_of_an_attempt(jobs: Jobs, tmp_path: Path, folder: 
     if receive == "second":
         await received_once(jobs.backend)
     store = Watching(jobs)
-    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), announcers=[jobs]):
+    async with consuming(
+        replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), jobs.clock, announcers=[jobs]
+    ):
         await anyio.sleep(15)
         assert len(jobs.deleted) > len(jobs.names) / 3, "most moments come"
         await jobs.delete_the_rest()
@@ -217,7 +219,7 @@ async def test_at_each_moment_of_an_attempt(jobs: Jobs, tmp_path: Path, folder: 
 @pytest.mark.parametrize("kind", ["good", "corrupt"])
 async def test_at_each_moment_of_an_attempt_at_what_was_done_before(jobs: Jobs, tmp_path: Path, kind: str) -> None:
     store = Watching(jobs)
-    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs)):
+    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), jobs.clock):
         ids = [await jobs.new(f"{moment}", "good", 99) for moment in MOMENTS]
         await settled(jobs.backend)
         store.asked.clear()
@@ -239,7 +241,7 @@ async def test_an_attempt_that_gets_no_further_after_the_deletion_leaves_nothing
         for moment in MOMENTS:
             await jobs.new(f"{kind} {moment}", kind, moment, folder=folder)
     store = Watching(jobs, dies=True)
-    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), concurrency=100):
+    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), jobs.clock, concurrency=100):
         await anyio.sleep(60)
         await jobs.delete_the_rest()
         await anyio.sleep(A_MINUTE)
@@ -252,7 +254,7 @@ async def test_while_it_is_rendered_however_long_that_takes(jobs: Jobs, tmp_path
     for kind in ("good", "corrupt"):
         for seconds in times:
             await jobs.new(f"{kind} {seconds}", f"{kind} {seconds}", -1, folder=folder)
-    async with consuming(jobs.backend, Renderer(jobs), concurrency=100, announcers=[jobs]):
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock, concurrency=100, announcers=[jobs]):
         await anyio.sleep(A_MINUTE)
     assert len(jobs.deleted) == len(jobs.names)
     assert jobs.told == []
@@ -268,7 +270,7 @@ async def test_nor_when_the_attempt_ends_between_any_two_steps_long_after(
             job_id = await jobs.new(f"{kind} {moment}", kind, -1, folder=folder)
             jobs.deaths[job_id] = moment
     store = Watching(jobs)
-    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), concurrency=100):
+    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), jobs.clock, concurrency=100):
         await anyio.sleep(50 + A_MINUTE)
     assert len(jobs.deleted) == len(jobs.names)
     await nothing_is_left(jobs, tmp_path)
@@ -291,7 +293,7 @@ async def test_a_form_that_is_posted_before_the_deletion_has_come_to_its_end(job
     await jobs.send(keys.inbox_key(job_id))
     await anyio.sleep(HOLD_S - LATE_S + 4)
     store = cast("Any", SlowTombstones(jobs.backend.store))
-    async with consuming(replace(jobs.backend, store=store), Renderer(jobs), announcers=[jobs]):
+    async with consuming(replace(jobs.backend, store=store), Renderer(jobs), jobs.clock, announcers=[jobs]):
         await anyio.sleep(A_MINUTE)
     assert jobs.told == []
     await nothing_is_left(jobs, tmp_path)
@@ -299,7 +301,7 @@ async def test_a_form_that_is_posted_before_the_deletion_has_come_to_its_end(job
 
 async def test_a_job_is_told_as_deleted_from_then_on_whatever_its_attempts_store(jobs: Jobs) -> None:
     job_id = await jobs.new("slow", "good 5", -1)
-    async with consuming(jobs.backend, Renderer(jobs), announcers=[jobs]):
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock, announcers=[jobs]):
         for _ in range(8):
             await anyio.sleep(1)
             manifest = await record(jobs.backend, keys.upload_key(job_id))
@@ -314,7 +316,7 @@ async def test_a_job_is_told_as_deleted_from_then_on_whatever_its_attempts_store
 
 
 async def test_one_that_failed_takes_its_dead_letter_along_and_no_other(jobs: Jobs, tmp_path: Path) -> None:
-    async with consuming(jobs.backend, Renderer(jobs)) as _:
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock) as _:
         gone = [await jobs.new("deleted", "corrupt", 99) for _ in range(12)]
         kept = [await jobs.new("kept", "corrupt", 99) for _ in range(12)]
         await settled(jobs.backend, dead=24)
@@ -336,7 +338,7 @@ async def test_a_dead_letter_that_somebody_looks_at_is_removed_when_it_is_seen(
     job_id = await jobs.new("failed", "corrupt", 99)
     dead = jobs.backend.dead_letters
     assert dead is not None
-    async with consuming(jobs.backend, Renderer(jobs)):
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock):
         await settled(jobs.backend, dead=1)
         while not await dead.receive(max_messages=10, wait_s=1, visibility_timeout_s=hidden_s):
             pass  # the sweep at the start has it
@@ -353,7 +355,7 @@ async def test_a_dead_letter_that_somebody_looks_at_is_removed_when_it_is_seen(
 
 async def test_a_dead_letter_that_is_sent_back_after_the_deletion_ends_as_no_job(jobs: Jobs, tmp_path: Path) -> None:
     job_id = await jobs.new("failed", "corrupt", 99)
-    async with consuming(jobs.backend, Renderer(jobs)):
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock):
         await settled(jobs.backend, dead=1)
         await jobs.delete(job_id)
         for seconds in (A_MINUTE, 1000):
@@ -370,7 +372,7 @@ async def test_at_the_last_receive_too(jobs: Jobs, tmp_path: Path, receives: int
             await jobs.new(f"{kind} {moment}", kind, moment)
     store = Watching(jobs)
     backend = replace(jobs.backend, store=cast("Any", store))
-    async with consuming(backend, Renderer(jobs), max_receive_count=receives, concurrency=100):
+    async with consuming(backend, Renderer(jobs), jobs.clock, max_receive_count=receives, concurrency=100):
         await anyio.sleep(20)
         await jobs.delete_the_rest()
         await anyio.sleep(A_MINUTE)
@@ -381,7 +383,7 @@ async def test_a_form_that_is_posted_after_the_deletion_brings_nothing_back(jobs
     """As a client can on S3, until its form has expired."""
     waits = (0, 1, LATE_S - 1, LATE_S + 1, HOLD_S - 0.1, HOLD_S + 1, 100, 800)
     ids = [await jobs.new(f"posted {wait_s} s later", "good", 99, folder="inbox/", send=False) for wait_s in waits]
-    async with consuming(jobs.backend, Renderer(jobs)):
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock):
         async with anyio.create_task_group() as tasks:
             for job_id, wait_s in zip(ids, waits, strict=True):
                 tasks.start_soon(_post, jobs, job_id, wait_s)
@@ -422,7 +424,7 @@ class CutOff(Delegate):
 async def test_a_deletion_that_is_cut_off_is_done_by_its_message_or_has_not_begun(
     jobs: Jobs, tmp_path: Path, kind: str
 ) -> None:
-    async with consuming(jobs.backend, Renderer(jobs)):
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock):
         ids = [await jobs.new(f"after {requests} requests", kind, 99) for requests in range(10)]
         await settled(jobs.backend, dead=len(ids) * (kind == "corrupt"))
         for requests, job_id in enumerate(ids):
@@ -453,7 +455,7 @@ async def test_it_costs_an_attempt_nothing_but_for_one_that_takes_long_or_comes_
 
     upload = ["fetch uploads", "put thumbnail", "put manifests"]
     store = _Noting(jobs.backend.store, requests)
-    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs)):
+    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), jobs.clock):
         assert await asked("good") == upload
         assert await asked(f"good {LOOK_AFTER_S - 1}") == upload
         assert await asked(f"good {LOOK_AFTER_S + 1}") == [*upload, "get tombstones"]
