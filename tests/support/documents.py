@@ -28,6 +28,7 @@ ACCESS: Final = f"{_DOCS}/access.md"
 HTTP: Final = f"{_DOCS}/http.md"
 WAITING: Final = f"{_DOCS}/waiting.md"
 RETRIES: Final = f"{_DOCS}/retries.md"
+UPPY: Final = f"{_DOCS}/uppy.md"
 SETTINGS: Final = f"{_DOCS}/settings.md"
 OPERATIONS: Final = f"{_DOCS}/operations.md"
 BENCHMARK: Final = f"{_DOCS}/benchmark.md"
@@ -40,6 +41,7 @@ ALL: Final = (
     *(
         WAITING,
         RETRIES,
+        UPPY,
         CALLBACKS,
         EVENTS,
         SETTINGS,

@@ -34,6 +34,7 @@ from support.documents import (
     RETRIES,
     ROOT,
     UPLOADS,
+    UPPY,
     WAITING,
 )
 from thumbq import docs
@@ -71,6 +72,10 @@ EVENT_EXAMPLES: Final = (
     "tests/aws/test_event_examples.py::test_the_documented_commands_bring_a_topics_and_a_bus_events_where_they_say"
 )
 
+UPPY_RECIPES: Final = (
+    "tests/clients/test_uppy.py::test_twelve_files_are_done_and_a_refused_one_is_sent_once_and_says_why"
+)
+
 CHECKED_BY: Final = {
     (README, "Start", "sh"): COMMANDS_OF_README,
     (README, "Upload, look, fetch", "sh"): COMMANDS_OF_README,
@@ -84,6 +89,10 @@ CHECKED_BY: Final = {
     (UPLOADS, "Without a form", "sh"): COMMANDS_OF_README,
     (WAITING, "Waiting", "sh"): COMMANDS_OF_README,
     (RETRIES, "Retries", "sh"): COMMANDS_OF_README,
+    (HTTP, "Generated clients", "sh"): "tests/clients/test_generated.py::test_a_client_by_openapi_python_client",
+    (UPPY, "Through thumbq", "js"): UPPY_RECIPES,
+    (UPPY, "Straight to S3", "js"): UPPY_RECIPES,
+    (UPPY, "Thumbnails", "js"): UPPY_RECIPES,
     (UPLOADS, "Fields", "sh"): (
         "tests/e2e/test_priority.py::test_the_documented_upload_with_fields_works_with_the_documented_queues"
     ),

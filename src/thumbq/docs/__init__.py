@@ -19,6 +19,7 @@ TOPICS: Final = (
     "http",
     "waiting",
     "retries",
+    "uppy",
     "settings",
     "access",
     "operations",

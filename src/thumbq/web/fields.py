@@ -48,7 +48,9 @@ class UploadForm(UploadOptionsFields):
         json_schema_extra={
             "patternProperties": {
                 rf"^metadata\[{NAME_PATTERN}\]$": {"type": "string", "minLength": 1, "maxLength": MAX_BYTES}
-            }
+            },
+            # What is so anyway; without it openapi-typescript has all members be texts, `file` too.
+            "additionalProperties": True,
         }
     )
 
