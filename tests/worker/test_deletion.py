@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 import pytest
+from structlog.contextvars import get_contextvars
 
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import Delegate, consuming, dead_letters, put, record, settled
@@ -21,6 +22,7 @@ from support.doubles.rendering import FakeRenderer, pictures
 from thumbq.core import keys, message
 from thumbq.core.catalog import Catalog
 from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.core.manifest import Manifest
 from thumbq.core.preset import BUILT_IN
 from thumbq.core.tombstone import HOLD_S, LATE_S, LOOK_AFTER_S
 from thumbq.deletion.deleting import JobDeleter
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from thumbq.core.manifest import Manifest
     from thumbq.core.preset import Preset
     from thumbq.ports import Backend, Rendered
 
@@ -52,8 +53,12 @@ class Jobs:
     names: dict[str, str] = field(default_factory=dict)
     """What is tried, by the id."""
     moments: dict[str, float] = field(default_factory=dict)
+    deaths: dict[str, float] = field(default_factory=dict)
+    """At which moments attempts end without a word."""
     deleted: set[str] = field(default_factory=set)
     told: list[Manifest] = field(default_factory=list)
+    messages: set[str] = field(default_factory=set)
+    """Ids of those that ask for the jobs; not of those that thumbq sends when one is deleted."""
     _numbers: Any = field(default_factory=count)
 
     def __post_init__(self) -> None:
@@ -73,7 +78,8 @@ class Jobs:
         return job_id
 
     async def send(self, key: str, presets: tuple[str, ...] = PRESETS) -> None:
-        await self.backend.queue.send(message.encode(JobRequest(ObjectRef(self.backend.bucket, key), presets)))
+        body = message.encode(JobRequest(ObjectRef(self.backend.bucket, key), presets))
+        self.messages.add(await self.backend.queue.send(body))
 
     async def delete(self, job_id: str) -> None:
         if job_id not in self.deleted:
@@ -100,7 +106,10 @@ class Jobs:
 
 
 class Watching(Delegate):
-    """The store of a replica, in which jobs are deleted at their moments; ``dies``: their attempts get no further."""
+    """The store of a replica, in which jobs are deleted at their moments; ``dies``: their attempts get no further.
+
+    ``shown_again`` are those of whom a manifest says after that what has become of them.
+    """
 
     def __init__(self, jobs: Jobs, *, dies: bool = False) -> None:
         super().__init__(jobs.backend.store)
@@ -108,13 +117,14 @@ class Watching(Delegate):
         self._jobs = jobs
         self._dies = dies
         self._dead: dict[str, float] = {}
+        self.shown_again: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         real = super().__getattr__(name)
 
         async def call(ref: ObjectRef, *args: Any, **options: Any) -> Any:
             found = [job_id for job_id in self._jobs.names if job_id in ref.key]
-            if not found:
+            if not found or get_contextvars().get("message_id") not in self._jobs.messages:
                 return await real(ref, *args, **options)
             [job_id] = found
             if anyio.current_time() < self._dead.get(job_id, 0):
@@ -122,7 +132,12 @@ class Watching(Delegate):
             number = self.asked[job_id]
             self.asked[job_id] += 1
             await self._at(job_id, number)
+            was_deleted = job_id in self._jobs.deleted
             answer = await real(ref, *args, **options)
+            if name == "put" and ref.key.startswith(keys.MANIFESTS_PREFIX) and was_deleted:
+                manifest = Manifest.decode(args[0])
+                assert manifest is not None
+                self.shown_again += [self._jobs.names[job_id]] * (manifest.status != "deleted")
             await self._at(job_id, number + 0.5)
             return answer
 
@@ -132,8 +147,14 @@ class Watching(Delegate):
         if self._jobs.moments[job_id] == moment and job_id not in self._jobs.deleted:
             await self._jobs.delete(job_id)
             if self._dies:
-                self._dead[job_id] = anyio.current_time() + 1
-                raise BackendUnavailable("the replica dies")
+                self._die(job_id)
+        if self._jobs.deaths.get(job_id) == moment:
+            del self._jobs.deaths[job_id]
+            self._die(job_id)
+
+    def _die(self, job_id: str) -> None:
+        self._dead[job_id] = anyio.current_time() + 1
+        raise BackendUnavailable("the replica dies")
 
 
 class Renderer(FakeRenderer):
@@ -184,18 +205,21 @@ async def test_at_each_moment_of_an_attempt(jobs: Jobs, tmp_path: Path, folder: 
     if receive == "second":
         await received_once(jobs.backend)
     store = Watching(jobs)
-    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), announcers=[jobs]):
+    async with consuming(
+        replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), jobs.clock, announcers=[jobs]
+    ):
         await anyio.sleep(15)
         assert len(jobs.deleted) > len(jobs.names) / 3, "most moments come"
         await jobs.delete_the_rest()
         await anyio.sleep(A_MINUTE)
+    assert store.shown_again == []
     await nothing_is_left(jobs, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["good", "corrupt"])
 async def test_at_each_moment_of_an_attempt_at_what_was_done_before(jobs: Jobs, tmp_path: Path, kind: str) -> None:
     store = Watching(jobs)
-    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs)):
+    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), jobs.clock):
         ids = [await jobs.new(f"{moment}", "good", 99) for moment in MOMENTS]
         await settled(jobs.backend)
         store.asked.clear()
@@ -217,7 +241,7 @@ async def test_an_attempt_that_gets_no_further_after_the_deletion_leaves_nothing
         for moment in MOMENTS:
             await jobs.new(f"{kind} {moment}", kind, moment, folder=folder)
     store = Watching(jobs, dies=True)
-    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), concurrency=100):
+    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), jobs.clock, concurrency=100):
         await anyio.sleep(60)
         await jobs.delete_the_rest()
         await anyio.sleep(A_MINUTE)
@@ -230,16 +254,54 @@ async def test_while_it_is_rendered_however_long_that_takes(jobs: Jobs, tmp_path
     for kind in ("good", "corrupt"):
         for seconds in times:
             await jobs.new(f"{kind} {seconds}", f"{kind} {seconds}", -1, folder=folder)
-    async with consuming(jobs.backend, Renderer(jobs), concurrency=100, announcers=[jobs]):
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock, concurrency=100, announcers=[jobs]):
         await anyio.sleep(A_MINUTE)
     assert len(jobs.deleted) == len(jobs.names)
     assert jobs.told == []
     await nothing_is_left(jobs, tmp_path)
 
 
+@pytest.mark.parametrize("folder", ["uploads/", "inbox/"])
+async def test_nor_when_the_attempt_ends_between_any_two_steps_long_after(
+    jobs: Jobs, tmp_path: Path, folder: str
+) -> None:
+    for kind in ("good 12", "good 45", "corrupt 45"):
+        for moment in MOMENTS:
+            job_id = await jobs.new(f"{kind} {moment}", kind, -1, folder=folder)
+            jobs.deaths[job_id] = moment
+    store = Watching(jobs)
+    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), jobs.clock, concurrency=100):
+        await anyio.sleep(50 + A_MINUTE)
+    assert len(jobs.deleted) == len(jobs.names)
+    await nothing_is_left(jobs, tmp_path)
+
+
+class SlowTombstones(Delegate):
+    """A store that gives tombstones half a second later than what else it is asked for."""
+
+    async def get(self, ref: ObjectRef, **options: Any) -> Any:
+        await anyio.sleep(0.5 * ref.key.startswith(keys.TOMBSTONES_PREFIX))
+        return await self.target.get(ref, **options)
+
+
+async def test_a_form_that_is_posted_before_the_deletion_has_come_to_its_end(jobs: Jobs, tmp_path: Path) -> None:
+    """Its attempt begins just before what it fetches is removed, and ends after the hold."""
+    job_id = await jobs.new("posted", "good", 99, folder="inbox/", send=False)
+    await jobs.delete(job_id)
+    await anyio.sleep(LATE_S - 5)
+    await put(jobs.backend, keys.inbox_key(job_id), f"{job_id} good {LOOK_AFTER_S - 1}".encode())
+    await jobs.send(keys.inbox_key(job_id))
+    await anyio.sleep(HOLD_S - LATE_S + 4)
+    store = cast("Any", SlowTombstones(jobs.backend.store))
+    async with consuming(replace(jobs.backend, store=store), Renderer(jobs), jobs.clock, announcers=[jobs]):
+        await anyio.sleep(A_MINUTE)
+    assert jobs.told == []
+    await nothing_is_left(jobs, tmp_path)
+
+
 async def test_a_job_is_told_as_deleted_from_then_on_whatever_its_attempts_store(jobs: Jobs) -> None:
     job_id = await jobs.new("slow", "good 5", -1)
-    async with consuming(jobs.backend, Renderer(jobs), announcers=[jobs]):
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock, announcers=[jobs]):
         for _ in range(8):
             await anyio.sleep(1)
             manifest = await record(jobs.backend, keys.upload_key(job_id))
@@ -254,7 +316,7 @@ async def test_a_job_is_told_as_deleted_from_then_on_whatever_its_attempts_store
 
 
 async def test_one_that_failed_takes_its_dead_letter_along_and_no_other(jobs: Jobs, tmp_path: Path) -> None:
-    async with consuming(jobs.backend, Renderer(jobs)) as _:
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock) as _:
         gone = [await jobs.new("deleted", "corrupt", 99) for _ in range(12)]
         kept = [await jobs.new("kept", "corrupt", 99) for _ in range(12)]
         await settled(jobs.backend, dead=24)
@@ -269,9 +331,31 @@ async def test_one_that_failed_takes_its_dead_letter_along_and_no_other(jobs: Jo
     await nothing_is_left(jobs, tmp_path)
 
 
+@pytest.mark.parametrize("hidden_s", [5, 35, 300])
+async def test_a_dead_letter_that_somebody_looks_at_is_removed_when_it_is_seen(
+    jobs: Jobs, tmp_path: Path, hidden_s: int
+) -> None:
+    job_id = await jobs.new("failed", "corrupt", 99)
+    dead = jobs.backend.dead_letters
+    assert dead is not None
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock):
+        await settled(jobs.backend, dead=1)
+        while not await dead.receive(max_messages=10, wait_s=1, visibility_timeout_s=hidden_s):
+            pass  # the sweep at the start has it
+        await jobs.delete(job_id)
+        await anyio.sleep(A_MINUTE)
+        walks_on = hidden_s < A_MINUTE
+        assert len(dead_letters(tmp_path)) == (0 if walks_on else 1)
+        await anyio.sleep(hidden_s)
+        if walks_on:
+            await nothing_is_left(jobs, tmp_path)
+        else:
+            assert (await jobs.backend.queue.counts()).visible == 0, "it does not look for ever"
+
+
 async def test_a_dead_letter_that_is_sent_back_after_the_deletion_ends_as_no_job(jobs: Jobs, tmp_path: Path) -> None:
     job_id = await jobs.new("failed", "corrupt", 99)
-    async with consuming(jobs.backend, Renderer(jobs)):
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock):
         await settled(jobs.backend, dead=1)
         await jobs.delete(job_id)
         for seconds in (A_MINUTE, 1000):
@@ -288,7 +372,7 @@ async def test_at_the_last_receive_too(jobs: Jobs, tmp_path: Path, receives: int
             await jobs.new(f"{kind} {moment}", kind, moment)
     store = Watching(jobs)
     backend = replace(jobs.backend, store=cast("Any", store))
-    async with consuming(backend, Renderer(jobs), max_receive_count=receives, concurrency=100):
+    async with consuming(backend, Renderer(jobs), jobs.clock, max_receive_count=receives, concurrency=100):
         await anyio.sleep(20)
         await jobs.delete_the_rest()
         await anyio.sleep(A_MINUTE)
@@ -299,7 +383,7 @@ async def test_a_form_that_is_posted_after_the_deletion_brings_nothing_back(jobs
     """As a client can on S3, until its form has expired."""
     waits = (0, 1, LATE_S - 1, LATE_S + 1, HOLD_S - 0.1, HOLD_S + 1, 100, 800)
     ids = [await jobs.new(f"posted {wait_s} s later", "good", 99, folder="inbox/", send=False) for wait_s in waits]
-    async with consuming(jobs.backend, Renderer(jobs)):
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock):
         async with anyio.create_task_group() as tasks:
             for job_id, wait_s in zip(ids, waits, strict=True):
                 tasks.start_soon(_post, jobs, job_id, wait_s)
@@ -340,7 +424,7 @@ class CutOff(Delegate):
 async def test_a_deletion_that_is_cut_off_is_done_by_its_message_or_has_not_begun(
     jobs: Jobs, tmp_path: Path, kind: str
 ) -> None:
-    async with consuming(jobs.backend, Renderer(jobs)):
+    async with consuming(jobs.backend, Renderer(jobs), jobs.clock):
         ids = [await jobs.new(f"after {requests} requests", kind, 99) for requests in range(10)]
         await settled(jobs.backend, dead=len(ids) * (kind == "corrupt"))
         for requests, job_id in enumerate(ids):
@@ -371,7 +455,7 @@ async def test_it_costs_an_attempt_nothing_but_for_one_that_takes_long_or_comes_
 
     upload = ["fetch uploads", "put thumbnail", "put manifests"]
     store = _Noting(jobs.backend.store, requests)
-    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs)):
+    async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), jobs.clock):
         assert await asked("good") == upload
         assert await asked(f"good {LOOK_AFTER_S - 1}") == upload
         assert await asked(f"good {LOOK_AFTER_S + 1}") == [*upload, "get tombstones"]

@@ -15,7 +15,7 @@ from thumbq.ports import MAX_BATCH, VisibilityChange, batches
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thumbq.ports import DeadLetter, DeadLetters, ObjectStore
+    from thumbq.ports import DeadLetter, DeadLetters, JobQueue, ObjectStore
 
 MOST_LOOKED_AT: Final = 10_000
 """SQS has no search: a walk receives each dead letter, ten in a request."""
@@ -32,23 +32,31 @@ class DeadLetterRemoval:
     see.
     """
 
-    def __init__(self, dead_letters: DeadLetters, store: ObjectStore, bucket: str) -> None:
+    def __init__(self, queue: JobQueue, dead_letters: DeadLetters, store: ObjectStore, bucket: str) -> None:
+        self._queue = queue
         self._dead_letters = dead_letters
         self._store = store
         self._bucket = bucket
         self.walking = anyio.Lock()
         self._wanted: set[str] = set()
+        self._saw_all = True
 
-    async def remove(self, source_key: str) -> None:
-        """Remove the dead letters that are about this original and about no other that stays. Raises BackendError."""
+    async def remove(self, source_key: str) -> bool:
+        """Remove the dead letters that are about this original and about no other that stays. Raises BackendError.
+
+        Return whether all were seen: somebody else may be looking at some, and there may be too many.
+        """
         self._wanted.add(source_key)
         async with self.walking:
             if source_key in self._wanted:
                 wanted = frozenset(self._wanted)
-                await self._walk(wanted)
+                seen = await self._walk(wanted)
+                self._saw_all = seen >= MOST_LOOKED_AT or seen >= (await self._queue.counts()).dead
                 self._wanted -= wanted
+            return self._saw_all
 
-    async def _walk(self, wanted: frozenset[str]) -> None:
+    async def _walk(self, wanted: frozenset[str]) -> int:
+        """Go through the dead letters, and return how many have stayed."""
         held: list[str] = []
         looked = 0
         try:
@@ -67,6 +75,7 @@ class DeadLetterRemoval:
                 for batch in batches(held):
                     with suppress(BackendError):
                         await self._dead_letters.extend([VisibilityChange(receipt, 0) for receipt in batch])
+        return len(held)
 
     def _is_about(self, dead_letter: DeadLetter, wanted: frozenset[str]) -> bool:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from thumbq.jobs.deadletterremoval import DeadLetterRemoval
     from thumbq.jobs.delivery import Delivery, Job
     from thumbq.jobs.resources import JobResources
+
+
+_WALKS: Final = 5
+"""So many walks through the dead letters are enough, also when none has seen all."""
+
+_LOOKED_AT_S: Final = 10.0
+"""How long somebody else may be looking at them: a sweep does not take longer, as a rule."""
 
 
 async def look_for_tombstone(resources: JobResources, job: Job, *, fetched_from: float | None) -> None:
@@ -56,14 +63,17 @@ class Deletions:
                 # Not removed yet, or posted again: until now an attempt may have begun.
                 tombstone = await self._tombstones.put(job_id)
             left_s = await self._tombstones.clear(source, tombstone)
-            if self._dead_letters is not None:
-                await self._dead_letters.remove(source.key)
+            if not await self._removed_dead_letters(source) and job.message.receive_count < _WALKS:
+                left_s = max(left_s, _LOOKED_AT_S)
             if not left_s:
                 break
             if not delivery.last_receive:
                 return JobResult(Outcome.DELETED, Release(left_s))
             await anyio.sleep(left_s)
         return JobResult(Outcome.DELETED, Delete())
+
+    async def _removed_dead_letters(self, source: ObjectRef) -> bool:
+        return self._dead_letters is None or await self._dead_letters.remove(source.key)
 
     async def end(self, source: ObjectRef) -> JobResult:
         """Remove what an attempt at a deleted job has stored; the deletion's own message does the rest."""

@@ -143,4 +143,4 @@ def make_consumer(
 def _removal(backend: Backend, resources: JobResources) -> DeadLetterRemoval | None:
     if backend.dead_letters is None:
         return None
-    return DeadLetterRemoval(backend.dead_letters, resources.store, resources.bucket)
+    return DeadLetterRemoval(backend.queue, backend.dead_letters, resources.store, resources.bucket)
