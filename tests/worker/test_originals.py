@@ -12,7 +12,7 @@ from support.aws.event_bodies import record as event_record
 from support.doubles import consuming as doubles
 from support.doubles.consuming import Delegate, FailingOnce, buried, consuming, done, put, settled
 from support.doubles.rendering import FakeRenderer
-from thumbq.core import jobmetadata, message, objectmetadata
+from thumbq.core import jobmetadata, keys, message, objectmetadata
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.errors import ObjectMissing
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from thumbq.core.manifest import Manifest
     from thumbq.core.preset import Preset
     from thumbq.ports import Backend, Rendered
 
@@ -174,3 +175,27 @@ async def test_what_the_sender_says_of_an_original_is_in_its_manifest_done_or_fa
     assert failed is not None
     assert (failed.status, failed.metadata, failed.callback_url) == ("failed", said, url)
     assert [note.code for _, note in buried(tmp_path)] == ["too-large"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_another_message_about_an_upload_that_is_done_does_not_end_it_a_second_time(
+    backend: Backend, *, again: bool
+) -> None:
+    key = keys.upload_key("0" * 26)
+    told: list[str | None] = []
+
+    class Told:
+        async def announce(self, manifest: Manifest) -> None:
+            told.append(manifest.message_id)
+
+    await put(backend, key)
+    renderer = FakeRenderer()
+    request = JobRequest(ObjectRef(backend.bucket, key))
+    async with consuming(backend, renderer, announcers=[Told()]):
+        await backend.queue.send(message.encode(request))
+        await settled(backend)
+        first = await done(backend, key)
+        await backend.queue.send(message.encode(replace(request, again=again)))
+        await settled(backend)
+    assert (await done(backend, key), told) == (first, [first.message_id])
+    assert renderer.renders == (1 if again else 2)

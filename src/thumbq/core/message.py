@@ -42,6 +42,8 @@ def encode(request: JobRequest) -> str:
         body["presets"] = list(request.presets)
     if request.callback_url is not None:
         body["callback_url"] = request.callback_url
+    if request.again:
+        body["again"] = True
     if request.deletion:
         body["deletion"] = True
     plain = json.dumps(body, ensure_ascii=False)
@@ -146,4 +148,5 @@ def _asked_for(document: dict[str, Any], default_bucket: str) -> JobRequest:
         except ValueError as error:
             raise MalformedMessage(f'"callback_url": {error}') from error
     distinct = tuple(dict.fromkeys(presets)) if presets else None
-    return JobRequest(source, distinct, callback_url, deletion=document.get("deletion") is True)
+    deletion, again = (document.get(name) is True for name in ("deletion", "again"))
+    return JobRequest(source, distinct, callback_url, deletion=deletion, again=again)

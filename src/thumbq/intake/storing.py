@@ -80,7 +80,7 @@ async def store_and_queue(
     async def work() -> Queued:
         source, stored = await _store(original, refs, backend.store, if_absent=if_absent, resume=resume)
         try:
-            message_id = await _queue(source, options, backend)
+            message_id = await _queue(source, options, backend, again=not stored)
         except (SendRefused, BackendRefused):
             if remove_if_refused and stored:
                 await _remove(source, backend.store)
@@ -129,8 +129,8 @@ async def _store(
     raise taken
 
 
-async def _queue(source: ObjectRef, options: UploadOptions, backend: Backend) -> str:
-    job = JobRequest(source, options.presets or None, options.callback_url)
+async def _queue(source: ObjectRef, options: UploadOptions, backend: Backend, *, again: bool) -> str:
+    job = JobRequest(source, options.presets or None, options.callback_url, again=again)
     group = uploadoptions.group_of(options, source.key, fifo=backend.fifo)
     return await backend.queue.send(message.encode(job), group=group)
 

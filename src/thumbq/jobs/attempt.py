@@ -76,7 +76,7 @@ class Attempt:
 
     async def _settled_before(self) -> JobResult | None:
         """Return the result when there is nothing to make; look for an earlier one only where there may be one."""
-        if not self.job.redelivered:
+        if not (self.job.redelivered or self.job.request.again):
             result = self._not_served()
             self._resolve(None)
             return result
@@ -191,6 +191,9 @@ class Attempt:
             with suppress(ObjectExists):
                 return await self._manifests.write_done(self.job, self.findings, None, made, if_absent=True)
             await self._look()
+        found, message_id = self.previous, self.job.message.id
+        if found and not self.job.replaceable and self.findings.are_met_by(found, message_id=message_id):
+            return found
         return await self._manifests.write_done(self.job, self.findings, self.previous, made)
 
     async def _check_source(self) -> None:
@@ -236,7 +239,7 @@ class Attempt:
         clock, rendered, sent_at = self._resources.clock, self.findings.rendered, self.job.message.sent_at
         assert rendered is not None
         return JobResult(
-            Outcome.DONE,
+            Outcome.DONE if manifest.message_id == self.job.message.id else Outcome.ALREADY_DONE,
             Delete(),
             renditions=tuple(image.preset for image in rendered.images),
             failed={one.preset: one.code for one in rendered.not_made},
