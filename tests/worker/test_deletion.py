@@ -28,6 +28,7 @@ from thumbq.core.tombstone import HOLD_S, LATE_S, LOOK_AFTER_S
 from thumbq.deletion.deleting import JobDeleter
 from thumbq.deletion.tombstones import Tombstones
 from thumbq.errors import BackendUnavailable, RenderKilled, RenderRefused
+from thumbq.local import open_local_queues
 from thumbq.ports import QueueCounts, VisibilityChange
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Jobs:
     """Jobs of one backend, by what is tried with them."""
 
     backend: Backend
+    clock: SystemClock
     names: dict[str, str] = field(default_factory=dict)
     """What is tried, by the id."""
     moments: dict[str, float] = field(default_factory=dict)
@@ -65,7 +67,6 @@ class Jobs:
     _numbers: Any = field(default_factory=count)
 
     def __post_init__(self) -> None:
-        self.clock = SystemClock()
         self.deleter = self.deleter_of(self.backend)
 
     def deleter_of(self, backend: Backend) -> JobDeleter:
@@ -182,7 +183,7 @@ class Renderer(FakeRenderer):
 
 @pytest.fixture
 async def jobs(backend: Backend) -> Jobs:
-    return Jobs(backend)
+    return Jobs(backend, SystemClock())
 
 
 async def received_once(backend: Backend) -> None:
@@ -488,3 +489,23 @@ class _Noting(Delegate):
             return await real(ref, *args, **options)
 
         return call
+
+
+async def test_in_a_fifo_queue_and_whichever_queue_it_came_through(tmp_path: Path) -> None:
+    clock = SystemClock()
+    async with open_local_queues(
+        tmp_path / "data", clock=clock, queues=("first", "second.fifo"), max_receive_count=10
+    ) as [first, second]:
+        jobs = Jobs(first, clock)
+        tombstones = Tombstones(first.store, first.bucket, CATALOG, clock)
+        jobs.deleter = JobDeleter(tombstones, [first, second])
+        for number, kind in enumerate(("good", "corrupt", "good 12", "corrupt 40")):
+            job_id = await jobs.new(kind, kind, -1, send=False)
+            body = message.encode(JobRequest(ObjectRef(first.bucket, keys.upload_key(job_id)), PRESETS))
+            await second.queue.send(body, group=f"group-{number % 2}")
+        async with consuming(first, Renderer(jobs), clock), consuming(second, Renderer(jobs), clock):
+            await anyio.sleep(2 * A_MINUTE)
+        assert len(jobs.deleted) == 4
+        for queue in (first, second):
+            assert (await queue.queue.counts()) == QueueCounts(0, 0, 0, 0)
+        assert (await jobs.left(), dead_letters(tmp_path)) == ({}, [])
