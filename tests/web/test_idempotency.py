@@ -238,6 +238,21 @@ async def test_what_failed_for_the_store_or_the_queue_is_repeated_under_the_same
     assert (await post(served, ("a.jpg", JPEG), ("b.png", PNG)))[2] == again[2]
 
 
+async def test_a_retry_does_not_bring_back_a_job_that_was_deleted_meanwhile(served: Served, other: Served) -> None:
+    served.behind.queue.errors["send"] = BackendUnavailable("away")
+    assert (await post(served, ("a.jpg", JPEG)))[0] == 503
+    served.behind.queue.errors.clear()
+    [job_id] = await originals(served)
+    async with other.http.delete(f"/jobs/{job_id}") as response:
+        assert response.status == 204
+    for _ in range(2):
+        answer = await post(served, ("a.jpg", JPEG))
+        assert (answer[0], ids(answer)) == (201, [job_id])
+        assert await originals(served) == []
+    async with other.http.get(f"/jobs/{job_id}") as response:
+        assert response.status == 410
+
+
 async def test_a_form_that_was_cut_off_goes_on_where_it_ended(served: Served) -> None:
     files = ('name="file"; filename="a.jpg"', JPEG), ('name="file"; filename="b.png"', PNG)
     whole = multipart(*files)

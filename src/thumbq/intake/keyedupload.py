@@ -106,6 +106,10 @@ class KeyedUpload:
         number, file = len(self._files) - 1, self._files[-1]
         known = self._known() or file
         upload_id = record.id_of(number, file.fingerprint)
+        is_retry = record.generation > 1 and known.message_id is None and key is None
+        if is_retry and await _in_time(self._intake.was_deleted(upload_id), within_s):
+            # What an earlier try has stored: nobody wants it any more, and no message asks for it.
+            known = known.model_copy(update={"id": upload_id, "message_id": ""})
         if known.message_id is not None:
             self._files[-1] = known
             return self._intake.accepted_before(

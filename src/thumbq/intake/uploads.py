@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 from thumbq.core import filenames, keys, uploadoptions
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.job import ObjectRef
+from thumbq.core.tombstone import Tombstone
 from thumbq.core.uploadoptions import NO_OPTIONS, UploadOptions
 from thumbq.errors import UploadRefused
 from thumbq.intake.storing import Original, Queued, check_not_empty, store_and_queue
 from thumbq.process import SystemClock
+from thumbq.records import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -116,6 +118,11 @@ class UploadIntake:
             within_s=within_s,
         )
         return _accepted(queued, original, filename, options)
+
+    async def was_deleted(self, upload_id: str) -> bool:
+        """Whether the job of an upload was deleted. Raises BackendError."""
+        ref = ObjectRef(self._backend.bucket, keys.tombstone_key(upload_id))
+        return await read_record(self._backend.store, ref, Tombstone) is not None
 
     def accepted_before(
         self,
