@@ -26,7 +26,6 @@ FILES: Final = (
 schemathesis.openapi.format("binary", strategies.sampled_from(FILES))
 
 
-@schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """Send files behind all other parts of a form."""
     del context, kwargs
@@ -35,7 +34,6 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         case.body["file"] = case.body.pop("file")
 
 
-@schemathesis.hook
 def filter_failure(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
     """Leave out where schemathesis is wrong.
 
@@ -47,3 +45,8 @@ def filter_failure(context: HookContext, failure: Failure, case: Case[Any], resp
     if isinstance(failure, AcceptedNegativeData) and case.path == "/upload" and without_fields:
         return False
     return not (isinstance(failure, AllowHeaderMismatch) and case.path == "/jobs/{id}/webhook")
+
+
+# Not as decorators: where schemathesis is not installed mypy would call all of them untyped.
+for each in (before_call, filter_failure):
+    schemathesis.hook(each)
