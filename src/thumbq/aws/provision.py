@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from thumbq.aws.addresses import dead_letter_name, is_fifo, redrive_policy
 from thumbq.aws.check import QUEUE_URL
 from thumbq.aws.errorkinds import FOREIGN, Kind, codes, kind_of
+from thumbq.aws.lifecycle import make_lifecycle_rules
 from thumbq.aws.lookup import look_up
 from thumbq.aws.problems import bucket_problem, explained, setup_problem
 from thumbq.aws.session import open_clients
@@ -71,7 +72,9 @@ async def provision(
     max_receive_count: int = 10,
     visibility_timeout_s: int = 30,
 ) -> list[Step]:
-    """Make bucket, public-access block, and each queue with its dead-letter queue ``{queue}-dlq`` and redrive policy.
+    """Make bucket, public-access block, lifecycle rules, and each queue.
+
+    A queue has a dead-letter queue ``{queue}-dlq`` and a redrive policy.
 
     The same for the queue of ``callbacks``, whose messages may be received more often. A name that ends in ``.fifo``
     makes a FIFO queue, with a FIFO dead-letter queue ``{name}-dlq.fifo``. Whatever exists stays as it is. Returns every
@@ -85,6 +88,8 @@ async def provision(
         with _collected(problems):
             steps.append(await _bucket(clients.s3, bucket))
             steps.append(await _public_access_block(clients.s3, bucket))
+            made, note = await make_lifecycle_rules(clients.s3, bucket)
+            steps.append(Step(f"lifecycle rules of bucket {bucket}", made=made, note=note))
         for queue in queues:
             with _collected(problems):
                 steps += await _queues(clients.control, queue, max_receive_count, visibility_timeout_s)
