@@ -56,15 +56,16 @@ class Deletions:
         It comes twice: at once, for a deletion that was cut off, and when attempts that were under way have ended. A
         last receive waits for that here.
         """
-        source, job_id = job.source, keys.upload_id(job.source.key)
+        source, job_id, walks = job.source, keys.upload_id(job.source.key), job.message.receive_count
         tombstone = None if job_id is None else await self._tombstones.find(job_id)
         while job_id is not None and tombstone is not None:
             if await self._tombstones.has_original(source):
                 # Not removed yet, or posted again: until now an attempt may have begun.
                 tombstone = await self._tombstones.put(job_id)
             left_s = await self._tombstones.clear(source, tombstone)
-            if not await self._removed_dead_letters(source) and job.message.receive_count < _WALKS:
+            if not await self._removed_dead_letters(source) and walks < _WALKS:
                 left_s = max(left_s, _LOOKED_AT_S)
+            walks += 1
             if not left_s:
                 break
             if not delivery.last_receive:
