@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from thumbq.core import callbackmessage
 from thumbq.descriptors import backend_connections
 from thumbq.errors import Problem, SetupError
 from thumbq.jobs.storeprobe import check_store
 from thumbq.process import SystemClock
+from thumbq.settings import only_queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -53,15 +55,15 @@ class NoBackend(SetupError):
 
 @asynccontextmanager
 async def open_backends(settings: Settings) -> AsyncIterator[tuple[Backend, ...]]:
-    """Open and check all that the settings name; returns a Backend for each queue, over one store.
+    """Open and check all that the settings name; returns a Backend for each of ``opened_queues``, over one store.
 
     A local directory is made when it is missing. Raises SetupError with everything that is wrong, and also when the
     store cannot do what thumbq needs of it.
     """
-    async with _opened(settings, settings.queue_configs, warn=_log_warning) as backends:
+    async with _opened(settings, settings.opened_queues, events=settings.events, warn=log_warning) as backends:
         checked = await check_store(backends[0].store, backends[0].bucket)
         for problem in checked.warnings:
-            _log_warning(problem)
+            log_warning(problem)
         yield tuple(replace(backend, store=checked.store) for backend in backends)
 
 
@@ -83,16 +85,34 @@ async def open_backend(settings: Settings, *, existing: bool = False) -> AsyncIt
 
 
 @asynccontextmanager
+async def open_for_callbacks(settings: Settings) -> AsyncIterator[Backend]:
+    """Open the queue of callbacks, which the settings have, and the store, both existing. Raises SetupError."""
+    async with open_backend(only_queue(settings, callbackmessage.QUEUE, or_webhooks=True), existing=True) as backend:
+        yield backend
+
+
+@asynccontextmanager
 async def _opened(
-    settings: Settings, configs: Sequence[QueueConfig], *, warn: Callable[[Problem], None] | None = None
+    settings: Settings,
+    configs: Sequence[QueueConfig],
+    *,
+    events: Sequence[str] = (),
+    warn: Callable[[Problem], None] | None = None,
 ) -> AsyncIterator[tuple[Backend, ...]]:
     queues = [config.queue for config in configs if config.queue is not None]
+    callbacks = settings.webhooks_queue
     if settings.local is not None:
         from thumbq.local import open_local_queues  # noqa: PLC0415 - each start loads only the backend that it uses
 
-        async with open_local_queues(settings.local, clock=SystemClock(), queues=queues or [""], warn=warn) as backends:
+        async with open_local_queues(
+            settings.local,
+            clock=SystemClock(),
+            queues=[config.queue or "" for config in configs if config != callbacks],
+            callbacks=callbacks.queue if callbacks is not None and callbacks in configs else None,
+            warn=warn,
+        ) as backends:
             yield backends
-    elif settings.bucket is not None and queues:
+    elif settings.bucket is not None and len(queues) == len(configs):
         from thumbq.aws import open_aws_queues  # noqa: PLC0415 - botocore takes a third of a second to import
 
         async with open_aws_queues(
@@ -100,11 +120,14 @@ async def _opened(
             queues=queues,
             connections=backend_connections(settings),
             wait_time_s=max(config.wait_time_s for config in configs),
+            events=events,
+            warn=warn,
         ) as backends:
             yield backends
     else:
         raise NoBackend
 
 
-def _log_warning(problem: Problem) -> None:
+def log_warning(problem: Problem) -> None:
+    """Log what an operator should know at the start."""
     log.warning("service.warning", problem=problem.what, fix=problem.fix)

@@ -18,6 +18,7 @@
     │   └── SendRefused         the queue said no: the message is certainly not in it
     │       └── NotSent         it is not there, and may be taken later: throttled, not reached, disk full
     ├── UploadRefused           an upload that is not accepted (code)
+    ├── KeyNotFree              an upload whose idempotency key belongs to another one, or is at work (code)
     ├── JobFailed               permanent: another attempt would end the same way (code)
     │   ├── MalformedMessage    the body is no job
     │   ├── BucketNotAllowed    the message names a bucket that thumbq does not serve
@@ -26,6 +27,7 @@
     │   ├── SourceArchived      the original is in an archive
     │   └── RenderRefused       the image is not rendered: unsupported, corrupt, too large …
     ├── RenderKilled            the render process died or ran out of time; says nothing sure about the image
+    ├── JobDeleted              the job was deleted: nothing of it is kept
     ├── SourceReplaced          the original is another one by now: what was rendered of the old one is not stored
     ├── RenderUnavailable       no render at the moment, for no fault of the image: no process, a host that stood still
     └── NotReached              an endpoint of a callback has not answered, or may not be called (reason)
@@ -137,6 +139,16 @@ class UploadRefused(ThumbqError):
         self.text = text
 
 
+class KeyNotFree(ThumbqError):
+    """An upload cannot have its idempotency key: another one has it, or the same one is under way (``code``)."""
+
+    def __init__(self, code: str, text: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.retry_after_s = retry_after_s
+
+
 class JobFailed(ThumbqError):
     """The job cannot succeed, however often it is tried. ``code`` is stable and machine-readable."""
 
@@ -195,6 +207,10 @@ class RenderKilled(ThumbqError):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+class JobDeleted(ThumbqError):
+    """The job was deleted: nothing of it is kept, and nobody is told of it."""
 
 
 class SourceReplaced(ThumbqError):

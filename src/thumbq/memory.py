@@ -39,6 +39,9 @@ _NO_LIMIT: Final = 1 << 60
 # Measured on Linux with S3 and SQS: the serving process has 80 MiB when idle, the fork server and the tracker 30.
 _IDLE_BYTES: Final = 112 * MIB
 
+# Bodies below 20 KiB of a thousand callbacks that are held, and the connections of calls.
+_CALLBACK_BYTES: Final = 32 * MIB
+
 _COMFORT_BYTES: Final = 512 * MIB
 """What a render process needs for the pictures of most cameras: with less, fewer processes are better."""
 
@@ -162,7 +165,8 @@ def as_variables(values: Mapping[str, int]) -> str:
 def _other_bytes(settings: Settings, *, uploads: bool) -> int:
     # An original that is larger than the budget goes alone.
     originals = max(settings.max_in_flight_bytes, settings.max_source_bytes)
-    return _IDLE_BYTES + originals + (settings.max_uploads * settings.max_upload_bytes if uploads else 0)
+    callbacks = 0 if settings.webhooks is None or not uploads else _CALLBACK_BYTES
+    return _IDLE_BYTES + originals + callbacks + (settings.max_uploads * settings.max_upload_bytes if uploads else 0)
 
 
 def _whole(size: int) -> int:

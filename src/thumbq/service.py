@@ -13,6 +13,7 @@ import structlog
 from thumbq import descriptors
 from thumbq.backends import description, open_backends
 from thumbq.errors import Problem, SetupError
+from thumbq.jobs.eventpublisher import event_announcers, events_problem
 from thumbq.jobs.resources import make_job_resources
 from thumbq.jobs.storewatch import ObservedStore, StoreWatch
 from thumbq.memory import derived, memory_problem, return_uploads
@@ -22,10 +23,11 @@ from thumbq.web.accessrules import AccessRules, make_access_rules
 from thumbq.web.making import make_app, make_desk
 from thumbq.web.server import HttpServer
 from thumbq.web.services import SERVICES
+from thumbq.webhooks.making import make_handler, make_sender
 from thumbq.worker import make_consumers
 from thumbq.worker.pausewatch import PauseWatch
 from thumbq.worker.replicahealth import ReplicaHealth
-from thumbq.worker.warnings import queue_warnings, weights_warning
+from thumbq.worker.warnings import start_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
     from thumbq.descriptors import Descriptors
     from thumbq.jobs.resources import JobResources
     from thumbq.pool.renderpool import RenderPool
-    from thumbq.ports import Backend
+    from thumbq.ports import Announcer, Backend
     from thumbq.settings import Settings
+    from thumbq.webhooks.handler import CallbackHandler
     from thumbq.worker.consumers import Consumers
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -93,7 +96,8 @@ class Service:
         self._settings = settings
         self._access = access
         self._replica = replica
-        self._queues = tuple(zip(settings.queue_configs, backends, strict=True))
+        self._queues = tuple(zip(settings.queue_configs, backends, strict=False))
+        self._callbacks = None if settings.webhooks_queue is None else backends[-1]
         self._backend = next(backend for config, backend in self._queues if config.default)
         self._clock = SystemClock()
         self._random = random.Random()  # noqa: S311 - jitter; ids take the system's random source
@@ -109,7 +113,16 @@ class Service:
         named = {config.name: backend for config, backend in queues.items() if config.name}
         backend = self._observed(self._backend)
         desk = make_desk(queues.items(), replica=self._replica, clock=self._clock)
-        app = make_app(self._settings, backend, named, desk=desk, health=self._health, access=self._access)
+        sender = make_sender(self._settings, self._callbacks)
+        app = make_app(
+            self._settings,
+            backend,
+            named,
+            desk=desk,
+            health=self._health,
+            access=self._access,
+            callbacks=sender,
+        )
         server = HttpServer(
             app,
             shutdown_timeout_s=self._settings.shutdown_deadline_s,
@@ -124,15 +137,16 @@ class Service:
                         renderer=pool,
                         settings=self._settings,
                         clock=self._clock,
-                        announcers=[app[SERVICES].waiters],
+                        announcers=self._announcers(app[SERVICES].waiters, sender),
                         observers=[desk.series],
                     )
                     self._store_watch = StoreWatch(self._backend, resources.health)
                     pauses = PauseWatch(self._backend.store, backend.bucket, desk.queues)
-                    consumers = await self._make_consumers(pool, resources, pauses)
-                    self._health.watches(consumers, self._store_watch, pauses)
                     upkeep = [self._backend.upkeep.run] if self._backend.upkeep is not None else []
                     beside = (server.watch, self._store_watch.run, pauses.run, *upkeep)
+                    handler = make_handler(self._settings, resources, self._random)
+                    consumers = await self._make_consumers(pool, resources, pauses, handler)
+                    self._health.watches(consumers, self._store_watch, pauses)
                     await self._main_loop(server, consumers, beside, announce)
                 finally:
                     await self._shut_down_server(server)
@@ -160,7 +174,7 @@ class Service:
                     tasks.start_soon(watch)
                 self._health.started()
                 self._stop.started = True
-                address = _reachable(*server.address)
+                address = server.url
                 access = "open" if self._access.tokens is None else "tokens"
                 about = {"replica": self._replica, "access": access, **description(self._settings)}
                 log.info("service.ready", address=address, **about)
@@ -172,26 +186,29 @@ class Service:
         finally:
             self._stop.begins()  # also when a part has died
 
-    async def _make_consumers(self, pool: RenderPool, resources: JobResources, pauses: PauseWatch) -> Consumers:
+    async def _make_consumers(
+        self, pool: RenderPool, resources: JobResources, pauses: PauseWatch, handler: CallbackHandler | None
+    ) -> Consumers:
         settings = self._settings
         queues = [
             (config, pauses.pausable(backend, config.label), await backend.queue.attributes())
             for config, backend in self._queues
         ]
-        warnings = [
-            problem
-            for _, _, attributes in queues
-            for problem in queue_warnings(
-                attributes, visibility_timeout_s=settings.visibility_timeout_s, beat_interval_s=settings.beat_interval_s
-            )
-        ]
-        for problem in dict.fromkeys((*warnings, weights_warning(settings), *self._own_problems(), pool.unconfined())):
+        of_callbacks = None if self._callbacks is None else await self._callbacks.queue.attributes()
+        warnings = start_warnings(settings, [attributes for _, _, attributes in queues], of_callbacks)
+        for problem in dict.fromkeys((*warnings, *self._own_problems(), pool.unconfined())):
             if problem is not None:
                 log.warning("service.warning", problem=problem.what, fix=problem.fix)
-        return make_consumers(queues, resources=resources, settings=settings, random=self._random)
+        callbacks = None if handler is None or self._callbacks is None else (self._callbacks, handler)
+        return make_consumers(queues, resources=resources, settings=settings, random=self._random, callbacks=callbacks)
+
+    def _announcers(self, waiters: Announcer, callbacks: Announcer | None) -> list[Announcer]:
+        # A target of events that is away holds back no waiter and no callback.
+        outside = () if callbacks is None else (callbacks,)
+        return [waiters, *outside, *event_announcers(self._settings, self._backend)]
 
     def _own_problems(self) -> tuple[Problem | None, ...]:
-        return memory_problem(self._settings), self._descriptors.warning
+        return memory_problem(self._settings), self._descriptors.warning, events_problem(self._settings)
 
     def _observed(self, backend: Backend) -> Backend:
         """Return a backend for the web side: its failures count too."""
@@ -227,18 +244,7 @@ class Service:
         end = min(self._deadline, anyio.current_time() + self._settings.shutdown_deadline_s) - CLOSE_RESERVE_S
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_cut_off_uploads, server, end - KILL_RESERVE_S / 2)
+                tasks.start_soon(server.cut_off_uploads_at, end - KILL_RESERVE_S / 2)
                 with anyio.move_on_at(end):
                     await server.close()
                 tasks.cancel_scope.cancel()
-
-
-async def _cut_off_uploads(server: HttpServer, at: float) -> None:
-    await anyio.sleep_until(at)
-    server.cut_off_uploads()
-
-
-def _reachable(host: str, port: int) -> str:
-    """Return the address to connect to, of what is listened on."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what to connect to
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.aws.templates import read_template
+from support.documents import ROOT
 from support.servers.emulators import REGION
 from support.servers.scripted import Script, s3_error, says, sqs_error
 from thumbq.aws.provision import Step, provision
 from thumbq.aws.session import open_clients
+from thumbq.core import callbackmessage
 from thumbq.errors import SetupError
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ async def test_setup_makes_everything_and_says_so(aws: Clients, name: str) -> No
     assert [str(step) for step in steps] == [
         f"made   bucket {name}",
         f"made   public-access block of bucket {name}",
+        f"made   lifecycle rules of bucket {name}",
         f"made   dead-letter queue {name}-dlq",
         f"made   queue {name}",
         f"made   redrive policy of queue {name}",
@@ -50,6 +54,36 @@ async def test_setup_makes_everything_and_says_so(aws: Clients, name: str) -> No
     assert json.loads(queue["RedrivePolicy"]) == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": 5}
     assert (queue["VisibilityTimeout"], queue["ReceiveMessageWaitTimeSeconds"]) == ("45", "20")
     assert (queue["MessageRetentionPeriod"], dead["MessageRetentionPeriod"]) == ("345600", "1209600")
+
+
+async def test_records_expire_as_the_stack_has_it_and_rules_of_others_are_left_alone(aws: Clients, name: str) -> None:
+    await provision(bucket=name, queues=[name])
+    rules: Any = (await aws.s3.get_bucket_lifecycle_configuration(Bucket=name))["Rules"]
+    found = {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in rules}
+    stack = read_template(ROOT / "deploy" / "cloudformation.yaml")["Resources"]["Bucket"]["Properties"][
+        "LifecycleConfiguration"
+    ]["Rules"]
+    assert found == {rule["Prefix"]: rule["ExpirationInDays"] for rule in stack if "ExpirationInDays" in rule}
+    own: Any = {"ID": "own", "Status": "Enabled", "Filter": {"Prefix": "attempts/"}, "Expiration": {"Days": 3}}
+    await aws.s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [own]})
+    steps = await provision(bucket=name, queues=[name])
+    note = "left alone, though nothing removes presigned/, idempotency/, failed-messages/, tombstones/"
+    assert Step(f"lifecycle rules of bucket {name}", made=False, note=note) in steps
+    kept: Any = (await aws.s3.get_bucket_lifecycle_configuration(Bucket=name))["Rules"]
+    assert [rule["ID"] for rule in kept] == ["own"]
+
+
+async def test_callbacks_have_a_standard_queue_that_keeps_them_for_all_their_calls(aws: Clients, name: str) -> None:
+    callbacks = callbackmessage.queue_name(f"{name}.fifo")
+    steps = await provision(bucket=name, queues=[f"{name}.fifo"], callbacks=callbacks)
+    assert [str(step) for step in steps[-3:]] == [
+        f"made   dead-letter queue {name}-webhooks-dlq",
+        f"made   queue {name}-webhooks",
+        f"made   redrive policy of queue {name}-webhooks",
+    ]
+    queue, dead = await attributes(aws, f"{name}-webhooks"), await attributes(aws, f"{name}-webhooks-dlq")
+    assert json.loads(queue["RedrivePolicy"]) == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": 1000}
+    assert (queue["MessageRetentionPeriod"], dead["MessageRetentionPeriod"]) == ("1209600", "1209600")
 
 
 async def test_a_second_run_changes_nothing_and_says_so(aws: Clients, name: str) -> None:
@@ -118,7 +152,7 @@ async def test_a_name_that_ends_in_fifo_makes_fifo_queues_of_high_throughput(aws
 
 async def test_several_queues_are_made_each_with_its_dead_letters(aws: Clients, name: str) -> None:
     steps = await provision(bucket=name, queues=[f"{name}-high", f"{name}-low.fifo"])
-    assert [step.what for step in steps[2:]] == [
+    assert [step.what for step in steps[3:]] == [
         f"dead-letter queue {name}-high-dlq",
         f"queue {name}-high",
         f"redrive policy of queue {name}-high",
@@ -161,13 +195,14 @@ async def test_a_bucket_name_that_is_taken_is_reported(script: Script) -> None:
     assert caught.value.problems[0].fix == "choose another THUMBQ_BUCKET"
 
 
-async def test_a_server_that_knows_no_public_access_block_gets_none_and_a_note_reports_it(script: Script) -> None:
+async def test_a_server_that_knows_no_access_block_and_no_lifecycle_gets_none_and_notes_say_so(
+    script: Script,
+) -> None:
     url = {"QueueUrl": "https://sqs.example/1/q"}
     policy = json.dumps({"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:q-dlq", "maxReceiveCount": 10})
     queue = {"Attributes": {"QueueArn": "arn:aws:sqs:eu-west-1:1:q", "RedrivePolicy": policy}}
     dead = {"Attributes": {"QueueArn": "arn:aws:sqs:eu-west-1:1:q-dlq"}}
-    script.then(
-        says(200), s3_error(501, "NotImplemented"), says(200, url), says(200, queue), says(200, url), says(200, dead)
-    )
+    no = s3_error(501, "NotImplemented")
+    script.then(says(200), no, no, says(200, url), says(200, queue), says(200, url), says(200, dead))
     steps = await provision(bucket="photos", queues=["q"])
-    assert [step.note for step in steps] == ["", "left out: this server has no such thing", "", "", ""]
+    assert [step.note for step in steps] == ["", *["left out: this server has no such thing"] * 2, "", "", ""]

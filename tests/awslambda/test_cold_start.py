@@ -12,4 +12,4 @@ def test_a_function_loads_no_web_server() -> None:
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
     assert "thumbq.aws_lambda.function" in loaded
-    assert not [name for name in loaded if name.startswith(("thumbq.web", "aiohttp.web", "thumbq.service"))]
+    assert not [name for name in loaded if f"{name}.".startswith(("thumbq.web.", "aiohttp.web", "thumbq.service."))]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiobotocore.session import AioSession
 
 from support.lambda_runtime.sqs_trigger import THROTTLED, ten_messages, trigger
 from support.pictures.images import small_jpeg
 from support.processes.marked_pool import gone, marked_pool
+from support.servers.emulators import REGION, aws_env
+from thumbq.core import callbackmessage
 from thumbq.errors import SetupError
 from thumbq.rendering import render_pool
 
@@ -142,3 +146,32 @@ async def test_settings_that_are_wrong_are_all_named_and_the_next_call_tries_aga
         del os.environ["THUMBQ_BUKET"]
         with pytest.raises(SetupError, match="bucket"):
             await call(event)
+
+
+async def test_callbacks_are_sent_to_their_queue(ministack_url: str, call: Call, tmp_path: Path) -> None:
+    os.environ["THUMBQ_CONFIG"] = str(tmp_path / "thumbq.toml")
+    url = "https://hooks.example.com/done"
+    (tmp_path / "thumbq.toml").write_text(f'[webhooks]\nhosts = ["hooks.example.com"]\nurl = "{url}"\n')
+    async with trigger(ministack_url, callbacks=True) as source:
+        os.environ["THUMBQ_BUCKET"] = source.bucket
+        event = await source.event(await source.job("photos/a.jpg", small_jpeg()))
+        assert await call(event) == {"batchItemFailures": []}
+        [callback] = [callbackmessage.decode(body) for body in await source.callbacks()]
+    assert callback.url == url
+    assert (callback.body["type"], callback.body["data"]["source"]["key"]) == ("job.done", "photos/a.jpg")
+
+
+async def test_events_are_published(ministack_url: str, call: Call) -> None:
+    async with trigger(ministack_url) as source:
+        told = f"{source.bucket}-told"
+        with aws_env(ministack_url):
+            async with AioSession().create_client("sqs", region_name=REGION) as sqs:
+                url = (await sqs.create_queue(QueueName=told))["QueueUrl"]
+                os.environ |= {"THUMBQ_BUCKET": source.bucket}
+                os.environ["THUMBQ_EVENTS"] = f"arn:aws:sqs:{REGION}:000000000000:{told}"
+                event = await source.event(await source.job("photos/a.jpg", small_jpeg()))
+                assert await call(event) == {"batchItemFailures": []}
+                answer = await sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])
+    [message] = answer["Messages"]
+    assert json.loads(message["Body"])["source"]["key"] == "photos/a.jpg"
+    assert message["MessageAttributes"]["prefix"]["StringValue"] == "photos/"

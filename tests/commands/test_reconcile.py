@@ -17,8 +17,10 @@ from thumbq.core import keys, message
 from thumbq.core.catalog import Route
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest, SourceRecord
+from thumbq.deletion.tombstones import Tombstones
 from thumbq.errors import BackendUnavailable, SetupError
 from thumbq.local.store import LocalStore
+from thumbq.process import SystemClock
 from thumbq.settings import QueueTable, Settings
 
 if TYPE_CHECKING:
@@ -153,7 +155,7 @@ async def test_most_manifests_are_seen_in_the_listing_and_cost_no_request_of_the
 
     monkeypatch.setattr(LocalStore, "get", counted)
     assert await found(settings) == sorted(ids[400:])
-    assert len(asked) == 100
+    assert len(asked) == 200, "the manifest of each of the others, and whether its job was deleted"
 
 
 async def test_a_manifest_of_another_original_under_a_shortened_key_does_not_count(
@@ -291,3 +293,28 @@ def test_the_prefixes_are_uploads_and_the_routes_none_inside_another(settings: S
     assert prefixes_of(routed.catalog, ["c/", ""]) == [""]
     with pytest.raises(SetupError, match="no originals"):
         prefixes_of(routed.catalog, ["manifests/uploads/"])
+
+
+async def test_a_job_that_was_deleted_is_not_brought_back_but_removed(settings: Settings, backend: Backend) -> None:
+    ids = [keys.new_id(1_800_000_000_000, number) for number in range(3)]
+    originals = [keys.upload_key(ids[0]), keys.inbox_key(ids[1]), keys.upload_key(ids[2])]
+    await store(backend, originals)
+    tombstones = Tombstones(backend.store, backend.bucket, settings.catalog, SystemClock())
+    for job_id in ids[:2]:
+        await tombstones.put(job_id)
+    for apply in (False, True):
+        found: list[Missing] = []
+        await reconcile(
+            settings,
+            prefixes_of(settings.catalog, ()),
+            modified_before=time.time() + 60,
+            apply=apply,
+            progress=Progress(""),
+            report=found.append,
+            moved_on=lambda _: None,
+        )
+        assert [missing.source.key for missing in found] == originals[2:]
+        received = await backend.queue.receive(max_messages=10, wait_s=0, visibility_timeout_s=30)
+        jobs = [job for each in received for job in message.parse(each.body, default_bucket="").jobs]
+        asked = {(job.source.key, job.deletion) for job in jobs}
+        assert asked == ({(originals[0], True), (originals[1], True), (originals[2], False)} if apply else set())

@@ -34,3 +34,32 @@ async def test_a_send_that_is_stopped_reports_each_file_that_it_stored_and_queue
         stored = await backend.store.list(backend.bucket, prefix="uploads/")
         assert {entry.key for entry in stored} == {one.key for one in sent}
         assert (await backend.queue.counts()).visible == len(sent)
+
+
+async def test_files_that_are_sent_again_under_a_key_are_sent_once_and_other_files_are_not(tmp_path: Path) -> None:
+    settings = load(local=str(tmp_path / "data"))
+    files = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    for file in files:
+        file.write_bytes(images.small_jpeg())
+
+    async def sent(prefix: str, *paths: Path) -> dict[str, Sent]:
+        found: dict[str, Sent] = {}
+        await send(
+            settings,
+            paths,
+            prefix=prefix,
+            options=NO_OPTIONS,
+            report=lambda one: found.update({one.file: one}),
+            idempotency_key=f"key of {prefix}",
+        )
+        return found
+
+    for prefix in ("uploads/", "pngfiles/"):
+        [first] = (await sent(prefix, files[0])).values()
+        both = await sent(prefix, *files)
+        assert both[first.file] == first
+        assert await sent(prefix, *files) == both
+        other = await sent(prefix, *reversed(files))
+        assert all("another upload" in (one.error or "") for one in other.values())
+    async with open_backend(settings) as backend:
+        assert (await backend.queue.counts()).visible == 4

@@ -10,6 +10,7 @@ from pathlib import Path
 from support import documents
 from support.documents import README
 from support.patience import patience
+from support.programs import REQUIRED
 
 ROOT = Path(__file__).parents[2]
 CI = ROOT / ".ci" / "run"
@@ -20,11 +21,13 @@ def test_the_ci_script_is_executable_and_valid_bash() -> None:
     subprocess.run(["bash", "-n", CI], check=True, timeout=patience(10))
 
 
-def test_ci_ends_with_the_test_command_of_readme_and_may_not_skip_the_emulator() -> None:
+def test_ci_ends_with_the_test_command_of_readme_and_may_skip_nothing_for_want_of_a_program() -> None:
     lines = CI.read_text().splitlines()
     assert lines[-1].endswith("pytest")
     assert lines[-1] in documents.text(README).splitlines()
-    assert "export REQUIRE_MINISTACK=1" in lines
+    assert f"export REQUIRE_MINISTACK=1 {REQUIRED}=1" in lines
+    assert "declare -A packages=([curl]=curl [chromium]=chromium [node]=nodejs [npm]=npm)" in lines
+    assert ".uv/bin/uv sync --quiet --locked --group clients" in lines
 
 
 def test_the_tools_of_ci_are_pinned() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import signal
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -25,16 +27,24 @@ from support.patience import until
 from support.pictures import images
 from support.replicas.place import Place, opened
 from support.replicas.replica import THUMBQ
-from support.servers.emulators import REGION, aws_environment, without_aws
+from support.servers.emulators import REGION, aws_env, aws_environment, without_aws
+from support.servers.endpoint import LOOPBACK, listening, write_table
+from thumbq.aws.eventtargets import open_targets
+from thumbq.aws.session import open_clients
+from thumbq.core.job import ObjectRef
+from thumbq.core.jobevent import JobEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from support.replicas.replica import Replica
+    from support.servers.endpoint import Endpoint
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TEMPLATE = (DEPLOY / "cloudformation.yaml").read_text()
 RECEIVES = 5
+BURIED = 4
+"""Three messages of jobs, and a callback."""
 
 
 class Stack:
@@ -146,6 +156,14 @@ async def uploaded_directly(place: Place, replica: Replica) -> None:
     await until_done(place, replica, offered["id"])
 
 
+async def deleted(place: Place, replica: Replica) -> None:
+    """Delete a job: originals, manifests and renditions may be removed."""
+    upload = await place.upload(replica, images.small_jpeg())
+    await place.finished(replica, upload, within_s=20)
+    async with place.session.delete(f"{replica.url}/jobs/{upload}") as answer:
+        assert answer.status == 204, await answer.text()
+
+
 async def until_done(place: Place, replica: Replica, upload_id: str) -> None:
     async def done() -> bool:
         return bool((await place.job(replica, upload_id))["status"] == "done")
@@ -172,20 +190,37 @@ async def sent(stack: Stack, place: Place, photo: Path) -> None:
     assert done.stdout == b"default: was not paused\n", done
 
 
-async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path) -> None:
+async def called_back(place: Place, replica: Replica, endpoint: Endpoint, uploaded: str) -> None:
+    """Wait for callbacks, one of which comes again and one is given up, and send one again.
+
+    That is to a queue which is known by its name.
+    """
+    ended = ("callback.done", "callback.given_up", "callback.failed")
+    await until(lambda: all(map(replica.events, ended)), within_s=20, what=lambda: f"all kinds\n{replica.stderr()}")
+    again = len(endpoint.calls)
+    environment = without_aws(os.environ) | place.environment
+    environment["THUMBQ_QUEUE"] = environment["THUMBQ_QUEUE"].rpartition("/")[2]
+    done = await anyio.run_process([THUMBQ, "webhook", "replay", uploaded], env=environment, check=False)
+    assert done.returncode == 0, done
+    await until(lambda: len(endpoint.calls) > again, within_s=20, what="another call")
+
+
+async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path, endpoint: Endpoint) -> None:
     """Do everything that makes `thumbq serve` and `thumbq send` talk to AWS."""
     await leave_letters(stack)
-    replica = await place.replica(wait_time_s=1, processes=1, render_timeout_s=2)
+    replica = await place.replica(program=LOOPBACK, wait_time_s=1, processes=1, render_timeout_s=2)
     await killed_and_done(place, replica)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(swept, stack, replica)
         tasks.start_soon(sent, stack, place, photo)
     await uploaded_directly(place, replica)
+    await deleted(place, replica)
     await stack.s3.put_object(Bucket=stack.outputs["BucketName"], Key="inbox/a b.jpg", Body=images.small_jpeg())
     broken = await place.upload(replica, images.truncated_jpeg())
     assert (await place.finished(replica, broken, within_s=20))["status"] == "failed"
     await stack.sqs.send_message(QueueUrl=stack.outputs["QueueUrl"], MessageBody='{"key": "nothing.jpg"}')
-    await until(lambda: len(replica.events("message.buried")) == 3, within_s=20, what="three burials")
+    await until(lambda: len(replica.events("message.buried")) == BURIED, within_s=20, what="all burials")
+    await called_back(place, replica, endpoint, broken)
     await refused(place, replica, recorder)
     for key in ("manifests/inbox/a b.jpg.json", "jpgfiles/sampleImage.jpg"):
         assert (await stack.s3.head_object(Bucket=stack.outputs["BucketName"], Key=key))["ContentLength"]
@@ -200,8 +235,11 @@ async def test_thumbq_runs_on_the_stack_and_needs_its_rights_and_no_others(
     photo.write_bytes(images.encoded(images.scene(40, 30), "PNG"))
     bucket, queue = stack.outputs["BucketName"], stack.outputs["QueueUrl"]
     environment = aws_environment(await recorder.endpoint("thumbq"))
-    async with opened(tmp_path, environment | {"THUMBQ_BUCKET": bucket, "THUMBQ_QUEUE": queue}) as place:
-        await whole_run(stack, place, recorder, photo)
+    environment |= {"THUMBQ_BUCKET": bucket, "THUMBQ_QUEUE": queue, "THUMBQ_CONFIG": str(tmp_path / "thumbq.toml")}
+    environment["THUMBQ_WEBHOOK_SECRETS"] = f"whsec_{'a' * 32}"
+    async with opened(tmp_path, environment) as place, listening(500, 410) as endpoint:
+        write_table(tmp_path / "thumbq.toml", endpoint.url)
+        await whole_run(stack, place, recorder, photo, endpoint)
         alarmed = alarming([line for replica in place.replicas for line in replica.stderr().splitlines()])
     assert alarmed == ["attempts-exhausted"], "a truncated picture and a missing original wake nobody"
     policy, needs = await stack.policy(), recorder.needs()
@@ -216,7 +254,7 @@ def alarming(log: Sequence[str]) -> list[str]:
     """Return the code of each line that the alarm on dead letters counts."""
     template = read_template(DEPLOY / "cloudformation.yaml")
     pattern = template["Resources"]["DeadLetterFilter"]["Properties"]["FilterPattern"]
-    assert sum('"message.buried"' in line for line in log) == 3
+    assert sum('"message.buried"' in line for line in log) == BURIED
     return [json.loads(line)["code"] for line in log if filterpattern.matches(pattern, line)]
 
 
@@ -227,6 +265,37 @@ def articles_policy(bucket: str, queue: str) -> Any:
         f":{REGION}:*:imgFileConvReq", f":{REGION}:{ACCOUNT}:{queue}"
     )
     return json.loads(text)
+
+
+@pytest.mark.long
+async def test_events_need_the_rights_that_the_stack_gives_and_no_others(
+    ministack_url: str, recorder: Recorder
+) -> None:
+    name = f"t{uuid.uuid4().hex[:12]}"
+    async with clients_at(ministack_url, "cloudformation", "iam", "s3", "sqs", "events") as clients:
+        await clients["sqs"].create_queue(QueueName=f"{name}-told")
+        await clients["events"].create_event_bus(Name=name)
+        given = [f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-told", f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"]
+        parameters = {"Compute": "none", "QueueName": name, "MakeEventTopic": "true", "EventTargets": ",".join(given)}
+        stack = Stack(clients, await created(clients["cloudformation"], name, **parameters))
+        policy = await stack.policy()
+    arns = [stack.outputs["EventTopicArn"], *given]
+    # The emulator finds a bus by its name only. (The API takes its ARN, too: DescribeEventBus, "Name".)
+    recorder.refuses = lambda asked: asked.operation == "DescribeEventBus"
+    with aws_env(await recorder.endpoint("thumbq")):
+        async with open_clients(connections=2, wait_time_s=0, events=arns) as opened_clients:
+            for target in await open_targets(opened_clients, arns, own=(), warn=None):
+                await asyncio.gather(*(target.send(an_event(number)) for number in range(3)))
+    granted = grants({"Statement": [each for each in policy["Statement"] if each["Sid"].startswith("Event")]})
+    needs = recorder.needs()
+    assert [need for need in needs if not any(covers(grant, need) for grant in granted)] == []
+    of_no_use = [grant for grant in granted if not any(covers(grant, need) for need in needs)]
+    assert [grant for grant in of_no_use if grant.action.partition(":")[0] == grant.resource.split(":")[2]] == []
+
+
+def an_event(number: int) -> JobEvent:
+    source = ObjectRef("photos", f"uploads/{number}")
+    return JobEvent(str(number), "job.done", "{}", source, "done", ("small",), datetime.now(UTC))
 
 
 async def test_a_service_without_its_network_is_refused_with_what_is_missing(ministack_url: str) -> None:

@@ -16,6 +16,8 @@ from support.aws.templates import read_template
 from support.documents import DEPLOY
 from thumbq import settings
 from thumbq.core import keys
+from thumbq.core.tombstone import REMEMBERED_S
+from thumbq.intake import claims
 from thumbq.memory import needed_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -105,14 +107,17 @@ def test_only_records_expire_and_none_before_what_it_tells_of(template: Any) -> 
         for rule in bucket["LifecycleConfiguration"]["Rules"]
         if "ExpirationInDays" in rule
     }
-    assert expiring.keys() == {keys.PRESIGNED_PREFIX, keys.CRASH_RECORDS_PREFIX, keys.FAILED_MESSAGES_PREFIX}
+    outlive_messages = (keys.CRASH_RECORDS_PREFIX, keys.FAILED_MESSAGES_PREFIX)
+    others = (keys.PRESIGNED_PREFIX, keys.TOMBSTONES_PREFIX, keys.IDEMPOTENCY_PREFIX)
+    assert expiring.keys() == {*outlive_messages, *others}
+    assert expiring[keys.IDEMPOTENCY_PREFIX] * 86_400 > claims.COUNTS_S
+    assert expiring[keys.TOMBSTONES_PREFIX] * 86_400 > REMEMBERED_S > queues[1]
+    assert expiring[keys.PRESIGNED_PREFIX] < REMEMBERED_S
     longest_form_s = next(
         limit.le for limit in settings.Settings.model_fields["upload_expiry_s"].metadata if hasattr(limit, "le")
     )
     assert expiring[keys.PRESIGNED_PREFIX] * 86_400 > longest_form_s
-    assert min(expiring[prefix] for prefix in (keys.CRASH_RECORDS_PREFIX, keys.FAILED_MESSAGES_PREFIX)) * 86_400 > sum(
-        queues
-    )
+    assert min(expiring[prefix] for prefix in outlive_messages) * 86_400 > sum(queues)
     assert queues[1] > queues[0]
 
 
@@ -138,6 +143,28 @@ def test_the_actions_of_the_table_are_ones_that_aws_knows_for_these_resources() 
     reference = json.loads(text)
     wanted = {(action, kind) for (_, kind), action in rights.S3_ACTIONS.items() if action != "s3:PutObject"}
     wanted |= {("s3:PutObject", "object")} | {(action, "queue") for action in rights.SQS_ACTIONS.values()}
+    wanted |= {(action, "topic") for action in rights.SNS_ACTIONS.values()}
+    wanted |= {(action, "event-bus") for action in rights.EVENTS_ACTIONS.values()}
     for action, kind in wanted:
         service, _, name = action.partition(":")
         assert kind in reference[service]["Actions"][name.lower()]["Resources"], action
+
+
+@pytest.mark.parametrize("path", ["cloudformation.yaml", "lambda/sam.yaml"])
+def test_who_publishes_events_has_the_rights_that_the_document_names(path: str) -> None:
+    statement = (ROOT / "deploy" / path).read_text().partition("Sid: EventTargets")[2].partition("Resource:")[0]
+    granted = set(re.findall(r"(?:sns|sqs|events):[A-Z]\w+", statement))
+    queues = {"sqs:GetQueueUrl", "sqs:SendMessage"}
+    assert granted == {*rights.SNS_ACTIONS.values(), *rights.EVENTS_ACTIONS.values(), *queues}
+    assert granted == set(re.findall(r"`((?:sns|sqs|events):\w+)`", documents.section(documents.EVENTS, "Rights")))
+
+
+def test_a_task_is_told_the_events_targets_that_are_made_and_that_are_given(template: Any, container: Any) -> None:
+    [condition, given, none] = next(
+        variable["Value"]["If"] for variable in container["Environment"] if variable["Name"] == "THUMBQ_EVENTS"
+    )
+    assert (condition, none) == ("TellsOfJobs", "")
+    made = {"If": ["MakesEventTopic", {"Ref": "EventTopic"}, ""]}
+    assert given == {"Join": [",", [made, {"Join": [",", {"Ref": "EventTargets"}]}]]}
+    assert template["Parameters"]["MakeEventTopic"]["Default"] == "false"
+    assert template["Resources"]["EventTopic"]["Condition"] == "MakesEventTopic"

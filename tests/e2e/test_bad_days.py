@@ -96,6 +96,11 @@ async def test_helpers_that_are_killed_come_again_and_what_they_say_is_in_the_lo
     assert await replica.ended(within_s=5) == 0
 
 
+def waits_for_a_writer(pid: int) -> bool:
+    """Whether a thread of a process is in the call that opens a pipe to which nobody writes."""
+    return any(task.read_text() == "wait_for_partner" for task in Path(f"/proc/{pid}/task").glob("*/wchan"))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("place", ["local"], indirect=True)
 async def test_a_stop_that_hangs_in_a_system_call_is_ended_at_its_deadline_and_says_where(place: Place) -> None:
@@ -107,7 +112,7 @@ async def test_a_stop_that_hangs_in_a_system_call_is_ended_at_its_deadline_and_s
         file.unlink()
         os.mkfifo(file)  # nobody writes to it: opening it never returns
         await backend.queue.send(message.encode(JobRequest(source)))
-    await place.in_flight(1)
+    await until(lambda: waits_for_a_writer(replica.process.pid), within_s=10, what="a thread that opens the pipe")
     replica.signal(signal.SIGTERM)
     assert await replica.ended(within_s=5) == 1
     only_json(replica)

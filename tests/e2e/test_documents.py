@@ -20,7 +20,7 @@ import aiohttp
 import anyio
 import pytest
 
-from support.documents import ACCESS, BENCHMARK, COMMANDS, README, ROOT, UPLOADS, WAITING, example, examples
+from support.documents import ACCESS, BENCHMARK, COMMANDS, README, RETRIES, ROOT, UPLOADS, WAITING, example, examples
 from support.patience import until
 from support.pictures import images
 from support.replicas.replica import THUMBQ
@@ -37,7 +37,9 @@ DEAD_LETTERS = example(COMMANDS, "Dead letters", "sh")
 TOKENS, ANOTHER_TOKEN = example(ACCESS, "Tokens", "sh"), example(ACCESS, "Another token", "sh")
 PAUSE = example(COMMANDS, "Pause", "sh")
 LOST_MESSAGES = example(COMMANDS, "Lost messages", "sh")
+PUT = example(UPLOADS, "Without a form", "sh")
 WAIT = example(WAITING, "Waiting", "sh")
+RETRY = example(RETRIES, "Retries", "sh")
 BENCH = examples(BENCHMARK, "Benchmark", "sh")[0]
 
 needs_curl = pytest.mark.skipif(
@@ -182,6 +184,8 @@ async def test_the_first_command_serves_from_nothing_and_all_others_work_beside_
     await done_job(json.dumps(answer), port)
     assert '"status": "done"' in await ran(LOOK.replace("7r3k…", job))
     assert (clone / "thumbnail.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
+    await done_job(await ran(PUT), port)
+    assert re.findall(r"\{.*\}", await ran(RETRY)) == re.findall(r"\{.*\}", await ran(RETRY))
     [printed] = re.findall(r"\{.*\}", await ran(WAIT))
     assert [waited["status"] for waited in json.loads(printed)["data"]["jobs"]] == ["done"]
     await ran(FILES)

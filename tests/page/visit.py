@@ -64,7 +64,8 @@ class Visit:
         cls, browser: Browser, url: str, *, size: str = "wide", errors: Iterable[str] = (), **more: Any
     ) -> Visit:
         phone = {"is_mobile": True, "has_touch": True} if size == "phone" else {}
-        context = await browser.new_context(viewport=SIZES[size], **phone, **more)  # type: ignore[arg-type]
+        options: dict[str, Any] = {"viewport": SIZES[size], **phone, **more}
+        context = await browser.new_context(**options)
         context.set_default_timeout(1000 * patience(10))
         page = await context.new_page()
         visit = cls(page, "{0.scheme}://{0.netloc}".format(urlsplit(url)), tuple(errors))
@@ -131,7 +132,7 @@ class Visit:
         locator = self.page.locator(selector)
 
         async def there() -> bool:
-            return await locator.count() == number
+            return bool(await locator.count() == number)
 
         await until(there, within_s=within_s, what=f"{number} of {selector}")
 

@@ -16,8 +16,9 @@ import anyio
 import pytest
 
 from support.patience import patience
-from thumbq.pool.channel import SMALL_BYTES, Answer, Job, ParentEnd, ProcessEnd
+from thumbq.pool.channel import SMALL_BYTES, Answer, Job, ProcessEnd
 from thumbq.pool.original import Original
+from thumbq.pool.parentend import ParentEnd
 from thumbq.pool.replies import MAX_BYTES
 
 if TYPE_CHECKING:

@@ -138,7 +138,7 @@ MUTATIONS: Final = (
         "a failed manifest is not written",
         "thumbq.jobs.manifestwriter",
         "failed = self._manifest(job, findings, previous, error=ErrorRecord(code=bury.code, message=bury.text))",
-        "return True",
+        "return None",
         "deleted before its outcome was stored",
     ),
     Mutation(
@@ -165,7 +165,7 @@ MUTATIONS: Final = (
     Mutation(
         "a message that comes again is not looked back on",
         _ATTEMPT,
-        "        if not self.job.redelivered:\n",
+        "        if not (self.job.redelivered or self.job.request.again):\n",
         "        if self.job:\n",
         "rendered again",
     ),
@@ -268,5 +268,19 @@ MUTATIONS: Final = (
         "    if history is not None:\n",
         "two quarantined jobs at once",
         seeds=400,
+    ),
+    Mutation(
+        "who takes a claim over gives the files other ids",
+        "thumbq.intake.claims",
+        "        record = (found if counts else mine).model_copy(update=claimed)\n",
+        "        record = mine.model_copy(update=claimed)\n",
+        "an upload under one key",
+    ),
+    Mutation(
+        "an original that an earlier try has stored gets another id",
+        "thumbq.intake.keyedupload",
+        "        upload_id = record.id_of(number, file.fingerprint)\n",
+        "        upload_id = record.id_of(number + record.generation, file.fingerprint)\n",
+        "an upload under one key",
     ),
 )

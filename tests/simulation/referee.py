@@ -32,7 +32,7 @@ _CAP_ZONE_S: Final = 10
 _OF_THE_JOB: Final = ("get", "head", "fetch", "render", "put manifests", "put thumbnail")
 """What a job asks for while it holds its slot; crash records and burials may come after that."""
 
-_OF_THE_OUTCOME: Final = ("get manifests", "put manifests", "put failed-messages", "bury")
+_OF_THE_OUTCOME: Final = ("get manifests", "get tombstones", "put manifests", "put failed-messages", "bury")
 
 
 class Violation(AssertionError):

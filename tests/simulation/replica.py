@@ -12,6 +12,7 @@ from simulation.model import EPOCH
 from simulation.rendering import PRESETS, RenderModel
 from simulation.virtualloop import PROCESS, Process
 from simulation.watched import watched
+from thumbq.intake.claims import Claims
 from thumbq.intake.uploads import UploadIntake
 from thumbq.jobs.resources import make_job_resources
 from thumbq.service import KILL_RESERVE_S
@@ -69,6 +70,8 @@ class Replica:
         self.intake = UploadIntake(
             backend=self.backend, clock=self.clock, random=random.Random(draw(32)), presets=PRESETS
         )
+        seeds = random.Random(f"{world.seed} {name}")
+        self.claims = Claims(self.backend.store, self.backend.bucket, self.clock, seeds)
         self._random = random.Random(draw(32))
         self.context = contextvars.copy_context()
         self.context.run(PROCESS.set, self.process)

@@ -18,12 +18,16 @@ from simulation.replica import Replica
 from simulation.services import ModelServices, Services
 from simulation.shape import draw_shape
 from simulation.virtualloop import Stuck, VirtualLoop, same_order_every_time
+from thumbq.core import keys
 from thumbq.core.uploadoptions import UploadOptions
-from thumbq.errors import BackendError
+from thumbq.errors import BackendError, KeyNotFree
+from thumbq.intake.keyedupload import Key, KeyedUpload, digest_of
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Coroutine
+
+    from thumbq.intake.uploads import Accepted
 
 MAX_TURNS: Final = 600_000
 MAX_TIME_S: Final = 200_000.0
@@ -63,6 +67,7 @@ class World:
         """Nothing is answered any more, so that what is left over comes to its end."""
         self.ledger = Ledger(self.loop, self.shape, self.services, self.referee)
         self.replicas: list[Replica] = []
+        self._keyed: dict[str, bytes] = {}  # originals that were uploaded under an idempotency key
         self._kills = 0
         self._ending = False
         self._serial = 0
@@ -169,18 +174,31 @@ class World:
         while True:
             if serving := [one for one in self._serving() if not one.process.frozen]:
                 replica = self.random.choice(serving)
-                options = UploadOptions(presets=presets_of(kind))
-                accepting = replica.intake.accept(image(kind, number), filename=None, options=options, within_s=20)
+                accepting = self._upload(replica, kind, number, keyed=number % 2 == 0)
                 call = self.loop.create_task(accepting, context=replica.context.copy())
                 await asyncio.wait([call], timeout=60)
                 if call.done() and call.exception() is None:
                     key = call.result().source.key
                     self.referee.record("client", f"accepted {key} ({kind})")
                     self.ledger.accepted[key] = kind
+                    if number % 2 == 0:
+                        self._keyed[key] = image(kind, number)
                     return
-                if call.done() and not isinstance(call.exception(), BackendError):
+                if call.done() and not isinstance(call.exception(), BackendError | KeyNotFree):
                     self.referee.violated(f"an upload was answered with {call.exception()!r}")
             await asyncio.sleep(1 + self.random.random())
+
+    async def _upload(self, replica: Replica, kind: str, number: int, *, keyed: bool) -> Accepted:
+        """Upload an image to a replica, under the client's idempotency key or without one."""
+        said: dict[str, Any] = {"filename": None, "options": UploadOptions(presets=presets_of(kind))}
+        if not keyed:
+            return await replica.intake.accept(image(kind, number), **said, within_s=20)
+        upload = KeyedUpload(Key(replica.claims, digest_of("", str(number)), "upload"), replica.intake)
+        try:
+            await upload.look_at(image(kind, number), **said)
+            return await upload.accept(image(kind, number), **said, within_s=20)
+        finally:
+            await upload.end(whole=True)
 
     async def _strange(self, body: str) -> None:
         await asyncio.sleep(self.random.random() * self.shape.faults_s)
@@ -237,6 +255,10 @@ class World:
 
     def _check_end(self) -> None:
         self.ledger.check_uploads()
+        originals = {key: self.services.read(key) for key in self.services.keys(keys.UPLOADS_PREFIX)}
+        for key, body in self._keyed.items():
+            if (stored := [one for one, found in originals.items() if found == body]) != [key]:
+                self.referee.violated(f"an upload under one key was answered with {key} and is stored as {stored}")
         self.referee.check_slots(self.shape.settings.jobs_in_flight)
         if left := self._tasks.alive():
             self.referee.violated(f"tasks are left: {left}")

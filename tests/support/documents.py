@@ -20,12 +20,16 @@ MESSAGES: Final = f"{_DOCS}/messages.md"
 QUEUES: Final = f"{_DOCS}/queues.md"
 PRESETS: Final = f"{_DOCS}/presets.md"
 IMAGES: Final = f"{_DOCS}/images.md"
+CALLBACKS: Final = f"{_DOCS}/callbacks.md"
+EVENTS: Final = f"{_DOCS}/events.md"
 MANIFEST: Final = f"{_DOCS}/manifest.md"
 COMMANDS: Final = f"{_DOCS}/commands.md"
 ACCESS: Final = f"{_DOCS}/access.md"
 HTTP: Final = f"{_DOCS}/http.md"
 PAGE: Final = f"{_DOCS}/page.md"
 WAITING: Final = f"{_DOCS}/waiting.md"
+RETRIES: Final = f"{_DOCS}/retries.md"
+UPPY: Final = f"{_DOCS}/uppy.md"
 SETTINGS: Final = f"{_DOCS}/settings.md"
 OPERATIONS: Final = f"{_DOCS}/operations.md"
 BENCHMARK: Final = f"{_DOCS}/benchmark.md"
@@ -35,7 +39,22 @@ KUBERNETES: Final = "deploy/kubernetes/README.md"
 LAMBDA: Final = "deploy/lambda/README.md"
 ALL: Final = (
     *(README, UPLOADS, PRESIGNED_UPLOADS, MESSAGES, QUEUES, PRESETS, IMAGES, MANIFEST, COMMANDS, HTTP),
-    *(PAGE, WAITING, SETTINGS, ACCESS, OPERATIONS, BENCHMARK, COMPARISON, DEPLOY, KUBERNETES, LAMBDA),
+    *(
+        PAGE,
+        WAITING,
+        RETRIES,
+        UPPY,
+        CALLBACKS,
+        EVENTS,
+        SETTINGS,
+        ACCESS,
+        OPERATIONS,
+        BENCHMARK,
+        COMPARISON,
+        DEPLOY,
+        KUBERNETES,
+        LAMBDA,
+    ),
 )
 
 _FENCE: Final = re.compile(r"```(\w*)$")

@@ -8,8 +8,9 @@ from typing import Final
 from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import Preset
 from thumbq.settings import Settings
+from thumbq.settings.webhooks import WebhooksTable
 
-_FILE_ONLY: Final = ("presets", "routes", "queues")
+_FILE_ONLY: Final = ("presets", "routes", "queues", "webhooks")
 
 
 def of_settings() -> str:
@@ -20,6 +21,15 @@ def of_settings() -> str:
         plain = field.default in (None, ()) or field.default_factory is not None or name in _FILE_ONLY
         default = "" if plain else f"`{field.default}`"
         rows.append(f"| {label} | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def of_webhooks() -> str:
+    """Return the table in ``docs/callbacks.md``."""
+    rows = ["| member | default | what it is |", "|---|---|---|"]
+    for name, field in WebhooksTable.model_fields.items():
+        default = "" if field.is_required() or field.default in (None, ()) else f"`{json.dumps(field.default)}`"
+        rows.append(f"| `{name}` | {default} | {field.description} |")
     return "\n".join(rows)
 
 

@@ -69,7 +69,7 @@ def test_each_file_and_function_on_the_way_exists() -> None:
                     assert found, f"{file} has no {name}"
 
 
-@pytest.mark.parametrize("way", WAYS, ids=["upload", "message"])
+@pytest.mark.parametrize("way", WAYS, ids=["upload", "message", "callback"])
 def test_each_file_stands_on_its_way_once(way: str) -> None:
     files = re.findall(FILE, way)
     assert len(files) == len(set(files)), sorted(file for file in files if files.count(file) > 1)

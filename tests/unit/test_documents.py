@@ -15,9 +15,11 @@ from support.documents import (
     ACCESS,
     ALL,
     BENCHMARK,
+    CALLBACKS,
     COMMANDS,
     COMPARISON,
     DEPLOY,
+    EVENTS,
     HTTP,
     IMAGES,
     KUBERNETES,
@@ -29,14 +31,16 @@ from support.documents import (
     PRESIGNED_UPLOADS,
     QUEUES,
     README,
+    RETRIES,
     ROOT,
     UPLOADS,
+    UPPY,
     WAITING,
 )
 from thumbq import docs
 from thumbq.cli import main
 from thumbq.core.formats import ImageFormat
-from thumbq.core.retry import CUSTOMERS_CODES
+from thumbq.core.retry import CALLBACK_CODES, CUSTOMERS_CODES
 from thumbq.settings import Settings
 from thumbq.settings.model import PREFIX
 from thumbq.web.problems import STATUSES
@@ -60,6 +64,18 @@ OLDER_DATABASE: Final = "tests/e2e/test_local_directory.py::test_an_older_databa
 
 TOKENS: Final = "tests/e2e/test_documents.py::test_the_documented_tokens_are_made_taken_and_replaced_without_a_gap"
 
+CALLBACK_COMMANDS: Final = (
+    "tests/e2e/test_callbacks.py::test_the_documented_endpoint_takes_what_the_documented_commands_send_again"
+)
+
+EVENT_EXAMPLES: Final = (
+    "tests/aws/test_event_examples.py::test_the_documented_commands_bring_a_topics_and_a_bus_events_where_they_say"
+)
+
+UPPY_RECIPES: Final = (
+    "tests/clients/test_uppy.py::test_twelve_files_are_done_and_a_refused_one_is_sent_once_and_says_why"
+)
+
 CHECKED_BY: Final = {
     (README, "Start", "sh"): COMMANDS_OF_README,
     (README, "Upload, look, fetch", "sh"): COMMANDS_OF_README,
@@ -70,7 +86,13 @@ CHECKED_BY: Final = {
     (README, "Configuration", "toml"): SETTINGS_FILES,
     (UPLOADS, "Files", "sh"): COMMANDS_OF_README,
     (UPLOADS, "Files", "json"): COMMANDS_OF_README,
+    (UPLOADS, "Without a form", "sh"): COMMANDS_OF_README,
     (WAITING, "Waiting", "sh"): COMMANDS_OF_README,
+    (RETRIES, "Retries", "sh"): COMMANDS_OF_README,
+    (HTTP, "Generated clients", "sh"): "tests/clients/test_generated.py::test_a_client_by_openapi_python_client",
+    (UPPY, "Through thumbq", "js"): UPPY_RECIPES,
+    (UPPY, "Straight to S3", "js"): UPPY_RECIPES,
+    (UPPY, "Thumbnails", "js"): UPPY_RECIPES,
     (UPLOADS, "Fields", "sh"): (
         "tests/e2e/test_priority.py::test_the_documented_upload_with_fields_works_with_the_documented_queues"
     ),
@@ -91,6 +113,15 @@ CHECKED_BY: Final = {
     (MANIFEST, "Example", "json"): (
         "tests/unit/test_manifest.py::test_the_document_shows_a_manifest_and_explains_every_member"
     ),
+    (CALLBACKS, "Settings", "toml"): (
+        "tests/unit/test_webhook_settings.py::test_the_documented_table_works_and_each_member_is_documented"
+    ),
+    (CALLBACKS, "Calls", "json"): "tests/webhooks/test_calls.py::test_the_document_shows_what_is_posted",
+    (CALLBACKS, "Endpoint", "python"): CALLBACK_COMMANDS,
+    (CALLBACKS, "Sending again", "sh"): CALLBACK_COMMANDS,
+    (EVENTS, "Events", "toml"): EVENT_EXAMPLES,
+    (EVENTS, "SNS to SQS", "text"): EVENT_EXAMPLES,
+    (EVENTS, "EventBridge to Lambda", "text"): EVENT_EXAMPLES,
     (PRESETS, "Routes", "toml"): SETTINGS_FILES,
     (COMMANDS, "Files", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Dead letters", "sh"): COMMANDS_OF_README,
@@ -273,7 +304,9 @@ def test_the_code_writes_the_events_of_the_log_that_documents_name(source: str) 
 
 def test_the_document_names_the_customers_codes_and_the_lines_that_the_code_writes(source: str) -> None:
     section = documents.section(OPERATIONS, "Log levels")
-    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", section)) - {"error", "warning", "critical"} == CUSTOMERS_CODES
+    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", section)) - {"error", "warning", "critical"} == (
+        CUSTOMERS_CODES | CALLBACK_CODES
+    )
     assert set(re.findall(r"`([a-z-]+)`", documents.section(IMAGES, "Errors"))) >= CUSTOMERS_CODES
     lines = set(re.findall(r"`([a-z]+\.[a-z_]+)`", section))
     assert [line for line in sorted(lines) if f'"{line}"' not in source] == []

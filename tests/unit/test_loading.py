@@ -59,6 +59,10 @@ def test_nothing_is_loaded_that_is_there_for_development_only(modules: str) -> N
     [
         ("thumbq.cli, thumbq.service, thumbq.local", ("botocore", "aiobotocore", "thumbq.aws", "PIL", "pi_heif")),
         ("thumbq.cli, thumbq.service, thumbq.aws", ("sqlite3", "thumbq.local", "PIL", "pi_heif")),
+        (
+            "thumbq.service, thumbq.web.making",
+            ("thumbq.webhooks.caller", "thumbq.webhooks.addresses", "standardwebhooks"),
+        ),
         (RENDER_PROCESS, ("asyncio", "anyio", "structlog", "aiohttp", "botocore", "ssl", "thumbq.pool.renderpool")),
     ],
 )

@@ -26,6 +26,7 @@ VALUES = {
     "thumbq.imaging.header.Header",
     "thumbq.jobs.delivery.JobResult",
     "thumbq.jobs.resources.JobResources",
+    "thumbq.ports.Backend",
     "thumbq.web.route.Route",
     "thumbq.web.services.WebServices",
 }

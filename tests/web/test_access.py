@@ -46,11 +46,14 @@ RIGHT: Final = TOKENS["all"]
 
 ALLOWED: Final[dict[str, set[Scope] | None]] = {
     "POST /upload": {Scope.UPLOAD},
+    "PUT /upload/{filename}": {Scope.UPLOAD},
     "POST /uploads": {Scope.UPLOAD},
     "POST /inbox": None,
     "GET /jobs": {Scope.READ},
     "GET /jobs/{id}": {Scope.UPLOAD, Scope.READ},
+    "DELETE /jobs/{id}": {Scope.ADMIN},
     "GET /jobs/{id}/{preset}": {Scope.UPLOAD, Scope.READ},
+    "POST /jobs/{id}/webhook": {Scope.ADMIN},
     "GET /": None,
     "GET /page/{name}": None,
     "POST /session": set(Scope),
@@ -106,7 +109,7 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Served]:
 
 def path_of(route: Route) -> str:
     path = route.path.replace("{queue}", "default").replace("{id}", "0" * 26).replace("{preset}", "thumbnail")
-    return path.replace("{name}", "photo.jpg")
+    return path.replace("{name}", "photo.jpg").replace("{filename}", "photo.jpg")
 
 
 def store_away(served: Served) -> None:

@@ -69,7 +69,7 @@ async def test_an_unknown_address_is_a_problem(served: Served, path: str) -> Non
 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
-    [("GET", "/upload", "POST"), ("PUT", "/upload", "POST"), ("DELETE", "/jobs/x", "GET,HEAD")],
+    [("GET", "/upload", "POST"), ("PUT", "/upload", "POST"), ("POST", "/jobs/x", "DELETE,GET,HEAD")],
 )
 async def test_a_wrong_method_is_told_the_right_ones(served: Served, method: str, path: str, allow: str) -> None:
     async with served.http.request(method, path) as response:

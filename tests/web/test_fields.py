@@ -93,6 +93,18 @@ async def test_presets_and_callback_go_with_the_message_and_stay_with_the_origin
         assert list((await queued.json())["data"]["renditions"]) == [names[1], names[0]]
 
 
+async def test_metadata_is_told_with_the_job_and_stays_with_the_original_and_not_in_the_message(form: Form) -> None:
+    fields = ("metadata[album]", "Ferien & Meer"), ("metadata[user_id]", "7")
+    status, answer = await form.send(*fields, FILE, FILE)
+    assert status == 201
+    said = {"album": "Ferien & Meer", "user_id": "7"}
+    assert [entry["metadata"] for entry in answer["data"]["jobs"]] == [said, said]
+    received = await form.received("low")
+    assert not any("Meer" in each.body for each in received)
+    async with form.served.http.get(answer["data"]["jobs"][0]["url"]) as queued:
+        assert (await queued.json())["data"]["metadata"] == said
+
+
 @pytest.mark.parametrize(
     ("fields", "queue", "group"),
     [
@@ -128,6 +140,12 @@ async def test_on_a_fifo_queue_each_original_is_a_group_of_its_own_unless_one_is
         ([("tenant", "")], "invalid-field"),
         ([("tenant", b"\xff")], "invalid-field"),
         ([("priority", "high"), ("priority", "low")], "invalid-field"),
+        ([("metadata[a]", "1"), ("metadata[a]", "2")], "invalid-field"),
+        ([("metadata[a]", " ")], "invalid-field"),
+        ([("metadata[A]", "1")], "invalid-metadata"),
+        ([("metadata[]", "1")], "invalid-metadata"),
+        ([("metadata[a]", "x" * 500)], "invalid-metadata"),
+        ([(f"metadata[n{number}]", "1") for number in range(11)], "invalid-metadata"),
     ],
 )
 async def test_what_cannot_be_had_is_refused_before_anything_is_stored(

@@ -45,7 +45,8 @@ class Noted(Delegate):
 
         async def call(ref: ObjectRef, *args: Any, **options: Any) -> Any:
             folder = PurePosixPath(ref.key).parts[0]
-            what = f"{name} {folder if folder in {'manifests', 'attempts', 'thumbnail', 'stretched'} else 'original'}"
+            own = {"manifests", "attempts", "tombstones", "thumbnail", "stretched"}
+            what = f"{name} {folder if folder in own else 'original'}"
             if ref.key != keys.PROBE_KEY:
                 self.asked.append(what)
             if self._error is not None and what in self.fails:
@@ -147,7 +148,8 @@ async def test_a_late_duplicate_leaves_what_was_done_when_it_cannot_be_done_any_
             store.fails.append("fetch original")
         await backend.queue.send(key)
         await settled(backend)
-    assert store.asked == ["fetch original", "get manifests", "head original"]
+    tombstone = ["get tombstones"] if error is None and key == KEY else []
+    assert store.asked == ["fetch original", "get manifests", "head original", *tombstone]
     await done(backend, key)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from thumbq.ports import QueueAttributes
 from thumbq.settings import QueueTable, Settings
-from thumbq.worker.warnings import queue_warnings, weights_warning
+from thumbq.worker.warnings import callback_warnings, queue_warnings, weights_warning
 
 GOOD = QueueAttributes(
     "jobs", visibility_timeout_s=30, retention_s=345_600, max_receive_count=10, dead_letter_retention_s=1_209_600
@@ -59,3 +59,24 @@ def test_weights_are_told_to_need_renders_that_wait(
     queues = tuple(QueueTable(name=f"q{number}", weight=weight) for number, weight in enumerate(weights))
     problems = filter(None, [weights_warning(Settings(queues=queues, processes=2, concurrency=concurrency))])
     assert ["raise it to 12" in problem.fix for problem in problems] == [True] * told
+
+
+OF_CALLBACKS = replace(GOOD, name="jobs-webhooks", max_receive_count=1000, retention_s=1_209_600)
+
+
+def test_the_queue_of_callbacks_that_setup_makes_needs_no_advice() -> None:
+    assert list(callback_warnings(OF_CALLBACKS)) == []
+    assert list(callback_warnings(replace(OF_CALLBACKS, retention_s=None))) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"max_receive_count": 10}, "before their 14 calls were made; raise its maxReceiveCount to 1000"),
+        ({"max_receive_count": None}, "no redrive policy"),
+        ({"retention_s": 86_400}, "keeps messages for 86400 s"),
+    ],
+)
+def test_one_that_would_lose_callbacks_is_told_with_a_fix(change: dict[str, int | None], words: str) -> None:
+    [problem] = callback_warnings(replace(OF_CALLBACKS, **change))  # type: ignore[arg-type]
+    assert words in f"{problem.what}; {problem.fix}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from thumbq.aws import requests
 from thumbq.aws.errors import member, not_offered, translated
+from thumbq.aws.requests import Outgoing
 from thumbq.core import message
 from thumbq.core.deadletter import ATTRIBUTE
 from thumbq.errors import BackendError
@@ -50,13 +51,8 @@ class SqsDeadLetters:
     async def send(self, body: str, note: str, *, group: str | None = None) -> None:
         """Send a message with its note, as they are; each call is one dead letter, on a FIFO queue too."""
         message.check_sendable(body)
-        await requests.send(
-            self._control,
-            self._dead.url,
-            body,
-            group=group,
-            MessageAttributes={ATTRIBUTE: {"DataType": "String", "StringValue": note}},
-        )
+        attributes = {ATTRIBUTE: {"DataType": "String", "StringValue": note}}
+        await requests.send(self._control, self._dead.url, Outgoing(body, group, attributes))
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:
         """Receive dead letters with their notes; see requests.receive."""

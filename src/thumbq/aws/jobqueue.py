@@ -8,7 +8,7 @@ from thumbq.aws import requests
 from thumbq.aws.addresses import redrive_policy, retention_s, whole_number
 from thumbq.aws.errors import member, translated
 from thumbq.aws.messagesender import MessageSender
-from thumbq.aws.requests import Outgoing
+from thumbq.aws.requests import Outgoing, QueueRequests
 from thumbq.core import message
 from thumbq.errors import SendRefused
 from thumbq.ports import QueueAttributes, QueueCounts, ReceivedMessage
@@ -48,7 +48,7 @@ class SqsQueue:
         self._polling = polling
         self._address = address
         self._url = address.url
-        self._sender = MessageSender(control, address.url)
+        self._sender = MessageSender(QueueRequests(control, address.url))
         self._stopping = False
 
     async def send(self, body: str, *, group: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Sends to one queue: those that come at the same moment go as one request.
+"""Sends to one queue, topic or bus: those that come at the same moment go as one request.
 
 Whoever sends waits for it, an upload's client included. So no send waits for company: it goes in the event loop's next
 turn, and with it whatever else is sent in this one.
@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from contextvars import Context
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from thumbq.aws import requests
 from thumbq.aws.errors import not_offered
 from thumbq.errors import BackendError, NotSent, SendRefused
 from thumbq.ports import MAX_BATCH
@@ -19,35 +18,58 @@ from thumbq.ports import MAX_BATCH
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from types_aiobotocore_sqs.client import SQSClient
+_MAX_BYTES: Final = 1 << 18
+"""Of a batch: what SNS takes, and older servers of SQS and EventBridge (their API References)."""
 
-    from thumbq.aws.requests import Outgoing
 
-_MAX_CHARS: Final = 1 << 16
-"""Of the bodies of a batch: 256 KiB at most, which older servers take of one (Amazon SQS API Reference)."""
+class _Sized(Protocol):
+    @property
+    def size(self) -> int:
+        """Return how many bytes it has in a request, at most."""
+        ...
+
+
+M = TypeVar("M", bound=_Sized)
+M_contra = TypeVar("M_contra", bound=_Sized, contravariant=True)
+
+
+class SendRequests(Protocol[M_contra]):
+    """The requests that send messages to one place, alone and up to ten at once.
+
+    Both raise SendRefused when the message is certainly not there, NotSent when another time may do, and
+    BackendUnavailable when it may be there.
+    """
+
+    async def send(self, message: M_contra) -> str:
+        """Send a message and return its id."""
+        ...
+
+    async def send_batch(self, messages: Sequence[M_contra]) -> Sequence[str | BackendError]:
+        """Send messages in one request, and return the id of each, or what ``send`` would have raised for it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Entry:
-    message: Outgoing
+class _Entry(Generic[M]):
+    message: M
     sent: asyncio.Future[str]
 
 
-class _Batch:
+class _Batch(Generic[M]):
     """Messages that go together. Its task is of none of their senders, and ends with the last of them."""
 
     def __init__(self) -> None:
-        self.entries: list[_Entry] = []
+        self.entries: list[_Entry[M]] = []
         self.task: asyncio.Task[None] | None = None
-        self._chars = 0
+        self._bytes = 0
 
-    def has_room(self, message: Outgoing) -> bool:
-        return len(self.entries) < MAX_BATCH and self._chars + len(message.body) <= _MAX_CHARS
+    def has_room(self, message: M) -> bool:
+        return len(self.entries) < MAX_BATCH and self._bytes + message.size <= _MAX_BYTES
 
-    def add(self, message: Outgoing) -> asyncio.Future[str]:
+    def add(self, message: M) -> asyncio.Future[str]:
         entry = _Entry(message, asyncio.get_running_loop().create_future())
         self.entries.append(entry)
-        self._chars += len(message.body)
+        self._bytes += message.size
         return entry.sent
 
     def leave(self) -> None:
@@ -55,17 +77,16 @@ class _Batch:
             self.task.cancel()
 
 
-class MessageSender:
-    """Sends messages to a queue. What becomes of one is told to its own sender only."""
+class MessageSender(Generic[M]):
+    """Sends messages to one place. What becomes of one is told to its own sender only."""
 
-    def __init__(self, sqs: SQSClient, url: str) -> None:
-        self._sqs = sqs
-        self._url = url
-        self._next: _Batch | None = None
+    def __init__(self, requests: SendRequests[M]) -> None:
+        self._requests = requests
+        self._next: _Batch[M] | None = None
         self._takes_batches = True
 
-    async def send(self, message: Outgoing) -> str:
-        """Send a message and return its id; raises as requests.send."""
+    async def send(self, message: M) -> str:
+        """Send a message and return its id; raises as SendRequests."""
         batch = self._next
         if batch is None or not batch.has_room(message):
             batch = self._next = _Batch()
@@ -78,7 +99,7 @@ class MessageSender:
             batch.leave()
             raise
 
-    async def _send(self, batch: _Batch) -> None:
+    async def _send(self, batch: _Batch[M]) -> None:
         if self._next is batch:
             self._next = None
         entries = [entry for entry in batch.entries if not entry.sent.done()]
@@ -96,20 +117,20 @@ class MessageSender:
             elif isinstance(result, Exception) and not entry.sent.done():
                 entry.sent.set_exception(result)
 
-    async def _results(self, messages: Sequence[Outgoing]) -> Sequence[str | Exception]:
+    async def _results(self, messages: Sequence[M]) -> Sequence[str | Exception]:
         if len(messages) > 1 and self._takes_batches:
             try:
-                return await requests.send_batch(self._sqs, self._url, messages)
+                return await self._requests.send_batch(messages)
             except BackendError as error:
                 if isinstance(error, NotSent) or not isinstance(error, SendRefused):
                     return [_same(error) for _ in messages]
-                # One that the queue does not take must not cost the others their jobs.
+                # One that is not taken must not cost the others their jobs.
                 self._takes_batches = not not_offered(error)
         return [await self._alone(message) for message in messages]
 
-    async def _alone(self, message: Outgoing) -> str | Exception:
+    async def _alone(self, message: M) -> str | Exception:
         try:
-            return await requests.send(self._sqs, self._url, message.body, group=message.group)
+            return await self._requests.send(message)
         except Exception as error:  # noqa: BLE001 - handed to the sender as it is
             return error
 

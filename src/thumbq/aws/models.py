@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SERVICES: Final = {
     "s3": "s3",
     "sqs": "sqs",
+    # those that events are published to, besides queues
+    "sns": "sns",
+    "events": "events",
     # those that credentials come from: roles, IAM Identity Center, the login of the console
     "sts": "sts",
     "sso": "portal.sso",

@@ -13,9 +13,11 @@ from botocore.exceptions import ClientError
 from thumbq.aws.addresses import dead_letter_name, is_fifo, redrive_policy
 from thumbq.aws.check import QUEUE_URL
 from thumbq.aws.errorkinds import FOREIGN, Kind, codes, kind_of
+from thumbq.aws.lifecycle import make_lifecycle_rules
 from thumbq.aws.lookup import look_up
 from thumbq.aws.problems import bucket_problem, explained, setup_problem
 from thumbq.aws.session import open_clients
+from thumbq.core import callbackmessage
 from thumbq.errors import Problem, SetupError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _DEAD_RETENTION_S: Final = 14 * 86_400
 _RETENTION_S: Final = 4 * 86_400
+_CALLBACK_RETENTION_S: Final = 14 * 86_400
 _FIFO: Final = {
     "FifoQueue": "true",
     # High throughput: limits count for each group, not for the queue (Amazon SQS Developer Guide).
@@ -62,12 +65,20 @@ class Step:
 
 
 async def provision(
-    *, bucket: str, queues: Sequence[str], max_receive_count: int = 10, visibility_timeout_s: int = 30
+    *,
+    bucket: str,
+    queues: Sequence[str],
+    callbacks: str | None = None,
+    max_receive_count: int = 10,
+    visibility_timeout_s: int = 30,
 ) -> list[Step]:
-    """Make bucket, public-access block, and each queue with its dead-letter queue ``{queue}-dlq`` and redrive policy.
+    """Make bucket, public-access block, lifecycle rules, and each queue.
 
-    A name that ends in ``.fifo`` makes a FIFO queue, with a FIFO dead-letter queue ``{name}-dlq.fifo``. Whatever exists
-    stays as it is. Returns every step. Raises SetupError with a problem and a fix for everything that failed.
+    A queue has a dead-letter queue ``{queue}-dlq`` and a redrive policy.
+
+    The same for the queue of ``callbacks``, whose messages may be received more often. A name that ends in ``.fifo``
+    makes a FIFO queue, with a FIFO dead-letter queue ``{name}-dlq.fifo``. Whatever exists stays as it is. Returns every
+    step. Raises SetupError with a problem and a fix for everything that failed.
     """
     for queue in queues:
         _check_name(queue)
@@ -77,9 +88,15 @@ async def provision(
         with _collected(problems):
             steps.append(await _bucket(clients.s3, bucket))
             steps.append(await _public_access_block(clients.s3, bucket))
+            made, note = await make_lifecycle_rules(clients.s3, bucket)
+            steps.append(Step(f"lifecycle rules of bucket {bucket}", made=made, note=note))
         for queue in queues:
             with _collected(problems):
                 steps += await _queues(clients.control, queue, max_receive_count, visibility_timeout_s)
+        if callbacks is not None:
+            with _collected(problems):
+                rules = (callbackmessage.MAX_RECEIVES, visibility_timeout_s, _CALLBACK_RETENTION_S)
+                steps += await _queues(clients.control, callbacks, *rules)
     if problems:
         raise SetupError(list(dict.fromkeys(problems)))
     return steps
@@ -150,7 +167,9 @@ class _Queue:
     policy: RedrivePolicy
 
 
-async def _queues(sqs: SQSClient, queue: str, max_receive_count: int, visibility_timeout_s: int) -> list[Step]:
+async def _queues(
+    sqs: SQSClient, queue: str, max_receive_count: int, visibility_timeout_s: int, retention_s: int = _RETENTION_S
+) -> list[Step]:
     fifo = _FIFO if is_fifo(queue) else {}
     dead_name, redrive = dead_letter_name(queue), f"redrive policy of queue {queue}"
     there = await _find(sqs, queue)
@@ -167,7 +186,7 @@ async def _queues(sqs: SQSClient, queue: str, max_receive_count: int, visibility
         attributes = {
             "VisibilityTimeout": str(visibility_timeout_s),
             "ReceiveMessageWaitTimeSeconds": str(_WAIT_S),
-            "MessageRetentionPeriod": str(_RETENTION_S),
+            "MessageRetentionPeriod": str(retention_s),
             "RedrivePolicy": policy,
         }
         await _create(sqs, queue, attributes | fifo)

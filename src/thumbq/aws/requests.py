@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,10 +32,20 @@ _POLL_SLACK_S: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to be sent, with its group."""
+    """A message to be sent, with its group and its message attributes, as SQS takes these.
+
+    On a FIFO queue each call is a message of its own (see SqsQueue.send), unless it says what it is a copy of.
+    """
 
     body: str
     group: str | None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    deduplication_id: str | None = None
+
+    @property
+    def size(self) -> int:
+        """How many bytes its body has, at most."""
+        return 4 * len(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +61,27 @@ class Received:
     notes: Mapping[str, Any]
 
 
-async def send(sqs: SQSClient, url: str, body: str, *, group: str | None, **more: Any) -> str:
-    """Send a message and return its id; on a FIFO queue each call is a message of its own (see SqsQueue.send)."""
+@dataclass(frozen=True, slots=True)
+class QueueRequests:
+    """The requests that send messages to a queue, for a MessageSender."""
+
+    sqs: SQSClient
+    url: str
+
+    async def send(self, message: Outgoing) -> str:
+        """Send a message; see below."""
+        return await send(self.sqs, self.url, message)
+
+    async def send_batch(self, messages: Sequence[Outgoing]) -> list[str | BackendError]:
+        """Send messages in one request; see below."""
+        return await send_batch(self.sqs, self.url, messages)
+
+
+async def send(sqs: SQSClient, url: str, message: Outgoing) -> str:
+    """Send a message and return its id."""
     action = f"send to {name_of(url)}"
     with translated_send(action, within_s=_SEND_S):
-        answer = await sqs.send_message(QueueUrl=url, **_outgoing(Outgoing(body, group), url), **more)
+        answer = await sqs.send_message(QueueUrl=url, **_outgoing(message, url))
     message_id: str = member(answer, "MessageId", action)
     return message_id
 
@@ -70,24 +96,26 @@ async def send_batch(sqs: SQSClient, url: str, messages: Sequence[Outgoing]) -> 
     with translated_send(action, within_s=_SEND_S) as outcome:
         answer = await sqs.send_message_batch(QueueUrl=url, Entries=entries)
     results: list[str | BackendError] = [BadAnswer(f"{action}: the answer leaves a message out") for _ in messages]
-    for place, entry in _entries(answer, "Successful", len(messages)):
+    for place, entry in entries_of(answer, "Successful", len(messages)):
         if "MessageId" in entry:
             results[place] = entry["MessageId"]
-    for place, entry in _entries(answer, "Failed", len(messages)):
-        results[place] = outcome(_failure(entry, answer))
+    for place, entry in entries_of(answer, "Failed", len(messages)):
+        results[place] = outcome(failed_entry(entry, answer))
     return results
 
 
 def _outgoing(message: Outgoing, url: str) -> dict[str, Any]:
-    parameters = {"MessageBody": message.body}
+    parameters: dict[str, Any] = {"MessageBody": message.body}
+    if message.attributes:
+        parameters["MessageAttributes"] = message.attributes
     if message.group is not None:
         parameters["MessageGroupId"] = message.group
     if is_fifo(url):
-        parameters["MessageDeduplicationId"] = uuid.uuid4().hex
+        parameters["MessageDeduplicationId"] = message.deduplication_id or uuid.uuid4().hex
     return parameters
 
 
-def _failure(entry: Any, answer: Any) -> ClientError:
+def failed_entry(entry: Any, answer: Any) -> ClientError:
     """Return a failed entry of a batch as the error of a request of its own."""
     status = HTTPStatus.BAD_REQUEST if entry.get("SenderFault") else HTTPStatus.INTERNAL_SERVER_ERROR
     response: Any = {
@@ -198,14 +226,14 @@ async def _batch(
 
 def _results(answer: Any, size: int) -> list[EntryResult]:
     results = [EntryResult.RETRY] * size
-    for position, _ in _entries(answer, "Successful", size):
+    for position, _ in entries_of(answer, "Successful", size):
         results[position] = EntryResult.OK
-    for position, entry in _entries(answer, "Failed", size):
+    for position, entry in entries_of(answer, "Failed", size):
         results[position] = entry_result({entry.get("Code", "")}, entry.get("Message", ""))
     return results
 
 
-def _entries(answer: Any, name: str, size: int) -> Iterator[tuple[int, Any]]:
+def entries_of(answer: Any, name: str, size: int) -> Iterator[tuple[int, Any]]:
     """Return the entries of a list of an answer, each with its position in the batch of this size."""
     positions = {str(position): position for position in range(size)}
     for entry in answer.get(name, []):

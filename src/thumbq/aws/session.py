@@ -1,4 +1,4 @@
-"""Clients of S3 and SQS, configured by botocore's own variables."""
+"""Clients of S3, SQS and what events are published to, configured by botocore's own variables."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from thumbq.aws.models import model_loader
 from thumbq.aws.parsers import StrictParsers
 from thumbq.aws.requestbody import in_pieces
 from thumbq.aws.sends import note_tries
+from thumbq.core.targetarn import places
 from thumbq.errors import Problem, SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_sqs.client import SQSClient
@@ -33,6 +34,9 @@ _S3_READ_S: Final = 10
 _CONTROL_READ_S: Final = 5
 _READ_SLACK_S: Final = 10
 
+_ENDPOINTS: Final = {"sns": "SNS", "sqs": "SQS", "events": "EVENTBRIDGE"}
+"""What the variables of endpoints call the services that events are published to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clients:
@@ -42,12 +46,15 @@ class Clients:
     fast_path: FastPath
     control: SQSClient
     polling: SQSClient
+    publishing: Mapping[tuple[str, str], Any]
+    """Those that events are published by, each by its service and region."""
 
 
 @asynccontextmanager
-async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[Clients]:
+async def open_clients(*, connections: int, wait_time_s: int, events: Iterable[str] = ()) -> AsyncIterator[Clients]:
     """Open the clients with up to ``connections`` connections each; polls wait up to ``wait_time_s`` seconds.
 
+    ``events`` are the ARNs of what events are published to: each service and region has a client of its own.
     All files that requests need are read here; later only credentials that fail are looked for again, once a minute.
     Raises SetupError when profile, region, credentials or endpoints cannot be used.
     """
@@ -71,16 +78,21 @@ async def open_clients(*, connections: int, wait_time_s: int) -> AsyncIterator[C
                 await stack.enter_async_context(session.create_client("sqs", region_name=region, config=config))
                 for config in (short, long)
             ]
+        publishing: dict[tuple[str, str], Any] = {}
+        for service, elsewhere in places(events):
+            with _collected(_ENDPOINTS[service], problems):
+                client: Any = session.create_client(service, region_name=elsewhere, config=short)
+                publishing[service, elsewhere] = await stack.enter_async_context(client)
         if problems:
             raise SetupError(problems)
         credentials: Any = await session.get_credentials()  # what CredentialFinder gives
-        for client in (s3, control, polling):
+        for client in (s3, control, polling, *publishing.values()):
             credentials.watch(client)
             client.meta.events.register("before-send", _in_pieces)
         s3.meta.events.register_first("needs-retry.s3.HeadBucket", _ask_no_further)
-        for client in (control, polling):
+        for client in (control, polling, *publishing.values()):
             note_tries(client)
-        yield Clients(s3, FastPath(s3, credentials), control, polling)
+        yield Clients(s3, FastPath(s3, credentials), control, polling, publishing)
 
 
 async def _checked_region(session: AioSession) -> str:

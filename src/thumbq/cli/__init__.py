@@ -14,6 +14,7 @@ from thumbq.cli.pause import pause, resume
 from thumbq.cli.reconcile import reconcile
 from thumbq.cli.service import serve, setup
 from thumbq.cli.token import token
+from thumbq.cli.webhook import webhook
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,5 +30,5 @@ def main() -> None:
     open_closed_streams()
 
 
-for command in (serve, setup, send, render, dlq, pause, resume, reconcile, local, token, bench, docs):
+for command in (serve, setup, send, render, dlq, pause, resume, reconcile, webhook, local, token, bench, docs):
     main.add_command(command)

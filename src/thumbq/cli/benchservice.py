@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -44,7 +44,7 @@ def service(
     warm: int,
     *,
     as_json: bool,
-    **place: str | None,
+    **place: Any,
 ) -> None:
     """Measure what jobs take of the whole service: CPU time, memory, requests to S3 and SQS.
 

@@ -29,7 +29,9 @@ CLEAR_LINE: Final = "\r\033[K"  # ECMA-48: to the first column, erase to the end
 config_option = click.option("--config", metavar="FILE", help="Settings file (default: thumbq.toml).")
 local_option = click.option("--local", metavar="DIR", help="Keep everything in this directory instead of S3 and SQS.")
 
-queue_option = click.option("--queue", metavar="NAME", help="Queue, by its name in [[queues]]; else the default one.")
+queue_option = click.option(
+    "--queue", metavar="NAME", help="Queue, by its name in [[queues]], or webhooks; else the default one."
+)
 
 
 class Interrupted(Exception):
@@ -114,17 +116,22 @@ def _flush() -> None:
 
 
 def load_settings(
-    *, default_level: str | None = None, only: str | None = None, replica: str | None = None, **overrides: Any
+    *,
+    default_level: str | None = None,
+    only: str | None = None,
+    or_webhooks: bool = False,
+    replica: str | None = None,
+    **overrides: Any,
 ) -> Settings:
     """Read the settings and set up logs: from ``default_level`` on, unless the settings name a level.
 
     With ``replica`` they are those of a service, and log lines name it. With ``only``, the name of a queue, the
-    settings have this queue only.
+    settings have this queue only; ``or_webhooks``: it may be that of callbacks, too.
     """
     from thumbq.settings import load, only_queue  # noqa: PLC0415 - --help needs no settings
     from thumbq.telemetry import logs  # noqa: PLC0415 - the same
 
-    settings = only_queue(load(serving=replica is not None, **overrides), only)
+    settings = only_queue(load(serving=replica is not None, **overrides), only, or_webhooks=or_webhooks)
     if default_level is None or "log_level" in settings.model_fields_set:
         default_level = settings.log_level
     logs.configure(default_level, replica=replica)

@@ -13,6 +13,7 @@ from thumbq.cli.text import fitted, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from thumbq.core.job import ObjectRef
     from thumbq.deadletters.parsing import ParsedDeadLetter
 
 NONE: Final = "no dead letters"
@@ -24,6 +25,7 @@ _BODY_START: Final = 80
 
 def document(parsed: ParsedDeadLetter) -> dict[str, Any]:
     """Return everything about a dead letter, for JSON."""
+    source = _sources(parsed)[0] if _sources(parsed) else None
     job = parsed.jobs[0] if parsed.jobs else None
     members: dict[str, Any] = {
         "id": parsed.received.id,
@@ -33,8 +35,10 @@ def document(parsed: ParsedDeadLetter) -> dict[str, Any]:
         "reason": parsed.reason,
         "message_id": parsed.note.message_id if parsed.note else None,
         "trace": parsed.note.trace if parsed.note else None,
-        "bucket": job.source.bucket if job else None,
-        "key": job.source.key if job else None,
+        "webhook_id": parsed.callback.id if parsed.callback else None,
+        "url": parsed.callback.url if parsed.callback else None,
+        "bucket": source.bucket if source else None,
+        "key": source.key if source else None,
         "further_keys": [other.source.key for other in parsed.jobs[1:]] or None,
         "presets": job.presets if job else None,
         "body": parsed.body,
@@ -48,7 +52,10 @@ def row(parsed: ParsedDeadLetter) -> str:
     code = parsed.note.code if parsed.note else _MOVED_CODE
     sent_at = "-" if parsed.received.sent_at is None else f"{_time(parsed.received.sent_at):%Y-%m-%d %H:%M}"
     first = f"{parsed.received.id:36}  {sent_at:16}  {parsed.receive_count:>5} {code}"
-    subject = str(parsed.jobs[0].source) if parsed.jobs else f"{parsed.body[:_BODY_START]!r}"
+    sources = _sources(parsed)
+    subject = str(sources[0]) if sources else f"{parsed.body[:_BODY_START]!r}"
+    if parsed.callback is not None:
+        subject += f" to {parsed.callback.url}"
     if len(parsed.jobs) > 1:
         subject += f" and {len(parsed.jobs) - 1} more"
     second = printable(f"    {subject}: {parsed.reason}")
@@ -66,6 +73,11 @@ def page(parsed: ParsedDeadLetter) -> str:
     if sys.stdout.isatty():
         body = "\n".join(map(printable, body.split("\n")))
     return "\n".join([*lines, "", body, ""])
+
+
+def _sources(parsed: ParsedDeadLetter) -> list[ObjectRef]:
+    """Return the originals that a dead letter is about."""
+    return [parsed.callback.original] if parsed.callback else [job.source for job in parsed.jobs]
 
 
 def _time(posix_s: float) -> datetime:

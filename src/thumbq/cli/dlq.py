@@ -54,7 +54,7 @@ def list_all(local: str | None, queue: str | None, limit: int, *, as_json: bool,
     Example:
       thumbq dlq list --local ./thumbq-data --limit 20
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(default_level="warning", only=queue, local=local, config=config)
+    settings = load_settings(default_level="warning", only=queue, or_webhooks=True, local=local, config=config)
     from thumbq.commands.dlq import show_all  # noqa: PLC0415 - botocore is slow to import
 
     headed, printed = as_json, True
@@ -91,7 +91,7 @@ def show(ids: Sequence[str], local: str | None, queue: str | None, *, as_json: b
     Example:
       thumbq dlq show 0c1f6b1e-8f5c-4a52-9f0e-5b8f3d7f2f10
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
-    settings = load_settings(default_level="warning", only=queue, local=local, config=config)
+    settings = load_settings(default_level="warning", only=queue, or_webhooks=True, local=local, config=config)
     from thumbq.commands.dlq import show as show_some  # noqa: PLC0415 - botocore is slow to import
 
     failed = False

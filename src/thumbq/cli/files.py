@@ -46,6 +46,12 @@ _NON_EMPTY: Final = _NonEmpty()
 @click.option("--group", type=_NON_EMPTY, help="Message group on a FIFO queue (default: each file's key).")
 @click.option("--tenant", type=_NON_EMPTY, help="Whose job it is, on a standard queue: SQS then shares it out fairly.")
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help="Preset to make (default: the routes').")
+@click.option(
+    "--idempotency-key",
+    type=_NON_EMPTY,
+    metavar="KEY",
+    help="Send the same files once, however often the command is run with this key within 24 hours.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @config_option
 def send(
@@ -54,6 +60,7 @@ def send(
     prefix: str,
     priority: str | None,
     *,
+    idempotency_key: str | None,
     as_json: bool,
     config: str | None,
     **chosen: Any,
@@ -84,7 +91,8 @@ def send(
             failed = failed or sent.error is not None or not printed
             bar.update(1)
 
-        run(partial(send_files, settings, files, prefix=prefix, options=options, report=report))
+        sending = partial(send_files, settings, files, prefix=prefix, options=options, report=report)
+        run(partial(sending, idempotency_key=idempotency_key))
     sys.exit(1 if failed else 0)
 
 

@@ -60,7 +60,7 @@ def purge(
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     if everything == bool(ids or codes or older_than is not None):
         raise click.UsageError("say either --all, or which dead letters: IDs, --code, --older-than")
-    settings = load_settings(default_level="warning", only=queue, local=local, config=config)
+    settings = load_settings(default_level="warning", only=queue, or_webhooks=True, local=local, config=config)
     from thumbq.deadletters.purge import Choice  # noqa: PLC0415 - botocore is slow to import
 
     sent_before = None if older_than is None else time.time() - older_than

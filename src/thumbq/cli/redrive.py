@@ -48,7 +48,7 @@ def redrive(
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     if everything == bool(ids):
         raise click.UsageError("say either --all or the IDs of dead letters")
-    settings = load_settings(default_level="warning", only=queue, local=local, config=config)
+    settings = load_settings(default_level="warning", only=queue, or_webhooks=True, local=local, config=config)
     with Bar("redriving") as bar:
         done = _Redrive(bar)
         missing = set() if everything else done.some(settings, ids, rate)

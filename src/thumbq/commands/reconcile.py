@@ -12,8 +12,10 @@ from thumbq.commands.files import text_of
 from thumbq.commands.missingmanifests import ManifestCursor
 from thumbq.core import keys, message
 from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.deletion.tombstones import Tombstones
 from thumbq.errors import BackendError, NotSent, Problem, SendRefused, SetupError
 from thumbq.manifests import read_manifest
+from thumbq.process import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -73,11 +75,12 @@ async def reconcile(
 ) -> None:
     """Report every original that was stored ``modified_before`` (POSIX seconds) and has no manifest.
 
-    With ``apply`` each is queued again first. Keys come in order, from ``progress.after`` on; ``progress`` is kept up
-    to date, so that a run can go on after it was cancelled or ended by BackendError. ``moved_on`` gets the number of
-    originals of each page.
+    With ``apply`` each is queued again first. One whose job was deleted is not: it is removed then. Keys come in order,
+    from ``progress.after`` on; ``progress`` is kept up to date, so that a run can go on after it was cancelled or ended
+    by BackendError. ``moved_on`` gets the number of originals of each page.
     """
     async with open_backend(settings, existing=True) as backend:
+        tombstones = Tombstones(backend.store, backend.bucket, settings.catalog, SystemClock())
         for prefix in prefixes:
             manifests = ManifestCursor(backend.store, backend.bucket, prefix)
             while page := await backend.store.list(backend.bucket, prefix=prefix, after=progress.after):
@@ -88,7 +91,7 @@ async def reconcile(
                 ]
                 candidates = [entry for entry in old if not await manifests.has(entry.key)]
                 for batch in _batches(candidates):
-                    await _report_missing(backend, batch, apply=apply, report=report)
+                    await _report_missing(backend, tombstones, batch, apply=apply, report=report)
                     progress.after = batch[-1].key
                     await anyio.lowlevel.checkpoint()
                 progress.after = page[-1].key
@@ -106,7 +109,12 @@ def _is_original(entry: ListedObject, catalog: Catalog) -> bool:
 
 
 async def _report_missing(
-    backend: Backend, candidates: Sequence[ListedObject], *, apply: bool, report: Callable[[Missing], None]
+    backend: Backend,
+    tombstones: Tombstones,
+    candidates: Sequence[ListedObject],
+    *,
+    apply: bool,
+    report: Callable[[Missing], None],
 ) -> None:
     """Read each original's manifest, queue those that have none, and report them in order.
 
@@ -118,7 +126,7 @@ async def _report_missing(
 
     async def one(entry: ListedObject) -> None:
         try:
-            found[entry.key] = await _check(backend, entry, apply=apply)
+            found[entry.key] = await _check(backend, tombstones, entry, apply=apply)
         except BackendError as error:
             failures.append(error)
 
@@ -133,18 +141,28 @@ async def _report_missing(
         raise failures[0]
 
 
-async def _check(backend: Backend, entry: ListedObject, *, apply: bool) -> Missing | None:
+async def _check(backend: Backend, tombstones: Tombstones, entry: ListedObject, *, apply: bool) -> Missing | None:
     source = ObjectRef(backend.bucket, entry.key)
     manifest = await read_manifest(backend.store, source)
     if manifest is not None and manifest.source.key == entry.key:
         return None
+    job_id = keys.upload_id(entry.key)
+    if job_id is not None and await tombstones.find(job_id) is not None:
+        # Its deletion was cut off: that is brought to its end, and the job is not brought back.
+        if apply:
+            await _send(backend, JobRequest(source, deletion=True))
+        return None
     message_id = refusal = None
     if apply:
         try:
-            group = message.group_id(entry.key) if backend.fifo else None
-            message_id = await backend.queue.send(message.encode(JobRequest(source)), group=group)
+            message_id = await _send(backend, JobRequest(source))
         except NotSent:
             raise
         except SendRefused as error:
             refusal = str(error)
     return Missing(source, entry.size, entry.modified_at, message_id, refusal)
+
+
+async def _send(backend: Backend, request: JobRequest) -> str:
+    group = message.group_id(request.source.key) if backend.fifo else None
+    return await backend.queue.send(message.encode(request), group=group)

@@ -28,5 +28,11 @@ async def setup(settings: Settings, *, events: bool = False) -> Sequence[Step]:
     default = settings.default_queue.queue or ""
     if events:
         check_queue(default)
-    steps = await provision(bucket=settings.bucket, queues=queues, visibility_timeout_s=settings.visibility_timeout_s)
+    callbacks = settings.webhooks_queue
+    steps = await provision(
+        bucket=settings.bucket,
+        queues=queues,
+        callbacks=None if callbacks is None else callbacks.queue,
+        visibility_timeout_s=settings.visibility_timeout_s,
+    )
     return [*steps, *await wire_events(bucket=settings.bucket, queue=default)] if events else steps

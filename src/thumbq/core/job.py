@@ -18,12 +18,15 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What a message asks for: an original, and the presets to make of it.
+    """What a message asks for: an original, and the presets to make of it; or the ``deletion`` of its job, to the end.
 
     ``presets`` is None when the message leaves them to the original's metadata, or the routes of the settings.
-    ``callback_url`` is carried along and stands in the manifest; nothing calls it yet.
+    ``callback_url`` is carried along and stands in the manifest: that is called, if any are. ``again``: another message
+    may have asked for the same before.
     """
 
     source: ObjectRef
     presets: tuple[str, ...] | None = None
     callback_url: str | None = None
+    deletion: bool = False
+    again: bool = False

@@ -8,8 +8,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
+from thumbq.core.jobmetadata import JobMetadata
 from thumbq.core.manifest import StepsRecord, TimesRecord
+
+Absent = SkipJsonSchema[None]
+"""Of a member, field or parameter that may be left out, and is then never ``null``."""
 
 
 class Document(BaseModel):
@@ -47,13 +52,13 @@ class Rendition(Document):
     """One output of one preset. Before it is made there is its address only."""
 
     url: Url
-    width: Pixels | None = None
-    height: Pixels | None = None
-    frames: int | None = Field(default=None, description="More than 1 for an animation.")
-    bytes: Size | None = None
-    content_type: str | None = Field(default=None, description="Media type.")
-    sha256: str | None = Field(default=None, description="SHA-256 of the file, hexadecimal.")
-    steps: StepsRecord | None = None
+    width: Pixels | Absent = None
+    height: Pixels | Absent = None
+    frames: int | Absent = Field(default=None, description="More than 1 for an animation.")
+    bytes: Size | Absent = None
+    content_type: str | Absent = Field(default=None, description="Media type.")
+    sha256: str | Absent = Field(default=None, description="SHA-256 of the file, hexadecimal.")
+    steps: StepsRecord | Absent = None
 
 
 class Failure(Document):
@@ -72,13 +77,14 @@ class Job(Document):
     id: JobId
     status: Status = Field(description="A job that is `done` or `failed` has ended.")
     url: Url
-    original: Original | None = None
+    original: Original | Absent = None
     renditions: dict[str, Rendition] = Field(description="By preset.")
-    max_bytes: int | None = Field(default=None, description="Of a presigned upload: its largest file.")
-    expires_at: str | None = Field(default=None, description="Of a presigned upload: its end, RFC 3339.")
-    failed: dict[str, Failure] | None = Field(
+    max_bytes: int | Absent = Field(default=None, description="Of a presigned upload: its largest file.")
+    expires_at: str | Absent = Field(default=None, description="Of a presigned upload: its end, RFC 3339.")
+    metadata: JobMetadata | Absent = None
+    failed: dict[str, Failure] | Absent = Field(
         default=None, description="By preset: what could not be made in a job that is done."
     )
-    error: Failure | None = Field(default=None, description="Of a failed job.")
-    finished_at: str | None = Field(default=None, description="When it ended, RFC 3339.")
-    times: TimesRecord | None = None
+    error: Failure | Absent = Field(default=None, description="Of a failed job.")
+    finished_at: str | Absent = Field(default=None, description="When it ended, RFC 3339.")
+    times: TimesRecord | Absent = None

@@ -21,7 +21,17 @@ PROBE_KEY: Final = f"{CRASH_RECORDS_PREFIX}probe"
 FAILED_MESSAGES_PREFIX: Final = "failed-messages/"
 PRESIGNED_PREFIX: Final = "presigned/"
 PAUSES_PREFIX: Final = "paused/"
-OWN_PREFIXES: Final = (MANIFESTS_PREFIX, CRASH_RECORDS_PREFIX, FAILED_MESSAGES_PREFIX, PRESIGNED_PREFIX, PAUSES_PREFIX)
+IDEMPOTENCY_PREFIX: Final = "idempotency/"
+TOMBSTONES_PREFIX: Final = "tombstones/"
+OWN_PREFIXES: Final = (
+    MANIFESTS_PREFIX,
+    CRASH_RECORDS_PREFIX,
+    FAILED_MESSAGES_PREFIX,
+    PRESIGNED_PREFIX,
+    TOMBSTONES_PREFIX,
+    IDEMPOTENCY_PREFIX,
+    PAUSES_PREFIX,
+)
 """Where thumbq keeps its records: a key here is never a source."""
 
 # Crockford's base32 in lower case keeps the order of the numbers in the order of the characters.
@@ -47,6 +57,14 @@ def last_id_at(now_ms: int) -> str:
     return new_id(min(max(now_ms, 0), _LAST_MS), (1 << 5 * _RANDOM_CHARS) - 1)
 
 
+def made_at_s(upload_id: str) -> float:
+    """Return when an id was made, in POSIX seconds."""
+    inverted = 0
+    for char in upload_id[:_TIME_CHARS]:
+        inverted = inverted << 5 | _ALPHABET.index(char)
+    return (_LAST_MS - inverted) / 1000
+
+
 def is_id(text: str) -> bool:
     """Whether a text has the form of an id that ``new_id`` makes."""
     return _ID.fullmatch(text) is not None
@@ -65,6 +83,16 @@ def inbox_key(upload_id: str) -> str:
 def presigned_key(upload_id: str) -> str:
     """Return the key of the record of a presigned upload."""
     return f"{PRESIGNED_PREFIX}{upload_id}.json"
+
+
+def tombstone_key(upload_id: str) -> str:
+    """Return the key of the tombstone of a job. It does not tell the id, which is a secret."""
+    return f"{TOMBSTONES_PREFIX}{hashlib.sha256(upload_id.encode()).hexdigest()}.json"
+
+
+def key_record_key(digest: str, generation: int = 1) -> str:
+    """Return the key of the record of an idempotency key, or of the election of a later claim of it."""
+    return f"{IDEMPOTENCY_PREFIX}{digest}{'' if generation == 1 else f'.{generation}'}.json"
 
 
 def upload_id(source_key: str) -> str | None:

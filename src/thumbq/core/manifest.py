@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from thumbq.core.jobmetadata import JobMetadata
 from thumbq.core.record import StoredRecord
 
 MANIFEST_VERSION: Final = 2
@@ -121,7 +122,9 @@ class Manifest(StoredRecord):
     MAX_BYTES: ClassVar[int] = 1 << 20
 
     version: Literal[2] = MANIFEST_VERSION
-    status: Literal["done", "failed"]
+    status: Literal["done", "failed", "deleted"] = Field(
+        description="`deleted` stands for half a minute in place of the manifest of a job that was deleted."
+    )
     source: SourceRecord
     renditions: dict[str, RenditionRecord] = Field(
         default={}, description="By preset. A failed job has those that were made before and still hold."
@@ -130,9 +133,8 @@ class Manifest(StoredRecord):
         default=None, description="By preset: what was not made in a job that is done. Absent when nothing failed."
     )
     error: ErrorRecord | None = Field(default=None, description="Of a failed job.")
-    callback_url: str | None = Field(
-        default=None, description="Where the sender wants to be told of the outcome. Nothing calls it yet."
-    )
+    callback_url: str | None = Field(default=None, description="Where the sender wants to be told of the outcome.")
+    metadata: JobMetadata | None = Field(default=None)
     message_id: str | None = Field(default=None, description="The queue's id of the message that asked for the job.")
     receive_count: int | None = Field(default=None, description="How often that message had been received.")
     finished_at: datetime = Field(description="RFC 3339, UTC.")

@@ -42,6 +42,10 @@ def encode(request: JobRequest) -> str:
         body["presets"] = list(request.presets)
     if request.callback_url is not None:
         body["callback_url"] = request.callback_url
+    if request.again:
+        body["again"] = True
+    if request.deletion:
+        body["deletion"] = True
     plain = json.dumps(body, ensure_ascii=False)
     return json.dumps(body) if _NOT_SENDABLE.search(plain) else plain
 
@@ -143,4 +147,6 @@ def _asked_for(document: dict[str, Any], default_bucket: str) -> JobRequest:
             callback_url = callback.checked(callback_url)
         except ValueError as error:
             raise MalformedMessage(f'"callback_url": {error}') from error
-    return JobRequest(source, tuple(dict.fromkeys(presets)) if presets else None, callback_url)
+    distinct = tuple(dict.fromkeys(presets)) if presets else None
+    deletion, again = (document.get(name) is True for name in ("deletion", "again"))
+    return JobRequest(source, distinct, callback_url, deletion=deletion, again=again)

@@ -21,6 +21,7 @@ class PresignedRecord(StoredRecord):
     max_bytes: int
     filename: str | None = None
     presets: tuple[str, ...] | None = None
+    metadata: dict[str, str] | None = None
 
     @property
     def expires(self) -> str:

@@ -30,10 +30,13 @@ CUSTOMERS_CODES: Final = frozenset(
 )
 """The codes of failures that lie in what a customer has sent, or has removed again: nobody here has to do anything."""
 
+CALLBACK_CODES: Final = frozenset({"callback-failed", "callback-gone", "callback-not-allowed"})
+"""The codes of callbacks that were given up: nobody here has to do anything either."""
+
 
 def is_ours(code: str) -> bool:
     """Whether a failure with this code is ours: it needs a person. One that nobody has thought of is."""
-    return code not in CUSTOMERS_CODES
+    return code not in CUSTOMERS_CODES | CALLBACK_CODES
 
 
 @dataclass(frozen=True, slots=True)

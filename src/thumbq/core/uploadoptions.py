@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from thumbq.core import callback, filenames, message, objectmetadata
+from thumbq.core import callback, filenames, jobmetadata, message, objectmetadata
 from thumbq.errors import UploadRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+
+    from thumbq.core.callbackrules import CallbackRules
 
 _MAX_METADATA_BYTES: Final = 1900
 """Of the 2,048 that S3 takes; thumbq's own mark of a put needs some too."""
@@ -22,7 +24,7 @@ class UploadOptions:
 
     ``priority`` is a queue's name in the settings. ``group`` is the message group on a FIFO queue, by default the
     original's key; ``tenant`` is the same on a standard one, which makes it a fair queue and orders nothing (Amazon SQS
-    Developer Guide, "Fair queues").
+    Developer Guide, "Fair queues"). ``metadata`` is as jobmetadata has it.
     """
 
     priority: str | None = None
@@ -30,13 +32,19 @@ class UploadOptions:
     tenant: str | None = None
     presets: tuple[str, ...] = ()
     callback_url: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 NO_OPTIONS: Final = UploadOptions()
 
 
-def check(options: UploadOptions, *, fifo: bool, presets: Collection[str]) -> None:
-    """Raise UploadRefused for options that a queue (``fifo`` or standard) does not take or that name other presets."""
+def check(
+    options: UploadOptions, *, fifo: bool, presets: Collection[str], callbacks: CallbackRules | None = None
+) -> None:
+    """Raise UploadRefused for options that a queue (``fifo`` or standard) does not take or that name other presets.
+
+    The same for a callback that could never be called, if any are: ``callbacks`` says which.
+    """
     if options.group is not None and not fifo:
         text = "A group needs a FIFO queue, and this one is a standard queue: leave it out, or name a tenant."
         raise UploadRefused("group-not-taken", text)
@@ -52,7 +60,18 @@ def check(options: UploadOptions, *, fifo: bool, presets: Collection[str]) -> No
             callback.checked(options.callback_url)
         except ValueError as error:
             raise UploadRefused("invalid-callback-url", f"This callback is not taken: {error}.") from error
+        check_callback(options.callback_url, callbacks)
+    try:
+        jobmetadata.check(options.metadata)
+    except ValueError as error:
+        raise UploadRefused("invalid-metadata", f"This metadata is not taken: {error}.") from error
     _metadata(options)
+
+
+def check_callback(url: str | None, callbacks: CallbackRules | None) -> None:
+    """Raise UploadRefused for a callback that could never be called. Without rules none is called, and all are kept."""
+    if url is not None and callbacks is not None and (reason := callbacks.refusal(url)) is not None:
+        raise UploadRefused("callback-not-allowed", f"This callback could never be called: {reason}.")
 
 
 def metadata(options: UploadOptions, filename: str | None) -> dict[str, str]:
@@ -73,13 +92,14 @@ def _metadata(options: UploadOptions) -> dict[str, str]:
         found = objectmetadata.encode(presets=options.presets, callback_url=options.callback_url)
     except ValueError as error:
         raise _too_much() from error
+    found |= jobmetadata.encode(options.metadata)
     if _size(found) > _MAX_METADATA_BYTES:
         raise _too_much()
     return found
 
 
 def _too_much() -> UploadRefused:
-    text = f"Presets and callback URL may take {_MAX_METADATA_BYTES:,} bytes together: leave some out."
+    text = f"Presets, callback URL and metadata may take {_MAX_METADATA_BYTES:,} bytes together: leave some out."
     return UploadRefused("too-much-metadata", text)
 
 

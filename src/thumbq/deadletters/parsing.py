@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from thumbq.core import deadletter, keys, message
+from thumbq.core import callbackmessage, deadletter, keys, message
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, MalformedMessage, ObjectMissing, ObjectTooLarge
@@ -13,6 +14,7 @@ from thumbq.errors import BackendError, MalformedMessage, ObjectMissing, ObjectT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from thumbq.core.callbackmessage import Callback
     from thumbq.core.deadletter import Note
     from thumbq.core.job import JobRequest
     from thumbq.ports import DeadLetter, ObjectStore
@@ -30,6 +32,8 @@ class ParsedDeadLetter:
     jobs: tuple[JobRequest, ...]
     body: str
     """As it was received, or the whole body as it was sent."""
+    callback: Callback | None = None
+    """When it is one, and no job."""
 
     @property
     def reason(self) -> str:
@@ -55,11 +59,14 @@ class BodyIncomplete(BackendError):
 
 def parse(dead_letter: DeadLetter, bucket: str) -> ParsedDeadLetter:
     """Read a dead letter's note and its body; ``bucket`` is the bucket of bare keys."""
-    try:
-        jobs = message.parse(dead_letter.body, default_bucket=bucket).jobs
-    except MalformedMessage:
-        jobs = ()
-    return ParsedDeadLetter(dead_letter, deadletter.decode(dead_letter.note), jobs, dead_letter.body)
+    jobs: tuple[JobRequest, ...] = ()
+    callback = None
+    with suppress(MalformedMessage):
+        callback = callbackmessage.decode(dead_letter.body)
+    if callback is None:
+        with suppress(MalformedMessage):
+            jobs = message.parse(dead_letter.body, default_bucket=bucket).jobs
+    return ParsedDeadLetter(dead_letter, deadletter.decode(dead_letter.note), jobs, dead_letter.body, callback)
 
 
 async def whole_body(store: ObjectStore, bucket: str, parsed: ParsedDeadLetter) -> str:

@@ -21,6 +21,7 @@ from thumbq.process import SystemClock
 from thumbq.records import read_record, write_record
 
 if TYPE_CHECKING:
+    from thumbq.core.callbackrules import CallbackRules
     from thumbq.core.uploadoptions import UploadOptions
     from thumbq.ports import Backend, Clock, PresignedPost
 
@@ -37,28 +38,51 @@ class PresignedUpload:
 class PresignedIntake:
     """Signs uploads, keeps their records, and accepts the uploads that clients post to thumbq itself.
 
-    ``max_bytes`` is the largest original that is signed for, ``expiry_s`` how long a signature holds.
+    ``max_bytes`` is the largest original that is signed for, ``expiry_s`` how long a signature holds. ``callbacks`` are
+    the rules of URLs to call.
     """
 
-    def __init__(self, *, backend: Backend, clock: Clock, random: Random, max_bytes: int, expiry_s: int) -> None:
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        clock: Clock,
+        random: Random,
+        max_bytes: int,
+        expiry_s: int,
+        callbacks: CallbackRules | None = None,
+    ) -> None:
         self._backend = backend
         self._clock = clock
         self._random = random
         self._max_bytes = max_bytes
         self._expiry_s = expiry_s
+        self._callbacks = callbacks
+
+    def check(self, options: UploadOptions) -> None:
+        """Raise UploadRefused for a callback that could never be called, and for more than metadata holds."""
+        uploadoptions.check_callback(options.callback_url, self._callbacks)
+        uploadoptions.metadata(options, None)
 
     async def presign(
-        self, *, content_type: str, filename: str | None, options: UploadOptions, within_s: float
+        self,
+        *,
+        content_type: str,
+        filename: str | None,
+        options: UploadOptions,
+        within_s: float,
+        upload_id: str | None = None,
     ) -> PresignedUpload:
-        """Sign an upload under a new id. When this returns, every replica knows the id.
+        """Sign an upload under a new id, or under this one. When this returns, every replica knows the id.
 
-        Of the options, presets and callback count: an event of S3 names neither queue nor group.
+        Of the options, presets, callback and metadata count: an event of S3 names neither queue nor group.
 
-        Raises UploadRefused when presets and callback are more than an original's metadata holds, and BackendError.
+        Raises UploadRefused as ``check``, and BackendError.
         """
+        self.check(options)
         name = filenames.clean(filename)
         now = self._clock.wall()
-        upload_id = keys.new_id(int(now * 1000), self._random.getrandbits(80))
+        upload_id = upload_id or keys.new_id(int(now * 1000), self._random.getrandbits(80))
         source = ObjectRef(self._backend.bucket, keys.inbox_key(upload_id))
         policy = UploadPolicy(source, content_type, self._max_bytes, uploadoptions.metadata(options, name))
         record = PresignedRecord(
@@ -67,6 +91,7 @@ class PresignedIntake:
             max_bytes=self._max_bytes,
             filename=name,
             presets=options.presets or None,
+            metadata=dict(options.metadata) or None,
         )
         with anyio.move_on_after(within_s):
             post = await self._backend.presigned_uploads.presign(policy, expires_s=self._expiry_s)
@@ -105,7 +130,12 @@ class PresignedIntake:
 
 
 def make_presigned_intake(
-    backend: Backend, *, max_source_bytes: int, max_upload_bytes: int, expiry_s: int
+    backend: Backend,
+    *,
+    max_source_bytes: int,
+    max_upload_bytes: int,
+    expiry_s: int,
+    callbacks: CallbackRules | None = None,
 ) -> PresignedIntake:
     """Return the intake of presigned uploads, with ids from the system's random source.
 
@@ -118,4 +148,5 @@ def make_presigned_intake(
         random=SystemRandom(),
         max_bytes=min(max_source_bytes, max_upload_bytes) if through_thumbq else max_source_bytes,
         expiry_s=expiry_s,
+        callbacks=callbacks,
     )

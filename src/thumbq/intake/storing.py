@@ -21,7 +21,7 @@ from thumbq.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from thumbq.core.job import ObjectRef
     from thumbq.ports import Backend, ObjectStore
@@ -59,17 +59,19 @@ class Queued:
 
 async def store_and_queue(
     original: Original,
-    refs: Iterable[ObjectRef],
+    refs: Sequence[ObjectRef],
     *,
     backend: Backend,
     options: UploadOptions = NO_OPTIONS,
     if_absent: bool,
     remove_if_refused: bool,
+    resume: bool = False,
     within_s: float,
 ) -> Queued:
     """Store an original and queue its job; when this returns, both are durable.
 
-    With ``if_absent`` it is stored under the first of ``refs`` that is free, and else under the first.
+    With ``if_absent`` it is stored under the first of ``refs`` that is free, and else under the first. With ``resume``
+    what is under the only one of ``refs`` is this original, which an earlier try has stored.
 
     Raises SendRefused or BackendRefused when the message is certainly not in the queue: then the original is removed
     again, if ``remove_if_refused``. Raises BackendUnavailable when it is unknown whether the job is queued (the
@@ -79,11 +81,11 @@ async def store_and_queue(
     """
 
     async def work() -> Queued:
-        source = await _store(original, refs, backend.store, if_absent=if_absent)
+        source, stored = await _store(original, refs, backend.store, if_absent=if_absent, resume=resume)
         try:
-            message_id = await _queue(source, options, backend)
+            message_id = await _queue(source, options, backend, again=not stored)
         except (SendRefused, BackendRefused):
-            if remove_if_refused:
+            if remove_if_refused and stored:
                 await _remove(source, backend.store)
             raise
         log.info(
@@ -95,7 +97,6 @@ async def store_and_queue(
         )
         return Queued(source, message_id)
 
-    refs = tuple(refs)
     # Until it is done: who logs its failure says which job it was.
     structlog.contextvars.bind_contextvars(job_id=_job_id(refs[0]))
     queued = await _to_the_end(work, within_s=within_s)
@@ -107,7 +108,10 @@ def _job_id(source: ObjectRef) -> str:
     return keys.upload_id(source.key) or source.key
 
 
-async def _store(original: Original, refs: Iterable[ObjectRef], store: ObjectStore, *, if_absent: bool) -> ObjectRef:
+async def _store(
+    original: Original, refs: Sequence[ObjectRef], store: ObjectStore, *, if_absent: bool, resume: bool
+) -> tuple[ObjectRef, bool]:
+    """Return where the original is, and whether it was stored now."""
     taken: ObjectExists | None = None
     for ref in refs:
         try:
@@ -121,13 +125,15 @@ async def _store(original: Original, refs: Iterable[ObjectRef], store: ObjectSto
         except ObjectExists as error:
             taken = error
         else:
-            return ref
+            return ref, True
+    if resume:
+        return refs[0], False
     assert taken is not None
     raise taken
 
 
-async def _queue(source: ObjectRef, options: UploadOptions, backend: Backend) -> str:
-    job = JobRequest(source, options.presets or None, options.callback_url)
+async def _queue(source: ObjectRef, options: UploadOptions, backend: Backend, *, again: bool) -> str:
+    job = JobRequest(source, options.presets or None, options.callback_url, again=again)
     group = uploadoptions.group_of(options, source.key, fifo=backend.fifo)
     return await backend.queue.send(message.encode(job), group=group)
 

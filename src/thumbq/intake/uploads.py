@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Final
 from thumbq.core import filenames, keys, uploadoptions
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.job import ObjectRef
+from thumbq.core.tombstone import Tombstone
 from thumbq.core.uploadoptions import NO_OPTIONS, UploadOptions
 from thumbq.errors import UploadRefused
-from thumbq.intake.storing import Original, check_not_empty, store_and_queue
+from thumbq.intake.storing import Original, Queued, check_not_empty, store_and_queue
 from thumbq.process import SystemClock
+from thumbq.records import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from thumbq.core.callbackrules import CallbackRules
     from thumbq.ports import Backend, Clock
 
 UNKNOWN_FORMAT: Final = (
@@ -45,7 +48,8 @@ class Accepted:
 class UploadIntake:
     """Recognises, stores and queues uploads, one at a time or many at once.
 
-    Jobs go to the queue of ``backend``, or by their priority to one of ``queues``. Options may name ``presets`` only.
+    Jobs go to the queue of ``backend``, or by their priority to one of ``queues``. Options may name ``presets`` only,
+    and callbacks that these rules allow.
     """
 
     def __init__(
@@ -56,10 +60,12 @@ class UploadIntake:
         random: Random,
         queues: Mapping[str, Backend] | None = None,
         presets: Collection[str] = (),
+        callbacks: CallbackRules | None = None,
     ) -> None:
         self._backend = backend
         self._queues = queues or {}
         self._presets = presets
+        self._callbacks = callbacks
         self._clock = clock
         self._random = random
 
@@ -74,7 +80,13 @@ class UploadIntake:
             there_are = f"there are: {', '.join(self._queues)}" if self._queues else "there is only one: leave it out"
             text = f"There is no queue of the priority {options.priority!r}; {there_are}."
             raise UploadRefused("unknown-priority", text)
-        uploadoptions.check(options, fifo=self._queue_of(options).fifo, presets=self._presets)
+        fifo = self._queue_of(options).fifo
+        uploadoptions.check(options, fifo=fifo, presets=self._presets, callbacks=self._callbacks)
+
+    def check_file(self, body: bytes) -> None:
+        """Raise UploadRefused for a file that is empty or of no known image format."""
+        check_not_empty(body)
+        _recognised(body)
 
     async def accept(
         self,
@@ -82,13 +94,15 @@ class UploadIntake:
         *,
         filename: str | None,
         key: str | None = None,
+        upload_id: str | None = None,
         options: UploadOptions = NO_OPTIONS,
         within_s: float = math.inf,
     ) -> Accepted:
         """Store an original and queue its job; when this returns, both are durable.
 
         Without ``key`` the original gets a new id and never overwrites anything; with it, it replaces the object under
-        that key. ``filename`` is kept as metadata only.
+        that key. With ``upload_id`` that is its id, under which an earlier try may have stored it. ``filename`` is kept
+        as metadata only.
 
         Raises UploadRefused for a file of no known image format and for options that ``check`` refuses, SendRefused or
         BackendRefused when the queue refuses the job (an original under a new id is then removed again), and
@@ -99,29 +113,41 @@ class UploadIntake:
         without its message.
         """
         self.check(options)
-        check_not_empty(body)
-        image_format = _recognised(body)
-        name = filenames.clean(filename)
-        original = Original(body, image_format.content_type, uploadoptions.metadata(options, name))
+        original = _original(body, filename, options)
+        refs = list(self._new_refs()) if key is None and upload_id is None else [self._ref(key, upload_id)]
         queued = await store_and_queue(
             original,
-            list(self._new_refs()) if key is None else [ObjectRef(self._backend.bucket, key)],
+            refs,
             backend=self._queue_of(options),
             options=options,
             if_absent=key is None,
             remove_if_refused=key is None,
+            resume=upload_id is not None,
             within_s=within_s,
         )
-        return Accepted(
-            id=keys.upload_id(queued.source.key) if key is None else None,
-            source=queued.source,
-            message_id=queued.message_id,
-            size=len(body),
-            content_type=image_format.content_type,
-            filename=name,
-            presets=options.presets or None,
-            metadata=original.metadata,
-        )
+        return _accepted(queued, original, filename, options)
+
+    async def was_deleted(self, upload_id: str) -> bool:
+        """Whether the job of an upload was deleted. Raises BackendError."""
+        ref = ObjectRef(self._backend.bucket, keys.tombstone_key(upload_id))
+        return await read_record(self._backend.store, ref, Tombstone) is not None
+
+    def accepted_before(
+        self,
+        body: bytes,
+        *,
+        filename: str | None,
+        key: str | None,
+        upload_id: str,
+        options: UploadOptions,
+        message_id: str,
+    ) -> Accepted:
+        """Return an upload that was stored and queued before, with this message, as ``accept`` did."""
+        queued = Queued(self._ref(key, upload_id), message_id)
+        return _accepted(queued, _original(body, filename, options), filename, options)
+
+    def _ref(self, key: str | None, upload_id: str | None) -> ObjectRef:
+        return ObjectRef(self._backend.bucket, keys.upload_key(upload_id or "") if key is None else key)
 
     def _new_refs(self) -> Iterator[ObjectRef]:
         for _ in range(_MAX_IDS):
@@ -132,6 +158,25 @@ class UploadIntake:
         return self._backend if options.priority is None else self._queues[options.priority]
 
 
+def _original(body: bytes, filename: str | None, options: UploadOptions) -> Original:
+    check_not_empty(body)
+    content_type = _recognised(body).content_type
+    return Original(body, content_type, uploadoptions.metadata(options, filenames.clean(filename)))
+
+
+def _accepted(queued: Queued, original: Original, filename: str | None, options: UploadOptions) -> Accepted:
+    return Accepted(
+        id=keys.upload_id(queued.source.key),
+        source=queued.source,
+        message_id=queued.message_id,
+        size=len(original.body),
+        content_type=original.content_type,
+        filename=filenames.clean(filename),
+        presets=options.presets or None,
+        metadata=original.metadata,
+    )
+
+
 def _recognised(body: bytes) -> ImageFormat:
     image_format = sniff(body)
     if image_format is None:
@@ -140,7 +185,17 @@ def _recognised(body: bytes) -> ImageFormat:
 
 
 def make_upload_intake(
-    backend: Backend, presets: Collection[str], queues: Mapping[str, Backend] | None = None
+    backend: Backend,
+    presets: Collection[str],
+    queues: Mapping[str, Backend] | None = None,
+    callbacks: CallbackRules | None = None,
 ) -> UploadIntake:
     """Return the intake over a queue, and those of other priorities, with ids from the system's random source."""
-    return UploadIntake(backend=backend, clock=SystemClock(), random=SystemRandom(), queues=queues, presets=presets)
+    return UploadIntake(
+        backend=backend,
+        clock=SystemClock(),
+        random=SystemRandom(),
+        queues=queues,
+        presets=presets,
+        callbacks=callbacks,
+    )

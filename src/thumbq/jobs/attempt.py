@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import (
     BackendError,
-    BucketNotAllowed,
+    JobDeleted,
     JobFailed,
     ObjectExists,
     ObjectMissing,
     RenderKilled,
     SourceReplaced,
 )
+from thumbq.jobs import deletions
 from thumbq.jobs.delivery import JobResult, Outcome
 from thumbq.jobs.findings import Findings
 from thumbq.jobs.poison import CrashHistory, quarantine
 from thumbq.jobs.presets import resolve_presets
-from thumbq.jobs.processing import original_answers
+from thumbq.jobs.processing import not_served, original_answers
 from thumbq.jobs.recordedrender import RecordedRender
+from thumbq.jobs.sender import learnt_of_sender
 from thumbq.manifests import read_manifest
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Attempt:
         self._resources = resources
         self._processor = processor
         self._manifests = manifests
+        self._fetched_from = 0.0
 
     @property
     def answered(self) -> bool:
@@ -61,11 +64,10 @@ class Attempt:
         return self.looked or self.findings.etag is not None
 
     async def run(self, delivery: Delivery, queue_name: str) -> JobResult:
-        """Do the job. Raises ThumbqError, by which the job runner decides."""
-        clock, sent_at = self._resources.clock, self.job.message.sent_at
-        started = clock.monotonic()
-        if sent_at is not None:
-            self.findings = self.findings.after(waited_s=max(clock.wall() - sent_at, 0.0))
+        """Do the job. Raises ThumbqError, by which the job runner decides: JobDeleted when it was deleted meanwhile."""
+        started, waited_s = self._resources.clock.monotonic(), self._waited_s()
+        if waited_s is not None:
+            self.findings = self.findings.after(waited_s=max(waited_s, 0.0))
         with delivery.interruptible() as looking:
             if (settled := await self._settled_before()) is not None:
                 return settled
@@ -76,8 +78,8 @@ class Attempt:
 
     async def _settled_before(self) -> JobResult | None:
         """Return the result when there is nothing to make; look for an earlier one only where there may be one."""
-        if not self.job.redelivered:
-            result = self._not_served()
+        if not (self.job.redelivered or self.job.request.again):
+            result = not_served(self.job, self._resources)
             self._resolve(None)
             return result
         return await self.settled()
@@ -85,30 +87,30 @@ class Attempt:
     async def settled(self) -> JobResult | None:
         """Return the result when there is nothing to make, by the message and by what earlier attempts have left.
 
-        Raises JobFailed when the message can never be done, and BackendError.
+        Raises JobFailed when the message can never be done, JobDeleted, and BackendError.
         """
-        if (result := self._not_served()) is not None:
+        if (result := not_served(self.job, self._resources)) is not None:
             return result
         await self._look()
         if self.previous and self.previous.error and self.previous.message_id == self.job.message.id:
             # This very message has failed before; only its burial is missing.
-            bury = Bury(self.previous.error.code, self.previous.error.message)
-            return JobResult(Outcome.FAILED, bury, manifest=self.previous)
+            error = self.previous.error
+            return JobResult(Outcome.FAILED, Bury(error.code, error.message), manifest=self.previous)
         self._resolve(None if self.findings.info is None else self.findings.info.metadata)
         if await self._is_done():
             return JobResult(Outcome.ALREADY_DONE, Delete(), manifest=self.previous)
         return None
 
-    def _not_served(self) -> JobResult | None:
-        """Return the result of what is no job. Raises BucketNotAllowed."""
-        source, resources = self.job.source, self._resources
-        if source.bucket != resources.bucket:
-            raise BucketNotAllowed(f"the message names the bucket {source.bucket!r}, which is not served here")
-        return JobResult(Outcome.NO_JOB, Delete()) if resources.catalog.is_output(source.key) else None
-
     async def _look(self) -> None:
         self.previous = await read_manifest(self._resources.store, self.job.source)
         self.looked = True
+        if self.previous is not None and self.previous.status == "deleted":
+            raise JobDeleted
+
+    async def look_for_tombstone(self) -> None:
+        """Raise JobDeleted when the job was deleted, and nothing else tells it."""
+        fetched_from = None if self.findings.info is None else self._fetched_from
+        await deletions.look_for_tombstone(self._resources, self.job, fetched_from=fetched_from)
 
     async def _is_done(self) -> bool:
         if self.previous is None or self.previous.status != "done":
@@ -117,6 +119,7 @@ class Attempt:
             with original_answers(self.job.source):
                 info = await self._resources.store.head(self.job.source)
         except ObjectMissing:
+            await self.look_for_tombstone()
             # A late duplicate of the message must not turn what was done into a failure.
             self.findings = replace(self.findings, source_gone=True)
         else:
@@ -156,12 +159,11 @@ class Attempt:
 
     async def _acquire(self, stack: AsyncExitStack, queue_name: str) -> tuple[RenderSource, RenderProcess]:
         """Hold what the render needs until ``stack`` is closed: the quarantine, the original and a process."""
-        record, lock = self.crashes.record, self._resources.quarantine
+        record, lock, clock = self.crashes.record, self._resources.quarantine, self._resources.clock
         if record.poison:
             raise RenderKilled(record.code, record.text)
         await stack.enter_async_context(quarantine(self.crashes, lock, queue_name))
-        clock = self._resources.clock
-        began = clock.monotonic()
+        began = self._fetched_from = clock.monotonic()
         info, original = await stack.enter_async_context(self._processor.fetched(self.job.source))
         fetched = clock.monotonic()
         self.findings = replace(self.findings, info=info).after(fetched_s=fetched - began)
@@ -182,15 +184,19 @@ class Attempt:
         made = await self._processor.store(self.job.source, self.findings.rendered.images)
         self.findings = self.findings.after(stored_s=self._resources.clock.monotonic() - began)
         manifest = await self._record(made)
+        await self.look_for_tombstone()
         await self._check_source()
         return manifest
 
     async def _record(self, made: dict[str, RenditionRecord]) -> Manifest:
-        """Put the manifest. Where nobody has looked for an earlier one, that is due when there is one in the way."""
-        if not self.looked:
+        """Put the manifest. Where none is known, it is looked for when there is one in the way."""
+        if self.previous is None:
             with suppress(ObjectExists):
                 return await self._manifests.write_done(self.job, self.findings, None, made, if_absent=True)
             await self._look()
+        found, message_id = self.previous, self.job.message.id
+        if found and not self.job.replaceable and self.findings.are_met_by(found, message_id=message_id):
+            return found
         return await self._manifests.write_done(self.job, self.findings, self.previous, made)
 
     async def _check_source(self) -> None:
@@ -209,6 +215,10 @@ class Attempt:
         except (JobFailed, BackendError):
             self.findings = replace(self.findings, info=None, rendered=None)
 
+    async def learn_of_sender(self) -> None:
+        """Learn what the sender has said with an original that was not fetched, for those who are told of the end."""
+        self.findings = await learnt_of_sender(self.findings, self.job, self._resources)
+
     async def _look_at_source(self) -> None:
         """See whether what was fetched is still the original. Raises SourceDenied, SourceArchived, BackendError."""
         if self.findings.info is not None and self.job.replaceable:
@@ -217,20 +227,22 @@ class Attempt:
 
     def _is_now(self, etag: str) -> None:
         """Note the original's ETag; what is known of another original under the same key is forgotten."""
-        self.findings = replace(self.findings, head_etag=etag)
-        if self.findings.info is not None and self.findings.info.etag != etag:
-            self.findings = replace(self.findings, info=None, rendered=None)
+        self.findings = self.findings.of_original(etag)
 
     def _done(self, started: float, manifest: Manifest) -> JobResult:
-        clock, rendered, sent_at = self._resources.clock, self.findings.rendered, self.job.message.sent_at
+        rendered = self.findings.rendered
         assert rendered is not None
         return JobResult(
-            Outcome.DONE,
+            Outcome.DONE if manifest.message_id == self.job.message.id else Outcome.ALREADY_DONE,
             Delete(),
             renditions=tuple(image.preset for image in rendered.images),
             failed={one.preset: one.code for one in rendered.not_made},
-            duration_s=clock.monotonic() - started,
-            waited_s=None if sent_at is None else clock.wall() - sent_at,
+            duration_s=self._resources.clock.monotonic() - started,
+            waited_s=self._waited_s(),
             render_s=self.findings.times.rendered_s,
             manifest=manifest,
         )
+
+    def _waited_s(self) -> float | None:
+        sent_at = self.job.message.sent_at
+        return None if sent_at is None else self._resources.clock.wall() - sent_at

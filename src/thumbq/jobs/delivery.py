@@ -76,6 +76,8 @@ class Outcome(Enum):
     """An earlier attempt has done it, or somebody else has."""
     NO_JOB = auto()
     """The key lies where thumbq writes: it is never a source."""
+    DELETED = auto()
+    """The job was deleted: nothing of it is kept, and nobody is told."""
     RETRY = auto()
     FAILED = auto()
     """For good, and the manifest says so."""

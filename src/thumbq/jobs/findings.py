@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from thumbq.core import jobmetadata
 from thumbq.core.manifest import TimesRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from thumbq.core.manifest import Manifest
     from thumbq.core.preset import Preset
     from thumbq.jobs.delivery import Job
@@ -23,7 +26,8 @@ class Findings:
 
     ``presets`` and ``callback_url`` are as in ResolvedPresets. ``head_etag`` is the original's ETag when only a HEAD
     was made, ``info`` what came with its bytes, ``rendered`` what the render has found. ``source_gone``: there is no
-    original any more. ``times`` is how long each part has taken so far.
+    original any more. ``times`` is how long each part has taken so far. ``sender_said`` is the original's
+    metadata, for the record, where its bytes have not come.
     """
 
     presets: tuple[Preset, ...] = ()
@@ -33,11 +37,23 @@ class Findings:
     info: ObjectInfo | None = None
     rendered: Rendered | None = None
     times: TimesRecord = UNKNOWN_TIMES
+    sender_said: Mapping[str, str] | None = None
+
+    def of_original(self, etag: str) -> Findings:
+        """Return them when the original has this ETag now: what is known of another one is forgotten."""
+        now = replace(self, head_etag=etag)
+        return now if now.info is None or now.info.etag == etag else replace(now, info=None, rendered=None)
 
     def after(self, **seconds: float) -> Findings:
         """Return them with how long a part of the attempt took: a member of ``times`` and its seconds."""
         rounded = {name: round(value, 4) for name, value in seconds.items()}
         return replace(self, times=self.times.model_copy(update=rounded))
+
+    @property
+    def metadata(self) -> dict[str, str] | None:
+        """The sender's own metadata; None when there is none, or none is known."""
+        found = self.sender_said if self.info is None else self.info.metadata
+        return None if found is None else jobmetadata.decode(found)
 
     @property
     def etag(self) -> str | None:

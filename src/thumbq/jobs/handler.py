@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from thumbq.core.retry import Bury, Delete, Release
+    from thumbq.jobs.deadletterremoval import DeadLetterRemoval
     from thumbq.jobs.delivery import JobResult
     from thumbq.jobs.resources import JobResources
     from thumbq.jobs.stopping import StopRequest
@@ -35,7 +36,7 @@ class MessageHandler:
     """Handles the messages of one queue, job by job.
 
     ``attributes`` are those of the queue, ``queue_name`` is its name in the settings. An original may have
-    ``max_source_bytes``.
+    ``max_source_bytes``. One that is given no ``dead_letters`` leaves those of deleted jobs where they are.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class MessageHandler:
         max_source_bytes: int,
         random: Random,
         queue_name: str = "",
+        dead_letters: DeadLetterRemoval | None = None,
     ) -> None:
         self._resources = resources
         self._queue_name = queue_name
@@ -59,6 +61,7 @@ class MessageHandler:
             max_receive_count=attributes.max_receive_count,
             max_source_bytes=max_source_bytes,
             random=random,
+            dead_letters=dead_letters,
         )
 
     def deliveries(self, messages: Sequence[ReceivedMessage], stop: StopRequest) -> list[Delivery]:

@@ -10,7 +10,7 @@ from thumbq.core import filenames, keys
 from thumbq.core.failedmessage import FailedMessage
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import ErrorRecord, Manifest, SourceRecord
-from thumbq.errors import ObjectExists
+from thumbq.errors import JobDeleted, ObjectExists
 from thumbq.manifests import failed_renditions, manifest_ref, read_manifest, with_findings
 from thumbq.records import write_record
 
@@ -55,7 +55,7 @@ class ManifestWriter:
         Returns the manifest that stands then: None when the record is that of the message alone. It is one that is
         done, and nothing is written, when the manifest says by now that the job is done: the answer to our own
         put was lost, or somebody else has done it. It never goes over a manifest that says done of the same source when
-        this attempt made nothing anew: then, too, the record is that of the message alone.
+        this attempt made nothing anew: then, too, the record is that of the message alone. Raises JobDeleted.
         """
         if job.source.bucket != self._bucket:
             await self.keep_message(job.message, bury)
@@ -63,6 +63,8 @@ class ManifestWriter:
         # Somebody may put one between our look and our put; and there may be one that cannot be read.
         for overwrite in (False, True):
             previous = await read_manifest(self._store, job.source)
+            if previous is not None and previous.status == "deleted":
+                raise JobDeleted
             is_met = findings.are_met_by(previous, message_id=job.message.id)
             if is_met and not findings.doubt(previous, job):
                 return previous
@@ -113,6 +115,7 @@ class ManifestWriter:
             failed={name: record for name, record in failed.items() if name not in renditions} or None,
             error=error,
             callback_url=findings.callback_url,
+            metadata=findings.metadata,
             message_id=job.message.id,
             receive_count=job.message.receive_count,
             finished_at=self._now(),

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core.job import ObjectRef
+from thumbq.core.retry import Delete
 from thumbq.errors import (
     BackendRefused,
+    BucketNotAllowed,
     ObjectArchived,
     ObjectMissing,
     ObjectTooLarge,
@@ -16,12 +18,14 @@ from thumbq.errors import (
     SourceDenied,
     SourceMissing,
 )
+from thumbq.jobs.delivery import JobResult, Outcome
 from thumbq.manifests import rendition_record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from thumbq.core.manifest import RenditionRecord
+    from thumbq.jobs.delivery import Job
     from thumbq.jobs.resources import JobResources
     from thumbq.ports import ObjectInfo, RenderedImage, RenderSource
 
@@ -72,6 +76,14 @@ class Processor:
         ref = ObjectRef(source.bucket, preset.rendition_key(source.key, image.content_type))
         await self._resources.store.put(ref, image.body, content_type=image.content_type)
         return rendition_record(preset, ref, image)
+
+
+def not_served(job: Job, resources: JobResources) -> JobResult | None:
+    """Return the result of what is no job. Raises BucketNotAllowed."""
+    source = job.source
+    if source.bucket != resources.bucket:
+        raise BucketNotAllowed(f"the message names the bucket {source.bucket!r}, which is not served here")
+    return JobResult(Outcome.NO_JOB, Delete()) if resources.catalog.is_output(source.key) else None
 
 
 @contextmanager

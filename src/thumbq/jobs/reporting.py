@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from thumbq.core.retry import Bury, Release, is_ours
-from thumbq.errors import BackendRefused
+from thumbq.core.retry import Bury, Delete, Release, is_ours
+from thumbq.errors import BackendRefused, NotSent, SendRefused
 from thumbq.jobs.delivery import Outcome
 from thumbq.ports import Attempted
 
@@ -74,6 +74,8 @@ def _log(result: JobResult) -> None:
         log.info("job.already_done")
     elif result.outcome is Outcome.NO_JOB:
         log.info("job.ignored", reason="the key is one of thumbq's own outputs")
+    elif result.outcome is Outcome.DELETED:
+        log.info("job.deleted", ended=isinstance(result.disposition, Delete))
     elif isinstance(result.disposition, Bury):
         report_failed(result.disposition)
     elif result.outcome is Outcome.RETRY and isinstance(result.disposition, Release) and result.error is not None:
@@ -103,7 +105,8 @@ def report_away(event: str, *, away_s: float, **members: Any) -> None:
 
 def report_request(event: str, error: BackendError, **members: Any) -> None:
     """Log a request of thumbq's own that failed: one that is refused will be so until somebody sees to it."""
-    write = log.error if isinstance(error, BackendRefused) else log.warning
+    refused = isinstance(error, BackendRefused | SendRefused) and not isinstance(error, NotSent)
+    write = log.error if refused else log.warning
     write(event, error=str(error), **members)
 
 

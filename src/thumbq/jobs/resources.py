@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thumbq.deletion.tombstones import Tombstones
 from thumbq.jobs.bytebudget import ByteBudget
 from thumbq.jobs.countedrenderer import CountedRenderer
 from thumbq.jobs.fencing import FencedStore
@@ -31,6 +32,7 @@ class JobResources:
     quarantine: PriorityLock
     health: StoreHealth
     clock: Clock
+    tombstones: Tombstones
     announcers: Sequence[Announcer] = ()
     """Who is told of jobs that have ended, in this order."""
     observers: Sequence[Observer] = ()
@@ -57,6 +59,7 @@ def make_job_resources(
         quarantine=PriorityLock(settings.queue_weights),
         health=StoreHealth(backend.store, backend.bucket, clock),
         clock=clock,
+        tombstones=Tombstones(store, backend.bucket, settings.catalog, clock),
         announcers=announcers,
         observers=observers,
     )

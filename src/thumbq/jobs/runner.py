@@ -9,16 +9,19 @@ import structlog
 
 from thumbq.core import retry
 from thumbq.core.retry import Bury, Delete, Release
-from thumbq.errors import BackendError, JobFailed, ThumbqError
+from thumbq.errors import BackendError, JobDeleted, JobFailed, ThumbqError
 from thumbq.jobs.attempt import Attempt
+from thumbq.jobs.deletions import Deletions
 from thumbq.jobs.delivery import JobResult, Outcome
 from thumbq.jobs.fencing import LeaseLost
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.jobs.processing import Processor
+from thumbq.jobs.reporting import report_request
 
 if TYPE_CHECKING:
     from random import Random
 
+    from thumbq.jobs.deadletterremoval import DeadLetterRemoval
     from thumbq.jobs.delivery import Delivery, Job
     from thumbq.jobs.resources import JobResources
     from thumbq.ports import ReceivedMessage
@@ -37,6 +40,7 @@ class JobRunner:
         max_receive_count: int | None,
         max_source_bytes: int,
         random: Random,
+        dead_letters: DeadLetterRemoval | None,
     ) -> None:
         self._resources = resources
         self._queue_name = queue_name
@@ -44,20 +48,15 @@ class JobRunner:
         self._random = random
         self._processor = Processor(resources, queue_name=queue_name, max_source_bytes=max_source_bytes)
         self._manifests = ManifestWriter(resources)
+        self._deletions = Deletions(resources, dead_letters)
 
     async def run(self, delivery: Delivery, job: Job) -> JobResult:
         """Make one attempt at a job. Never raises for what goes wrong with it: the result says it."""
         attempt = self._attempt(job)
         try:
-            result = await attempt.run(delivery, self._queue_name)
-        except ThumbqError as error:
-            result = await self._failed(attempt, error)
-        except Exception as error:  # a bug in one job must not cancel the others: it is logged whole
-            log.exception("job.bug")
-            result = await self._failed(attempt, error)
-        else:
-            if attempt.answered and result.outcome is not Outcome.INTERRUPTED:
-                self._resources.health.answered()
+            result = await self._attempted(attempt, delivery)
+        except JobDeleted:
+            result = await self._deleted(job)
         if isinstance(result.disposition, Release):
             await attempt.crashes.render_ended()
         else:
@@ -65,9 +64,34 @@ class JobRunner:
         try:
             await self._announce(job, result)
         except BackendError as error:
-            log.warning("job.not_announced", error=str(error))
+            report_request("job.not_announced", error)
             return JobResult(Outcome.NOT_ANNOUNCED, self._release(job.message))
         return result
+
+    async def _attempted(self, attempt: Attempt, delivery: Delivery) -> JobResult:
+        """Make the attempt, and decide about one that fails. Raises JobDeleted."""
+        try:
+            if attempt.job.request.deletion:
+                return await self._deletions.finish(delivery, attempt.job)
+            result = await attempt.run(delivery, self._queue_name)
+        except JobDeleted:
+            raise
+        except ThumbqError as error:
+            return await self._failed(attempt, error)
+        except Exception as error:  # a bug in one job must not cancel the others: it is logged whole
+            log.exception("job.bug")
+            return await self._failed(attempt, error)
+        if attempt.answered and result.outcome is not Outcome.INTERRUPTED:
+            self._resources.health.answered()
+        return result
+
+    async def _deleted(self, job: Job) -> JobResult:
+        """Remove what a deleted job has left; where the store does not answer, its message comes again for that."""
+        try:
+            return await self._deletions.end(job.source)
+        except BackendError as error:
+            self._resources.health.failed()
+            return JobResult(Outcome.RETRY, self._release(job.message), error=error, store_failed=True)
 
     async def give_up(self, job: Job, bury: Bury) -> JobResult:
         """Record that a job has failed with its message, unless it is done or has failed for a reason of its own.
@@ -77,16 +101,21 @@ class JobRunner:
         Raises BackendError when the store does not answer, or not all who are to be told can be.
         """
         attempt = self._attempt(job)
-        result: JobResult | None = None
         try:
-            result = await attempt.settled()
-        except JobFailed as error:
-            bury = Bury(error.code, error.text)
-        if result is None:
-            result = await self._recorded(attempt, bury)
+            result = await self._given_up(attempt, bury)
+        except JobDeleted:
+            result = await self._deletions.end(job.source)
         await attempt.crashes.remove()
         await self._announce(job, result)
         return result
+
+    async def _given_up(self, attempt: Attempt, bury: Bury) -> JobResult:
+        try:
+            if not attempt.job.request.deletion and (settled := await attempt.settled()) is not None:
+                return settled
+        except JobFailed as error:
+            bury = Bury(error.code, error.text)
+        return await self._recorded(attempt, bury)
 
     def _release(self, message: ReceivedMessage) -> Release:
         return Release(retry.backoff_s(message.receive_count, self._random.random()))
@@ -95,7 +124,7 @@ class JobRunner:
         return Attempt(job, self._resources, self._processor, self._manifests)
 
     async def _failed(self, attempt: Attempt, error: Exception) -> JobResult:
-        """Decide about an attempt that raised, and record the failure when it is final."""
+        """Decide about an attempt that raised, and record the failure when it is final. Raises JobDeleted."""
         message, health = attempt.job.message, self._resources.health
         disposition = retry.after_failure(
             error,
@@ -121,14 +150,21 @@ class JobRunner:
         return result
 
     async def _recorded(self, attempt: Attempt, bury: Bury) -> JobResult:
-        """Record that a job has failed, unless it is done. Raises BackendError."""
+        """Record that a job has failed, unless it is done. Raises JobDeleted and BackendError.
+
+        A deletion that could not be brought to its end is no failure of its job: the dead letter is all that says so.
+        """
+        if attempt.job.request.deletion:
+            return JobResult(Outcome.FAILED, bury)
         if not attempt.looked:
             # A late duplicate of the message must not turn what was done into a failure.
             with suppress(JobFailed, BackendError):
                 if (settled := await attempt.settled()) is not None:
                     return settled
+        await attempt.look_for_tombstone()
         # Nor must the failure of an older original, where a newer one is done.
         await attempt.forget_older_source()
+        await attempt.learn_of_sender()
         manifest = await self._manifests.write_failed(attempt.job, attempt.findings, bury)
         if manifest is not None and manifest.status == "done":
             return JobResult(Outcome.ALREADY_DONE, Delete(), manifest=manifest)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from thumbq.core import callbackmessage
 from thumbq.errors import BackendError, Problem, SetupError
 from thumbq.local import messagetable
 from thumbq.local.blobs import Blobs
@@ -49,15 +50,18 @@ async def open_local_queues(
     *,
     clock: Clock,
     queues: Sequence[str],
+    callbacks: str | None = None,
     max_receive_count: int = 10,
     warn: Callable[[Problem], None] | None = None,
 ) -> AsyncIterator[tuple[Backend, ...]]:
     """Open the backend of a directory, and make it if it is missing; several processes may share it.
 
-    Returns a Backend for each name in ``queues``; they share everything but messages and dead letters.
+    Returns a Backend for each name in ``queues``, and one for the queue of ``callbacks`` at the end if it is named;
+    they share everything but messages and dead letters.
     A queue whose name ends in ``.fifo`` is a FIFO queue. A message that was received ``max_receive_count`` times
-    becomes a dead letter of its queue instead of being received again. ``warn`` gets a Problem for each queue that has
-    messages and is not opened. Raises SetupError when the directory cannot be used; nothing in it is changed then.
+    becomes a dead letter of its queue instead of being received again; a callback may be received more often. ``warn``
+    gets a Problem for each queue that has messages and is not opened. Raises SetupError when the directory cannot be
+    used; nothing in it is changed then.
     """
     async with _opened(directory) as (database, blobs):
         store = LocalStore(database, blobs, clock)
@@ -67,9 +71,12 @@ async def open_local_queues(
             waiting = await database.read(messagetable.waiting)
             upkeep = _Upkeep(orphans, Condition(directory))
         if warn is not None:
-            for problem in _unopened(waiting, queues, directory):
+            for problem in _unopened(waiting, [*queues, callbacks], directory):
                 warn(problem)
         presigned = LocalPresignedUploads(secret, clock)
+        opened = [messagetable.QueueRules(name, max_receive_count) for name in queues]
+        if callbacks is not None:
+            opened.append(messagetable.QueueRules(callbacks, callbackmessage.MAX_RECEIVES))
         yield tuple(
             Backend(
                 store,
@@ -81,7 +88,7 @@ async def open_local_queues(
                 fifo=rules.fifo,
                 upkeep=upkeep,
             )
-            for rules in (messagetable.QueueRules(name, max_receive_count) for name in queues)
+            for rules in opened
         )
 
 
@@ -125,10 +132,12 @@ def _usable(directory: Path) -> Iterator[None]:
         raise SetupError([Problem(what, "see that all of it belongs to this user and the disk has room")]) from error
 
 
-def _unopened(waiting: Mapping[str, int], queues: Sequence[str], directory: Path) -> Iterator[Problem]:
+def _unopened(waiting: Mapping[str, int], queues: Sequence[str | None], directory: Path) -> Iterator[Problem]:
     for name, number in waiting.items():
         if name in queues:
             continue
         what = f"queue {name}" if name else "the queue without a name"
         fix = "name it in [[queues]]" if name else "serve the directory without [[queues]]"
+        if name.endswith(callbackmessage.ENDING):
+            fix = "write [webhooks] into thumbq.toml"
         yield Problem(f"{what} of {directory} has messages ({number}) and is not served", f"{fix} until it is empty")

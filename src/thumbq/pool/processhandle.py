@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Final
 
 from thumbq.errors import Problem, SetupError
 from thumbq.pool import cpulimit, entrypoint, helperoutput
-from thumbq.pool.channel import Job, ParentEnd, pickled
+from thumbq.pool.channel import Job, pickled
 from thumbq.pool.executor import RecordingContext, clean_environment, disown
+from thumbq.pool.parentend import ParentEnd
 from thumbq.pool.pipe import PipeExecutor, semaphores_exist
 from thumbq.pool.procfs import cpu_s, resident_bytes
 

@@ -9,6 +9,7 @@ from thumbq.ports.announcing import Announcer
 from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
 from thumbq.ports.observing import Attempted, Ending, Observer
 from thumbq.ports.presigned import PresignedPost, PresignedUploads, PresignedUploadVerifier
+from thumbq.ports.publishing import EventTarget
 from thumbq.ports.queueing import (
     FIFO_ENDING,
     MAX_BATCH,
@@ -34,7 +35,7 @@ from thumbq.ports.storage import ListedObject, ObjectInfo, ObjectStore, Sink
 from thumbq.ports.webhooks import Answered, WebhookCaller
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "FIFO_ENDING",
@@ -49,6 +50,7 @@ __all__ = [
     "DeadLetters",
     "Ending",
     "EntryResult",
+    "EventTarget",
     "Health",
     "JobQueue",
     "ListedObject",
@@ -93,6 +95,8 @@ class Backend:
     """Whether the queue is a FIFO queue: then each message needs a group."""
     upkeep: Upkeep | None = None
     """None when the store is looked after elsewhere, as S3 is."""
+    event_targets: Sequence[EventTarget] = ()
+    """What the ends of jobs are published to."""
 
 
 class Upkeep(Protocol):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from thumbq.core import callbackmessage
 from thumbq.core.catalog import Route
 from thumbq.core.preset import PRESET_NAME, Preset
 from thumbq.core.quoting import suggestion
@@ -18,6 +19,7 @@ from thumbq.errors import Problem, SetupError
 from thumbq.settings.access import problems_to_serve
 from thumbq.settings.model import PREFIX, Settings
 from thumbq.settings.queues import QueueTable
+from thumbq.settings.webhooks import WebhooksTable, secret_problems
 
 DEFAULT_FILE: Final = Path("thumbq.toml")
 
@@ -27,7 +29,12 @@ _SERVICE_LINK: Final = re.compile(
 )
 _SERVICE_LINK_URL: Final = re.compile(r"(tcp|udp|sctp)://")
 
-_TABLES: Final[dict[str, type[BaseModel]]] = {"presets": Preset, "routes": Route, "queues": QueueTable}
+_TABLES: Final[dict[str, type[BaseModel]]] = {
+    "presets": Preset,
+    "routes": Route,
+    "queues": QueueTable,
+    "webhooks": WebhooksTable,
+}
 _TYPES: Final = {"tuple_type": "Input should be a list", "model_type": "Input should be a table"}
 """Messages of pydantic in the words of TOML."""
 
@@ -59,7 +66,8 @@ class _Sources:
 def load(*, serving: bool = False, **overrides: Any) -> Settings:
     """Read the settings from ``overrides`` (the command line; None is not given), the environment and the file.
 
-    With ``serving`` they are also such as a service may start with: clients are asked for tokens, or are let in.
+    With ``serving`` they are also such as a service may start with: clients are asked for tokens, or are let in, and
+    callbacks can be signed.
 
     Raises SetupError with every problem that was found: unknown names come with the nearest known one.
     """
@@ -83,23 +91,30 @@ def load(*, serving: bool = False, **overrides: Any) -> Settings:
     problems += _problems(sources, sources.values(), unread)
     if serving and not unread & {"access", "tokens", "tokens_file"}:
         problems += problems_to_serve(sources.values())
+    if serving:
+        problems += secret_problems(sources.values())
     if problems:
         raise SetupError(problems)
     return Settings(**sources.values())
 
 
-def only_queue(settings: Settings, name: str | None) -> Settings:
+def only_queue(settings: Settings, name: str | None, *, or_webhooks: bool = False) -> Settings:
     """Return settings with no other queue than the one of this name in `[[queues]]`; None leaves all there are.
 
-    Raises SetupError when there is none of this name.
+    With ``or_webhooks`` it may be the queue of callbacks, too. Raises SetupError when there is none of this name.
     """
     if name is None:
         return settings
+    callbacks = settings.webhooks_queue
+    if or_webhooks and callbacks is not None and name == callbacks.name:
+        return settings.model_copy(update={"queues": (), "queue": callbacks.queue, "webhooks": None})
     for table in settings.queues:
         if table.name == name:
             return settings.model_copy(update={"queues": (table,)})
     names = ", ".join(table.name for table in settings.queues)
     fix = f"name one of {names}" if names else "leave it out: without [[queues]] in thumbq.toml there is just one"
+    if or_webhooks and name == callbackmessage.QUEUE:
+        fix = "write [webhooks] into thumbq.toml: without it there is no queue of callbacks"
     raise SetupError([Problem(f"there is no queue named {name}", fix)])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from thumbq.core import callbackmessage
 from thumbq.core.catalog import Catalog, Route
 from thumbq.core.preset import BUILT_IN, Preset
 from thumbq.core.quoting import suggestion
@@ -14,10 +15,12 @@ from thumbq.settings.access import AccessSettings
 from thumbq.settings.backend import BackendSettings
 from thumbq.settings.door import ANY as ANY_ORIGIN
 from thumbq.settings.door import DoorSettings
+from thumbq.settings.events import EventSettings
 from thumbq.settings.faults import Fault, SettingsConflict, fault
 from thumbq.settings.http import HttpSettings
 from thumbq.settings.queues import QueueConfig, QueueTable, long_poll_faults, queue_configs, table_faults
 from thumbq.settings.rendering import RenderSettings
+from thumbq.settings.webhooks import WebhookSettings
 from thumbq.settings.work import WorkSettings
 
 if TYPE_CHECKING:
@@ -29,7 +32,16 @@ _AHEAD: Final = 12
 _ANY_SOURCE: Final = "uploads/a source.jpg"
 
 
-class Settings(RenderSettings, WorkSettings, AccessSettings, DoorSettings, HttpSettings, BackendSettings):
+class Settings(
+    EventSettings,
+    WebhookSettings,
+    RenderSettings,
+    WorkSettings,
+    AccessSettings,
+    DoorSettings,
+    HttpSettings,
+    BackendSettings,
+):
     """All settings, as they were given. ``load`` gathers them, and reports everything that is wrong at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -62,7 +74,7 @@ class Settings(RenderSettings, WorkSettings, AccessSettings, DoorSettings, HttpS
     def _check_conflicts(self) -> Self:
         faults = [
             *(*self._backend_faults(), *self.access_faults(), *self._door_faults(), *self.work_faults()),
-            *self.render_faults(),
+            *(*self.render_faults(), *self.webhook_faults()),
             *(*self._queue_faults(), *self._preset_faults(), *self._route_faults()),
         ]
         if faults:
@@ -91,6 +103,11 @@ class Settings(RenderSettings, WorkSettings, AccessSettings, DoorSettings, HttpS
             fix = "unset THUMBQ_QUEUE and give it a table, or remove the tables"
             yield fault("queue", "queues", what=what, fix=fix)
         yield from table_faults(self.queues, on_sqs=bool(self.bucket))
+        if self.webhooks_queue is not None:
+            for config in self.queue_configs:
+                if config.name == callbackmessage.QUEUE or self.webhooks_queue.queue == config.queue:
+                    what = f"the queue {config.name or config.queue} has a name that callbacks take"
+                    yield fault("queue", "queues", "webhooks", what=what, fix="give it another name")
         if self.bucket:
             yield from long_poll_faults(
                 self.queues, wait_time_s=self.wait_time_s, shutdown_deadline_s=self.shutdown_deadline_s
@@ -131,6 +148,20 @@ class Settings(RenderSettings, WorkSettings, AccessSettings, DoorSettings, HttpS
     def default_queue(self) -> QueueConfig:
         """The queue that takes what comes without a priority."""
         return next(config for config in self.queue_configs if config.default)
+
+    @property
+    def webhooks_queue(self) -> QueueConfig | None:
+        """The queue of callbacks, beside the default one; None where none are called."""
+        if self.webhooks is None:
+            return None
+        default = self.default_queue
+        queue = callbackmessage.queue_name(default.queue or "")
+        return QueueConfig(callbackmessage.QUEUE, queue, None, default.wait_time_s, default=False)
+
+    @property
+    def opened_queues(self) -> tuple[QueueConfig, ...]:
+        """All queues that a replica opens: the queue of callbacks is the last one."""
+        return self.queue_configs if self.webhooks_queue is None else (*self.queue_configs, self.webhooks_queue)
 
     @property
     def queue_weights(self) -> dict[str, int | None]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from aiohttp import hdrs, web
 from pydantic import ConfigDict, Field
 
-from thumbq.core.jobdocument import Document, Job, JobId, Rendition, Url
+from thumbq.core.jobdocument import Absent, Document, Job, JobId, Rendition, Url
+from thumbq.core.jobmetadata import JobMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,9 +56,9 @@ class Problem(Answer):
 class ProblemAnswer(Problem):
     """A problem as an answer."""
 
-    success: Literal[False] = False
+    success: Literal[False]
     message: str = Field(description="As `detail`.")
-    data: dict[str, Any] | None = Field(default=None, description="What there is to say besides.")
+    data: dict[str, Any] | Absent = Field(default=None, description="What there is to say besides.")
 
 
 class Envelope(Answer):
@@ -77,8 +78,8 @@ class JobsFound(Answer):
     """Several jobs."""
 
     jobs: list[Job] = Field(description="In the order in which they were asked for, or the newest first.")
-    unknown: list[str] | None = Field(default=None, description="Of what was asked for: what is no id of a job.")
-    next: str | None = Field(default=None, description="`cursor` of the next page. Absent from the last one.")
+    unknown: list[str] | Absent = Field(default=None, description="Of what was asked for: what is no id of a job.")
+    next: str | Absent = Field(default=None, description="`cursor` of the next page. Absent from the last one.")
 
 
 class JobsAnswer(Envelope):
@@ -115,7 +116,7 @@ class UploadAnswer(Envelope):
 class SignedForm(Answer):
     """A form to post: its fields in their order, then the file as the part `file`."""
 
-    method: Literal["POST"] = "POST"
+    method: Literal["POST"]
     url: Url
     fields: dict[str, str]
 
@@ -130,6 +131,7 @@ class PresignedUpload(Answer):
     max_bytes: int = Field(description="Its largest file.")
     expires_at: str = Field(description="When it can be used no longer, RFC 3339.")
     renditions: dict[str, Rendition] = Field(description="By preset.")
+    metadata: JobMetadata | Absent = None
 
 
 class PresignedAnswer(Envelope):
@@ -138,9 +140,21 @@ class PresignedAnswer(Envelope):
     data: PresignedUpload
 
 
+class SentCallback(Answer):
+    """A callback that is sent again."""
+
+    webhook_id: str = Field(description="The same one as the first time.")
+
+
+class CallbackAnswer(Envelope):
+    """A callback that is sent again."""
+
+    data: SentCallback
+
+
 class HealthAnswer(Answer):
     """Healthy. Members besides say of the store and of each queue whether it is away or paused, and since when."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"]

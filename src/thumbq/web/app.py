@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["UploadLimits", "WebServices", "create_app"]
 
 
+_PARAMETER: Final = re.compile(r"{(\w+)}")
+_ANY_TEXT: Final = r"{\1:[^/]+}"  # aiohttp's own pattern has no braces
+
+
 def create_app(services: WebServices, door: Door, desk: QueueDesk, *, page: bool = True) -> web.Application:
     """Return the application, with the page or without. It opens and closes nothing: that belongs to the caller."""
     routes = [route for route in ROUTES if page or not route.of_page]
@@ -43,12 +48,12 @@ def create_app(services: WebServices, door: Door, desk: QueueDesk, *, page: bool
     app[UPLOADS] = RunningUploads(services.limits)
     app.on_response_prepare.append(_complete)
     app.on_response_prepare.append(show_rate)
-    app[OPENAPI] = OpenApi(functools.cache(lambda: make_document(routes)))
+    app[OPENAPI] = OpenApi(functools.cache(lambda: make_document(routes, services.links.base)))
     app[TABLE] = {(route.method, route.path): route for route in routes}
     for route in routes:
         # GET answers HEAD too.
         for method in (route.method, hdrs.METH_HEAD) if route.method == hdrs.METH_GET else (route.method,):
-            app.router.add_route(method, route.path, route.handler, expect_handler=expect)
+            app.router.add_route(method, _PARAMETER.sub(_ANY_TEXT, route.path), route.handler, expect_handler=expect)
     return app
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import types
 from contextlib import contextmanager
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from thumbq.errors import UploadRefused
+from thumbq.web.connection import Connection
 from thumbq.web.services import UPLOADS
 
 if TYPE_CHECKING:
@@ -62,6 +64,27 @@ async def read(upload: RunningUpload, reading: Coroutine[Any, Any, T], *, what: 
         raise UploadRefused("upload-stalled", f"No byte of the {what} came for {error}.") from None
     except _BROKEN:
         raise UploadRefused("incomplete-body", if_broken) from None
+
+
+async def read_whole(
+    request: web.Request, upload: RunningUpload, *, max_bytes: int, what: str, if_broken: str
+) -> bytes | None:
+    """Return a body that is no form; None as soon as it has more than ``max_bytes``: the rest stays unread.
+
+    Raises as ``read``, and as ``RunningUpload.hold``.
+    """
+    # BytesIO hands its buffer over without a copy: a file is in memory once.
+    body = BytesIO()
+    while chunk := await read(upload, request.content.readany(), what=what, if_broken=if_broken):
+        body.write(chunk)
+        if body.tell() > max_bytes:
+            return None
+        await upload.hold(body.tell(), at_most=max_bytes)
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    if connection.has_cut(request.content):
+        raise UploadRefused("incomplete-body", if_broken)
+    return body.getvalue()
 
 
 @types.coroutine

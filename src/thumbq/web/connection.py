@@ -54,7 +54,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Connection(RequestHandler):
     """Reads requests until the client closes its direction or sends no HTTP, and answers all that it has read.
 
-    A body that ends early goes to its handler as it is, with its end there.
+    A body that ends early goes to its handler as it is, with its end there (see ``has_cut``).
     """
 
     def __init__(self, manager: web.Server, connections: Connections, **kwargs: Any) -> None:
@@ -64,6 +64,7 @@ class Connection(RequestHandler):
         self._head_begun = False
         self._newest_body: StreamReader = EMPTY_PAYLOAD
         self._answered_body: StreamReader = EMPTY_PAYLOAD
+        self._cut_body: StreamReader | None = None
         self._unreadable = False
         self._ended = False
         self._stopping = False
@@ -175,6 +176,10 @@ class Connection(RequestHandler):
         """Whether the client will send nothing more, which is all that is seen of one that has gone away."""
         return self._ended or self.transport is None
 
+    def has_cut(self, body: StreamReader) -> bool:
+        """Whether a body ends because the client has closed its direction within it."""
+        return body is self._cut_body
+
     def drop(self) -> None:
         """Close the connection at once, whatever its client has not taken yet."""
         transport = self.transport
@@ -217,6 +222,7 @@ class Connection(RequestHandler):
     def _end_requests(self) -> bool:
         """End the body that was being read; return whether a request is left to answer."""
         if not self._newest_body.is_eof():
+            self._cut_body = self._newest_body
             self._newest_body.feed_eof()
         if self._messages:
             return True

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from thumbq.core import keys
 from thumbq.errors import UploadRefused
 from thumbq.web.bodies import invite, running
 from thumbq.web.fields import FILE, File
 from thumbq.web.formreader import MAX_FIELDS, FormReader, FormTexts, check_encoding
+from thumbq.web.jobs import deleted
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
@@ -31,10 +32,14 @@ _MAX_FIELD_BYTES: Final = 20_000
 
 
 class PresignedForm(BaseModel):
-    """The fields of a presigned upload as they came, and then the file."""
+    """The fields of a presigned upload as they came, and then the file. Metadata are fields besides."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": {"type": "string"}})
 
+    key: str
+    content_type: str = Field(alias="Content-Type")
+    policy: str = Field(description="What was signed.")
+    signature: str
     file: File
 
 
@@ -49,7 +54,10 @@ async def accept_presigned_upload(request: web.Request) -> web.Response:
         await invite(request)
         fields, file = await _read_fields(reader)
         policy = verifier.verify(fields)
-        structlog.contextvars.bind_contextvars(job_id=keys.upload_id(policy.ref.key) or policy.ref.key)
+        job_id = keys.upload_id(policy.ref.key)
+        structlog.contextvars.bind_contextvars(job_id=job_id or policy.ref.key)
+        if job_id is not None and await services.states.is_deleted(job_id):
+            raise deleted()
         body = await _read_file(reader, file, max_bytes=policy.max_bytes)
         await services.presigned.accept(policy, body, within_s=services.backend_timeout_s)
     return web.Response(status=204)

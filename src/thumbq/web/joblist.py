@@ -5,13 +5,16 @@ A page is read from listings of originals, so that any replica can go on where a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from aiohttp import hdrs
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from yarl import URL
 
 from thumbq.core import keys
+from thumbq.core.jobdocument import Absent
 from thumbq.jobdocuments import job_document
 from thumbq.web.answers import JobsAnswer, JobsFound
 from thumbq.web.jobs import answer_when_new
@@ -33,16 +36,34 @@ MAX_PAGE: Final = 100
 DEFAULT_PAGE: Final = 50
 
 
+def _spelled(pattern: str, what: str) -> BeforeValidator:
+    """Take a text of this pattern only: pydantic alone takes underscores in numbers, and numbers as times."""
+    spelling = re.compile(pattern, re.ASCII)
+
+    def check(given: Any) -> Any:
+        if isinstance(given, str) and not spelling.fullmatch(given):
+            raise PydanticCustomError("spelling", f"Input should be {what}")
+        return given
+
+    return BeforeValidator(check)
+
+
+_NUMBER: Final = _spelled(r"\d{1,9}", "a number")
+_TIME: Final = _spelled(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", "a time with its offset (RFC 3339)"
+)
+
+
 class JobsQuery(BaseModel):
     """Which jobs are asked for: those with these ids, or a page of all."""
 
     model_config = ConfigDict(frozen=True)
 
     id: Annotated[tuple[str, ...], Field(description="Ids of jobs.", max_length=MAX_IDS)] = ()
-    limit: Annotated[int, Field(description="How many jobs a page has.", ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
-    cursor: Annotated[str | None, Field(description="`next` of the page before.")] = None
+    limit: Annotated[int, _NUMBER, Field(description="How many jobs a page has.", ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
+    cursor: Annotated[str | Absent, Field(description="`next` of the page before.")] = None
     before: Annotated[
-        AwareDatetime | None, Field(description="Only jobs that were uploaded before this time, RFC 3339.")
+        AwareDatetime | Absent, _TIME, Field(description="Only jobs that were uploaded before this time, RFC 3339.")
     ] = None
 
 
@@ -54,6 +75,9 @@ async def get_jobs(request: web.Request) -> web.Response:
 
 def _query(request: web.Request) -> JobsQuery:
     given = {name: request.query[name] for name in ("limit", "cursor", "before") if name in request.query}
+    for name in given:
+        if len(request.query.getall(name)) > 1:
+            raise _wrong(f"{name} is there twice")
     ids = tuple(dict.fromkeys(request.query.getall("id", ())))
     if ids and given:
         raise _wrong("id names single jobs: leave out limit, cursor and before")
@@ -67,11 +91,12 @@ def _query(request: web.Request) -> JobsQuery:
 async def _named(request: web.Request, asked: Sequence[str]) -> web.Response:
     services = request.app[SERVICES]
     with in_time(services):
-        found = await services.states.find_all(filter(keys.is_id, asked))
+        all_found = await services.states.find_all(filter(keys.is_id, asked))
+    found = {job_id: state for job_id, state in all_found.items() if not state.deleted}
 
     def answer(states: Mapping[str, JobState]) -> JobsAnswer:
         jobs = _documents(services, states)
-        unknown = [text for text in asked if text not in states]
+        unknown = [text for text in asked if text not in states or states[text].deleted]
         message = f"Found {len(jobs)} of {len(asked)} jobs"
         return JobsAnswer(success=True, message=message, data=JobsFound(jobs=jobs, unknown=unknown))
 
@@ -125,7 +150,11 @@ async def _listed(services: WebServices, prefix: str, after: str, limit: int) ->
 
 
 def _documents(services: WebServices, states: Mapping[str, JobState]) -> list[Job]:
-    return [job_document(job_id, state, services.catalog, services.links) for job_id, state in states.items()]
+    return [
+        job_document(job_id, state, services.catalog, services.links)
+        for job_id, state in states.items()
+        if not state.deleted
+    ]
 
 
 def _wrong(reason: str) -> ProblemRaised:

@@ -1,4 +1,4 @@
-"""``GET /jobs/{id}``: the state of a job. Any replica can answer: it is read from the store.
+"""``GET /jobs/{id}``: the state of a job. Any replica can answer: it is read from the store. And its end by DELETE.
 
 With ``Prefer: wait=N`` the answer is held while nothing differs from ``If-None-Match``, or, without one, while no job
 has ended.
@@ -6,16 +6,20 @@ has ended.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated
 
+import structlog
 from aiohttp import hdrs, web
+from pydantic import BaseModel, Field
 
 from thumbq.core import keys
+from thumbq.core.jobdocument import Absent
 from thumbq.jobdocuments import job_document
 from thumbq.web import preferences
 from thumbq.web.answers import JobAnswer
 from thumbq.web.connection import Connection
-from thumbq.web.problems import ProblemRaised, not_found
+from thumbq.web.preferences import PreferHeaders
+from thumbq.web.problems import ProblemRaised, not_found, problem_of
 from thumbq.web.services import SERVICES, in_time
 
 if TYPE_CHECKING:
@@ -24,7 +28,17 @@ if TYPE_CHECKING:
     from thumbq.jobdocuments import JobState
     from thumbq.web.answers import Answer
 
-ENDED: Final = frozenset({"done", "failed", "expired"})
+
+class MatchHeaders(BaseModel):
+    """The headers of a request about what the client may have already."""
+
+    if_none_match: Annotated[
+        str | Absent, Field(alias=hdrs.IF_NONE_MATCH, description="`ETag` of what the client has.")
+    ] = None
+
+
+class NewsHeaders(PreferHeaders, MatchHeaders):
+    """The headers of a request that may wait until the answer is another one."""
 
 
 async def get_job(request: web.Request) -> web.Response:
@@ -36,10 +50,27 @@ async def get_job(request: web.Request) -> web.Response:
         raise no_job()
 
     def answer(states: Mapping[str, JobState]) -> JobAnswer:
+        if states[job_id].deleted:
+            raise deleted()
         job = job_document(job_id, states[job_id], services.catalog, services.links)
         return JobAnswer(success=True, message=f"The job is {job.status}", data=job)
 
     return await answer_when_new(request, {job_id: state}, answer)
+
+
+async def delete_job(request: web.Request) -> web.Response:
+    """Delete a job, whatever its state; 204, also when it was deleted before."""
+    services, job_id = request.app[SERVICES], job_id_of(request)
+    structlog.contextvars.bind_contextvars(job_id=job_id)
+    try:
+        with in_time(services):
+            was_there = await services.deleter.delete(job_id)
+    finally:
+        services.states.forget(job_id)
+        services.waiters.has_ended(job_id)
+    if not was_there:
+        raise no_job()
+    return web.Response(status=204)
 
 
 async def answer_when_new(
@@ -52,7 +83,7 @@ async def answer_when_new(
     def is_news(now: Mapping[str, JobState]) -> bool:
         if request.if_none_match:
             return not _is_known(request, answer(now))
-        return any(state.status in ENDED for state in now.values()) or not now
+        return any(state.has_ended for state in now.values()) or not now
 
     seconds = preferences.wait_s(request)
     if seconds is not None and not services.waiters.full:
@@ -82,6 +113,11 @@ def job_id_of(request: web.Request) -> str:
     if not keys.is_id(job_id):
         raise no_job()
     return job_id
+
+
+def deleted() -> ProblemRaised:
+    """Return the problem of a job that was deleted."""
+    return ProblemRaised(problem_of("deleted", "The job was deleted."))
 
 
 def no_job() -> ProblemRaised:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from thumbq.core.manifest import Manifest
+    from thumbq.deletion.tombstones import Tombstones
     from thumbq.intake.presigned import PresignedIntake
     from thumbq.ports import Backend, ObjectInfo
 
@@ -28,11 +29,12 @@ AT_ONCE: Final = 16
 class JobStates:
     """Finds the states of jobs. Every method raises BackendError."""
 
-    def __init__(self, backend: Backend, presigned: PresignedIntake) -> None:
+    def __init__(self, backend: Backend, presigned: PresignedIntake, tombstones: Tombstones) -> None:
         self._store = backend.store
         self._bucket = backend.bucket
         self._manifests = ManifestCache(backend.store)
         self._presigned = presigned
+        self._tombstones = tombstones
 
     async def find(self, job_id: str, *, with_original: bool, fresh: bool = False) -> JobState | None:
         """Return the state of a job; None when there is none. It is read from the store at this moment if ``fresh``.
@@ -47,9 +49,20 @@ class JobStates:
                 return state
         presigned = await self._presigned.find(job_id)
         if presigned is None:
+            if await self.is_deleted(job_id):
+                return JobState(keys.upload_key(job_id), replaceable=False, deleted=True)
             return None
         expired = self._presigned.has_expired(presigned)
         return JobState(keys.inbox_key(job_id), replaceable=True, presigned=presigned, expired=expired)
+
+    async def is_deleted(self, job_id: str) -> bool:
+        """Whether a job of this id was deleted."""
+        return await self._tombstones.find(job_id) is not None
+
+    def forget(self, job_id: str) -> None:
+        """Forget what was read a moment ago."""
+        for key in (keys.upload_key(job_id), keys.inbox_key(job_id)):
+            self._manifests.forget(ObjectRef(self._bucket, key))
 
     async def find_all(self, job_ids: Iterable[str]) -> dict[str, JobState]:
         """Return the states of those of these jobs that there are, in their order."""
@@ -69,11 +82,15 @@ class JobStates:
         """Return the state of the job with this original; None when there is neither it nor a manifest."""
         source = ObjectRef(self._bucket, key)
         read = await self._manifests.read(source, fresh=fresh)
+        if _says_deleted(read.manifest):
+            return JobState(key, replaceable, deleted=True)
         original = None
         if read.manifest is None or (with_original and (replaceable or read.manifest.source.content_type is None)):
             original = await self._info(source)
         if replaceable and read.remembered and _is_about_another(read.manifest, original):
             read = await self._manifests.read(source, fresh=True)
+            if _says_deleted(read.manifest):
+                return JobState(key, replaceable, deleted=True)
         manifest = None if replaceable and _is_about_another(read.manifest, original) else read.manifest
         if manifest is None and original is None:
             return None
@@ -83,6 +100,8 @@ class JobStates:
         """Return a state as it is now, with one request, or two where another original may have come."""
         source = ObjectRef(self._bucket, state.key)
         manifest = (await self._manifests.read(source, fresh=True)).manifest
+        if state.deleted or _says_deleted(manifest):
+            return JobState(state.key, state.replaceable, deleted=True)
         original = state.original
         if state.replaceable and (manifest is not None or original is None):
             original = await self._info(source)
@@ -118,6 +137,10 @@ async def _gathered(finding: Mapping[str, Callable[[], Awaitable[JobState | None
     except* BackendError as errors:
         raise errors.exceptions[0] from None
     return {job_id: state for job_id, state in found.items() if state is not None}
+
+
+def _says_deleted(manifest: Manifest | None) -> bool:
+    return manifest is not None and manifest.status == "deleted"
 
 
 def _is_about_another(manifest: Manifest | None, original: ObjectInfo | None) -> bool:

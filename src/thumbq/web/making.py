@@ -6,8 +6,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from thumbq.core.links import Links
+from thumbq.deletion.deleting import JobDeleter
+from thumbq.deletion.tombstones import Tombstones
+from thumbq.intake.claims import make_claims
 from thumbq.intake.presigned import make_presigned_intake
 from thumbq.intake.uploads import make_upload_intake
+from thumbq.process import SystemClock
 from thumbq.web.app import create_app
 from thumbq.web.door import Door
 from thumbq.web.jobstate import JobStates
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from thumbq.ports import Backend, Clock, Health
     from thumbq.settings import QueueConfig, Settings
     from thumbq.web.accessrules import AccessRules
+    from thumbq.webhooks.sender import CallbackSender
 
 
 def make_desk(queues: Iterable[tuple[QueueConfig, Backend]], *, replica: str, clock: Clock) -> QueueDesk:
@@ -41,20 +46,27 @@ def make_app(
     desk: QueueDesk,
     health: Health,
     access: AccessRules,
+    callbacks: CallbackSender | None,
 ) -> web.Application:
     """Return the application over the default queue's backend, and those of ``queues`` by their names."""
+    rules = None if callbacks is None else callbacks.rules
     presigned = make_presigned_intake(
         backend,
         max_source_bytes=settings.max_source_bytes,
         max_upload_bytes=settings.max_upload_bytes,
         expiry_s=settings.upload_expiry_s,
+        callbacks=rules,
     )
-    states = JobStates(backend, presigned)
+    tombstones = Tombstones(backend.store, backend.bucket, settings.catalog, SystemClock())
+    states = JobStates(backend, presigned, tombstones)
     services = WebServices(
         backend=backend,
         states=states,
+        deleter=JobDeleter(tombstones, list(queues.values()) or [backend]),
         waiters=Waiters(states.look_again, at_most=settings.max_waiters, random=Random()),  # noqa: S311 - jitter
-        intake=make_upload_intake(backend, settings.catalog.presets, queues),
+        intake=make_upload_intake(backend, settings.catalog.presets, queues, rules),
+        claims=make_claims(backend),
+        callbacks=callbacks,
         health=health,
         access=access,
         limits=UploadLimits(

@@ -56,6 +56,10 @@ class ManifestCache:
             self._keep(source, _Entry(manifest, size, anyio.current_time()))
         return ReadManifest(manifest)
 
+    def forget(self, source: ObjectRef) -> None:
+        """Read it from the store the next time."""
+        self._forget(source)
+
     def _keep(self, source: ObjectRef, entry: _Entry) -> None:
         self._entries[source] = entry
         self._bytes += entry.size

@@ -9,33 +9,61 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import hdrs, web
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from thumbq.core.jobdocument import Document
+from thumbq.core.jobdocument import Document, JobId
+from thumbq.core.outcome import Outcome
 from thumbq.core.token import Scope
 from thumbq.web.answers import ProblemAnswer
 from thumbq.web.door import SAFE, SIGNED_PATH
 from thumbq.web.problems import CONTENT_TYPE, STATUSES
-from thumbq.web.route import ANY, JSON, OF_ACCESS, OF_RATE
+from thumbq.web.route import ANY, JSON, OF_ACCESS, OF_RATE, Body
 from thumbq.web.services import HEALTH_PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pydantic import BaseModel
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core.core_schema import WithDefaultSchema
 
-    from thumbq.web.route import Body, Route
+    from thumbq.web.route import Route
 
 _REF: Final = "#/components/schemas/"
 _FILE: Final = {"type": "string", "format": "binary"}
+_PATH_TYPES: Final = {"id": JobId}
 _TOKEN: Final = "token"  # noqa: S105 - the name of the security scheme
 _ABOUT_TOKENS: Final = "One of the named scopes is enough. A service that is open asks for no token."
+_CALLBACK_HEADERS: Final = {
+    "webhook-id": "The same one at each call about one outcome.",
+    "webhook-timestamp": "When the call was made, in seconds since 1970.",
+    "webhook-signature": "`v1,` and a signature of id, time-stamp and body, one for each secret with spaces between.",
+}
 _INFO: Final = {
     "title": "thumbq",
     "version": "1",
     "summary": "Image uploads in, thumbnails out.",
     "license": {"name": "MIT", "identifier": "MIT"},
 }
+
+
+_TAGS: Final = {"upload": "uploads", "uploads": "uploads", "inbox": "uploads", "jobs": "jobs"}
+"""The tag of an operation, by the first segment of its path: generators of clients make a module or a class of each."""
+_TAG_OF_OTHERS: Final = "service"
+
+
+class _Schemas(GenerateJsonSchema):
+    """Makes schemas that clients can be generated of: no titles that repeat names, and no defaults that say nothing."""
+
+    def field_title_should_be_set(self, _schema: Any) -> bool:
+        return False
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        if made.get("default", ...) is None:
+            del made["default"]
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +82,22 @@ async def get_document(request: web.Request) -> web.Response:
     return web.Response(text=text, content_type=JSON, headers={hdrs.CACHE_CONTROL: "no-cache"})
 
 
-def make_document(routes: Sequence[Route]) -> str:
-    """Return the document of these routes, as JSON for people too."""
-    _, schemas = models_json_schema([(model, _mode(model)) for model in _models(routes)], ref_template=_REF + "{model}")
+def make_document(routes: Sequence[Route], base: str = "") -> str:
+    """Return the document of these routes, as JSON for people too. ``base`` is their address; "" where it is served."""
+    _, schemas = models_json_schema(
+        [(model, _mode(model)) for model in _models(routes)],
+        ref_template=_REF + "{model}",
+        schema_generator=_Schemas,
+    )
     paths: dict[str, Any] = defaultdict(dict)
     for route in routes:
         paths[route.path][route.method.lower()] = _operation(route)
     document = {
         "openapi": "3.1.0",
         "info": _INFO,
+        "servers": [{"url": base or "/"}],
         "paths": paths,
+        "webhooks": {f"job.{status}": _callback(status) for status in ("done", "failed")},
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {_TOKEN: {"type": "http", "scheme": "bearer", "description": _ABOUT_TOKENS}},
@@ -74,6 +108,7 @@ def make_document(routes: Sequence[Route]) -> str:
 
 def _models(routes: Iterable[Route]) -> Iterator[type[BaseModel]]:
     yield ProblemAnswer
+    yield Outcome
     for route in routes:
         for body in (route.body, *(body for _, body in route.answers.values())):
             if body is not None and body.model is not None:
@@ -86,7 +121,8 @@ def _mode(model: type[BaseModel]) -> Any:
 
 def _operation(route: Route) -> dict[str, Any]:
     parameters = [*_path_parameters(route), *_parameters(route.query, "query"), *_parameters(route.headers, "header")]
-    operation: dict[str, Any] = {"operationId": route.name, "summary": route.summary}
+    tag = _TAGS.get(route.path.split("/")[1], _TAG_OF_OTHERS)
+    operation: dict[str, Any] = {"operationId": route.name, "summary": route.summary, "tags": [tag]}
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
@@ -96,19 +132,48 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
+def _callback(status: str) -> dict[str, Any]:
+    """Describe a callback: a request that this service makes, by the specification of Standard Webhooks."""
+    schema = {"type": "string"}
+    return {
+        "post": {
+            "operationId": f"job_{status}",
+            "summary": f"A job is {status}.",
+            "parameters": [
+                {"name": name, "in": "header", "required": True, "description": text, "schema": schema}
+                for name, text in _CALLBACK_HEADERS.items()
+            ],
+            "requestBody": {"required": True, "content": _content(Body(JSON, Outcome))},
+            "responses": {
+                "2XX": {"description": "It is taken."},
+                "410": {"description": "It is not wanted, and does not come again."},
+                "default": {"description": "It comes again."},
+            },
+            "security": [],
+        }
+    }
+
+
 def _path_parameters(route: Route) -> Iterator[dict[str, Any]]:
     for name, description in route.parameters.items():
-        yield {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+        schema = TypeAdapter(_PATH_TYPES.get(name, str)).json_schema()
+        schema.pop("description", None)
+        yield {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
 
 
 def _parameters(model: type[BaseModel] | None, place: str) -> Iterator[dict[str, Any]]:
     if model is None:
         return
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(schema_generator=_Schemas)
     for name, member in schema["properties"].items():
         description = member.pop("description", "")
         required = name in schema.get("required", ())
-        yield {"name": name, "in": place, "required": required, "description": description, "schema": member}
+        style = {"style": "deepObject", "explode": True} if _is_object(member) else {}
+        yield {"name": name, "in": place, "required": required, "description": description, "schema": member} | style
+
+
+def _is_object(member: Mapping[str, Any]) -> bool:
+    return any(one.get("type") == "object" for one in member.get("anyOf", [member]))
 
 
 def _answers(route: Route) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BaseModel, Field
 
+from thumbq.core.jobdocument import Absent
+
 if TYPE_CHECKING:
     from aiohttp import web
 
@@ -24,9 +26,10 @@ class PreferHeaders(BaseModel):
     """The headers of a request that may wait."""
 
     prefer: Annotated[
-        str | None,
+        str | Absent,
         Field(
             alias=HEADER,
+            examples=["wait=1"],
             description=f"`wait=N`: hold the answer for up to N seconds (1 to {MAX_WAIT_S}) while nothing has changed.",
         ),
     ] = None

@@ -8,29 +8,38 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from aiohttp import hdrs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from thumbq.core import callback, keys
+from thumbq.core import callback, jobmetadata, keys
 from thumbq.core.formats import MEDIA_TYPES
+from thumbq.core.jobmetadata import JobMetadata
 from thumbq.core.jsonmembers import RepeatedMember, once_each
 from thumbq.core.origin import Authority
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
+from thumbq.intake.keyedupload import presign_once
 from thumbq.jobdocuments import future_renditions
+from thumbq.web import idempotency
 from thumbq.web.answers import PresignedAnswer, PresignedUpload, SignedForm
-from thumbq.web.bodies import invite, read, running
+from thumbq.web.bodies import invite, read_whole, running
 from thumbq.web.door import DOOR
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from aiohttp import StreamReader, web
+    from aiohttp import web
 
+    from thumbq.intake.keyedupload import Key
     from thumbq.intake.presigned import PresignedUpload as Presigned
-    from thumbq.web.admission import RunningUpload
     from thumbq.web.services import WebServices
 
 MAX_BODY_BYTES: Final = 16 << 10
+_BROKEN: Final = "The body ends early or is damaged."
 _EXAMPLE: Final = '{"content_type": "image/jpeg"}'
+
+
+def _checked(metadata: dict[str, str]) -> dict[str, str]:
+    jobmetadata.check(metadata)
+    return metadata
 
 
 def _known_media_type(text: str) -> str:
@@ -42,7 +51,12 @@ def _known_media_type(text: str) -> str:
 class PresignRequest(BaseModel):
     """What a presigned upload is asked for with."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"content_type": "image/jpeg", "filename": "photo.jpg"}]},
+    )
 
     content_type: Annotated[str, AfterValidator(_known_media_type)] = Field(
         description="Media type of the file.", json_schema_extra={"enum": [*sorted(MEDIA_TYPES)]}
@@ -52,28 +66,44 @@ class PresignRequest(BaseModel):
     callback_url: Annotated[str, AfterValidator(callback.checked)] | None = Field(
         default=None, description="Address that is told of the outcome."
     )
+    metadata: Annotated[JobMetadata, AfterValidator(_checked)] = Field(default_factory=dict)
 
 
 async def presign_upload(request: web.Request) -> web.Response:
     """Answer the address and the fields of a presigned upload, and the address of its future job."""
-    services = request.app[SERVICES]
+    services, key = request.app[SERVICES], idempotency.key_of(request)
     origin = _origin(request)
     with running(request) as upload:
         await invite(request)
-        body = await _read(request.content, upload)
+        body = await read_whole(request, upload, max_bytes=MAX_BODY_BYTES, what="request", if_broken=_BROKEN)
+    if body is None:
+        raise UploadRefused("too-large", f"The request is larger than {MAX_BODY_BYTES} bytes.")
     wanted = _parse(body, services.catalog.presets)
-    presigned = await services.presigned.presign(
-        content_type=wanted.content_type,
-        filename=wanted.filename,
-        options=UploadOptions(presets=tuple(dict.fromkeys(wanted.presets or ())), callback_url=wanted.callback_url),
-        within_s=services.backend_timeout_s,
-    )
+    presigned, replayed = await _sign(wanted, services, key)
     answer = PresignedAnswer(
         success=True,
         message="Post the fields, then the file, to the address of the upload",
         data=_document(presigned, services, origin),
     )
-    return answer.response(201, {hdrs.LOCATION: services.links.job(presigned.id)})
+    headers = {hdrs.LOCATION: services.links.job(presigned.id)}
+    return answer.response(201, headers | idempotency.replayed(replayed=replayed))
+
+
+async def _sign(wanted: PresignRequest, services: WebServices, key: Key | None) -> tuple[Presigned, bool]:
+    """Return a presigned upload, and whether it was signed before under this key."""
+    asked: dict[str, Any] = {
+        "content_type": wanted.content_type,
+        "filename": wanted.filename,
+        "options": UploadOptions(
+            presets=tuple(dict.fromkeys(wanted.presets or ())),
+            callback_url=wanted.callback_url,
+            metadata=wanted.metadata,
+        ),
+        "within_s": services.backend_timeout_s,
+    }
+    if key is None:
+        return await services.presigned.presign(**asked), False
+    return await presign_once(key, services.presigned, **asked)
 
 
 def _document(presigned: Presigned, services: WebServices, origin: str) -> PresignedUpload:
@@ -92,6 +122,7 @@ def _document(presigned: Presigned, services: WebServices, origin: str) -> Presi
         renditions=future_renditions(
             services.catalog, services.links, keys.inbox_key(presigned.id), presigned.record.presets
         ),
+        **({} if presigned.record.metadata is None else {"metadata": presigned.record.metadata}),
     )
 
 
@@ -102,17 +133,6 @@ def _origin(request: web.Request) -> str:
     if Authority.parse(host) is None:
         raise UploadRefused("bad-host", "The request needs a header Host with a name and a port.")
     return f"{request.app[DOOR].proxies.scheme(request)}://{host}"
-
-
-async def _read(content: StreamReader, upload: RunningUpload) -> bytes:
-    body = b""
-    while len(body) <= MAX_BODY_BYTES:
-        more = content.read(MAX_BODY_BYTES + 1 - len(body))
-        chunk = await read(upload, more, what="request", if_broken="The body ends early or is damaged.")
-        if not chunk:
-            return body
-        body += chunk
-    raise UploadRefused("too-large", f"The request is larger than {MAX_BODY_BYTES} bytes.")
 
 
 def _parse(body: bytes, presets: Container[str]) -> PresignRequest:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiohttp import hdrs, web
 
-from thumbq.errors import BackendError, BackendUnavailable, BadAnswer, NotSent, ThumbqError, UploadRefused
+from thumbq.errors import BackendError, BackendUnavailable, BadAnswer, KeyNotFree, NotSent, ThumbqError, UploadRefused
 from thumbq.web.answers import Problem, ProblemAnswer
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ BACKEND_RETRY_AFTER_S: Final = 5
 STATUSES: Final[Mapping[str, int]] = {
     "bad-host": 400,
     "bad-request": 400,
+    "callback-not-allowed": 400,
     "empty-file": 400,
     "field-after-file": 400,
     "field-too-large": 400,
@@ -40,8 +41,10 @@ STATUSES: Final[Mapping[str, int]] = {
     "invalid-callback-url": 400,
     "invalid-cursor": 400,
     "invalid-field": 400,
+    "invalid-idempotency-key": 400,
     "invalid-json": 400,
     "invalid-member": 400,
+    "invalid-metadata": 400,
     "invalid-part-head": 400,
     "invalid-query": 400,
     "nested-form": 400,
@@ -62,8 +65,12 @@ STATUSES: Final[Mapping[str, int]] = {
     "no-direct-uploads": 404,
     "no-queue": 404,
     "request-timeout": 408,
+    "job-not-ended": 409,
+    "no-callback": 409,
+    "deleted": 410,
     "upload-stalled": 408,
     "upload-too-slow": 408,
+    "upload-under-way": 409,
     "part-head-too-large": 413,
     "too-large": 413,
     "too-many-fields": 413,
@@ -72,6 +79,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "transfer-encoding": 415,
     "unsupported-format": 415,
     "wrong-host": 421,
+    "idempotency-key-reused": 422,
     "rate-limited": 429,
     "internal-error": 500,
     "backend-bad-answer": 502,
@@ -189,6 +197,8 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return from_aiohttp(error)
     except EXPLAINED as error:
         return response(explain(error))
+    except KeyNotFree as error:
+        return response(problem_of(error.code, error.text, retry_after_s=error.retry_after_s))
     except Exception:  # a bug in one handler: the client gets an answer all the same, and the log all of it
         log.exception("request.failed", method=request.method, path=request.rel_url.raw_path)
         return response(INTERNAL_ERROR)

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from thumbq.core.job import ObjectRef
 from thumbq.errors import ObjectMissing, ObjectTooLarge
-from thumbq.web.jobs import job_id_of, no_job
+from thumbq.web.jobs import deleted, job_id_of, no_job
 from thumbq.web.problems import HttpProblem, ProblemRaised, not_found
 from thumbq.web.services import SERVICES, WebServices, in_time
 
@@ -72,6 +72,8 @@ async def _rendition(services: WebServices, record: RenditionRecord, *, with_bod
 def _why_missing(services: WebServices, preset: str, state: JobState | None) -> HttpProblem:
     if state is None:
         return no_job().problem
+    if state.deleted:
+        return deleted().problem
     if preset not in services.catalog.presets:
         return not_found("unknown-preset", "There is no preset of this name.")
     if state.presigned is not None:

@@ -7,13 +7,13 @@ from typing import Final
 from aiohttp import hdrs
 
 from thumbq.core.token import Scope
-from thumbq.web import health, inbox, joblist, jobs, openapi, presigned, renditions, upload
-from thumbq.web.answers import HealthAnswer, JobAnswer, JobsAnswer, PresignedAnswer, UploadAnswer
-from thumbq.web.fields import UploadForm
+from thumbq.web import callbacks, health, inbox, joblist, jobs, openapi, presigned, putupload, renditions, upload
+from thumbq.web.answers import CallbackAnswer, HealthAnswer, JobAnswer, JobsAnswer, PresignedAnswer, UploadAnswer
+from thumbq.web.fields import UploadForm, UploadQuery
+from thumbq.web.idempotency import KeyHeaders, UploadHeaders
 from thumbq.web.inbox import PresignedForm
 from thumbq.web.joblist import JobsQuery
 from thumbq.web.pageroutes import PAGE_ROUTES
-from thumbq.web.preferences import PreferHeaders
 from thumbq.web.presigned import PresignRequest
 from thumbq.web.queueroutes import QUEUE_ROUTES
 from thumbq.web.route import FORM, IMAGE, JSON, Body, Route
@@ -26,9 +26,10 @@ _FORM: Final = (
     *("no-file", "empty-file", "too-many-fields", "transfer-encoding"),
 )
 _OPTIONS: Final = (
-    *("field-after-file", "field-too-large", "group-not-taken", "tenant-not-taken", "unknown-preset"),
-    *("unknown-priority", "invalid-callback-url", "too-much-metadata"),
+    *("field-too-large", "group-not-taken", "tenant-not-taken", "unknown-preset"),
+    *("unknown-priority", "invalid-callback-url", "callback-not-allowed", "invalid-metadata", "too-much-metadata"),
 )
+_KEY: Final = ("idempotency-key-reused", "invalid-idempotency-key", "upload-under-way")
 _UNCHANGED: Final = ("It is as the client has it (`If-None-Match`).", None)
 _JOB: Final = {"id": "The job's id."}
 
@@ -41,12 +42,29 @@ ROUTES: Final = (
         summary="Store the files of a form, and queue a job for each.",
         scope=Scope.UPLOAD,
         body=Body(FORM, UploadForm),
-        headers=PreferHeaders,
+        headers=UploadHeaders,
         answers={
             201: ("All files are stored and queued.", Body(JSON, UploadAnswer)),
             207: ("Some are; the others say why not.", Body(JSON, UploadAnswer)),
         },
-        problems=(*_FORM, *_OPTIONS, *_STORE, "too-many-files", "unsupported-format"),
+        problems=(*_FORM, *_OPTIONS, *_STORE, *_KEY, "field-after-file", "too-many-files", "unsupported-format"),
+    ),
+    Route(
+        method=hdrs.METH_PUT,
+        path="/upload/{filename}",
+        handler=putupload.put_upload,
+        name="put_upload",
+        summary="Store a file, and queue a job for it.",
+        scope=Scope.UPLOAD,
+        parameters={"filename": "The client's name of it, for people."},
+        query=UploadQuery,
+        headers=UploadHeaders,
+        body=Body(IMAGE),
+        answers={201: ("It is stored and queued.", Body(JSON, UploadAnswer))},
+        problems=(
+            *(*_BODY, *_OPTIONS, *_STORE, *_KEY, "invalid-field", "invalid-query", "empty-file"),
+            "unsupported-format",
+        ),
     ),
     Route(
         method=hdrs.METH_POST,
@@ -56,8 +74,12 @@ ROUTES: Final = (
         summary="Sign an upload that the client then makes itself.",
         scope=Scope.UPLOAD,
         body=Body(JSON, PresignRequest),
+        headers=KeyHeaders,
         answers={201: ("The form to post.", Body(JSON, PresignedAnswer))},
-        problems=(*_BODY, *_STORE, "bad-host", "invalid-json", "invalid-member", "too-much-metadata"),
+        problems=(
+            *(*_BODY, *_STORE, *_KEY, "bad-host", "invalid-json", "invalid-member"),
+            *("callback-not-allowed", "too-much-metadata"),
+        ),
     ),
     Route(
         method=hdrs.METH_POST,
@@ -70,7 +92,7 @@ ROUTES: Final = (
         answers={204: ("The file is stored and queued.", None)},
         problems=(
             *(*_FORM, *_STORE, "form-expired", "form-incomplete", "form-not-signed", "no-direct-uploads"),
-            "repeated-field",
+            *("repeated-field", "deleted"),
         ),
     ),
     Route(
@@ -82,7 +104,7 @@ ROUTES: Final = (
         scope=Scope.READ,
         scope_by_id=Scope.UPLOAD,
         query=JobsQuery,
-        headers=PreferHeaders,
+        headers=jobs.NewsHeaders,
         answers={200: ("The jobs.", Body(JSON, JobsAnswer)), 304: _UNCHANGED},
         problems=(*_STORE, "invalid-query", "invalid-cursor"),
     ),
@@ -94,8 +116,20 @@ ROUTES: Final = (
         summary="Get the state of a job.",
         scope=Scope.UPLOAD,
         parameters=_JOB,
-        headers=PreferHeaders,
+        headers=jobs.NewsHeaders,
         answers={200: ("The job.", Body(JSON, JobAnswer)), 304: _UNCHANGED},
+        problems=(*_STORE, "deleted"),
+        missing=("no-job",),
+    ),
+    Route(
+        method=hdrs.METH_DELETE,
+        path="/jobs/{id}",
+        handler=jobs.delete_job,
+        name="delete_job",
+        summary="Delete a job: its original, its renditions, and all that is known of it.",
+        scope=Scope.ADMIN,
+        parameters=_JOB,
+        answers={204: ("It is deleted, now or before.", None)},
         problems=_STORE,
         missing=("no-job",),
     ),
@@ -108,12 +142,25 @@ ROUTES: Final = (
         rendition=True,
         scope=Scope.UPLOAD,
         parameters={**_JOB, "preset": "Name of the preset."},
+        headers=jobs.MatchHeaders,
         answers={200: ("The file.", Body(IMAGE)), 304: _UNCHANGED},
-        problems=_STORE,
+        problems=(*_STORE, "deleted"),
         missing=(
             *("no-job", "unknown-preset", "awaiting-upload", "expired", "not-ready", "not-made", "job-failed"),
             *("preset-failed", "rendition-missing"),
         ),
+    ),
+    Route(
+        method=hdrs.METH_POST,
+        path="/jobs/{id}/webhook",
+        handler=callbacks.send_callback_again,
+        name="send_callback_again",
+        summary="Send the callback of a job that has ended again.",
+        scope=Scope.ADMIN,
+        parameters=_JOB,
+        answers={202: ("It is sent.", Body(JSON, CallbackAnswer))},
+        problems=(*_STORE, "job-not-ended", "no-callback", "deleted"),
+        missing=("no-job",),
     ),
     Route(
         method=hdrs.METH_GET,

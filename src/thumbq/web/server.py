@@ -46,6 +46,13 @@ class HttpServer:
         host, port = self._listening[0].getsockname()[:2]
         return host, port
 
+    @property
+    def url(self) -> str:
+        """What clients on this machine reach it by."""
+        host, port = self.address
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what to connect to
+        return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
     async def watch(self) -> None:
         """Wait while it accepts connections. Raises what has ended that."""
         await asyncio.gather(*map(asyncio.shield, self._accepting))
@@ -60,6 +67,11 @@ class HttpServer:
         Files that are complete are still stored and queued, and their uploads answered.
         """
         self._app[UPLOADS].cut_off()
+
+    async def cut_off_uploads_at(self, at: float) -> None:
+        """Cut uploads off at this time of the event loop."""
+        await anyio.sleep_until(at)
+        self.cut_off_uploads()
 
     async def close(self) -> None:
         """Stop listening, let open requests be answered until the shutdown's time-out, and close the connections.

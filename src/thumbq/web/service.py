@@ -12,8 +12,8 @@ from thumbq.intake.storing import EMPTY
 from thumbq.intake.uploads import UNKNOWN_FORMAT
 from thumbq.web.access import token_of
 from thumbq.web.answers import Answer, Envelope
+from thumbq.web.filetaker import too_large
 from thumbq.web.services import SERVICES
-from thumbq.web.upload import too_large
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -103,7 +103,7 @@ def _service(services: WebServices, client: Client) -> Service:
             for pattern, known in PATTERNS
         ],
         refusals={
-            "too-large": too_large(limits.max_file_bytes),
+            "too-large": too_large(limits.max_file_bytes).detail,
             "unsupported-format": UNKNOWN_FORMAT,
             "empty-file": EMPTY,
         },

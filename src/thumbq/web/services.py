@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from thumbq.core.catalog import Catalog
+    from thumbq.deletion.deleting import JobDeleter
+    from thumbq.intake.claims import Claims
     from thumbq.intake.presigned import PresignedIntake
     from thumbq.intake.uploads import UploadIntake
     from thumbq.ports import Backend, Health
     from thumbq.web.jobstate import JobStates
     from thumbq.web.uploadlimits import UploadLimits
     from thumbq.web.waiting import Waiters
+    from thumbq.webhooks.sender import CallbackSender
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,10 @@ class WebServices:
     presigned: PresignedIntake
     states: JobStates
     waiters: Waiters
+    deleter: JobDeleter
+    claims: Claims
+    callbacks: CallbackSender | None = None
+    """None where none are called."""
     links: Links = NO_BASE
     access: AccessRules = OPEN
     backend_timeout_s: float = 20.0

@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from thumbq.core.units import MIB
-from thumbq.core.uploadoptions import NO_OPTIONS
 from thumbq.errors import UploadRefused
-from thumbq.web import fields, problems
+from thumbq.web import fields, idempotency, problems
 from thumbq.web.bodies import invite, running
 from thumbq.web.fields import FILE, Fields
+from thumbq.web.filetaker import taking_files, too_large
 from thumbq.web.formreader import MAX_FIELDS, FormReader, FormTexts, check_encoding
-from thumbq.web.problems import HttpProblem, ProblemRaised
+from thumbq.web.problems import ProblemRaised
 from thumbq.web.services import SERVICES
-from thumbq.web.uploadanswer import Refused, answer
+from thumbq.web.uploadanswer import answer
 
 if TYPE_CHECKING:
     from aiohttp import BodyPartReader, web
 
     from thumbq.intake.uploads import Accepted
-    from thumbq.web.services import WebServices
+    from thumbq.web.filetaker import FileTaker
+    from thumbq.web.problems import HttpProblem
+    from thumbq.web.uploadanswer import Refused
+    from thumbq.web.uploadlimits import UploadLimits
 
 _EXAMPLE: Final = "curl -F file=@photo.jpg URL"
 _TEXTS: Final = FormTexts(
@@ -49,31 +51,32 @@ class _File:
 async def upload(request: web.Request) -> web.Response:
     """Take the files of a form, and answer what became of each."""
     services = request.app[SERVICES]
+    key = idempotency.key_of(request)
     with running(request) as running_upload:
         reader = FormReader(request, running_upload, _TEXTS, max_bytes=services.limits.max_request_bytes)
         await invite(request)
-        form = _UploadForm(reader, services)
-        entries = await form.take_files()
+        async with taking_files(services, key) as taker:
+            form = _UploadForm(reader, taker, services.limits)
+            entries = await form.take_files()
     if not entries:
         raise UploadRefused("no-file", _no_file_text(form.other_names))
     if len(entries) > 1:
         structlog.contextvars.unbind_contextvars("job_id")  # the answer is about several
-    return await answer(request, entries)
+    return await answer(request, entries, replayed=taker.replayed)
 
 
 class _UploadForm:
     """Takes the files of one form in their order. At most one is in memory at any time."""
 
-    def __init__(self, reader: FormReader, services: WebServices) -> None:
+    def __init__(self, reader: FormReader, taker: FileTaker, limits: UploadLimits) -> None:
         self.other_names: list[str] = []
         self._reader = reader
-        self._services = services
+        self._limits = limits
         self._fields = Fields()
-        self._options = NO_OPTIONS
+        self._taker = taker
         self._files = 0
         self._part: BodyPartReader | None = None
         self._filename: str | None = None  # of the file that is being read
-        self._outage: HttpProblem | None = None
 
     async def take_files(self) -> list[Accepted | Refused]:
         """Return what became of each file. A form that cannot be read on ends with an entry for its problem."""
@@ -82,11 +85,12 @@ class _UploadForm:
             self._part = await self._reader.next()
             while self._part is not None:
                 if self._reader.name(self._part) == FILE:
-                    entries.append(await self._accept(await self._read_file(self._part)))
+                    file = await self._read_file(self._part)
+                    entries.append(await self._taker.take(file.filename, file.content))
                 else:
                     await self._read_field(self._part)
         except (UploadRefused, ProblemRaised) as error:
-            entries.append(Refused(self._filename, problems.explain(error)))
+            entries.append(await self._taker.refuse(self._filename, problems.explain(error)))
         return entries
 
     async def _read_field(self, part: BodyPartReader) -> None:
@@ -94,7 +98,7 @@ class _UploadForm:
         if len(self.other_names) == MAX_FIELDS:
             raise UploadRefused("too-many-fields", f"The form has more than {MAX_FIELDS} other fields.")
         self.other_names.append(name)
-        if name not in fields.NAMES:
+        if not fields.is_option(name):
             await self._reader.skip(part)
         elif self._files:
             raise UploadRefused("field-after-file", f"Send the field {name} before the files that it is for.")
@@ -105,9 +109,8 @@ class _UploadForm:
 
     async def _read_file(self, part: BodyPartReader) -> _File:
         if not self._files:  # all fields that count are known
-            self._options = self._fields.options()
-            self._services.intake.check(self._options)
-        max_files = self._services.limits.max_files
+            self._taker.use(self._fields.options())
+        max_files = self._limits.max_files
         self._files += 1
         if self._files > max_files:
             raise UploadRefused("too-many-files", f"One request takes {max_files} files; send the rest apart.")
@@ -123,10 +126,10 @@ class _UploadForm:
         except UploadRefused as refusal:
             await self._reader.skip(part)
             return problems.explain(refusal)
-        limit = self._services.limits.max_file_bytes
+        limit = self._limits.max_file_bytes
         content = await self._read(part, max_bytes=limit)
         if content is None:
-            return problems.problem_of("too-large", too_large(limit))
+            return too_large(limit)
         return content
 
     async def _read(self, part: BodyPartReader, *, max_bytes: int) -> bytes | None:
@@ -135,27 +138,6 @@ class _UploadForm:
         if content is None:
             await self._reader.skip(part)
         return content
-
-    async def _accept(self, file: _File) -> Accepted | Refused:
-        if isinstance(file.content, HttpProblem):
-            return Refused(file.filename, file.content)
-        if self._outage is not None:
-            # While the store or the queue fails, one file's wait for it is enough: the others share its problem.
-            return Refused(file.filename, self._outage)
-        try:
-            return await self._services.intake.accept(
-                file.content, filename=file.filename, options=self._options, within_s=self._services.backend_timeout_s
-            )
-        except problems.EXPLAINED as error:
-            problem = problems.explain(error)
-            if not isinstance(error, UploadRefused):
-                self._outage = problem
-            return Refused(file.filename, problem)
-
-
-def too_large(limit: int) -> str:
-    """Return why a file of more than ``limit`` bytes is refused."""
-    return f"The file is larger than {limit / MIB:g} MiB ({limit} bytes)."
 
 
 def _no_file_text(other_names: list[str]) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs
 
+from thumbq.core import jobmetadata
 from thumbq.core.jobdocument import Job, Original
 from thumbq.jobdocuments import JobState, future_renditions, job_document
 from thumbq.ports import ObjectInfo
-from thumbq.web import preferences, problems
+from thumbq.web import idempotency, preferences, problems
 from thumbq.web.answers import RefusedFile, UnnamedFile, UploadAnswer, UploadedFiles
-from thumbq.web.jobs import ENDED, gone
+from thumbq.web.jobs import gone
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
@@ -33,12 +34,16 @@ class Refused:
     problem: HttpProblem
 
 
-async def answer(request: web.Request, entries: Sequence[Accepted | Refused]) -> web.Response:
-    """Return the answer to an upload: when its jobs have ended, if the client likes to wait for that."""
+async def answer(request: web.Request, entries: Sequence[Accepted | Refused], *, replayed: bool) -> web.Response:
+    """Return the answer to an upload: when its jobs have ended, if the client likes to wait for that.
+
+    One that is ``replayed`` says so.
+    """
     services = request.app[SERVICES]
     stored = [entry for entry in entries if not isinstance(entry, Refused)]
     refused = [entry for entry in entries if isinstance(entry, Refused)]
     headers, states = await _wait(request, stored)
+    headers |= idempotency.replayed(replayed=replayed)
     jobs = [_entry(entry, services, states) for entry in entries]
     told = tuple(entry.problem for entry in refused)
     if not stored:
@@ -62,14 +67,17 @@ async def answer(request: web.Request, entries: Sequence[Accepted | Refused]) ->
 def _entry(entry: Accepted | Refused, services: WebServices, states: Mapping[str, JobState]) -> Job | RefusedFile:
     if isinstance(entry, Refused):
         return RefusedFile(original=UnnamedFile(filename=entry.filename), problem=entry.problem.document())
-    if (state := states.get(_id(entry))) is not None:
+    if (state := states.get(_id(entry))) is not None and not state.deleted:
         return job_document(_id(entry), state, services.catalog, services.links)
+    metadata = jobmetadata.decode(entry.metadata)
+    more: dict[str, Any] = {} if metadata is None else {"metadata": metadata}
     return Job(
         id=_id(entry),
         status="queued",
         url=services.links.job(_id(entry)),
         original=Original(filename=entry.filename, bytes=entry.size, content_type=entry.content_type),
         renditions=future_renditions(services.catalog, services.links, entry.source.key, entry.presets),
+        **more,
     )
 
 
@@ -85,7 +93,7 @@ async def _wait(request: web.Request, stored: Sequence[Accepted]) -> tuple[dict[
         return {}, {}
     states = await services.waiters.wait(
         {_id(entry): _queued(entry) for entry in stored},
-        lambda states: all(state.status in ENDED for state in states.values()),
+        lambda states: all(state.has_ended for state in states.values()),
         within_s=seconds,
         gone=gone(request),
     )

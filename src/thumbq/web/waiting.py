@@ -100,7 +100,12 @@ class Waiters:
     async def announce(self, manifest: Manifest) -> None:
         """Tell those who wait for this job."""
         job_id = keys.upload_id(manifest.source.key)
-        if job_id is not None and (watch := self._watches.get(job_id)) is not None:
+        if job_id is not None:
+            self.has_ended(job_id)
+
+    def has_ended(self, job_id: str) -> None:
+        """Tell those who wait for this job."""
+        if (watch := self._watches.get(job_id)) is not None:
             watch.has_ended()
 
     def stop(self) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from thumbq.core import callbackmessage
 from thumbq.jobs.burial import Burial
+from thumbq.jobs.deadletterremoval import DeadLetterRemoval
 from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.manifestwriter import ManifestWriter
+from thumbq.ports import MAX_BATCH
+from thumbq.webhooks.endpoints import MAX_HELD
 from thumbq.worker.backlogs import Backlogs
 from thumbq.worker.consumer import Consumer
 from thumbq.worker.consumers import Consumers
@@ -23,8 +27,12 @@ if TYPE_CHECKING:
     from thumbq.jobs.resources import JobResources
     from thumbq.ports import Backend, QueueAttributes
     from thumbq.settings import QueueConfig, Settings
+    from thumbq.worker.consumer import Handler
 
-__all__ = ["Consumer", "make_consumer", "make_consumers"]
+__all__ = ["Consumer", "make_callback_consumer", "make_consumer", "make_consumers"]
+
+CALLBACKS_HELD: Final = MAX_HELD + MAX_BATCH
+"""How many callbacks a replica holds at once: more of them than may wait for their turns, so that it goes on."""
 
 
 def make_consumers(
@@ -33,23 +41,51 @@ def make_consumers(
     resources: JobResources,
     settings: Settings,
     random: Random,
+    callbacks: tuple[Backend, Handler] | None = None,
 ) -> Consumers:
-    """Return the consumers of all queues of a replica, which share ``resources``."""
+    """Return the consumers of all queues of a replica, which share ``resources``.
+
+    ``callbacks`` are the queue of callbacks and what calls them.
+    """
     backlogs = Backlogs(settings.queue_weights)
-    return Consumers(
-        {
-            config.name: make_consumer(
-                backend=backend,
-                resources=resources,
-                settings=settings,
-                config=config,
-                attributes=attributes,
-                backlogs=backlogs,
-                random=random,
-            )
-            for config, backend, attributes in queues
-        }
+    consumers = {
+        config.name: make_consumer(
+            backend=backend,
+            resources=resources,
+            settings=settings,
+            config=config,
+            attributes=attributes,
+            backlogs=backlogs,
+            random=random,
+        )
+        for config, backend, attributes in queues
+    }
+    if callbacks is not None:
+        backend, handler = callbacks
+        consumers[callbackmessage.QUEUE] = make_callback_consumer(
+            backend=backend, handler=handler, resources=resources, settings=settings, random=random
+        )
+    return Consumers(consumers)
+
+
+def make_callback_consumer(
+    *, backend: Backend, handler: Handler, resources: JobResources, settings: Settings, random: Random
+) -> Consumer:
+    """Return the consumer of the queue of callbacks: it takes no render process, and waits for no other queue."""
+    times = LeaseTimes(settings.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s)
+    queue = LeasedQueue(backend.queue, times=times, clock=resources.clock, random=random)
+    receiver = Receiver(
+        queue,
+        queue_name=callbackmessage.QUEUE,
+        fifo=False,
+        places=Places(CALLBACKS_HELD, first=CALLBACKS_HELD),
+        backlogs=Backlogs(),
+        store_health=resources.health,
+        clock=resources.clock,
+        random=random,
     )
+    burial = Burial(backend.dead_letters, ManifestWriter(resources), random=random)
+    return Consumer(queue=queue, receiver=receiver, handler=handler, burial=burial, sweep=None)
 
 
 def make_consumer(
@@ -63,10 +99,9 @@ def make_consumer(
     random: Random,
 ) -> Consumer:
     """Return a consumer of one queue; ``backlogs`` and ``resources`` are those of all queues."""
-    times = LeaseTimes(config.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s)
     queue = LeasedQueue(
         backend.queue,
-        times=times,
+        times=LeaseTimes(config.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s),
         clock=resources.clock,
         random=random,
         backlog=partial(backlogs.seems_to_have_more, config.name),
@@ -77,6 +112,7 @@ def make_consumer(
         max_source_bytes=settings.max_source_bytes,
         random=random,
         queue_name=config.name,
+        dead_letters=(removal := _removal(backend, resources)),
     )
     receiver = Receiver(
         queue,
@@ -90,7 +126,7 @@ def make_consumer(
     )
     burial = Burial(backend.dead_letters, ManifestWriter(resources), random=random)
     sweep = None
-    if backend.dead_letters is not None:
+    if removal is not None:
         sweep = DeadLetterSweep(
             backend=backend,
             handler=handler,
@@ -98,6 +134,13 @@ def make_consumer(
             receiver=receiver,
             max_receive_count=attributes.max_receive_count,
             settle_s=settings.visibility_timeout_s + 2 * config.wait_time_s,
+            walking=removal.walking,
             random=random,
         )
     return Consumer(queue=queue, receiver=receiver, handler=handler, burial=burial, sweep=sweep)
+
+
+def _removal(backend: Backend, resources: JobResources) -> DeadLetterRemoval | None:
+    if backend.dead_letters is None:
+        return None
+    return DeadLetterRemoval(backend.queue, backend.dead_letters, resources.store, resources.bucket)

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import structlog
 
-from thumbq.core.retry import Abandon, Bury, Disposition, Release
+from thumbq.core.retry import Abandon, Bury, Delete, Disposition, Release
 from thumbq.jobs.fencing import fenced
 from thumbq.jobs.stopping import StopRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thumbq.jobs.burial import Burial
     from thumbq.jobs.delivery import Delivery
-    from thumbq.jobs.handler import MessageHandler
+    from thumbq.ports import ReceivedMessage
     from thumbq.worker.deadlettersweep import DeadLetterSweep
     from thumbq.worker.lease import Lease
     from thumbq.worker.leasedqueue import LeasedQueue
     from thumbq.worker.receiver import Receiver
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Handler(Protocol):
+    """What a queue's messages are for: jobs, or callbacks."""
+
+    def deliveries(self, messages: Sequence[ReceivedMessage], stop: StopRequest) -> Sequence[Delivery]:
+        """Return the deliveries of one receive's messages, in their order."""
+        ...
+
+    async def handle(self, delivery: Delivery) -> Delete | Release | Bury:
+        """Do what a message asks for, and say what becomes of it. Never raises for what goes wrong with it."""
+        ...
 
 
 class Consumer:
@@ -35,7 +49,7 @@ class Consumer:
         *,
         queue: LeasedQueue,
         receiver: Receiver,
-        handler: MessageHandler,
+        handler: Handler,
         burial: Burial,
         sweep: DeadLetterSweep | None,
     ) -> None:

@@ -45,6 +45,7 @@ class DeadLetterSweep:
 
     One look goes through 1,000 dead letters at most, and the more there were, the longer the wait for the next one.
     Only what the queue itself moved is touched. ``settle_s`` seconds after a receive the message is back, or moved.
+    Who looks holds ``walking``.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class DeadLetterSweep:
         receiver: Receiver,
         max_receive_count: int | None,
         settle_s: float,
+        walking: anyio.Lock,
         random: Random,
     ) -> None:
         assert backend.dead_letters is not None
@@ -66,6 +68,7 @@ class DeadLetterSweep:
         self._receiver = receiver
         self._receives = max_receive_count or 0
         self._settle_s = settle_s
+        self._walking = walking
         self._random = random
         self._stopped = anyio.CancelScope()
 
@@ -101,6 +104,10 @@ class DeadLetterSweep:
 
     async def _look(self) -> int:
         """Go through the dead letters once, and give back those that are none of ours to record. Return how many."""
+        async with self._walking:
+            return await self._walk()
+
+    async def _walk(self) -> int:
         held: list[str] = []
         looked = 0
         try:

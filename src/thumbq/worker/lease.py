@@ -94,8 +94,11 @@ class Lease:
         """Return the heartbeat to send now."""
         self.state = LeaseState.EXTENDING
         self._beat_ended = anyio.Event()
-        room = MAX_LEASE_S - math.ceil(sent_at - self._received_at) - _CAP_MARGIN_S
-        return VisibilityChange(self.message.receipt, max(1, min(self._timeout_s, room)))
+        return VisibilityChange(self.message.receipt, max(1, min(self._timeout_s, self.longest_s(sent_at))))
+
+    def longest_s(self, now: float) -> int:
+        """Return for how long the message can be hidden from now on, counting what its lease has lasted already."""
+        return MAX_LEASE_S - math.ceil(now - self._received_at) - _CAP_MARGIN_S
 
     def end_beat(self, result: EntryResult, *, sent_at: float, timeout_s: int) -> None:
         """Take note of what the queue said to a heartbeat that was sent at ``sent_at`` and asked for ``timeout_s``."""

@@ -143,10 +143,10 @@ class LeasedQueue:
             lease.closed()
 
     async def release(self, lease: Lease, delay_s: float) -> None:
-        """Make a message visible again after ``delay_s``, if its lease still stands."""
+        """Make a message visible again after ``delay_s``, or as late as that can be, if its lease still stands."""
         if await lease.close():
             try:
-                await self._acks.release(lease, delay_s)
+                await self._acks.release(lease, min(delay_s, lease.longest_s(self._clock.monotonic())))
             finally:
                 lease.closed()
 

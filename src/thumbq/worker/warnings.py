@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from thumbq.core import callbackmessage, callbackretry
 from thumbq.errors import Problem
 from thumbq.ports import MAX_BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from thumbq.ports import QueueAttributes
     from thumbq.settings import Settings
@@ -17,13 +18,34 @@ LEAST_RECEIVES: Final = 5
 LEAST_RECEIVES_FIFO: Final = 10
 """More than on a standard queue: what fails in a group costs those that came behind it a receive too."""
 
+LEAST_CALLBACK_RECEIVES: Final = 2 * callbackretry.CALLS
+"""Some receives lead to no call, as when a replica stops."""
+
+LEAST_CALLBACK_RETENTION_S: Final = 4 * 86_400
+"""All calls take 64 hours, if no endpoint asks for longer waits."""
+
 _BEATS: Final = 3
+
+
+def start_warnings(
+    settings: Settings, queues: Iterable[QueueAttributes], callbacks: QueueAttributes | None
+) -> Iterator[Problem]:
+    """Yield everything that an operator should know of the queues, that of ``callbacks`` too, each with its fix."""
+    visibility_timeout_s, beat_interval_s = settings.visibility_timeout_s, settings.beat_interval_s
+    for attributes in queues:
+        yield from queue_warnings(
+            attributes, visibility_timeout_s=visibility_timeout_s, beat_interval_s=beat_interval_s
+        )
+    if callbacks is not None:
+        yield from callback_warnings(callbacks)
+    if (weights := weights_warning(settings)) is not None:
+        yield weights
 
 
 def queue_warnings(
     attributes: QueueAttributes, *, visibility_timeout_s: int, beat_interval_s: float
 ) -> Iterator[Problem]:
-    """Yield everything that an operator should know, each with its fix."""
+    """Yield what an operator should know of a queue of jobs."""
     if attributes.max_receive_count is None:
         yield Problem(
             f"queue {attributes.name} has no redrive policy: what always fails comes back until its retention ends",
@@ -53,6 +75,27 @@ def queue_warnings(
             f"a visibility time-out of {visibility_timeout_s} s is less than {_BEATS} heartbeats of"
             f" {beat_interval_s:g} s: one that fails may lose the message",
             "raise THUMBQ_VISIBILITY_TIMEOUT_S, or lower THUMBQ_HEARTBEAT_S",
+        )
+
+
+def callback_warnings(attributes: QueueAttributes) -> Iterator[Problem]:
+    """Yield what an operator should know of the queue of callbacks."""
+    if attributes.max_receive_count is None:
+        yield Problem(
+            f"queue {attributes.name} has no redrive policy: nothing is known of callbacks that were given up",
+            "give it a dead-letter queue (`thumbq setup` makes one)",
+        )
+    elif attributes.max_receive_count < LEAST_CALLBACK_RECEIVES:
+        yield Problem(
+            f"queue {attributes.name} allows {attributes.max_receive_count} receives: callbacks would be dead letters"
+            f" before their {callbackretry.CALLS} calls were made",
+            f"raise its maxReceiveCount to {callbackmessage.MAX_RECEIVES}",
+        )
+    if attributes.retention_s is not None and attributes.retention_s < LEAST_CALLBACK_RETENTION_S:
+        yield Problem(
+            f"queue {attributes.name} keeps messages for {attributes.retention_s} s: callbacks would be lost before"
+            f" their {callbackretry.CALLS} calls were made",
+            "raise its retention to 14 days",
         )
 
 

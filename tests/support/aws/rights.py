@@ -54,6 +54,14 @@ SQS_ACTIONS = {
 }
 
 
+SNS_ACTIONS = {
+    "GetTopicAttributes": "sns:GetTopicAttributes",
+    "Publish": "sns:Publish",
+    "PublishBatch": "sns:Publish",
+}
+EVENTS_ACTIONS = {"DescribeEventBus": "events:DescribeEventBus", "PutEvents": "events:PutEvents"}
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """A right that a request needs: an action on a resource, by its ARN."""
@@ -85,13 +93,22 @@ class Recorder(FaultProxy):
         """Return the rights that the requests so far have needed."""
         # S3 says that a key is missing only to those who may list; to others it says 403 (GetObject, "Permissions").
         listed = {Need("s3:ListBucket", f"arn:aws:s3:::{_bucket_and_key(asked)[0]}") for asked in self.missing}
-        return listed | {_sqs_need(asked) if asked.service == "sqs" else _s3_need(asked) for asked in self.asked}
+        return listed | {_NEEDS[asked.service](asked) for asked in self.asked}
 
 
 def _sqs_need(asked: Asked) -> Need:
     where = json.loads(asked.body)
     name = where.get("QueueName") or where["QueueUrl"].rpartition("/")[2]
     return Need(SQS_ACTIONS[asked.operation], f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
+
+
+def _sns_need(asked: Asked) -> Need:
+    return Need(SNS_ACTIONS[asked.operation], dict(parse_qsl(asked.body))["TopicArn"])
+
+
+def _events_need(asked: Asked) -> Need:
+    where = json.loads(asked.body)
+    return Need(EVENTS_ACTIONS[asked.operation], where.get("Name") or where["Entries"][0]["EventBusName"])
 
 
 def _s3_need(asked: Asked) -> Need:
@@ -102,6 +119,9 @@ def _s3_need(asked: Asked) -> Need:
     if asked.operation == "POST":
         key = INBOX_PREFIX  # the key is in the form
     return Need(action, f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}")
+
+
+_NEEDS = {"s3": _s3_need, "sqs": _sqs_need, "sns": _sns_need, "events": _events_need}
 
 
 def _bucket_and_key(asked: Asked) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from support.servers.emulators import aws_env, aws_environment
 from thumbq.aws.check import checked
 from thumbq.aws.provision import provision
 from thumbq.aws.session import open_clients
+from thumbq.core import callbackmessage
 from thumbq.core.deadletter import ATTRIBUTE
 
 if TYPE_CHECKING:
@@ -83,6 +84,13 @@ class Trigger:
                     QueueUrl=self._address.url, ReceiptHandle=record["receiptHandle"]
                 )
 
+    async def callbacks(self) -> list[str]:
+        """Return what the queue of callbacks has."""
+        answer = await self._clients.polling.receive_message(
+            QueueUrl=callbackmessage.queue_name(self._address.url), MaxNumberOfMessages=10, WaitTimeSeconds=1
+        )
+        return [message["Body"] for message in answer.get("Messages", [])]
+
     async def dead(self) -> dict[str, str]:
         """Return the reasons of all dead letters by the ids of their messages."""
         assert self._address.dead is not None
@@ -121,12 +129,16 @@ def function_environment(endpoint: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def trigger(endpoint: str, *, ending: str = "") -> AsyncIterator[Trigger]:
-    """Make a bucket and a queue (``ending`` .fifo: a FIFO queue), and yield the trigger on them."""
+async def trigger(endpoint: str, *, ending: str = "", callbacks: bool = False) -> AsyncIterator[Trigger]:
+    """Make a bucket and a queue (``ending`` .fifo: a FIFO queue), and yield the trigger on them.
+
+    With ``callbacks`` there is a queue of those, too.
+    """
     name = f"t-{uuid.uuid4().hex}"
     async with AsyncExitStack() as stack:
         with aws_env(endpoint):
-            await provision(bucket=name, queues=[name + ending])
+            further = callbackmessage.queue_name(name) if callbacks else None
+            await provision(bucket=name, queues=[name + ending], callbacks=further)
             clients = await stack.enter_async_context(open_clients(connections=10, wait_time_s=1))
         [address] = await checked(clients, bucket=name, queues=[name + ending])
         yield Trigger(clients, address, name)

@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from support.patience import until
-from support.replicas.replica import Replica, running
+from support.replicas.replica import THUMBQ, Replica, running
 from support.servers.emulators import aws_env, aws_environment, without_aws
 from thumbq.aws.provision import provision
 from thumbq.backends import open_backend
@@ -56,18 +56,21 @@ class Place:
         wait_for: str = "try: curl",
         endpoint: str | None = None,
         open_files: int | None = None,
+        program: Sequence[str] = (THUMBQ,),
         **settings: object,
     ) -> Replica:
         """Start a replica with further settings (``wait_time_s=1``) and wait until it is ready.
 
         ``endpoint`` is where it finds S3 and SQS instead of where the place does: a proxy. ``open_files`` is how many
-        files it may open.
+        files it may open. ``program`` takes the place of ``thumbq``.
         """
         extra = {f"THUMBQ_{name.upper()}": str(value) for name, value in settings.items()}
         if endpoint is not None:
             extra["AWS_ENDPOINT_URL"] = endpoint
         directory = self._directory / f"replica-{len(self.replicas) + 1}"
-        replica = self._replicas.enter_context(running(directory, self.environment | extra, open_files=open_files))
+        replica = self._replicas.enter_context(
+            running(directory, self.environment | extra, open_files=open_files, program=program)
+        )
         self.replicas.append(replica)
         await replica.ready(wait_for)
         return replica

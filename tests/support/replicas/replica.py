@@ -15,7 +15,7 @@ from support.patience import until
 from support.servers.emulators import without_aws
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 THUMBQ = str(Path(sys.executable).with_name("thumbq"))
 
@@ -85,11 +85,16 @@ class Replica:
 
 @contextmanager
 def running(
-    directory: Path, environment: Mapping[str, str], *, port: int = 0, open_files: int | None = None
+    directory: Path,
+    environment: Mapping[str, str],
+    *,
+    port: int = 0,
+    open_files: int | None = None,
+    program: Sequence[str] = (THUMBQ,),
 ) -> Iterator[Replica]:
     """Start a replica whose output goes to ``directory``; leaving kills what is left of it.
 
-    It may open so many files; None: as many as this process.
+    It may open so many files; None: as many as this process. ``program`` takes the place of ``thumbq``.
     """
     limit = [] if open_files is None else ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh"]
     directory.mkdir(parents=True)
@@ -97,7 +102,7 @@ def running(
         stdout = files.enter_context((directory / "stdout").open("wb"))
         stderr = files.enter_context((directory / "stderr").open("wb"))
         process = subprocess.Popen(
-            [*limit, THUMBQ, "serve"],
+            [*limit, *program, "serve"],
             cwd=directory,
             env={**without_aws(os.environ), **environment, "THUMBQ_PORT": str(port)},
             stdin=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 import aiohttp
 from aiohttp import hdrs, web
@@ -59,7 +60,7 @@ class Asked:
     """``ReceiveMessage``, or for S3 the method."""
     path: str
     body: str
-    """Of requests to SQS only."""
+    """Empty for S3."""
     at: float
     fault: Fault | None = None
     answer: str = ""
@@ -123,13 +124,13 @@ class FaultProxy:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         body = await request.content.read()
-        target = request.headers.get("X-Amz-Target")
+        service, operation = _operation(request, body)
         asked = Asked(
             replica,
-            service="sqs" if target else "s3",
-            operation=target.removeprefix("AmazonSQS.") if target else request.method,
+            service=service,
+            operation=operation,
             path=request.raw_path,
-            body=body.decode() if target else "",
+            body="" if service == "s3" else body.decode(),
             at=time.time(),
         )
         self.asked.append(asked)
@@ -183,6 +184,16 @@ class FaultProxy:
         elif hdrs.CONTENT_LENGTH in answer.headers:
             headers[hdrs.CONTENT_LENGTH] = answer.headers[hdrs.CONTENT_LENGTH]
         return await _passed_on(request, answer.status, headers, content, cut=asked.fault is Fault.CUT)
+
+
+def _operation(request: web.BaseRequest, body: bytes) -> tuple[str, str]:
+    """Return the service that a request is for, and its operation; of S3 that is the method."""
+    if target := request.headers.get("X-Amz-Target"):
+        service, _, operation = target.partition(".")
+        return {"AmazonSQS": "sqs", "AWSEvents": "events"}[service], operation
+    if request.headers.get(hdrs.CONTENT_TYPE, "").startswith("application/x-www-form-urlencoded"):
+        return "sns", dict(parse_qsl(body.decode()))["Action"]
+    return "s3", request.method
 
 
 def _less(content: bytes, without: frozenset[str]) -> bytes:

@@ -21,6 +21,9 @@ from support.patience import within
 from thumbq.core.catalog import Catalog
 from thumbq.core.links import NO_BASE, Links
 from thumbq.core.preset import BUILT_IN
+from thumbq.deletion.deleting import JobDeleter
+from thumbq.deletion.tombstones import Tombstones
+from thumbq.intake.claims import Claims
 from thumbq.intake.presigned import PresignedIntake
 from thumbq.intake.uploads import UploadIntake
 from thumbq.ports import Backend
@@ -40,8 +43,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from thumbq.core.callbackrules import CallbackRules
     from thumbq.ports import JobQueue, ObjectStore
     from thumbq.web.queuedesk import QueueDesk
+    from thumbq.webhooks.sender import CallbackSender
 
 JPEG: Final = b"\xff\xd8\xff\xe0" + bytes(range(256))
 PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -223,7 +228,7 @@ def document(answer: bytes) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
+async def open_faulty(directory: Path, callbacks: CallbackRules | None = None) -> AsyncIterator[FaultyBackend]:
     clock = WallClock()
     async with open_local(directory, clock=clock) as real:
         store, queue = Faults(real.store), Faults(real.queue)
@@ -235,13 +240,14 @@ async def open_faulty(directory: Path) -> AsyncIterator[FaultyBackend]:
             presigned_uploads=real.presigned_uploads,
             presigned_verifier=real.presigned_verifier,
         )
-        intake = UploadIntake(backend=backend, clock=clock, random=random.Random(1))
+        intake = UploadIntake(backend=backend, clock=clock, random=random.Random(1), callbacks=callbacks)
         presigned = PresignedIntake(
             backend=backend,
             clock=clock,
             random=random.Random(2),
             max_bytes=FORM_BYTES,
             expiry_s=FORM_EXPIRY_S,
+            callbacks=callbacks,
         )
         yield FaultyBackend(real, backend, store, queue, intake, presigned, clock)
 
@@ -257,24 +263,30 @@ async def serve(
     door: Door | None = None,
     access: AccessRules = OPEN,
     links: Links = NO_BASE,
+    callbacks: CallbackSender | None = None,
     desk: QueueDesk | None = None,
     page: bool = True,
 ) -> AsyncIterator[Served]:
     health = Health()
-    states = JobStates(behind.backend, behind.presigned)
+    catalog = Catalog({preset.name: preset for preset in BUILT_IN})
+    tombstones = Tombstones(behind.backend.store, behind.backend.bucket, catalog, behind.clock)
+    states = JobStates(behind.backend, behind.presigned, tombstones)
     app = create_app(
         WebServices(
             backend=behind.backend,
             intake=behind.intake,
             health=health,
             limits=limits,
-            catalog=Catalog({preset.name: preset for preset in BUILT_IN}),
+            catalog=catalog,
             backend_timeout_s=backend_timeout_s,
             presigned=behind.presigned,
+            claims=Claims(behind.backend.store, behind.backend.bucket, behind.clock, random.SystemRandom()),
             links=links,
             states=states,
+            deleter=JobDeleter(tombstones, [behind.backend]),
             waiters=Waiters(states.look_again, at_most=2, random=random.Random(3)),
             access=access,
+            callbacks=callbacks,
         ),
         door or Door(listens_on="0.0.0.0"),
         desk or make_desk([(Settings().default_queue, behind.backend)], replica="one", clock=behind.clock),

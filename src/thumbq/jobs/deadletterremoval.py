@@ -1,0 +1,93 @@
+"""The removal of dead letters: a job that was deleted leaves none."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from thumbq.core import deadletter, keys, message
+from thumbq.core.job import ObjectRef
+from thumbq.errors import BackendError, MalformedMessage
+from thumbq.ports import MAX_BATCH, VisibilityChange, batches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.ports import DeadLetter, DeadLetters, JobQueue, ObjectStore
+
+MOST_LOOKED_AT: Final = 10_000
+"""SQS has no search: a walk receives each dead letter, ten in a request."""
+
+_WAIT_S: Final = 1
+_HIDE_S: Final = 60
+_GIVE_BACK_S: Final = 2.0
+
+
+class DeadLetterRemoval:
+    """Removes dead letters from one queue. One walk serves all jobs that are deleted before it begins.
+
+    Who else of this replica goes through the dead letters holds ``walking``: what one has received, another does not
+    see.
+    """
+
+    def __init__(self, queue: JobQueue, dead_letters: DeadLetters, store: ObjectStore, bucket: str) -> None:
+        self._queue = queue
+        self._dead_letters = dead_letters
+        self._store = store
+        self._bucket = bucket
+        self.walking = anyio.Lock()
+        self._wanted: set[str] = set()
+        self._saw_all = True
+
+    async def remove(self, source_key: str) -> bool:
+        """Remove the dead letters that are about this original and about no other that stays. Raises BackendError.
+
+        Return whether all were seen: somebody else may be looking at some, and there may be too many.
+        """
+        self._wanted.add(source_key)
+        async with self.walking:
+            if source_key in self._wanted:
+                wanted = frozenset(self._wanted)
+                seen = await self._walk(wanted)
+                self._saw_all = seen >= MOST_LOOKED_AT or seen >= (await self._queue.counts()).dead
+                self._wanted -= wanted
+            return self._saw_all
+
+    async def _walk(self, wanted: frozenset[str]) -> int:
+        """Go through the dead letters, and return how many have stayed."""
+        held: list[str] = []
+        looked = 0
+        try:
+            while looked < MOST_LOOKED_AT:
+                found = await self._dead_letters.receive(
+                    max_messages=MAX_BATCH, wait_s=_WAIT_S, visibility_timeout_s=_HIDE_S
+                )
+                if not found:
+                    break
+                looked += len(found)
+                meant = [dead_letter for dead_letter in found if self._is_about(dead_letter, wanted)]
+                held += [dead_letter.receipt for dead_letter in found if dead_letter not in meant]
+                await self._remove(meant)
+        finally:
+            with anyio.move_on_after(_GIVE_BACK_S, shield=True):
+                for batch in batches(held):
+                    with suppress(BackendError):
+                        await self._dead_letters.extend([VisibilityChange(receipt, 0) for receipt in batch])
+        return len(held)
+
+    def _is_about(self, dead_letter: DeadLetter, wanted: frozenset[str]) -> bool:
+        try:
+            jobs = message.parse(dead_letter.body, default_bucket=self._bucket).jobs
+        except MalformedMessage:
+            return False
+        return bool(jobs) and all(job.source.bucket == self._bucket and job.source.key in wanted for job in jobs)
+
+    async def _remove(self, meant: Sequence[DeadLetter]) -> None:
+        if not meant:
+            return
+        await self._dead_letters.delete([dead_letter.receipt for dead_letter in meant])
+        for dead_letter in meant:
+            if (note := deadletter.decode(dead_letter.note)) is not None:
+                await self._store.delete(ObjectRef(self._bucket, keys.failed_message_key(note.message_id)))

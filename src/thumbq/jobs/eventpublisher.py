@@ -1,0 +1,68 @@
+"""Events for AWS's own plumbing: topics, queues and buses are told of jobs that have ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+
+from thumbq.core.jobevent import make_event
+from thumbq.core.links import Links
+from thumbq.errors import BackendError, Problem
+from thumbq.jobdocuments import outcome_document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thumbq.core.catalog import Catalog
+    from thumbq.core.jobevent import JobEvent
+    from thumbq.core.manifest import Manifest
+    from thumbq.ports import Announcer, Backend, EventTarget, ObjectStore
+    from thumbq.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class EventPublisher:
+    """Publishes each job's end to all targets. An Announcer."""
+
+    targets: Sequence[EventTarget]
+    store: ObjectStore
+    catalog: Catalog
+    links: Links
+
+    async def announce(self, manifest: Manifest) -> None:
+        """Publish the end that a manifest records, to all targets at the same time; see Announcer.
+
+        One that fails keeps none of the others from it. They get it again together with that one.
+        """
+        event = make_event(await outcome_document(manifest, self.store, self.catalog, self.links), manifest)
+        failures: list[BackendError] = []
+        async with anyio.create_task_group() as tasks:
+            for target in self.targets:
+                tasks.start_soon(_publish, target, event, failures)
+        if failures:
+            raise failures[0]
+
+
+async def _publish(target: EventTarget, event: JobEvent, failures: list[BackendError]) -> None:
+    try:
+        await target.send(event)
+    except BackendError as error:
+        failures.append(error)
+
+
+def event_announcers(settings: Settings, backend: Backend) -> Sequence[Announcer]:
+    """Return the announcer of events, none where nothing is to be told."""
+    if not backend.event_targets:
+        return ()
+    links = Links(settings.public_url or "")
+    return (EventPublisher(backend.event_targets, backend.store, settings.catalog, links),)
+
+
+def events_problem(settings: Settings) -> Problem | None:
+    """Return why no events will be published, though the settings name targets."""
+    if settings.local is None or not settings.events:
+        return None
+    what = "events are not available on a local directory: nothing is published to the targets in THUMBQ_EVENTS"
+    return Problem(what, "unset it, or keep things in S3 and SQS")
