@@ -199,3 +199,20 @@ async def to(visit: Visit, name: str) -> None:
         if here.split("\n")[0].startswith(name):
             return
     raise AssertionError(f"no way to {name!r}")
+
+
+async def test_presets_and_the_queue_can_be_chosen(place: Place, tmp_path: Path, visit: Callable[..., Any]) -> None:
+    config = tmp_path / "thumbq.toml"
+    config.write_text(f'{TOML}[[queues]]\nname = "high"\n[[queues]]\nname = "low"\ndefault = true\n')
+    replica = await place.replica(config=config, processes=1)
+    page: Visit = await visit(replica.url)
+    await page.page.click("text=Options:")
+    await page.page.get_by_label("card").check()
+    await page.page.select_option("#queue", "high")
+    await page.accessible()
+    await page.drop(("photo.jpg", photo_jpeg(400, 300)))
+    await page.count(".upload[data-state=done] .picture", 1)
+    assert [line.get("queue") for line in replica.events("job.done")] == ["high"]
+    await page.page.click("text=photo.jpg >> nth=0")
+    await page.count(".pictures .picture", 2)
+    assert await page.page.locator("figcaption b").all_inner_texts() == ["Original", "card"]
