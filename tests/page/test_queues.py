@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.long
 
-SHOTS: Final = "THUMBQ_SCREENSHOTS"
+SHOTS: Final = "PAGE_SCREENSHOTS"
 """The directory in which pictures of the page are kept, if the variable is set."""
 
 
