@@ -15,13 +15,15 @@ from support.pictures.images import animated_gif, encoded, jpeg, photo_jpeg, png
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from playwright.async_api import Route
+
     from page.visit import Visit
     from support.replicas.place import Place
     from support.replicas.replica import Replica
 
 pytestmark = pytest.mark.long
 
-SHOTS: Final = "THUMBQ_SCREENSHOTS"
+SHOTS: Final = "PAGE_SCREENSHOTS"
 """The directory in which pictures of the page are kept, if the variable is set."""
 
 TOML: Final = """
@@ -199,3 +201,48 @@ async def to(visit: Visit, name: str) -> None:
         if here.split("\n")[0].startswith(name):
             return
     raise AssertionError(f"no way to {name!r}")
+
+
+async def test_presets_and_the_queue_can_be_chosen(place: Place, tmp_path: Path, visit: Callable[..., Any]) -> None:
+    config = tmp_path / "thumbq.toml"
+    config.write_text(f'{TOML}[[queues]]\nname = "high"\n[[queues]]\nname = "low"\ndefault = true\n')
+    replica = await place.replica(config=config, processes=1)
+    page: Visit = await visit(replica.url)
+    await page.page.click("text=Options:")
+    await page.page.get_by_label("card").check()
+    await page.page.select_option("#queue", "high")
+    await page.accessible()
+    await page.drop(("photo.jpg", photo_jpeg(400, 300)))
+    await page.count(".upload[data-state=done] .picture", 1)
+    assert [line.get("queue") for line in replica.events("job.done")] == ["high"]
+    await page.page.click("text=photo.jpg >> nth=0")
+    await page.count(".pictures .picture", 2)
+    assert await page.page.locator("figcaption b").all_inner_texts() == ["Original", "card"]
+
+
+async def test_a_picture_is_deleted_once_that_is_confirmed(
+    place: Place, tmp_path: Path, visit: Callable[..., Any]
+) -> None:
+    replica = await replica_with_presets(place, tmp_path)
+    asked: list[str] = []
+
+    async def delete(route: Route) -> None:
+        if route.request.method != "DELETE":
+            return await route.fallback()
+        asked.append(route.request.url)
+        return await route.fulfill(status=204)
+
+    page: Visit = await visit(replica.url)
+    await page.page.route("**/jobs/*", delete)
+    await page.drop(("one.jpg", photo_jpeg(400, 300)), ("two.jpg", photo_jpeg(400, 300)))
+    await page.count(".card .picture", 2)
+    await page.page.click(".card >> text=one.jpg")
+    for answer in ("Cancel", "Delete"):
+        await page.page.click("footer >> text=Delete")
+        assert "one.jpg, its renditions and its record" in await page.page.inner_text("dialog")
+        assert not asked
+        await page.page.click(f"dialog >> text={answer} >> nth=-1")
+    await page.count(".card", 1)
+    assert [url.rpartition("/")[0] for url in asked] == [f"{replica.url}/jobs"]
+    assert await page.page.inner_text(".card .name") == "two.jpg"
+    await page.count(".upload", 1)

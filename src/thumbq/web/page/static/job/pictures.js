@@ -42,9 +42,16 @@ function original(job) {
   const href = address(`originals/${job.id}`);
   const place = h("div", { class: "frame" }, icon("picture"));
   const holder = h("div", { class: "holder" }, place);
-  const show = () => holder.replaceChildren(h("a", { href, target: "_blank", rel: "noreferrer" }, framed({ src: href, alt: t("job.original", filename ?? ""), width, height, blur: placeholder(job.original) })));
+  const offer = () => place.append(button({ text: t("job.show", bytes(size)), kind: "quiet", onclick: show }));
+  const show = () => {
+    const frame = framed({ src: href, alt: t("job.original", filename ?? ""), width, height, blur: placeholder(job.original) });
+    // Few originals are sent at once: thumbq may have had no room for this one.
+    frame.querySelector(".picture").addEventListener("error", () => (holder.replaceChildren(place), offer()), { once: true });
+    place.replaceChildren(icon("picture"));
+    holder.replaceChildren(h("a", { href, target: "_blank", rel: "noreferrer" }, frame));
+  };
   if (!SHOWN_BY_BROWSERS.has(type)) place.append(h("span", { class: "note" }, t("job.notShown", formatName(type))));
-  else if (size > SHOWN_AT_ONCE) place.append(button({ text: t("job.show", bytes(size)), kind: "quiet", onclick: show }));
+  else if (size > SHOWN_AT_ONCE) offer();
   else show();
   const facts = [width && `${width} × ${height}`, formatName(type), size && bytes(size)].filter(Boolean).join(" · ");
   return figure(holder, t("job.originalTitle"), facts, h("p", { class: "steps" }, h("a", { href, download: filename ?? "" }, t("job.save"))));

@@ -9,6 +9,7 @@ import { may } from "../core/service.js";
 import { whenEnded } from "../core/watch.js";
 import { bytes, formatName, hasText, number, t } from "../core/words.js";
 import { source } from "../gallery/source.js";
+import { forget } from "../upload/uploads.js";
 import { copyLinks } from "./links.js";
 import { pictures } from "./pictures.js";
 import { times } from "./times.js";
@@ -16,7 +17,7 @@ import { times } from "./times.js";
 /** Opens the view of the job with this id in an element. Returns what closes it. */
 export function open(container, { id }) {
   const stop = new AbortController();
-  let forget = () => {};
+  let stopWaiting = () => {};
   fill(container, back(), h("p", { class: "hint" }, t("loading")));
   load().catch((error) => {
     if (error.name === "AbortError") return;
@@ -30,7 +31,7 @@ export function open(container, { id }) {
     if (signal.aborted) return;
     show(data);
     if (data.status === "queued" || data.status === "awaiting-upload") {
-      forget = whenEnded(id, (job) => {
+      stopWaiting = whenEnded(id, (job) => {
         if (job === null) return load();
         show(job);
         say(t(`states.${job.status}`));
@@ -65,13 +66,14 @@ export function open(container, { id }) {
       return fill(container, back(), nothing(error));
     }
     source.remove(id);
+    forget(id);
     say(t("job.deleted", name));
     location.hash = "#/";
   }
 
   return () => {
     stop.abort();
-    forget();
+    stopWaiting();
   };
 }
 

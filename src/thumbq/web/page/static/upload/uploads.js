@@ -39,14 +39,23 @@ export function again(upload) {
 
 /** Takes an upload out of the list. One that has not been stored is not stored then. */
 export function remove(upload) {
-  upload.stop.abort();
+  if (!upload.job) upload.stop.abort();
   uploads.splice(uploads.indexOf(upload), 1);
   tell(null);
 }
 
 /** Takes all out of the list that have ended well. */
 export function clear() {
-  for (const upload of [...uploads]) if (upload.state === "done") uploads.splice(uploads.indexOf(upload), 1);
+  drop(({ state }) => state === "done");
+}
+
+/** Takes what became a job out of the list, as there is no such job any more. */
+export function forget(id) {
+  drop(({ job }) => job?.id === id);
+}
+
+function drop(isUnwanted) {
+  uploads.splice(0, Infinity, ...uploads.filter((upload) => !isUnwanted(upload)));
   tell(null);
 }
 
@@ -102,12 +111,11 @@ async function run(upload) {
 
 function queued(upload, job) {
   set(upload, { state: "queued", job, share: 1 });
-  const forget = whenEnded(job.id, (ended) => {
+  whenEnded(job.id, (ended) => {
     const state = ended?.status === "done" ? "done" : "failed";
     const problem = ended ? (ended.error ? { code: ended.error.code, text: ended.error.message } : null) : { code: "gone" };
     set(upload, { state, job: ended ?? job, problem });
   });
-  upload.stop.signal.addEventListener("abort", forget);
 }
 
 async function showPreview(upload) {
