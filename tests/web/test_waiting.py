@@ -234,6 +234,7 @@ def on_virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], No
 
 QUEUED = JobState("uploads/x", replaceable=False)
 EXPIRED = replace(QUEUED, expired=True)
+DELETED = replace(QUEUED, deleted=True)
 
 
 @on_virtual
@@ -246,6 +247,39 @@ async def test_the_store_is_asked_about_once_a_second_whoever_waits() -> None:
             tasks.start_soon(lambda: waiters.wait({"x": QUEUED}, lambda _: False, within_s=20, gone=lambda: False))
     assert anyio.current_time() - began == pytest.approx(20)
     assert 20 <= store.asked <= 27
+
+
+@on_virtual
+async def test_a_job_that_ends_here_before_anybody_waits_for_it_is_asked_for_at_once() -> None:
+    store = Store(EXPIRED)
+    waiters = Waiters(store.look, at_most=100, random=random.Random(1))
+    waiters.has_ended("x")
+    found = await waiters.wait({"x": QUEUED}, lambda now: now["x"].expired, within_s=20, gone=lambda: False)
+    assert (found, anyio.current_time()) == ({"x": EXPIRED}, pytest.approx(0, abs=0.01))
+    for number in range(2_000):
+        waiters.has_ended(str(number))
+    assert len(waiters._just_ended) == 1_000
+
+
+@on_virtual
+async def test_who_has_read_more_than_those_who_wait_is_not_told_what_they_know() -> None:
+    store = Store(DELETED)
+    waiters = Waiters(store.look, at_most=100, random=random.Random(1))
+    found: list[JobState] = []
+
+    async def wait(known: JobState) -> None:
+        now = await waiters.wait({"x": known}, lambda now: now["x"] != known, within_s=5, gone=lambda: False)
+        found.append(now["x"])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, QUEUED)
+        await anyio.sleep(0.1)
+        assert not store.asked
+        tasks.start_soon(wait, DELETED)
+        await anyio.sleep(0.1)
+        assert (store.asked, found) == (1, [DELETED]), "whoever waited before is told at once"
+    assert found == [DELETED] * 2
+    assert anyio.current_time() == pytest.approx(5.1), "the other is told when its time is up, and of nothing older"
 
 
 @on_virtual
