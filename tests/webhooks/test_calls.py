@@ -233,7 +233,7 @@ async def test_dead_endpoints_hold_up_no_other_and_no_job(tmp_path: Path, dead: 
         await send(replica, 1200 // dead, *urls)
         await anyio.sleep(30)
         began = anyio.current_time()
-        for number in range(10):
+        for number in range(1, 11):
             await upload(replica, keys.upload_key(f"{number:026d}"))
         living = await until(
             lambda: living if len(living := [call for call in endpoints.calls if call.url == URL]) == 10 else None,
@@ -287,11 +287,11 @@ async def test_nor_is_one_whose_deletion_is_under_way(tmp_path: Path) -> None:
 
 
 async def test_each_outcome_of_a_job_that_is_done_again_is_told_of_as_it_was(tmp_path: Path) -> None:
-    endpoints = Endpoints({URL: [Answered(500)]})
+    endpoints, replaceable = Endpoints({URL: [Answered(500)]}), "pngfiles/cat.png"
     async with calling(tmp_path, endpoints) as replica:
-        await upload(replica)
+        await upload(replica, replaceable)
         await called(endpoints)
-        await upload(replica)
+        await upload(replica, replaceable)
         calls = await called(endpoints, 3, within_s=20)
     assert [call.id for call in calls] == [calls[0].id, calls[1].id, calls[0].id]
     assert calls[0].id != calls[1].id
