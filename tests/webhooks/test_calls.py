@@ -15,11 +15,15 @@ from standardwebhooks.webhooks import Webhook
 from support import documents
 from support.documents import CALLBACKS
 from support.doubles.calling import SECRETS, URL, Call, Endpoints, calling
+from support.doubles.clocks import SystemClock
 from support.doubles.consuming import KEY, record
 from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import callbackmessage, deadletter, jobmetadata, keys, message
+from thumbq.core.catalog import Catalog
 from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.deletion.deleting import JobDeleter
+from thumbq.deletion.tombstones import Tombstones
 from thumbq.errors import BackendUnavailable, NotReached, RenderRefused
 from thumbq.local import schema
 from thumbq.ports import Answered, QueueCounts
@@ -270,6 +274,21 @@ async def test_a_job_that_was_deleted_is_told_to_nobody(tmp_path: Path) -> None:
         await replica.jobs.store.delete(ObjectRef(replica.jobs.bucket, keys.manifest_key(KEY)))
         await replica.settled(within_s=20)
     assert len(endpoints.calls) == 1
+
+
+async def test_one_that_was_given_up_goes_with_its_job_and_no_other(tmp_path: Path) -> None:
+    kept, gone = (keys.new_id(int(SystemClock().wall() * 1000), number) for number in range(2))
+    endpoints = Endpoints({URL: [Answered(410), Answered(410)]})
+    async with calling(tmp_path, endpoints) as replica:
+        for job_id in (kept, gone):
+            await upload(replica, keys.upload_key(job_id))
+        await replica.settled(dead=2)
+        tombstones = Tombstones(replica.jobs.store, replica.jobs.bucket, Catalog({}), SystemClock())
+        assert await JobDeleter(tombstones, [replica.jobs]).delete(gone)
+        await replica.settled(dead=1, within_s=60)
+        assert replica.callbacks.dead_letters is not None
+        [left] = await replica.callbacks.dead_letters.receive(max_messages=10, wait_s=10, visibility_timeout_s=1)
+    assert callbackmessage.decode(left.body).original.key == keys.upload_key(kept)
 
 
 async def test_nor_is_one_whose_deletion_is_under_way(tmp_path: Path) -> None:
