@@ -13,6 +13,7 @@ from thumbq.web.access import check_access, show_rate
 from thumbq.web.admission import RunningUploads
 from thumbq.web.bodies import expect
 from thumbq.web.door import DOOR, Door, guard
+from thumbq.web.nowhere import Router
 from thumbq.web.openapi import OPENAPI, OpenApi, make_document
 from thumbq.web.problems import EVERYWHERE, problem_middleware
 from thumbq.web.requestid import REQUEST_ID
@@ -35,6 +36,7 @@ _ANY_TEXT: Final = r"{\1:[^/]+}"  # aiohttp's own pattern has no braces
 def create_app(services: WebServices, door: Door) -> web.Application:
     """Return the application. It opens and closes nothing: what it uses belongs to the caller."""
     app = web.Application(middlewares=[log_requests, _close_when_stopping, problem_middleware, guard, check_access])
+    app._router = Router()  # noqa: SLF001 - its public way warns
     app[SERVICES] = services
     app[DOOR] = door
     app[REFUSALS] = Refusals()
