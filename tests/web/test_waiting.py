@@ -158,8 +158,11 @@ async def test_several_jobs_are_one_answer_which_comes_when_any_has_changed(serv
 async def test_up_to_fifty_jobs_can_be_asked_for(served: Served) -> None:
     status, _, document = await get(served, "/jobs?id=")
     assert (status, document["data"]) == (200, {"jobs": [], "unknown": [""]})
-    status, _, document = await get(served, "/jobs?" + "&".join(f"id={number}" for number in range(51)))
-    assert (status, document["code"]) == (400, "invalid-query")
+    for different in (51, 1):
+        status, _, document = await get(served, "/jobs?" + "&".join(f"id={number % different}" for number in range(51)))
+        assert (status, document["code"]) == (400, "invalid-query")
+    status, _, document = await get(served, "/jobs?id=0&id=0")
+    assert document["data"]["unknown"] == ["0"]
 
 
 async def test_an_upload_waits_for_its_jobs(served: Served) -> None:
