@@ -31,6 +31,7 @@ from support.servers.emulators import REGION, aws_env, aws_environment, without_
 from support.servers.endpoint import LOOPBACK, listening, write_table
 from thumbq.aws.eventtargets import open_targets
 from thumbq.aws.session import open_clients
+from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.core.jobevent import JobEvent
 
@@ -205,6 +206,26 @@ async def called_back(place: Place, replica: Replica, endpoint: Endpoint, upload
     await until(lambda: len(endpoint.calls) > again, within_s=20, what="another call")
 
 
+async def deleted_with_its_callback(stack: Stack, place: Place, replica: Replica, job_id: str) -> None:
+    """Delete a job of which a callback was given up; another dead letter of that queue is put back."""
+    named = await stack.sqs.get_queue_url(QueueName=f"{stack.outputs['QueueName']}-webhooks-dlq")
+    source = {"bucket": stack.outputs["BucketName"], "key": keys.upload_key(job_id)}
+    given_up = {"version": 1, "id": "msg_1", "url": "https://example.com/", "source": source, "body": {}}
+    for body in ("of another program", json.dumps(given_up)):
+        await stack.sqs.send_message(QueueUrl=named["QueueUrl"], MessageBody=body)
+    async with place.session.delete(f"{replica.url}/jobs/{job_id}") as answer:
+        assert answer.status == 204, await answer.text()
+
+    async def removed() -> bool:
+        found = await stack.sqs.receive_message(
+            QueueUrl=named["QueueUrl"], MaxNumberOfMessages=10, VisibilityTimeout=0, WaitTimeSeconds=0
+        )
+        bodies = [message["Body"] for message in found.get("Messages", [])]
+        return "of another program" in bodies and not any(job_id in body for body in bodies)
+
+    await until(removed, within_s=60, what=lambda: f"the removal of a dead letter\n{replica.stderr()}")
+
+
 async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path, endpoint: Endpoint) -> None:
     """Do everything that makes `thumbq serve` and `thumbq send` talk to AWS."""
     await leave_letters(stack)
@@ -221,6 +242,7 @@ async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path,
     await stack.sqs.send_message(QueueUrl=stack.outputs["QueueUrl"], MessageBody='{"key": "nothing.jpg"}')
     await until(lambda: len(replica.events("message.buried")) == BURIED, within_s=20, what="all burials")
     await called_back(place, replica, endpoint, broken)
+    await deleted_with_its_callback(stack, place, replica, broken)
     await refused(place, replica, recorder)
     for key in ("manifests/inbox/a b.jpg.json", "jpgfiles/sampleImage.jpg"):
         assert (await stack.s3.head_object(Bucket=stack.outputs["BucketName"], Key=key))["ContentLength"]

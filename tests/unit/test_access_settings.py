@@ -140,3 +140,21 @@ def test_a_limit_is_in_the_notation_of_limits(limit: str, monkeypatch: pytest.Mo
 def test_what_is_no_limit_is_refused(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     [what] = wrong(monkeypatch, rate_limit=limit)
     assert what.startswith(f"THUMBQ_RATE_LIMIT = {limit!r}: it is no limit")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "right"),
+    [
+        ("allowed_hosts", ("a b", "example.com:80"), "example.com"),
+        ("cors_origins", ("https://example.com/path", "example.com"), "https://example.com"),
+        ("trusted_proxies", ("nonsense", "10.0.0.1/8"), "10.0.0.0/8"),
+    ],
+)
+def test_of_a_list_all_that_is_wrong_is_said(
+    monkeypatch: pytest.MonkeyPatch, name: str, wrong: tuple[str, str], right: str
+) -> None:
+    with pytest.raises(SetupError) as raised:
+        serving(monkeypatch, **{name: ", ".join((wrong[0], right, wrong[1]))})
+    [problem] = [each.what for each in raised.value.problems if name in each.what.lower()]
+    assert all(repr(text) in problem.partition(": ")[2] for text in wrong)
+    assert repr(right) not in problem.partition(": ")[2]

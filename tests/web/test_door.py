@@ -174,6 +174,19 @@ async def test_a_refusal_comes_before_the_body_and_can_be_read(served: Served, *
     assert (answers(answer), document(answer)["code"]) == ([403], "cross-site")
 
 
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [("POST /nothing", "127.0.0.1", 404), ("POST /livez", "127.0.0.1", 405), ("POST /nothing", "evil.example", 421)],
+)
+async def test_nobody_is_invited_to_an_address_that_there_is_not(
+    behind: FaultyBackend, limits: UploadLimits, target: str, host: str, status: int
+) -> None:
+    async with serve(behind, limits, door=Door(listens_on="127.0.0.1")) as served:
+        head = f"{target} HTTP/1.1\r\nHost: {host}\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n"
+        answer = await served.exchange(head.encode(), half_close=True)
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+
+
 async def test_a_client_that_asks_first_is_invited_unless_its_size_is_refused(
     behind: FaultyBackend, limits: UploadLimits
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -47,6 +48,14 @@ def test_clients_can_be_generated_of_it() -> None:
     parameters = [parameter for operation in operations for parameter in operation.get("parameters", ())]
     schemas = document["components"]["schemas"]
     assert "null" not in json.dumps([parameters, schemas["UploadForm"], schemas["Job"], schemas["Rendition"]])
+
+
+def test_what_it_says_of_values_is_json_schema() -> None:
+    """A constraint under a name of pydantic's own would be read by nobody."""
+    text = make_document(ROUTES)
+    assert not re.findall(r'"(?:ge|gt|le|lt|min_length|max_length|multiple_of)": [^{]', text)
+    [limit] = [each for each in json.loads(text)["paths"]["/jobs"]["get"]["parameters"] if each["name"] == "limit"]
+    assert (limit["schema"]["minimum"], limit["schema"]["maximum"]) == (1, 100)
 
 
 def test_its_examples_are_as_it_says() -> None:

@@ -158,8 +158,11 @@ async def test_several_jobs_are_one_answer_which_comes_when_any_has_changed(serv
 async def test_up_to_fifty_jobs_can_be_asked_for(served: Served) -> None:
     status, _, document = await get(served, "/jobs?id=")
     assert (status, document["data"]) == (200, {"jobs": [], "unknown": [""]})
-    status, _, document = await get(served, "/jobs?" + "&".join(f"id={number}" for number in range(51)))
-    assert (status, document["code"]) == (400, "invalid-query")
+    for different in (51, 1):
+        status, _, document = await get(served, "/jobs?" + "&".join(f"id={number % different}" for number in range(51)))
+        assert (status, document["code"]) == (400, "invalid-query")
+    status, _, document = await get(served, "/jobs?id=0&id=0")
+    assert document["data"]["unknown"] == ["0"]
 
 
 async def test_an_upload_waits_for_its_jobs(served: Served) -> None:
@@ -234,6 +237,7 @@ def on_virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], No
 
 QUEUED = JobState("uploads/x", replaceable=False)
 EXPIRED = replace(QUEUED, expired=True)
+DELETED = replace(QUEUED, deleted=True)
 
 
 @on_virtual
@@ -246,6 +250,39 @@ async def test_the_store_is_asked_about_once_a_second_whoever_waits() -> None:
             tasks.start_soon(lambda: waiters.wait({"x": QUEUED}, lambda _: False, within_s=20, gone=lambda: False))
     assert anyio.current_time() - began == pytest.approx(20)
     assert 20 <= store.asked <= 27
+
+
+@on_virtual
+async def test_a_job_that_ends_here_before_anybody_waits_for_it_is_asked_for_at_once() -> None:
+    store = Store(EXPIRED)
+    waiters = Waiters(store.look, at_most=100, random=random.Random(1))
+    waiters.has_ended("x")
+    found = await waiters.wait({"x": QUEUED}, lambda now: now["x"].expired, within_s=20, gone=lambda: False)
+    assert (found, anyio.current_time()) == ({"x": EXPIRED}, pytest.approx(0, abs=0.01))
+    for number in range(2_000):
+        waiters.has_ended(str(number))
+    assert len(waiters._just_ended) == 1_000
+
+
+@on_virtual
+async def test_who_has_read_more_than_those_who_wait_is_not_told_what_they_know() -> None:
+    store = Store(DELETED)
+    waiters = Waiters(store.look, at_most=100, random=random.Random(1))
+    found: list[JobState] = []
+
+    async def wait(known: JobState) -> None:
+        now = await waiters.wait({"x": known}, lambda now: now["x"] != known, within_s=5, gone=lambda: False)
+        found.append(now["x"])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, QUEUED)
+        await anyio.sleep(0.1)
+        assert not store.asked
+        tasks.start_soon(wait, DELETED)
+        await anyio.sleep(0.1)
+        assert (store.asked, found) == (1, [DELETED]), "whoever waited before is told at once"
+    assert found == [DELETED] * 2
+    assert anyio.current_time() == pytest.approx(5.1), "the other is told when its time is up, and of nothing older"
 
 
 @on_virtual

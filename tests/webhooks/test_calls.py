@@ -15,11 +15,15 @@ from standardwebhooks.webhooks import Webhook
 from support import documents
 from support.documents import CALLBACKS
 from support.doubles.calling import SECRETS, URL, Call, Endpoints, calling
+from support.doubles.clocks import SystemClock
 from support.doubles.consuming import KEY, record
 from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import callbackmessage, deadletter, jobmetadata, keys, message
+from thumbq.core.catalog import Catalog
 from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.deletion.deleting import JobDeleter
+from thumbq.deletion.tombstones import Tombstones
 from thumbq.errors import BackendUnavailable, NotReached, RenderRefused
 from thumbq.local import schema
 from thumbq.ports import Answered, QueueCounts
@@ -233,7 +237,7 @@ async def test_dead_endpoints_hold_up_no_other_and_no_job(tmp_path: Path, dead: 
         await send(replica, 1200 // dead, *urls)
         await anyio.sleep(30)
         began = anyio.current_time()
-        for number in range(10):
+        for number in range(1, 11):
             await upload(replica, keys.upload_key(f"{number:026d}"))
         living = await until(
             lambda: living if len(living := [call for call in endpoints.calls if call.url == URL]) == 10 else None,
@@ -272,6 +276,21 @@ async def test_a_job_that_was_deleted_is_told_to_nobody(tmp_path: Path) -> None:
     assert len(endpoints.calls) == 1
 
 
+async def test_one_that_was_given_up_goes_with_its_job_and_no_other(tmp_path: Path) -> None:
+    kept, gone = (keys.new_id(int(SystemClock().wall() * 1000), number) for number in range(2))
+    endpoints = Endpoints({URL: [Answered(410), Answered(410)]})
+    async with calling(tmp_path, endpoints) as replica:
+        for job_id in (kept, gone):
+            await upload(replica, keys.upload_key(job_id))
+        await replica.settled(dead=2)
+        tombstones = Tombstones(replica.jobs.store, replica.jobs.bucket, Catalog({}), SystemClock())
+        assert await JobDeleter(tombstones, [replica.jobs]).delete(gone)
+        await replica.settled(dead=1, within_s=60)
+        assert replica.callbacks.dead_letters is not None
+        [left] = await replica.callbacks.dead_letters.receive(max_messages=10, wait_s=10, visibility_timeout_s=1)
+    assert callbackmessage.decode(left.body).original.key == keys.upload_key(kept)
+
+
 async def test_nor_is_one_whose_deletion_is_under_way(tmp_path: Path) -> None:
     endpoints = Endpoints({URL: [Answered(500)]})
     async with calling(tmp_path, endpoints) as replica:
@@ -287,11 +306,11 @@ async def test_nor_is_one_whose_deletion_is_under_way(tmp_path: Path) -> None:
 
 
 async def test_each_outcome_of_a_job_that_is_done_again_is_told_of_as_it_was(tmp_path: Path) -> None:
-    endpoints = Endpoints({URL: [Answered(500)]})
+    endpoints, replaceable = Endpoints({URL: [Answered(500)]}), "pngfiles/cat.png"
     async with calling(tmp_path, endpoints) as replica:
-        await upload(replica)
+        await upload(replica, replaceable)
         await called(endpoints)
-        await upload(replica)
+        await upload(replica, replaceable)
         calls = await called(endpoints, 3, within_s=20)
     assert [call.id for call in calls] == [calls[0].id, calls[1].id, calls[0].id]
     assert calls[0].id != calls[1].id

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.core import deadletter, keys, message
+from thumbq.core import callbackmessage, deadletter, keys, message
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, MalformedMessage
 from thumbq.ports import MAX_BATCH, VisibilityChange, batches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from thumbq.ports import DeadLetter, DeadLetters, JobQueue, ObjectStore
 
@@ -25,18 +25,38 @@ _HIDE_S: Final = 60
 _GIVE_BACK_S: Final = 2.0
 
 
+def of_jobs(body: str, bucket: str) -> Sequence[ObjectRef]:
+    """Return the originals of a message's jobs. Raises MalformedMessage."""
+    return [job.source for job in message.parse(body, default_bucket=bucket).jobs]
+
+
+def of_callback(body: str, _: str) -> Sequence[ObjectRef]:
+    """Return the original that a callback is about. Raises MalformedMessage."""
+    return [callbackmessage.decode(body).original]
+
+
 class DeadLetterRemoval:
     """Removes dead letters from one queue. One walk serves all jobs that are deleted before it begins.
 
+    ``originals`` says which ones a dead letter's body is about: ``of_jobs``, or ``of_callback`` for those of callbacks.
     Who else of this replica goes through the dead letters holds ``walking``: what one has received, another does not
     see.
     """
 
-    def __init__(self, queue: JobQueue, dead_letters: DeadLetters, store: ObjectStore, bucket: str) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        dead_letters: DeadLetters,
+        store: ObjectStore,
+        bucket: str,
+        *,
+        originals: Callable[[str, str], Sequence[ObjectRef]],
+    ) -> None:
         self._queue = queue
         self._dead_letters = dead_letters
         self._store = store
         self._bucket = bucket
+        self._originals = originals
         self.walking = anyio.Lock()
         self._wanted: set[str] = set()
         self._saw_all = True
@@ -79,10 +99,10 @@ class DeadLetterRemoval:
 
     def _is_about(self, dead_letter: DeadLetter, wanted: frozenset[str]) -> bool:
         try:
-            jobs = message.parse(dead_letter.body, default_bucket=self._bucket).jobs
+            originals = self._originals(dead_letter.body, self._bucket)
         except MalformedMessage:
             return False
-        return bool(jobs) and all(job.source.bucket == self._bucket and job.source.key in wanted for job in jobs)
+        return bool(originals) and all(each.bucket == self._bucket and each.key in wanted for each in originals)
 
     async def _remove(self, meant: Sequence[DeadLetter]) -> None:
         if not meant:

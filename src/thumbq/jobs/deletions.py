@@ -13,6 +13,8 @@ from thumbq.errors import JobDeleted
 from thumbq.jobs.delivery import JobResult, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thumbq.core.job import ObjectRef
     from thumbq.jobs.deadletterremoval import DeadLetterRemoval
     from thumbq.jobs.delivery import Delivery, Job
@@ -46,7 +48,7 @@ async def look_for_tombstone(resources: JobResources, job: Job, *, fetched_from:
 class Deletions:
     """Ends the deletions of jobs, and the messages of deleted jobs. Every method raises BackendError."""
 
-    def __init__(self, resources: JobResources, dead_letters: DeadLetterRemoval | None) -> None:
+    def __init__(self, resources: JobResources, dead_letters: Sequence[DeadLetterRemoval]) -> None:
         self._tombstones = resources.tombstones
         self._dead_letters = dead_letters
 
@@ -74,7 +76,7 @@ class Deletions:
         return JobResult(Outcome.DELETED, Delete())
 
     async def _removed_dead_letters(self, source: ObjectRef) -> bool:
-        return self._dead_letters is None or await self._dead_letters.remove(source.key)
+        return all([await each.remove(source.key) for each in self._dead_letters])
 
     async def end(self, source: ObjectRef) -> JobResult:
         """Remove what an attempt at a deleted job has stored; the deletion's own message does the rest."""

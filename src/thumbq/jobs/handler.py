@@ -47,7 +47,7 @@ class MessageHandler:
         max_source_bytes: int,
         random: Random,
         queue_name: str = "",
-        dead_letters: DeadLetterRemoval | None = None,
+        dead_letters: Sequence[DeadLetterRemoval] = (),
     ) -> None:
         self._resources = resources
         self._queue_name = queue_name

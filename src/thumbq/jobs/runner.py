@@ -19,6 +19,7 @@ from thumbq.jobs.processing import Processor
 from thumbq.jobs.reporting import report_request
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
     from thumbq.jobs.deadletterremoval import DeadLetterRemoval
@@ -40,7 +41,7 @@ class JobRunner:
         max_receive_count: int | None,
         max_source_bytes: int,
         random: Random,
-        dead_letters: DeadLetterRemoval | None,
+        dead_letters: Sequence[DeadLetterRemoval],
     ) -> None:
         self._resources = resources
         self._queue_name = queue_name

@@ -8,33 +8,37 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, Field
 
 from thumbq.core.origin import Authority, checked_origin
-from thumbq.settings.lists import Texts
+from thumbq.settings.lists import Texts, check_each
 
 ANY: Final = "*"
 
 
 def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
-    for text in texts:
-        if text != ANY:
-            checked_origin(text)
+    check_each((text for text in texts if text != ANY), checked_origin)
     return texts
 
 
 def _hosts(texts: tuple[str, ...]) -> tuple[str, ...]:
-    for text in texts:
-        authority = Authority.parse(text)
-        if authority is None or authority.port is not None:
-            raise ValueError(f"{text!r} is no host name: write one as thumbq.example.com, without a port")
+    check_each(texts, _check_host)
     return texts
+
+
+def _check_host(text: str) -> None:
+    authority = Authority.parse(text)
+    if authority is None or authority.port is not None:
+        raise ValueError(f"{text!r} is no host name: write one as thumbq.example.com, without a port")
 
 
 def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
-    for text in texts:
-        try:
-            ip_network(text)
-        except ValueError as error:
-            raise ValueError(f"{text!r} is no network: {error}") from None
+    check_each(texts, _check_network)
     return texts
+
+
+def _check_network(text: str) -> None:
+    try:
+        ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no network: {error}") from None
 
 
 class DoorSettings(BaseModel):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 def _split(value: Any) -> Any:
@@ -13,3 +16,15 @@ def _split(value: Any) -> Any:
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """Several texts without commas."""
+
+
+def check_each(texts: Iterable[str], check: Callable[[str], object]) -> None:
+    """Check texts one by one. Raises ValueError with all that ``check`` has raised."""
+    wrong: list[str] = []
+    for text in texts:
+        try:
+            check(text)
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong))

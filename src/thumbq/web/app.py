@@ -13,6 +13,7 @@ from thumbq.web.access import check_access, show_rate
 from thumbq.web.admission import RunningUploads
 from thumbq.web.bodies import expect
 from thumbq.web.door import DOOR, Door, guard
+from thumbq.web.nowhere import Router
 from thumbq.web.openapi import OPENAPI, OpenApi, make_document
 from thumbq.web.originals import ORIGINALS, OriginalsInMemory
 from thumbq.web.problems import EVERYWHERE, problem_middleware
@@ -40,6 +41,7 @@ def create_app(services: WebServices, door: Door, desk: QueueDesk, *, page: bool
     """Return the application, with the page or without. It opens and closes nothing: that belongs to the caller."""
     routes = [route for route in ROUTES if page or not route.of_page]
     app = web.Application(middlewares=[log_requests, _close_when_stopping, problem_middleware, guard, check_access])
+    app._router = Router()  # noqa: SLF001 - its public way warns
     app[SERVICES] = services
     app[DOOR] = door
     app[DESK] = desk

@@ -60,7 +60,7 @@ class JobsQuery(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: Annotated[tuple[str, ...], Field(description="Ids of jobs.", max_length=MAX_IDS)] = ()
-    limit: Annotated[int, _NUMBER, Field(description="How many jobs a page has.", ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
+    limit: Annotated[int, Field(description="How many jobs a page has.", ge=1, le=MAX_PAGE), _NUMBER] = DEFAULT_PAGE
     cursor: Annotated[str | Absent, Field(description="`next` of the page before.")] = None
     before: Annotated[
         AwareDatetime | Absent, _TIME, Field(description="Only jobs that were uploaded before this time, RFC 3339.")
@@ -70,7 +70,7 @@ class JobsQuery(BaseModel):
 async def get_jobs(request: web.Request) -> web.Response:
     """Answer the jobs that the query names, or a page of all."""
     query = _query(request)
-    return await (_named(request, query.id) if query.id else _page(request, query))
+    return await (_named(request, tuple(dict.fromkeys(query.id))) if query.id else _page(request, query))
 
 
 def _query(request: web.Request) -> JobsQuery:
@@ -78,7 +78,7 @@ def _query(request: web.Request) -> JobsQuery:
     for name in given:
         if len(request.query.getall(name)) > 1:
             raise _wrong(f"{name} is there twice")
-    ids = tuple(dict.fromkeys(request.query.getall("id", ())))
+    ids = tuple(request.query.getall("id", ()))
     if ids and given:
         raise _wrong("id names single jobs: leave out limit, cursor and before")
     try:

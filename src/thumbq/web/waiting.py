@@ -7,6 +7,7 @@ wait for it here, with jitter. Waiting takes no place and no memory of uploads.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,8 @@ POLL_S: Final = 1.0
 
 _JITTER: Final = 0.25
 _CLIENT_CHECK_S: Final = 0.5
+_ENDED_KEPT: Final = 1_000
+"""Jobs that ended here, for who is about to wait for them: an upload's may end before its last byte is there."""
 
 
 class _Watch:
@@ -40,10 +43,16 @@ class _Watch:
         self._look = look
         self._random = random
         self._ended = asyncio.Event()
+        self._doubted = False
         self._task = asyncio.create_task(self._run())
 
     def has_ended(self) -> None:
         """Ask now: the job has ended on this replica."""
+        self._ended.set()
+
+    def doubt(self) -> None:
+        """Ask now, and wake all who wait: one of them has read another state, and who is right is not known."""
+        self._doubted = True
         self._ended.set()
 
     def close(self) -> None:
@@ -54,11 +63,13 @@ class _Watch:
             with anyio.move_on_after(POLL_S * (1 - _JITTER * self._random.random())):
                 await self._ended.wait()
             self._ended.clear()
+            doubted, self._doubted = self._doubted, False
             try:
                 state = await self._look(self.state)
             except BackendError:
+                self._doubted |= doubted
                 continue  # the next look may have an answer
-            if state != self.state:
+            if doubted or state != self.state:
                 self.state = state
                 for waiter in self.waiting:
                     waiter.wake()
@@ -94,6 +105,7 @@ class Waiters:
         self._at_most = at_most
         self._random = random
         self._watches: dict[str, _Watch] = {}
+        self._just_ended: OrderedDict[str, None] = OrderedDict()
         self._waiters: set[_Waiter] = set()
         self._stopping = False
 
@@ -104,7 +116,10 @@ class Waiters:
             self.has_ended(job_id)
 
     def has_ended(self, job_id: str) -> None:
-        """Tell those who wait for this job."""
+        """Tell those who wait for this job, or are about to."""
+        self._just_ended[job_id] = None
+        if len(self._just_ended) > _ENDED_KEPT:
+            self._just_ended.popitem(last=False)
         if (watch := self._watches.get(job_id)) is not None:
             watch.has_ended()
 
@@ -146,7 +161,10 @@ class Waiters:
         try:
             for job_id, watch in watches.items():
                 watch.waiting.add(waiter)
-                if watch.state != states[job_id]:
+                known = states[job_id]
+                if (watch.state.status, watch.state.deleted) != (known.status, known.deleted):
+                    watch.doubt()
+                elif watch.state != known:
                     waiter.wake()
             yield waiter, watches
         finally:
@@ -156,6 +174,8 @@ class Waiters:
     def _watch(self, job_id: str, state: JobState) -> _Watch:
         if (watch := self._watches.get(job_id)) is None:
             watch = self._watches[job_id] = _Watch(state, self._look, self._random)
+            if job_id in self._just_ended and not state.has_ended:
+                watch.has_ended()
         return watch
 
     def _leave(self, waiter: _Waiter, watches: Iterable[tuple[str, _Watch]]) -> None:

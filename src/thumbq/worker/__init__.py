@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from thumbq.core import callbackmessage
 from thumbq.jobs.burial import Burial
-from thumbq.jobs.deadletterremoval import DeadLetterRemoval
+from thumbq.jobs.deadletterremoval import DeadLetterRemoval, of_callback, of_jobs
 from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.ports import MAX_BATCH
@@ -21,9 +21,10 @@ from thumbq.worker.places import Places
 from thumbq.worker.receiver import Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from random import Random
 
+    from thumbq.core.job import ObjectRef
     from thumbq.jobs.resources import JobResources
     from thumbq.ports import Backend, QueueAttributes
     from thumbq.settings import QueueConfig, Settings
@@ -48,6 +49,7 @@ def make_consumers(
     ``callbacks`` are the queue of callbacks and what calls them.
     """
     backlogs = Backlogs(settings.queue_weights)
+    of_callbacks = None if callbacks is None else _removal(callbacks[0], resources, of_callback)
     consumers = {
         config.name: make_consumer(
             backend=backend,
@@ -57,6 +59,7 @@ def make_consumers(
             attributes=attributes,
             backlogs=backlogs,
             random=random,
+            removals=() if of_callbacks is None else (of_callbacks,),
         )
         for config, backend, attributes in queues
     }
@@ -97,22 +100,20 @@ def make_consumer(
     attributes: QueueAttributes,
     backlogs: Backlogs,
     random: Random,
+    removals: Sequence[DeadLetterRemoval] = (),
 ) -> Consumer:
-    """Return a consumer of one queue; ``backlogs`` and ``resources`` are those of all queues."""
-    queue = LeasedQueue(
-        backend.queue,
-        times=LeaseTimes(config.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s),
-        clock=resources.clock,
-        random=random,
-        backlog=partial(backlogs.seems_to_have_more, config.name),
-    )
+    """Return a consumer of one queue; ``backlogs``, ``resources`` and ``removals`` are those of all queues."""
+    removal = _removal(backend, resources, of_jobs)
+    times = LeaseTimes(config.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s)
+    backlog = partial(backlogs.seems_to_have_more, config.name)
+    queue = LeasedQueue(backend.queue, times=times, clock=resources.clock, random=random, backlog=backlog)
     handler = MessageHandler(
         resources,
         attributes=attributes,
         max_source_bytes=settings.max_source_bytes,
         random=random,
         queue_name=config.name,
-        dead_letters=(removal := _removal(backend, resources)),
+        dead_letters=removals if removal is None else (removal, *removals),
     )
     receiver = Receiver(
         queue,
@@ -140,7 +141,10 @@ def make_consumer(
     return Consumer(queue=queue, receiver=receiver, handler=handler, burial=burial, sweep=sweep)
 
 
-def _removal(backend: Backend, resources: JobResources) -> DeadLetterRemoval | None:
+def _removal(
+    backend: Backend, resources: JobResources, originals: Callable[[str, str], Sequence[ObjectRef]]
+) -> DeadLetterRemoval | None:
     if backend.dead_letters is None:
         return None
-    return DeadLetterRemoval(backend.queue, backend.dead_letters, resources.store, resources.bucket)
+    queue, dead_letters = backend.queue, backend.dead_letters
+    return DeadLetterRemoval(queue, dead_letters, resources.store, resources.bucket, originals=originals)
