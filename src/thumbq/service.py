@@ -12,6 +12,7 @@ import structlog
 
 from thumbq import descriptors
 from thumbq.backends import description, open_backends
+from thumbq.core import callbackmessage
 from thumbq.errors import Problem, SetupError
 from thumbq.jobs.eventpublisher import event_announcers, events_problem
 from thumbq.jobs.resources import make_job_resources
@@ -96,7 +97,8 @@ class Service:
         self._settings = settings
         self._access = access
         self._replica = replica
-        self._queues = tuple(zip(settings.queue_configs, backends, strict=False))
+        self._opened = tuple(zip(settings.opened_queues, backends, strict=True))
+        self._queues = self._opened[: len(settings.queue_configs)]
         self._callbacks = None if settings.webhooks_queue is None else backends[-1]
         self._backend = next(backend for config, backend in self._queues if config.default)
         self._clock = SystemClock()
@@ -109,20 +111,11 @@ class Service:
 
     async def run(self, announce: Callable[[str], None]) -> None:
         """Start, work until a signal, and shut down in order: consumers, server, pool."""
-        queues = {config: self._observed(backend) for config, backend in self._queues}
-        named = {config.name: backend for config, backend in queues.items() if config.name}
+        opened = [(config, self._observed(backend)) for config, backend in self._opened]
         backend = self._observed(self._backend)
-        desk = make_desk(queues.items(), replica=self._replica, clock=self._clock)
+        desk = make_desk(opened, replica=self._replica, clock=self._clock)
         sender = make_sender(self._settings, self._callbacks)
-        app = make_app(
-            self._settings,
-            backend,
-            named,
-            desk=desk,
-            health=self._health,
-            access=self._access,
-            callbacks=sender,
-        )
+        app = make_app(self._settings, backend, desk, health=self._health, access=self._access, callbacks=sender)
         server = HttpServer(
             app,
             shutdown_timeout_s=self._settings.shutdown_deadline_s,
@@ -199,7 +192,8 @@ class Service:
         for problem in dict.fromkeys((*warnings, *self._own_problems(), pool.unconfined())):
             if problem is not None:
                 log.warning("service.warning", problem=problem.what, fix=problem.fix)
-        callbacks = None if handler is None or self._callbacks is None else (self._callbacks, handler)
+        called = self._callbacks and pauses.pausable(self._callbacks, callbackmessage.QUEUE)
+        callbacks = None if handler is None or called is None else (called, handler)
         return make_consumers(queues, resources=resources, settings=settings, random=self._random, callbacks=callbacks)
 
     def _announcers(self, waiters: Announcer, callbacks: Announcer | None) -> list[Announcer]:

@@ -13,7 +13,6 @@ from thumbq.cli.text import fitted, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from thumbq.core.job import ObjectRef
     from thumbq.deadletters.parsing import ParsedDeadLetter
 
 NONE: Final = "no dead letters"
@@ -25,7 +24,7 @@ _BODY_START: Final = 80
 
 def document(parsed: ParsedDeadLetter) -> dict[str, Any]:
     """Return everything about a dead letter, for JSON."""
-    source = _sources(parsed)[0] if _sources(parsed) else None
+    source = parsed.sources[0] if parsed.sources else None
     job = parsed.jobs[0] if parsed.jobs else None
     members: dict[str, Any] = {
         "id": parsed.received.id,
@@ -52,7 +51,7 @@ def row(parsed: ParsedDeadLetter) -> str:
     code = parsed.note.code if parsed.note else _MOVED_CODE
     sent_at = "-" if parsed.received.sent_at is None else f"{_time(parsed.received.sent_at):%Y-%m-%d %H:%M}"
     first = f"{parsed.received.id:36}  {sent_at:16}  {parsed.receive_count:>5} {code}"
-    sources = _sources(parsed)
+    sources = parsed.sources
     subject = str(sources[0]) if sources else f"{parsed.body[:_BODY_START]!r}"
     if parsed.callback is not None:
         subject += f" to {parsed.callback.url}"
@@ -73,11 +72,6 @@ def page(parsed: ParsedDeadLetter) -> str:
     if sys.stdout.isatty():
         body = "\n".join(map(printable, body.split("\n")))
     return "\n".join([*lines, "", body, ""])
-
-
-def _sources(parsed: ParsedDeadLetter) -> list[ObjectRef]:
-    """Return the originals that a dead letter is about."""
-    return [parsed.callback.original] if parsed.callback else [job.source for job in parsed.jobs]
 
 
 def _time(posix_s: float) -> datetime:

@@ -31,7 +31,7 @@ async def resume(settings: Settings, queue: str | None) -> dict[str, Pause | Non
 
 
 def _names(settings: Settings, queue: str | None) -> Sequence[str]:
-    names = [config.label for config in settings.queue_configs]
+    names = [config.label for config in settings.opened_queues]
     if queue is None:
         return names
     if queue not in names:

@@ -36,6 +36,11 @@ class ParsedDeadLetter:
     """When it is one, and no job."""
 
     @property
+    def sources(self) -> list[ObjectRef]:
+        """The originals that it is about."""
+        return [self.callback.original] if self.callback else [job.source for job in self.jobs]
+
+    @property
     def reason(self) -> str:
         """Why the message is a dead letter."""
         return self.note.reason if self.note else MOVED if self.received.moved else FOREIGN

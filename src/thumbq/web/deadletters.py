@@ -131,7 +131,8 @@ def _query(request: web.Request) -> DeadLettersQuery:
 def _letter(parsed: ParsedDeadLetter, links: Links, *, most: int | None) -> DeadLetter:
     """Return a dead letter as it is shown, with ``most`` characters of its body."""
     received, note = parsed.received, parsed.note
-    upload_id = keys.upload_id(parsed.jobs[0].source.key) if parsed.jobs else None
+    sources = parsed.sources
+    upload_id = keys.upload_id(sources[0].key) if sources else None
     whole = note is None or note.body_bytes is None
     return DeadLetter(
         id=received.id,
@@ -140,7 +141,7 @@ def _letter(parsed: ParsedDeadLetter, links: Links, *, most: int | None) -> Dead
         sent_at=None if received.sent_at is None else timestamp(received.sent_at),
         receive_count=parsed.receive_count,
         message_id=None if note is None else note.message_id,
-        keys=[job.source.key for job in parsed.jobs],
+        keys=[source.key for source in sources],
         original=None if upload_id is None else links.original(upload_id),
         job=None if upload_id is None else links.job(upload_id),
         body=parsed.body[:most],

@@ -22,7 +22,7 @@ from thumbq.web.uploadlimits import UploadLimits
 from thumbq.web.waiting import Waiters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from aiohttp import web
 
@@ -41,14 +41,16 @@ def make_desk(queues: Iterable[tuple[QueueConfig, Backend]], *, replica: str, cl
 def make_app(
     settings: Settings,
     backend: Backend,
-    queues: Mapping[str, Backend],
-    *,
     desk: QueueDesk,
+    *,
     health: Health,
     access: AccessRules,
     callbacks: CallbackSender | None,
 ) -> web.Application:
-    """Return the application over the default queue's backend, and those of ``queues`` by their names."""
+    """Return the application over the default queue's ``backend``, and the queues of the ``desk``."""
+    queues = {
+        each.name: each.backend for each in desk.queues.values() if each.name and each.name in settings.queue_weights
+    }
     rules = None if callbacks is None else callbacks.rules
     presigned = make_presigned_intake(
         backend,

@@ -18,6 +18,7 @@ from thumbq.jobs.fencing import LeaseLost
 from thumbq.jobs.groups import positions
 from thumbq.jobs.handler import BUG_DELAY_S
 from thumbq.manifests import manifest_ref
+from thumbq.ports import Attempted
 from thumbq.webhooks.endpoints import Endpoints
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from thumbq.core.callbackrules import CallbackRules
     from thumbq.jobs.resources import JobResources
     from thumbq.jobs.stopping import StopRequest
-    from thumbq.ports import ReceivedMessage, WebhookCaller
+    from thumbq.ports import Ending, ReceivedMessage, WebhookCaller
     from thumbq.webhooks.endpoints import Turn
     from thumbq.webhooks.signing import Signer
 
@@ -47,6 +48,7 @@ class CallbackHandler:
         self, resources: JobResources, *, caller: WebhookCaller, rules: CallbackRules, signer: Signer, random: Random
     ) -> None:
         self._store = resources.store
+        self._observers = resources.observers
         self._health = resources.health
         self._clock = resources.clock
         self._caller = caller
@@ -70,6 +72,7 @@ class CallbackHandler:
             disposition = await self._handle(delivery)
         except MalformedMessage as error:
             disposition = Bury(error.code, error.text)
+            self._tell(message, disposition)
         except LeaseLost:
             disposition = Release()
         except BackendError as error:
@@ -114,7 +117,9 @@ class CallbackHandler:
     async def _call(self, message: ReceivedMessage, turn: Turn) -> Delete | Release | Bury:
         callback = callbackmessage.decode(message.body)
         if (reason := self._rules.refusal(callback.url)) is not None:
-            return Bury("callback-not-allowed", reason)
+            refused = Bury("callback-not-allowed", reason)
+            self._tell(message, refused)
+            return refused
         if not await self._is_there(callback):
             log.info("callback.dropped", reason="its job was deleted")
             return Delete()
@@ -122,6 +127,7 @@ class CallbackHandler:
         content, jitter = callback.content(), self._random.random()
         headers = self._signer.headers(callback.id, content, now=self._clock.wall())
         disposition: Delete | Release | Bury
+        began = self._clock.monotonic()
         try:
             answer = await self._caller.call(callback.url, headers=headers, body=content)
         except NotReached as error:
@@ -132,6 +138,7 @@ class CallbackHandler:
             disposition = callbackretry.after_answer(answer.status, answer.retry_after_s, calls=calls, jitter=jitter)
             self._endpoints.note(turn, answered=True, took=isinstance(disposition, Delete))
             _report(disposition, calls, f"status {answer.status}")
+        self._tell(message, disposition, call_s=self._clock.monotonic() - began)
         return disposition
 
     async def _is_there(self, callback: Callback) -> bool:
@@ -145,6 +152,24 @@ class CallbackHandler:
             there = False
         self._health.answered()
         return there
+
+    def _tell(self, message: ReceivedMessage, disposition: Delete | Release | Bury, *, call_s: float = 0.0) -> None:
+        """Tell the observers of a call that was made, or of a callback that will never be."""
+        ending: Ending = "retried" if isinstance(disposition, Release) else "done"
+        if isinstance(disposition, Bury):
+            ending = "failed"
+        now, sent_at = self._clock.wall(), message.sent_at
+        attempt = Attempted(
+            callbackmessage.QUEUE,
+            ending,
+            ended_at=now,
+            sent_at=sent_at,
+            code=disposition.code if isinstance(disposition, Bury) else None,
+            wait_s=max(now - call_s - sent_at, 0.0) if ending == "done" and sent_at is not None else None,
+            work_s=call_s or None,
+        )
+        for observer in self._observers:
+            observer.attempted(attempt)
 
     def _note_put_off(self, message: ReceivedMessage) -> None:
         """Note a receive that led to no call; what was forgotten of very many counts as calls."""
