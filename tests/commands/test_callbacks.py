@@ -134,3 +134,10 @@ def test_setup_makes_their_queue_and_the_service_finds_it(moto_url: str, tmp_pat
     assert thumbq("dlq", "list", "--queue", "webhooks", **variables).stdout == "no dead letters\n"
     (tmp_path / "thumbq.toml").write_text("")
     assert "webhooks" not in thumbq("setup", **variables).stdout
+
+
+def test_the_queue_of_callbacks_can_be_paused_alone() -> None:
+    on_callbacks(lambda backend: backend.queue.attributes())
+    assert thumbq("pause", "webhooks", "--local", "data").stdout.startswith("webhooks: paused since 20")
+    ended = thumbq("resume", "--local", "data").stdout.splitlines()
+    assert [line.split(";")[0] for line in ended] == ["default: was not paused", "webhooks: resumed"]

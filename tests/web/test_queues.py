@@ -313,3 +313,14 @@ async def test_who_comes_while_another_looks_waits_and_is_told_in_the_end(
 
 async def test_a_letter_that_is_not_there_is_not_found(served: Served) -> None:
     await got(served, f"/queues/default/dead-letters/{keys.new_id(1, 1)}", 404)
+
+
+async def test_a_callback_that_was_given_up_has_the_picture_of_its_job(served: Served, behind: FaultyBackend) -> None:
+    assert behind.real.dead_letters is not None
+    original = ObjectRef(behind.real.bucket, f"{UPLOADED}0")
+    body: dict[str, Any] = {"version": 1, "id": "msg_1", "url": "https://example.com/hook", "body": {}}
+    body["source"] = {"bucket": original.bucket, "key": original.key}
+    await behind.real.dead_letters.send(json.dumps(body), Note("callback-gone", "410", "m-1", 3).encode())
+    [letter] = (await got(served, "/queues/default/dead-letters"))["letters"]
+    assert letter["keys"] == [original.key]
+    assert letter["original"] == f"/originals/{original.key.removeprefix('uploads/')}"

@@ -26,7 +26,7 @@ from thumbq.deletion.deleting import JobDeleter
 from thumbq.deletion.tombstones import Tombstones
 from thumbq.errors import BackendUnavailable, NotReached, RenderRefused
 from thumbq.local import schema
-from thumbq.ports import Answered, QueueCounts
+from thumbq.ports import Answered, Attempted, QueueCounts
 from thumbq.webhooks.endpoints import CALLS_DEAD, CALLS_EACH, MAX_HELD
 
 if TYPE_CHECKING:
@@ -364,3 +364,32 @@ async def test_while_the_store_is_away_no_call_is_made_and_none_is_lost(tmp_path
         await called(endpoints, 2, within_s=60)
         counts = await replica.callbacks.queue.counts()
         assert (counts.visible + counts.in_flight, counts.dead) == (1, 0)
+
+
+async def test_each_call_is_told_to_observers_with_its_time(tmp_path: Path) -> None:
+    class Observed:
+        attempts: list[Attempted] = []  # noqa: RUF012 - of this test alone
+
+        def attempted(self, attempt: Attempted) -> None:
+            self.attempts.append(attempt)
+
+    observed = Observed()
+    endpoints = Endpoints({URL: [Answered(500), Answered(200), Answered(410)]}, takes_s=2.0)
+    async with calling(tmp_path, endpoints, observers=[observed]) as replica:
+        await upload(replica)
+        await called(endpoints, 2, within_s=100)
+        await replica.settled()
+        await upload(replica, "uploads/" + "1" * 26)
+        await replica.settled(dead=1)
+        await replica.callbacks.queue.send("no callback")
+        await replica.settled(dead=2)
+    calls = [attempt for attempt in observed.attempts if attempt.queue == callbackmessage.QUEUE]
+    assert [(each.ending, each.code) for each in calls] == [
+        ("retried", None),
+        ("done", None),
+        ("failed", "callback-gone"),
+        ("failed", "malformed-message"),
+    ]
+    assert [each.work_s and round(each.work_s) for each in calls] == [2, 2, 2, None]
+    assert [each.wait_s is not None for each in calls] == [False, True, False, False]
+    assert len(observed.attempts) == len(calls) + 2, "and the jobs"

@@ -29,10 +29,10 @@ from thumbq.webhooks.signing import Signer
 from thumbq.worker import make_consumers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
-    from thumbq.ports import Backend, Clock, ObjectStore, Renderer
+    from thumbq.ports import Backend, Clock, ObjectStore, Observer, Renderer
     from thumbq.worker.consumers import Consumers
 
 SECRETS = (f"whsec_{'a' * 32}", f"whsec_{'b' * 32}")
@@ -111,7 +111,12 @@ class Calling:
 
 @asynccontextmanager
 async def calling(
-    directory: Path, endpoints: Endpoints, renderer: Renderer | None = None, *, default_url: str | None = None
+    directory: Path,
+    endpoints: Endpoints,
+    renderer: Renderer | None = None,
+    *,
+    default_url: str | None = None,
+    observers: Sequence[Observer] = (),
 ) -> AsyncIterator[Calling]:
     clock: Clock = SystemClock()
     settings = Settings(concurrency=4, processes=1)
@@ -125,6 +130,7 @@ async def calling(
             settings=settings,
             clock=clock,
             announcers=[sender],
+            observers=observers,
         )
         generator = random.Random(1)
         handler = CallbackHandler(resources, caller=endpoints, rules=RULES, signer=Signer(SECRETS), random=generator)
