@@ -188,7 +188,7 @@ async def sent(stack: Stack, place: Place, photo: Path) -> None:
     done = await anyio.run_process([THUMBQ, "send", str(photo), "--prefix", "pngfiles/"], env=environment, check=False)
     assert b"pngfiles/sampleImage.png" in done.stdout, done
     done = await anyio.run_process([THUMBQ, "resume"], env=environment, check=False)
-    assert done.stdout == b"default: was not paused\n", done
+    assert done.stdout == b"default: was not paused\nwebhooks: was not paused\n", done
 
 
 async def called_back(place: Place, replica: Replica, endpoint: Endpoint, uploaded: str) -> None:
@@ -226,6 +226,15 @@ async def deleted_with_its_callback(stack: Stack, place: Place, replica: Replica
     await until(removed, within_s=60, what=lambda: f"the removal of a dead letter\n{replica.stderr()}")
 
 
+async def operated(place: Place, replica: Replica) -> None:
+    """Do what operators do over HTTP: look at the dead letters of callbacks, and remove them."""
+    dead = f"{replica.url}/queues/webhooks/dead-letters"
+    async with place.session.get(dead) as answer:
+        assert (await answer.json())["data"]["letters"], "the one that was given up"
+    async with place.session.post(f"{dead}/remove", json={"all": True}) as answer:
+        assert answer.status == 200, await answer.text()
+
+
 async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path, endpoint: Endpoint) -> None:
     """Do everything that makes `thumbq serve` and `thumbq send` talk to AWS."""
     await leave_letters(stack)
@@ -242,6 +251,7 @@ async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path,
     await stack.sqs.send_message(QueueUrl=stack.outputs["QueueUrl"], MessageBody='{"key": "nothing.jpg"}')
     await until(lambda: len(replica.events("message.buried")) == BURIED, within_s=20, what="all burials")
     await called_back(place, replica, endpoint, broken)
+    await operated(place, replica)
     await deleted_with_its_callback(stack, place, replica, broken)
     await refused(place, replica, recorder)
     for key in ("manifests/inbox/a b.jpg.json", "jpgfiles/sampleImage.jpg"):
