@@ -228,9 +228,10 @@ async def test_a_picture_is_deleted_once_that_is_confirmed(
 
     async def delete(route: Route) -> None:
         if route.request.method != "DELETE":
-            return await route.fallback()
+            await route.fallback()
+            return
         asked.append(route.request.url)
-        return await route.fulfill(status=204)
+        await route.fulfill(status=204)
 
     page: Visit = await visit(replica.url)
     await page.page.route("**/jobs/*", delete)
