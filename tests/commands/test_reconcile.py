@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,7 +13,8 @@ import pytest
 from thumbq.backends import open_backend
 from thumbq.commands import reconcile as command
 from thumbq.commands.missingmanifests import ManifestCursor
-from thumbq.commands.reconcile import Missing, Progress, prefixes_of, reconcile
+from thumbq.commands.originals import batches, prefixes_of
+from thumbq.commands.reconcile import Missing, Progress, reconcile
 from thumbq.core import keys, message
 from thumbq.core.catalog import Route
 from thumbq.core.job import ObjectRef
@@ -221,7 +223,7 @@ async def test_every_key_that_a_store_can_hold_can_be_queued(backend: Backend, s
 async def test_a_run_that_an_outage_ended_goes_on_where_it_was(
     backend: Backend, settings: Settings, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:
-    monkeypatch.setattr(command, "CONCURRENCY", 8)
+    monkeypatch.setattr(command, "batches", partial(batches, size=8))
     originals = [f"uploads/{index:03}" for index in range(100)]
     await store(backend, originals)
     asked = 0

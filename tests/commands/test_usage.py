@@ -51,7 +51,7 @@ def waiting(folder: Path) -> int:
 @pytest.mark.parametrize(
     "command",
     [
-        *("serve", "setup", "send", "render", "reconcile", "bench render", "bench service"),
+        *("serve", "setup", "send", "render", "reconcile", "rerender", "bench render", "bench service"),
         *("token", "token new", "webhook", "webhook replay"),
         *("dlq", "dlq list", "dlq show", "dlq redrive", "dlq purge"),
     ],

@@ -36,6 +36,7 @@ FILES = example(COMMANDS, "Files", "sh")
 DEAD_LETTERS = example(COMMANDS, "Dead letters", "sh")
 TOKENS, ANOTHER_TOKEN = example(ACCESS, "Tokens", "sh"), example(ACCESS, "Another token", "sh")
 LOST_MESSAGES = example(COMMANDS, "Lost messages", "sh")
+CHANGED_PRESETS = example(COMMANDS, "Changed presets", "sh")
 PUT = example(UPLOADS, "Without a form", "sh")
 WAIT = example(WAITING, "Waiting", "sh")
 BENCH = examples(BENCHMARK, "Benchmark", "sh")[0]
@@ -189,6 +190,7 @@ async def test_the_first_command_serves_from_nothing_and_all_others_work_beside_
     assert (clone / "renditions").is_dir()
     assert (await ran(DEAD_LETTERS)).splitlines() == ["no dead letters"] * 2
     assert (await ran(LOST_MESSAGES)).splitlines()[-1] == "3 keys, 0 originals without a manifest"
+    assert (await ran(CHANGED_PRESETS)).splitlines()[0] == "3 keys, 0 originals to render again"
     assert "\njpeg-12mp " in await ran(f"{BENCH.strip()} --quick --only jpeg-12mp")
 
 

@@ -115,6 +115,7 @@ CHECKED_BY: Final = {
     (COMMANDS, "Files", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Dead letters", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Lost messages", "sh"): COMMANDS_OF_README,
+    (COMMANDS, "Changed presets", "sh"): COMMANDS_OF_README,
     (ACCESS, "Tokens", "sh"): TOKENS,
     (ACCESS, "Another token", "sh"): TOKENS,
     (OPERATIONS, "Backup", "sh"): OLDER_DATABASE,

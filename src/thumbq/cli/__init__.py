@@ -11,6 +11,7 @@ from thumbq.cli.docs import docs
 from thumbq.cli.files import render, send
 from thumbq.cli.local import local
 from thumbq.cli.reconcile import reconcile
+from thumbq.cli.rerender import rerender
 from thumbq.cli.service import serve, setup
 from thumbq.cli.token import token
 from thumbq.cli.webhook import webhook
@@ -29,5 +30,5 @@ def main() -> None:
     open_closed_streams()
 
 
-for command in (serve, setup, send, render, dlq, reconcile, webhook, local, token, bench, docs):
+for command in (serve, setup, send, render, dlq, reconcile, rerender, webhook, local, token, bench, docs):
     main.add_command(command)

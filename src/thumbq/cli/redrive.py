@@ -10,7 +10,7 @@ import click
 
 from thumbq.cli import deadletters
 from thumbq.cli.console import Bar, Command, config_option, load_settings, local_option, queue_option, run, say
-from thumbq.commands.dlq.ratelimiter import MAX_RATE
+from thumbq.commands.ratelimiter import MAX_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Rerender = Literal["changed", "all"]
+"""What a job makes anew: what was not made by today's recipe, or all that its own message has not made yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +25,11 @@ class JobRequest:
     """What a message asks for: an original, and the presets to make of it.
 
     ``presets`` is None when the message leaves them to the original's metadata, or the routes of the settings.
-    ``callback_url`` is carried along and stands in the manifest: that is called, if any are.
+    ``callback_url`` is carried along and stands in the manifest: that is called, if any are. ``rerender`` is None for
+    the first job of an original, which looks for nothing that was made before.
     """
 
     source: ObjectRef
     presets: tuple[str, ...] | None = None
     callback_url: str | None = None
+    rerender: Rerender | None = None

@@ -73,7 +73,7 @@ class Attempt:
 
     async def _settled_before(self) -> JobResult | None:
         """Return the result when there is nothing to make; look for an earlier one only where there may be one."""
-        if not self.job.redelivered:
+        if not self.job.looks_first:
             result = self._not_served()
             self._resolve(None)
             return result
@@ -119,7 +119,7 @@ class Attempt:
         else:
             self._is_now(info.etag)
             self._resolve(info.metadata)
-        is_met = self.findings.are_met_by(self.previous, message_id=self.job.message.id)
+        is_met = self.findings.are_met_by(self.previous, self.job)
         return is_met and not self.findings.doubt(self.previous, self.job)
 
     def _resolve(self, metadata: Mapping[str, str] | None) -> None:

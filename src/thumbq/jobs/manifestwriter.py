@@ -63,7 +63,7 @@ class ManifestWriter:
         # Somebody may put one between our look and our put; and there may be one that cannot be read.
         for overwrite in (False, True):
             previous = await read_manifest(self._store, job.source)
-            is_met = findings.are_met_by(previous, message_id=job.message.id)
+            is_met = findings.are_met_by(previous, job)
             if is_met and not findings.doubt(previous, job):
                 return previous
             if is_met or findings.leave_alone(previous):

@@ -14,9 +14,9 @@ from thumbq.commands.dlq.limits import MOST_REMEMBERED
 from thumbq.commands.dlq.move import has_cut_bodies, move_all
 from thumbq.commands.dlq.opening import open_dead_letters
 from thumbq.commands.dlq.parsing import parse, whole_body
-from thumbq.commands.dlq.ratelimiter import RateLimiter
 from thumbq.commands.dlq.scan import Scan
 from thumbq.commands.dlq.show import others
+from thumbq.commands.ratelimiter import RateLimiter
 from thumbq.core import deadletter, message
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, NotSent
 from thumbq.ports import MAX_BATCH, batches
