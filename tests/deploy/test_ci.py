@@ -65,3 +65,14 @@ def test_ci_lints_each_template_of_cloudformation_and_sam() -> None:
     templates = {str(path.relative_to(ROOT)) for path, text in texts.items() if "AWSTemplateFormatVersion" in text}
     assert "deploy/cloudformation.yaml" in templates
     assert templates <= set(re.findall(r"deploy/[\w./-]+", listing))
+
+
+def test_ci_holds_all_that_github_reads_to_its_schema() -> None:
+    commands = [line for line in CI.read_text().splitlines() if "--builtin-schema vendor." in line]
+    script = "printf '%s\\n' " + " ".join(
+        line.rpartition("--builtin-schema ")[2].partition(" ")[2] for line in commands
+    )
+    held = subprocess.run(["bash", "-c", script], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    read = {str(path.relative_to(ROOT)) for path in (ROOT / ".github").rglob("*.yml")}
+    assert len(read) > 5
+    assert read | {"docker-compose.yml"} == set(held)
