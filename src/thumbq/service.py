@@ -17,6 +17,7 @@ from thumbq.jobs.eventpublisher import event_announcers, events_problem
 from thumbq.jobs.resources import make_job_resources
 from thumbq.jobs.storewatch import ObservedStore, StoreWatch
 from thumbq.memory import derived, memory_problem, return_uploads
+from thumbq.observation import Observation
 from thumbq.process import Stop, SystemClock
 from thumbq.rendering import render_pool
 from thumbq.web.accessrules import AccessRules, make_access_rules
@@ -69,8 +70,13 @@ async def serve(
         with stop.start:
             try:
                 left = descriptors.share(descriptors.raise_limit(), settings)
-                async with open_backends(settings) as backends:
-                    await Service(settings, backends, stop, left, replica=replica, access=access).run(announce)
+                observation = Observation(settings, SystemClock())
+                with observation.observed():
+                    async with observation.serving(), open_backends(settings) as backends:
+                        service = Service(
+                            settings, backends, stop, left, replica=replica, access=access, observation=observation
+                        )
+                        await service.run(announce)
             except SetupError as error:
                 refusal = error
         tasks.cancel_scope.cancel()
@@ -91,10 +97,13 @@ class Service:
         *,
         replica: str,
         access: AccessRules,
+        observation: Observation,
     ) -> None:
         self._settings = settings
+        self._observation = observation
         self._access = access
         self._replica = replica
+        self._backends = backends
         self._queues = tuple(zip(settings.queue_configs, backends, strict=False))
         self._callbacks = None if settings.webhooks_queue is None else backends[-1]
         self._backend = next(backend for config, backend in self._queues if config.default)
@@ -111,7 +120,15 @@ class Service:
         queues = {config.name: self._observed(backend) for config, backend in self._queues if config.name}
         backend = self._observed(self._backend)
         sender = make_sender(self._settings, self._callbacks)
-        app = make_app(self._settings, backend, queues, health=self._health, access=self._access, callbacks=sender)
+        app = make_app(
+            self._settings,
+            backend,
+            queues,
+            health=self._health,
+            access=self._access,
+            callbacks=sender,
+            exposition=self._observation.exposition,
+        )
         server = HttpServer(
             app,
             shutdown_timeout_s=self._settings.shutdown_deadline_s,
@@ -130,10 +147,11 @@ class Service:
                     )
                     self._store_watch = StoreWatch(self._backend, resources.health)
                     upkeep = [self._backend.upkeep.run] if self._backend.upkeep is not None else []
-                    beside = (server.watch, self._store_watch.run, *upkeep)
+                    beside = (server.watch, self._store_watch.run, self._observation.run, *upkeep)
                     handler = make_handler(self._settings, resources, self._random)
                     consumers = await self._make_consumers(pool, resources, handler)
                     self._health.watches(consumers, self._store_watch)
+                    self._observation.reads(app, consumers, resources, self._backends)
                     await self._main_loop(server, consumers, beside, announce)
                 finally:
                     await self._shut_down_server(server)
@@ -161,7 +179,7 @@ class Service:
                     tasks.start_soon(watch)
                 self._health.started()
                 self._stop.started = True
-                address = _reachable(*server.address)
+                address = server.reachable_at
                 access = "open" if self._access.tokens is None else "tokens"
                 about = {"replica": self._replica, "access": access, **description(self._settings)}
                 log.info("service.ready", address=address, **about)
@@ -226,20 +244,4 @@ class Service:
     async def _shut_down_server(self, server: HttpServer) -> None:
         """Let open requests be answered; uploads whose bytes still come near the deadline are told to come again."""
         end = min(self._deadline, anyio.current_time() + self._settings.shutdown_deadline_s) - CLOSE_RESERVE_S
-        with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_cut_off_uploads, server, end - KILL_RESERVE_S / 2)
-                with anyio.move_on_at(end):
-                    await server.close()
-                tasks.cancel_scope.cancel()
-
-
-async def _cut_off_uploads(server: HttpServer, at: float) -> None:
-    await anyio.sleep_until(at)
-    server.cut_off_uploads()
-
-
-def _reachable(host: str, port: int) -> str:
-    """Return the address to connect to, of what is listened on."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what to connect to
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+        await server.shut_down(by=end, cut_off_uploads_at=end - KILL_RESERVE_S / 2)

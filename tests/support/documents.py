@@ -29,6 +29,7 @@ HTTP: Final = f"{_DOCS}/http.md"
 WAITING: Final = f"{_DOCS}/waiting.md"
 SETTINGS: Final = f"{_DOCS}/settings.md"
 OPERATIONS: Final = f"{_DOCS}/operations.md"
+METRICS: Final = f"{_DOCS}/metrics.md"
 BENCHMARK: Final = f"{_DOCS}/benchmark.md"
 COMPARISON: Final = f"{_DOCS}/comparison.md"
 DEPLOY: Final = "deploy/README.md"
@@ -36,7 +37,20 @@ KUBERNETES: Final = "deploy/kubernetes/README.md"
 LAMBDA: Final = "deploy/lambda/README.md"
 ALL: Final = (
     *(README, UPLOADS, PRESIGNED_UPLOADS, MESSAGES, QUEUES, PRESETS, IMAGES, MANIFEST, COMMANDS, HTTP),
-    *(WAITING, CALLBACKS, EVENTS, SETTINGS, ACCESS, OPERATIONS, BENCHMARK, COMPARISON, DEPLOY, KUBERNETES, LAMBDA),
+    *(
+        WAITING,
+        CALLBACKS,
+        EVENTS,
+        SETTINGS,
+        ACCESS,
+        OPERATIONS,
+        METRICS,
+        BENCHMARK,
+        COMPARISON,
+        DEPLOY,
+        KUBERNETES,
+        LAMBDA,
+    ),
 )
 
 _FENCE: Final = re.compile(r"```(\w*)$")

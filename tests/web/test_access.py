@@ -53,6 +53,7 @@ ALLOWED: Final[dict[str, set[Scope] | None]] = {
     "GET /jobs/{id}": {Scope.UPLOAD, Scope.READ},
     "GET /jobs/{id}/{preset}": {Scope.UPLOAD, Scope.READ},
     "POST /jobs/{id}/webhook": {Scope.ADMIN},
+    "GET /metrics": {Scope.ADMIN},
     "GET /livez": None,
     "GET /readyz": None,
     "GET /openapi.json": None,

@@ -21,6 +21,7 @@ TOPICS: Final = (
     "settings",
     "access",
     "operations",
+    "metrics",
     "benchmark",
     "comparison",
 )

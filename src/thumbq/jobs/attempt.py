@@ -146,7 +146,10 @@ class Attempt:
             if preparation.cancelled_caught:
                 return False
             render = RecordedRender(*held, self.crashes, last_receive=delivery.last_receive)
-            self.findings = replace(self.findings, rendered=await render.make(self.findings.presets))
+            began = self._resources.clock.monotonic()
+            rendered = await render.make(self.findings.presets)
+            render_s = self._resources.clock.monotonic() - began
+            self.findings = replace(self.findings, rendered=rendered, render_s=render_s)
         return True
 
     async def _acquire(self, stack: AsyncExitStack, queue_name: str) -> tuple[RenderSource, RenderProcess]:
@@ -229,5 +232,6 @@ class Attempt:
             failed={one.preset: one.code for one in rendered.not_made},
             duration_s=clock.monotonic() - started,
             waited_s=None if sent_at is None else clock.wall() - sent_at,
+            render_s=self.findings.render_s,
             manifest=manifest,
         )

@@ -98,7 +98,8 @@ class JobResult:
 
     ``error`` is what a retry is for. ``renditions`` are the presets that were made, ``failed`` those
     that were not, each with its code; ``duration_s`` how long that took,
-    ``waited_s`` the time from the send to the end, if that is known. ``store_failed``: a request to the store has
+    ``waited_s`` the time from the send to the end, if that is known, ``render_s`` that of the last render.
+    ``store_failed``: a request to the store has
     failed. ``manifest`` is the stored one that says so, when this message has brought it about.
     """
 
@@ -109,5 +110,6 @@ class JobResult:
     failed: Mapping[str, str] = field(default_factory=dict)
     duration_s: float = 0.0
     waited_s: float | None = None
+    render_s: float | None = None
     store_failed: bool = False
     manifest: Manifest | None = None

@@ -11,6 +11,7 @@ from thumbq.core.jobevent import make_event
 from thumbq.core.links import Links
 from thumbq.errors import BackendError, Problem
 from thumbq.jobdocuments import outcome_document
+from thumbq.ports.observing import Told, emit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,16 +41,19 @@ class EventPublisher:
         failures: list[BackendError] = []
         async with anyio.create_task_group() as tasks:
             for target in self.targets:
-                tasks.start_soon(_publish, target, event, failures)
+                tasks.start_soon(_publish, target, event, manifest.receive_count or 1, failures)
         if failures:
             raise failures[0]
 
 
-async def _publish(target: EventTarget, event: JobEvent, failures: list[BackendError]) -> None:
+async def _publish(target: EventTarget, event: JobEvent, attempt: int, failures: list[BackendError]) -> None:
     try:
         await target.send(event)
     except BackendError as error:
         failures.append(error)
+        emit(Told("event", "failed", attempt))
+    else:
+        emit(Told("event", "done", attempt))
 
 
 def event_announcers(settings: Settings, backend: Backend) -> Sequence[Announcer]:

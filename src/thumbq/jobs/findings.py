@@ -21,8 +21,9 @@ class Findings:
     """What one attempt has found out so far. Each step of it gives a new value.
 
     ``presets`` and ``callback_url`` are as in ResolvedPresets. ``head_etag`` is the original's ETag when only a HEAD
-    was made, ``info`` what came with its bytes, ``rendered`` what the render has found. ``source_gone``: there is no
-    original any more. ``sender_said`` is the original's metadata, for the record, where its bytes have not come.
+    was made, ``info`` what came with its bytes, ``rendered`` what the render has found, and ``render_s`` how long it
+    took. ``source_gone``: there is no original any more. ``sender_said`` is the original's metadata, for the record,
+    where its bytes have not come.
     """
 
     presets: tuple[Preset, ...] = ()
@@ -31,6 +32,7 @@ class Findings:
     source_gone: bool = False
     info: ObjectInfo | None = None
     rendered: Rendered | None = None
+    render_s: float | None = None
     sender_said: Mapping[str, str] | None = None
 
     @property

@@ -12,7 +12,7 @@ from thumbq.jobs.delivery import Delivery, Job
 from thumbq.jobs.groups import positions
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.jobs.poison import NO_CRASHES
-from thumbq.jobs.reporting import report, report_failed, report_retry
+from thumbq.jobs.reporting import report, report_retry, report_unreadable
 from thumbq.jobs.runner import JobRunner, not_recorded
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from thumbq.core.retry import Bury, Delete, Release
+    from thumbq.jobs.delivery import JobResult
     from thumbq.jobs.resources import JobResources
     from thumbq.jobs.stopping import StopRequest
     from thumbq.ports import QueueAttributes, ReceivedMessage
@@ -47,6 +48,7 @@ class MessageHandler:
         queue_name: str = "",
     ) -> None:
         self._resources = resources
+        self._queue_name = queue_name
         self._fifo = attributes.fifo
         self._max_receive_count = attributes.max_receive_count
         self._random = random
@@ -129,7 +131,7 @@ class MessageHandler:
                 return retry.Release()
             _bind(job)
             result = await self._runner.run(delivery, job)
-            report(result)
+            self._report(result, job)
             ended.append((job.source.key, result.disposition))
             if result.store_failed and len(ended) < len(jobs):
                 await self._resources.health.look_between_jobs()
@@ -157,7 +159,7 @@ class MessageHandler:
             jitter = self._random.random()
             return not_recorded(self._resources, received.receive_count, unwritten, jitter=jitter)
         self._resources.health.answered()
-        report_failed(disposition)
+        self._report_unreadable(disposition, received)
         return disposition
 
     async def _give_up(self, received: ReceivedMessage, text: str) -> Delete | Bury:
@@ -168,18 +170,24 @@ class MessageHandler:
             if isinstance(jobs, MalformedMessage):
                 bury = retry.Bury(jobs.code, jobs.text)
             await self._manifests.keep_message(received, bury)
-            report_failed(bury)
+            self._report_unreadable(bury, received)
             return bury
         ended: list[tuple[str, Delete | Bury]] = []
         for job in jobs:
             _bind(job)
             result = await self._runner.give_up(job, bury)
-            report(result)
+            self._report(result, job)
             assert not isinstance(result.disposition, retry.Release)
             ended.append((job.source.key, result.disposition))
         if len(jobs) > 1:
             _bind(None)
         return retry.after_all(ended)
+
+    def _report(self, result: JobResult, job: Job) -> None:
+        report(result, job, self._queue_name, now=self._resources.clock.wall())
+
+    def _report_unreadable(self, bury: Bury, received: ReceivedMessage) -> None:
+        report_unreadable(bury, received, self._queue_name, now=self._resources.clock.wall())
 
     def _jobs(self, received: ReceivedMessage) -> list[Job] | Exception:
         """Return the jobs of a message, none when it asks for none, or the reason why its body cannot be read."""

@@ -15,12 +15,15 @@ import structlog
 from thumbq.core.retry import Bury, Release, is_ours
 from thumbq.errors import BackendRefused
 from thumbq.jobs.delivery import Outcome
+from thumbq.ports.observing import Attempted, emit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from thumbq.errors import BackendError
-    from thumbq.jobs.delivery import JobResult
+    from thumbq.jobs.delivery import Job, JobResult
+    from thumbq.ports import ReceivedMessage
+    from thumbq.ports.observing import Ending
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -28,8 +31,42 @@ LASTING_S: Final = 60.0
 """An outage that is longer does not pass by itself."""
 
 
-def report(result: JobResult) -> None:
-    """Log how an attempt at a job ended; the context names the job and its message."""
+_ENDINGS: Final[Mapping[Outcome, Ending]] = {
+    Outcome.DONE: "done",
+    Outcome.FAILED: "failed",
+    Outcome.RETRY: "retried",
+    Outcome.NOT_RECORDED: "retried",
+    Outcome.NOT_ANNOUNCED: "retried",
+}
+
+
+def report(result: JobResult, job: Job, queue_name: str, *, now: float) -> None:
+    """Log how an attempt at a job has ended ``now``, in POSIX seconds, and tell the observers.
+
+    The log's context names the job and its message.
+    """
+    _log(result)
+    began_after_s = None if result.waited_s is None else max(result.waited_s - result.duration_s, 0.0)
+    emit(
+        Attempted(
+            queue_name,
+            _ENDINGS.get(result.outcome, "settled"),
+            ended_at=now,
+            sent_at=job.message.sent_at,
+            code=result.disposition.code if isinstance(result.disposition, Bury) else None,
+            wait_s=began_after_s,
+            work_s=result.render_s,
+        )
+    )
+
+
+def report_unreadable(bury: Bury, received: ReceivedMessage, queue_name: str, *, now: float) -> None:
+    """Log that a message without a job that can be read has failed for good ``now``, and tell the observers."""
+    report_failed(bury)
+    emit(Attempted(queue_name, "failed", ended_at=now, sent_at=received.sent_at, code=bury.code))
+
+
+def _log(result: JobResult) -> None:
     if result.outcome is Outcome.DONE:
         write = _write(result.failed.values()) if result.failed else log.info
         write(

@@ -15,6 +15,7 @@ from thumbq.jobs.delivery import JobResult, Outcome
 from thumbq.jobs.fencing import LeaseLost
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.jobs.processing import Processor
+from thumbq.ports.observing import StageEnded, emit
 
 if TYPE_CHECKING:
     from random import Random
@@ -48,6 +49,8 @@ class JobRunner:
     async def run(self, delivery: Delivery, job: Job) -> JobResult:
         """Make one attempt at a job. Never raises for what goes wrong with it: the result says it."""
         attempt = self._attempt(job)
+        if (sent_at := job.message.sent_at) is not None:
+            emit(StageEnded("wait", self._queue_name, max(self._resources.clock.wall() - sent_at, 0.0)))
         try:
             result = await attempt.run(delivery, self._queue_name)
         except ThumbqError as error:

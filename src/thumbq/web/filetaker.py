@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from thumbq.core.units import MIB
 from thumbq.core.uploadoptions import NO_OPTIONS
 from thumbq.errors import UploadRefused
+from thumbq.ports.observing import Uploaded, emit
 from thumbq.web import problems
 from thumbq.web.problems import HttpProblem, problem_of
 from thumbq.web.uploadanswer import Refused
@@ -32,6 +33,11 @@ class FileTaker:
 
     async def take(self, filename: str | None, content: bytes | HttpProblem) -> Accepted | Refused:
         """Store and queue a file, or say why there is none."""
+        taken = await self._take(filename, content)
+        emit(Uploaded(taken.problem.code) if isinstance(taken, Refused) else Uploaded(None, taken.size))
+        return taken
+
+    async def _take(self, filename: str | None, content: bytes | HttpProblem) -> Accepted | Refused:
         if isinstance(content, HttpProblem):
             return Refused(filename, content)
         if self._outage is not None:

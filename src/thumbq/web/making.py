@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from thumbq.ports import Backend, Health
+    from thumbq.ports.observing import Exposition
     from thumbq.settings import Settings
     from thumbq.web.accessrules import AccessRules
     from thumbq.webhooks.sender import CallbackSender
@@ -34,6 +35,7 @@ def make_app(
     health: Health,
     access: AccessRules,
     callbacks: CallbackSender | None,
+    exposition: Exposition | None = None,
 ) -> web.Application:
     """Return the application over the default queue's backend, and those of ``queues`` by their names."""
     rules = None if callbacks is None else callbacks.rules
@@ -53,6 +55,7 @@ def make_app(
         callbacks=callbacks,
         health=health,
         access=access,
+        exposition=exposition,
         limits=UploadLimits(
             max_file_bytes=settings.max_upload_bytes,
             max_files=settings.max_upload_files,

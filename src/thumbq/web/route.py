@@ -60,7 +60,7 @@ class Route:
     @property
     def scopes(self) -> frozenset[Scope]:
         """The scopes of which a token needs one, whatever the query. Who may look at all jobs may look at each."""
-        looks = {Scope.READ} if self.method == hdrs.METH_GET else set()
+        looks = {Scope.READ} if self.method == hdrs.METH_GET and self.scope is Scope.UPLOAD else set()
         return frozenset() if self.scope is None else frozenset({self.scope, *looks})
 
     def scopes_for(self, request: web.Request) -> frozenset[Scope]:

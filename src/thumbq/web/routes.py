@@ -7,7 +7,19 @@ from typing import Final
 from aiohttp import hdrs
 
 from thumbq.core.token import Scope
-from thumbq.web import callbacks, health, inbox, joblist, jobs, openapi, presigned, putupload, renditions, upload
+from thumbq.web import (
+    callbacks,
+    health,
+    inbox,
+    joblist,
+    jobs,
+    metrics,
+    openapi,
+    presigned,
+    putupload,
+    renditions,
+    upload,
+)
 from thumbq.web.answers import CallbackAnswer, HealthAnswer, JobAnswer, JobsAnswer, PresignedAnswer, UploadAnswer
 from thumbq.web.fields import UploadForm, UploadQuery
 from thumbq.web.inbox import PresignedForm
@@ -162,6 +174,16 @@ ROUTES: Final = (
         scope=None,
         answers={200: ("They should.", Body(JSON, HealthAnswer))},
         problems=("not-ready",),
+    ),
+    Route(
+        method=hdrs.METH_GET,
+        path="/metrics",
+        handler=metrics.get_metrics,
+        name="get_metrics",
+        summary="Get the metrics of this replica, for Prometheus.",
+        scope=Scope.ADMIN,
+        answers={200: ("The metrics, as text or as OpenMetrics.", Body("text/plain"))},
+        missing=("no-metrics",),
     ),
     Route(
         method=hdrs.METH_GET,

@@ -50,6 +50,13 @@ class HttpServer:
         """Wait while it accepts connections. Raises what has ended that."""
         await asyncio.gather(*map(asyncio.shield, self._accepting))
 
+    @property
+    def reachable_at(self) -> str:
+        """The address to connect to."""
+        host, port = self.address
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what to connect to
+        return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
     def answer_waiting(self) -> None:
         """Answer all requests that wait for news, and every later one, at once."""
         self._app[SERVICES].waiters.stop()
@@ -60,6 +67,23 @@ class HttpServer:
         Files that are complete are still stored and queued, and their uploads answered.
         """
         self._app[UPLOADS].cut_off()
+
+    async def shut_down(self, *, by: float, cut_off_uploads_at: float) -> None:
+        """Let open requests be answered; uploads whose bytes still come near the end are told to come again.
+
+        The times are the event loop's.
+        """
+
+        async def cut_off() -> None:
+            await anyio.sleep_until(cut_off_uploads_at)
+            self.cut_off_uploads()
+
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(cut_off)
+                with anyio.move_on_at(by):
+                    await self.close()
+                tasks.cancel_scope.cancel()
 
     async def close(self) -> None:
         """Stop listening, let open requests be answered until the shutdown's time-out, and close the connections.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from thumbq.intake.presigned import PresignedIntake
     from thumbq.intake.uploads import UploadIntake
     from thumbq.ports import Backend, Health
+    from thumbq.ports.observing import Exposition
     from thumbq.web.jobstate import JobStates
     from thumbq.web.uploadlimits import UploadLimits
     from thumbq.web.waiting import Waiters
@@ -48,6 +49,8 @@ class WebServices:
     links: Links = NO_BASE
     access: AccessRules = OPEN
     backend_timeout_s: float = 20.0
+    exposition: Exposition | None = None
+    """None where there are no metrics."""
 
 
 HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})

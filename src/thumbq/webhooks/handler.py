@@ -17,6 +17,7 @@ from thumbq.jobs.fencing import LeaseLost
 from thumbq.jobs.groups import positions
 from thumbq.jobs.handler import BUG_DELAY_S
 from thumbq.manifests import manifest_ref
+from thumbq.ports.observing import Told, emit
 from thumbq.webhooks.endpoints import Endpoints
 
 if TYPE_CHECKING:
@@ -158,8 +159,11 @@ def _endpoint(url: str) -> str:
 
 def _report(disposition: Delete | Release | Bury, calls: int, what: str) -> None:
     if isinstance(disposition, Delete):
+        emit(Told("callback", "done", calls))
         log.info("callback.done", calls=calls, answer=what)
     elif isinstance(disposition, Release):
+        emit(Told("callback", "failed", calls))
         log.warning("callback.failed", calls=calls, reason=what, delay_s=round(disposition.delay_s, 1))
     else:
+        emit(Told("callback", "given-up", calls))
         log.warning("callback.given_up", calls=calls, reason=disposition.text)

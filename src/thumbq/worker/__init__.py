@@ -72,7 +72,7 @@ def make_callback_consumer(
 ) -> Consumer:
     """Return the consumer of the queue of callbacks: it takes no render process, and waits for no other queue."""
     times = LeaseTimes(settings.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s)
-    queue = LeasedQueue(backend.queue, times=times, clock=resources.clock, random=random)
+    queue = LeasedQueue(backend.queue, times=times, clock=resources.clock, random=random, name=callbackmessage.QUEUE)
     receiver = Receiver(
         queue,
         queue_name=callbackmessage.QUEUE,
@@ -105,6 +105,7 @@ def make_consumer(
         clock=resources.clock,
         random=random,
         backlog=partial(backlogs.seems_to_have_more, config.name),
+        name=config.name,
     )
     handler = MessageHandler(
         resources,

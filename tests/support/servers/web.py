@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.callbackrules import CallbackRules
     from thumbq.ports import JobQueue, ObjectStore
+    from thumbq.ports.observing import Exposition
     from thumbq.webhooks.sender import CallbackSender
 
 JPEG: Final = b"\xff\xd8\xff\xe0" + bytes(range(256))
@@ -254,6 +255,7 @@ async def serve(
     access: AccessRules = OPEN,
     links: Links = NO_BASE,
     callbacks: CallbackSender | None = None,
+    exposition: Exposition | None = None,
 ) -> AsyncIterator[Served]:
     health = Health()
     states = JobStates(behind.backend, behind.presigned)
@@ -271,6 +273,7 @@ async def serve(
             waiters=Waiters(states.look_again, at_most=2, random=random.Random(3)),
             access=access,
             callbacks=callbacks,
+            exposition=exposition,
         ),
         door or Door(listens_on="0.0.0.0"),
     )

@@ -1,0 +1,61 @@
+"""What observers are told of jobs: each stage once when it ends, each attempt once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from support.doubles.clocks import SystemClock
+from support.doubles.consuming import consuming, settled, upload
+from support.doubles.observing import Observed
+from support.doubles.rendering import FakeRenderer
+from thumbq.errors import RenderRefused, RenderUnavailable
+from thumbq.ports.observing import Attempted, StageEnded, observed_by
+
+if TYPE_CHECKING:
+    from thumbq.ports import Backend
+
+
+def attempts(observed: Observed) -> list[Attempted]:
+    return [each for each in observed.happened if isinstance(each, Attempted)]
+
+
+async def test_each_stage_is_told_when_it_ends_and_the_attempt_once(backend: Backend) -> None:
+    observed, clock = Observed(), SystemClock()
+    await upload(backend)
+    await anyio.sleep(7)
+    with observed_by([observed]):
+        async with consuming(backend, FakeRenderer(2.0), clock):
+            await settled(backend)
+    stages = {each.stage: each for each in observed.happened if isinstance(each, StageEnded)}
+    assert list(stages) == ["wait", "fetch", "render", "store", "ack"]
+    assert stages["wait"].seconds == pytest.approx(7, abs=0.5)
+    assert stages["render"].seconds == pytest.approx(2, abs=0.1)
+    assert stages["fetch"].size == len(b"original")
+    assert stages["store"].size > 0
+    [attempt] = attempts(observed)
+    assert (attempt.queue, attempt.ending, attempt.code) == ("", "done", None)
+    assert attempt.wait_s == pytest.approx(7, abs=0.5)
+    assert attempt.work_s == pytest.approx(2, abs=0.1)
+    assert attempt.ended_at - (attempt.sent_at or 0) == pytest.approx(9, abs=0.5)
+
+
+async def test_what_is_tried_again_and_what_has_failed_is_told_with_its_code(backend: Backend) -> None:
+    observed = Observed()
+    await upload(backend)
+    renderer = FakeRenderer(RenderUnavailable("no process"), RenderRefused("corrupt", "no picture"))
+    with observed_by([observed]):
+        async with consuming(backend, renderer):
+            await settled(backend, dead=1, within_s=60)
+    assert [(each.ending, each.code) for each in attempts(observed)] == [("retried", None), ("failed", "corrupt")]
+
+
+async def test_a_message_that_cannot_be_read_has_failed_with_its_code(backend: Backend) -> None:
+    observed = Observed()
+    await backend.queue.send('{"source": 1}')
+    with observed_by([observed]):
+        async with consuming(backend, FakeRenderer()):
+            await settled(backend, dead=1)
+    assert [(each.ending, each.code) for each in attempts(observed)] == [("failed", "malformed-message")]
