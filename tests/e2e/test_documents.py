@@ -20,7 +20,7 @@ import aiohttp
 import anyio
 import pytest
 
-from support.documents import ACCESS, BENCHMARK, COMMANDS, README, ROOT, UPLOADS, WAITING, example, examples
+from support.documents import ACCESS, BENCHMARK, COMMANDS, OPERATIONS, README, ROOT, UPLOADS, WAITING, example, examples
 from support.patience import until
 from support.pictures import images
 from support.replicas.replica import THUMBQ
@@ -37,6 +37,7 @@ DEAD_LETTERS = example(COMMANDS, "Dead letters", "sh")
 TOKENS, ANOTHER_TOKEN = example(ACCESS, "Tokens", "sh"), example(ACCESS, "Another token", "sh")
 LOST_MESSAGES = example(COMMANDS, "Lost messages", "sh")
 CHANGED_PRESETS = example(COMMANDS, "Changed presets", "sh")
+OF_A_NIGHT = example(OPERATIONS, "The first commands", "sh")
 PUT = example(UPLOADS, "Without a form", "sh")
 WAIT = example(WAITING, "Waiting", "sh")
 BENCH = examples(BENCHMARK, "Benchmark", "sh")[0]
@@ -189,8 +190,11 @@ async def test_the_first_command_serves_from_nothing_and_all_others_work_beside_
     await ran(FILES)
     assert (clone / "renditions").is_dir()
     assert (await ran(DEAD_LETTERS)).splitlines() == ["no dead letters"] * 2
-    assert (await ran(LOST_MESSAGES)).splitlines()[-1] == "3 keys, 0 originals without a manifest"
-    assert (await ran(CHANGED_PRESETS)).splitlines()[0] == "3 keys, 0 originals to render again"
+    assert (await ran(LOST_MESSAGES)).splitlines()[-1] == "4 keys, 0 originals without a manifest"
+    assert (await ran(CHANGED_PRESETS)).splitlines()[0] == "4 keys, 0 originals to render again"
+    said = await ran(OF_A_NIGHT)
+    assert '"status": "ok"' in said
+    assert said.splitlines()[-1] == "4 keys, 0 originals without a manifest"
     assert "\njpeg-12mp " in await ran(f"{BENCH.strip()} --quick --only jpeg-12mp")
 
 

@@ -118,6 +118,7 @@ CHECKED_BY: Final = {
     (COMMANDS, "Changed presets", "sh"): COMMANDS_OF_README,
     (ACCESS, "Tokens", "sh"): TOKENS,
     (ACCESS, "Another token", "sh"): TOKENS,
+    (OPERATIONS, "The first commands", "sh"): COMMANDS_OF_README,
     (OPERATIONS, "Backup", "sh"): OLDER_DATABASE,
     (OPERATIONS, "An older database", "sh"): OLDER_DATABASE,
     (HTTP, "Health", "json"): (
