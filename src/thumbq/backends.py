@@ -102,13 +102,14 @@ async def _opened(
     queues = [config.queue for config in configs if config.queue is not None]
     callbacks = settings.webhooks_queue
     if settings.local is not None:
-        from thumbq.local import open_local_queues  # noqa: PLC0415 - each start loads only the backend that it uses
+        from thumbq.local import Keeping, open_local_queues  # noqa: PLC0415 - each start loads only the backend that it uses
 
         async with open_local_queues(
             settings.local,
             clock=SystemClock(),
             queues=[config.queue or "" for config in configs if config != callbacks],
             callbacks=callbacks.queue if callbacks is not None and callbacks in configs else None,
+            keeping=Keeping(settings.retention, settings.min_free_bytes),
             warn=warn,
         ) as backends:
             yield backends

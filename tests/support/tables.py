@@ -11,7 +11,7 @@ from thumbq.settings import Settings
 from thumbq.settings.webhooks import WebhooksTable
 from thumbq.telemetry.families import FAMILIES, PREFIX
 
-_FILE_ONLY: Final = ("presets", "routes", "queues", "webhooks")
+_FILE_ONLY: Final = ("presets", "routes", "queues", "webhooks", "retention")
 
 
 def of_settings() -> str:

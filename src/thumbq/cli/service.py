@@ -68,8 +68,9 @@ def _announce(address: str, *, with_token: bool) -> None:
 
 @click.command(cls=Command)
 @click.option("--events", is_flag=True, help="Have S3 tell the queue of presigned uploads (POST /uploads).")
+@click.option("--retention", is_flag=True, help="Have S3 remove what is older than [retention] says (lifecycle rules).")
 @config_option
-def setup(config: str | None, *, events: bool) -> None:
+def setup(config: str | None, *, events: bool, retention: bool) -> None:
     """Make the bucket, the queue, its dead-letter queue, redrive policy and public-access block on AWS.
 
     What is there already stays as it is, so running it again changes nothing.
@@ -82,6 +83,6 @@ def setup(config: str | None, *, events: bool) -> None:
     settings = load_settings(default_level="warning", config=config)
     from thumbq.commands.setup import setup as make  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
-    steps = run(partial(make, settings, events=events))
+    steps = run(partial(make, settings, events=events, retention=retention))
     printed = [say(str(step)) for step in steps]
     sys.exit(0 if all(printed) else 1)

@@ -106,6 +106,10 @@ class Upkeep(Protocol):
         """Raise BackendError when the store seems to be away, and RestartNeeded; this asks the store nothing."""
         ...
 
+    async def check_room(self, size: int) -> None:
+        """Raise StoreFull when an upload of so many bytes would leave too little room for what is there already."""
+        ...
+
 
 class Clock(Protocol):
     """Time, for everything in which it matters; sleeping is the event loop's."""

@@ -38,7 +38,7 @@ _TABLES: Final[dict[str, type[BaseModel]]] = {
 _TYPES: Final = {"tuple_type": "Input should be a list", "model_type": "Input should be a table"}
 """Messages of pydantic in the words of TOML."""
 
-_FILE_ONLY: Final = frozenset(f"{PREFIX}{field.upper()}" for field in _TABLES)
+_FILE_ONLY: Final = frozenset(f"{PREFIX}{field.upper()}" for field in (*_TABLES, "retention"))
 _VARIABLES: Final = tuple(
     name for name in (f"{PREFIX}{field.upper()}" for field in Settings.model_fields) if name not in _FILE_ONLY
 )

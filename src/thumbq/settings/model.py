@@ -20,6 +20,7 @@ from thumbq.settings.faults import Fault, SettingsConflict, fault
 from thumbq.settings.http import HttpSettings
 from thumbq.settings.queues import QueueConfig, QueueTable, long_poll_faults, queue_configs, table_faults
 from thumbq.settings.rendering import RenderSettings
+from thumbq.settings.retention import RetentionSettings
 from thumbq.settings.telemetry import TelemetrySettings
 from thumbq.settings.webhooks import WebhookSettings
 from thumbq.settings.work import WorkSettings
@@ -35,6 +36,7 @@ _ANY_SOURCE: Final = "uploads/a source.jpg"
 
 class Settings(
     TelemetrySettings,
+    RetentionSettings,
     EventSettings,
     WebhookSettings,
     RenderSettings,
@@ -78,6 +80,7 @@ class Settings(
             *(*self._backend_faults(), *self.access_faults(), *self._door_faults(), *self.work_faults()),
             *(*self.render_faults(), *self.webhook_faults(), *self.telemetry_faults(self.port)),
             *(*self._queue_faults(), *self._preset_faults(), *self._route_faults()),
+            *self.retention_faults(self.catalog),
         ]
         if faults:
             raise SettingsConflict(faults)

@@ -29,6 +29,7 @@ from thumbq.web.presigned import PresignRequest
 from thumbq.web.route import FORM, IMAGE, JSON, Body, Route
 
 _STORE: Final = ("backend-bad-answer", "backend-refused", "backend-unavailable")
+_STORING: Final = (*_STORE, "insufficient-storage")
 _BODY: Final = ("incomplete-body", "too-large", "upload-stalled", "upload-too-slow", "busy", "stopping")
 _FORM: Final = (
     *_BODY,
@@ -56,7 +57,7 @@ ROUTES: Final = (
             201: ("All files are stored and queued.", Body(JSON, UploadAnswer)),
             207: ("Some are; the others say why not.", Body(JSON, UploadAnswer)),
         },
-        problems=(*_FORM, *_OPTIONS, *_STORE, "field-after-file", "too-many-files", "unsupported-format"),
+        problems=(*_FORM, *_OPTIONS, *_STORING, "field-after-file", "too-many-files", "unsupported-format"),
     ),
     Route(
         method=hdrs.METH_PUT,
@@ -70,7 +71,7 @@ ROUTES: Final = (
         headers=PreferHeaders,
         body=Body(IMAGE),
         answers={201: ("It is stored and queued.", Body(JSON, UploadAnswer))},
-        problems=(*_BODY, *_OPTIONS, *_STORE, "invalid-field", "invalid-query", "empty-file", "unsupported-format"),
+        problems=(*_BODY, *_OPTIONS, *_STORING, "invalid-field", "invalid-query", "empty-file", "unsupported-format"),
     ),
     Route(
         method=hdrs.METH_POST,
@@ -96,7 +97,7 @@ ROUTES: Final = (
         body=Body(FORM, PresignedForm),
         answers={204: ("The file is stored and queued.", None)},
         problems=(
-            *(*_FORM, *_STORE, "form-expired", "form-incomplete", "form-not-signed", "no-direct-uploads"),
+            *(*_FORM, *_STORING, "form-expired", "form-incomplete", "form-not-signed", "no-direct-uploads"),
             "repeated-field",
         ),
     ),

@@ -230,6 +230,7 @@ async def open_faulty(directory: Path, callbacks: CallbackRules | None = None) -
             None,
             presigned_uploads=real.presigned_uploads,
             presigned_verifier=real.presigned_verifier,
+            upkeep=real.upkeep,
         )
         intake = UploadIntake(backend=backend, clock=clock, random=random.Random(1), callbacks=callbacks)
         presigned = PresignedIntake(
