@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 
 SMALL, WIDE, NEW = Preset(name="small", width=10), Preset(name="wide", width=20), Preset(name="new", width=30)
 OLD = "0" * 16
-NOW = time.time() + 60
+
+
+def soon() -> float:
+    """Return a time after all that a test has stored. It is the test's own: a run may take minutes before it."""
+    return time.time() + 60
 
 
 @pytest.fixture
@@ -84,7 +88,7 @@ async def found(
     await rerender(
         settings,
         selection or Selection(),
-        RunOptions(**{"now": NOW, **options}),
+        RunOptions(**{"now": soon(), **options}),
         progress=progress or Progress(),
         report=reported.append,
         moved_on=lambda _: None,
@@ -185,7 +189,9 @@ async def test_a_run_that_ended_early_goes_on_with_the_same_selection_and_ages(
     assert len(await found(settings, Selection(everything=True))) == 100
     progress = Progress()
     # The age counts from the beginning of the run: an hour earlier none of them would be old enough.
-    rest = {due.source.key for due in await found(settings, selection, apply=True, now=NOW - 3600, progress=progress)}
+    rest = {
+        due.source.key for due in await found(settings, selection, apply=True, now=soon() - 3600, progress=progress)
+    }
     assert progress.began_after == names[31]
     assert rest == set(names[32:])
     assert first | rest == set(names)
@@ -196,7 +202,7 @@ async def test_a_run_that_ended_early_goes_on_with_the_same_selection_and_ages(
 
 async def test_from_the_start_forgets_how_far_a_run_has_come(backend: Backend, settings: Settings) -> None:
     await store(backend, "uploads/1", {"small": OLD})
-    cursor = Selection().beginning(NOW).model_copy(update={"after": "uploads/9"})
+    cursor = Selection().beginning(soon()).model_copy(update={"after": "uploads/9"})
     ref = ObjectRef(backend.bucket, cursor_key(settings, Selection()))
     await backend.store.put(ref, cursor.encode(), content_type="application/json")
     assert len(await found(settings, apply=True, from_start=True)) == 1
