@@ -120,6 +120,7 @@ CHECKED_BY: Final = {
     (ACCESS, "Another token", "sh"): TOKENS,
     (OPERATIONS, "The first commands", "sh"): COMMANDS_OF_README,
     (OPERATIONS, "Backup", "sh"): OLDER_DATABASE,
+    (OPERATIONS, "Restore", "sh"): OLDER_DATABASE,
     (OPERATIONS, "Retention", "toml"): "tests/unit/test_settings.py::test_the_documented_retention_is_one_that_works",
     (OPERATIONS, "An older database", "sh"): OLDER_DATABASE,
     (HTTP, "Health", "json"): (
