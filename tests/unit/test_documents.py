@@ -112,6 +112,7 @@ CHECKED_BY: Final = {
     (EVENTS, "SNS to SQS", "text"): EVENT_EXAMPLES,
     (EVENTS, "EventBridge to Lambda", "text"): EVENT_EXAMPLES,
     (PRESETS, "Routes", "toml"): SETTINGS_FILES,
+    (COMMANDS, "Doctor", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Files", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Dead letters", "sh"): COMMANDS_OF_README,
     (COMMANDS, "Lost messages", "sh"): COMMANDS_OF_README,

@@ -8,6 +8,7 @@ from thumbq.cli.bench import bench
 from thumbq.cli.console import open_closed_streams
 from thumbq.cli.dlq import dlq
 from thumbq.cli.docs import docs
+from thumbq.cli.doctor import doctor
 from thumbq.cli.files import render, send
 from thumbq.cli.local import local
 from thumbq.cli.reconcile import reconcile
@@ -30,5 +31,5 @@ def main() -> None:
     open_closed_streams()
 
 
-for command in (serve, setup, send, render, dlq, reconcile, rerender, webhook, local, token, bench, docs):
+for command in (serve, setup, send, render, dlq, reconcile, rerender, webhook, local, token, bench, doctor, docs):
     main.add_command(command)

@@ -4,7 +4,7 @@ Scalars come from ``THUMBQ_*`` variables or from ``thumbq.toml`` (the variable w
 file. Endpoints, region, profile and credentials are not here: they are botocore's own variables.
 """
 
-from thumbq.settings.loading import load, only_queue
+from thumbq.settings.loading import load, load_with_places, only_queue
 from thumbq.settings.model import Settings
 from thumbq.settings.queues import QueueConfig, QueueTable
 
@@ -13,5 +13,6 @@ __all__ = [
     "QueueTable",
     "Settings",
     "load",
+    "load_with_places",
     "only_queue",
 ]

@@ -71,6 +71,11 @@ def load(*, serving: bool = False, **overrides: Any) -> Settings:
 
     Raises SetupError with every problem that was found: unknown names come with the nearest known one.
     """
+    return load_with_places(serving=serving, **overrides)[0]
+
+
+def load_with_places(*, serving: bool = False, **overrides: Any) -> tuple[Settings, dict[str, str]]:
+    """Do what ``load`` does, and return also where each setting that is given is written, by its field."""
     options = {name: value for name, value in overrides.items() if value is not None}
     variables = _variables()
     problems = _unknown_variables()
@@ -95,7 +100,8 @@ def load(*, serving: bool = False, **overrides: Any) -> Settings:
         problems += secret_problems(sources.values())
     if problems:
         raise SetupError(problems)
-    return Settings(**sources.values())
+    values = sources.values()
+    return Settings(**values), {field: sources.place_of(field) for field in values}
 
 
 def only_queue(settings: Settings, name: str | None, *, or_webhooks: bool = False) -> Settings:
