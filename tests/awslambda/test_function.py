@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -156,3 +157,17 @@ async def test_callbacks_are_sent_to_their_queue(ministack_url: str, call: Call,
         [callback] = [callbackmessage.decode(body) for body in await source.callbacks()]
     assert callback.url == url
     assert (callback.body["type"], callback.body["data"]["source"]["key"]) == ("job.done", "photos/a.jpg")
+
+
+async def test_a_batch_makes_one_line_for_cloudwatch(
+    ministack_url: str, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with trigger(ministack_url) as source:
+        os.environ["THUMBQ_BUCKET"] = source.bucket
+        os.environ["THUMBQ_EMF"] = "true"
+        for names in ("ab", "c"):
+            ids = [await source.job(f"photos/{name}.jpg", small_jpeg()) for name in names]
+            event = await source.event(*ids)
+            await source.delete(event, await call(event))
+    written = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith('{"_aws"')]
+    assert [(line["JobsDone"], len(line["RenderTime"])) for line in written] == [(2, 2), (1, 1)]

@@ -50,6 +50,7 @@ def test_ci_ends_with_the_test_command_of_readme_and_may_not_skip_the_emulator()
     assert lines[-1].endswith("pytest")
     assert lines[-1] in documents.text(README).splitlines()
     assert "export REQUIRE_MINISTACK=1" in lines
+    assert "export REQUIRE_PROMTOOL=1" in lines
 
 
 def test_the_tools_of_ci_are_pinned() -> None:
