@@ -138,7 +138,7 @@ MUTATIONS: Final = (
         "a failed manifest is not written",
         "thumbq.jobs.manifestwriter",
         "failed = self._manifest(job, findings, previous, error=ErrorRecord(code=bury.code, message=bury.text))",
-        "return True",
+        "return None",
         "deleted before its outcome was stored",
     ),
     Mutation(
