@@ -37,8 +37,9 @@ DEAD_LETTERS = example(COMMANDS, "Dead letters", "sh")
 TOKENS, ANOTHER_TOKEN = example(ACCESS, "Tokens", "sh"), example(ACCESS, "Another token", "sh")
 LOST_MESSAGES = example(COMMANDS, "Lost messages", "sh")
 CHANGED_PRESETS = example(COMMANDS, "Changed presets", "sh")
+STATUS = example(COMMANDS, "Status", "sh")
 DOCTOR = example(COMMANDS, "Doctor", "sh")
-OF_A_NIGHT = example(OPERATIONS, "The first commands", "sh")
+OF_A_NIGHT = example(OPERATIONS, "The first five commands", "sh")
 PUT = example(UPLOADS, "Without a form", "sh")
 WAIT = example(WAITING, "Waiting", "sh")
 BENCH = examples(BENCHMARK, "Benchmark", "sh")[0]
@@ -194,6 +195,7 @@ async def test_the_first_command_serves_from_nothing_and_all_others_work_beside_
     assert (await ran(LOST_MESSAGES)).splitlines()[-1] == "4 keys, 0 originals without a manifest"
     assert (await ran(CHANGED_PRESETS)).splitlines()[0] == "4 keys, 0 originals to render again"
     assert "nothing to mend" in await ran(DOCTOR)
+    assert "ready ok" in await ran(STATUS)
     said = await ran(OF_A_NIGHT)
     assert '"status": "ok"' in said
     assert said.splitlines()[-1] == "4 keys, 0 originals without a manifest"

@@ -14,6 +14,7 @@ from thumbq.cli.local import local
 from thumbq.cli.reconcile import reconcile
 from thumbq.cli.rerender import rerender
 from thumbq.cli.service import serve, setup
+from thumbq.cli.status import status
 from thumbq.cli.token import token
 from thumbq.cli.webhook import webhook
 
@@ -31,5 +32,20 @@ def main() -> None:
     open_closed_streams()
 
 
-for command in (serve, setup, send, render, dlq, reconcile, rerender, webhook, local, token, bench, doctor, docs):
+for command in (
+    serve,
+    setup,
+    send,
+    render,
+    dlq,
+    reconcile,
+    rerender,
+    webhook,
+    local,
+    token,
+    bench,
+    doctor,
+    status,
+    docs,
+):
     main.add_command(command)
