@@ -18,8 +18,9 @@ from thumbq.jobs.resources import make_job_resources
 from thumbq.jobs.storewatch import ObservedStore, StoreWatch
 from thumbq.memory import derived, memory_problem, return_uploads
 from thumbq.observation import Observation
-from thumbq.process import Stop, SystemClock
+from thumbq.process import Stop, SystemClock, at_hangups
 from thumbq.rendering import render_pool
+from thumbq.settingsreload import SettingsReload
 from thumbq.web.accessrules import AccessRules, make_access_rules
 from thumbq.web.making import make_app
 from thumbq.web.server import HttpServer
@@ -32,6 +33,7 @@ from thumbq.worker.warnings import start_warnings
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
+    from thumbq.core.catalog import CatalogInForce
     from thumbq.descriptors import Descriptors
     from thumbq.jobs.resources import JobResources
     from thumbq.pool.renderpool import RenderPool
@@ -50,32 +52,37 @@ CLOSE_RESERVE_S: Final = 0.5
 
 
 async def serve(
-    settings: Settings, announce: Callable[[str], None], *, replica: str, stop_begins: Callable[[], None]
+    settings: Settings,
+    announce: Callable[[str], None],
+    *,
+    replica: str,
+    stop_begins: Callable[[], None],
+    read_again: Callable[[], Settings] | None = None,
 ) -> None:
     """Run the whole service until SIGTERM or SIGINT; ``announce`` gets the address once it is ready.
 
-    The log knows it as ``replica``. ``stop_begins`` is called when its end begins, for whatever reason.
-
+    The log knows it as ``replica``. ``stop_begins`` is called when its end begins, for whatever reason. ``read_again``
+    reads the settings for a SIGHUP, which asks for the stop where nothing is to be read.
     A signal during the start ends it; another one later ends the process at once (see Stop). Raises SetupError when
     the start cannot go on, and an exception group when a part has died.
     """
+    reload = SettingsReload(settings, read_again)
     settings = derived(settings)
     return_uploads()
     access = make_access_rules(settings)
-    stop, refusal = Stop(stop_begins, hangups=settings.tokens_file is None), None
+    reloads = reload.and_of(access.tokens if settings.tokens_file is not None else None)
+    stop, refusal = Stop(stop_begins, hangups=not reloads), None
     async with anyio.create_task_group() as tasks:
         await tasks.start(stop.watch)
-        if access.tokens is not None and settings.tokens_file is not None:
-            await tasks.start(access.tokens.reload_on_hangup)
+        await tasks.start(at_hangups, reloads)
         with stop.start:
             try:
                 left = descriptors.share(descriptors.raise_limit(), settings)
                 observation = Observation(settings, SystemClock())
                 with observation.observed():
                     async with observation.serving(), open_backends(settings) as backends:
-                        service = Service(
-                            settings, backends, stop, left, replica=replica, access=access, observation=observation
-                        )
+                        parts: dict[str, Any] = {"replica": replica, "access": access, "observation": observation}
+                        service = Service(settings, backends, stop, left, catalogs=reload.catalogs, **parts)
                         await service.run(announce)
             except SetupError as error:
                 refusal = error
@@ -98,8 +105,10 @@ class Service:
         replica: str,
         access: AccessRules,
         observation: Observation,
+        catalogs: CatalogInForce,
     ) -> None:
         self._settings = settings
+        self._catalogs = catalogs
         self._observation = observation
         self._access = access
         self._replica = replica
@@ -119,11 +128,12 @@ class Service:
         """Start, work until a signal, and shut down in order: consumers, server, pool."""
         queues = {config.name: self._observed(backend) for config, backend in self._queues if config.name}
         backend = self._observed(self._backend)
-        sender = make_sender(self._settings, self._callbacks)
+        sender = make_sender(self._settings, self._callbacks, self._catalogs)
         app = make_app(
             self._settings,
             backend,
             queues,
+            catalogs=self._catalogs,
             health=self._health,
             access=self._access,
             callbacks=sender,
@@ -135,7 +145,7 @@ class Service:
             max_connections=self._descriptors.connections,
         )
         try:
-            await self._listen(server)
+            await server.listen(self._settings.host, self._settings.port)
             async with render_pool(self._settings) as pool:
                 try:
                     resources = make_job_resources(
@@ -144,6 +154,7 @@ class Service:
                         settings=self._settings,
                         clock=self._clock,
                         announcers=self._announcers(app[SERVICES].waiters, sender),
+                        catalogs=self._catalogs,
                     )
                     self._store_watch = StoreWatch(self._backend, resources.health)
                     upkeep = [self._backend.upkeep.run] if self._backend.upkeep is not None else []
@@ -207,7 +218,7 @@ class Service:
     def _announcers(self, waiters: Announcer, callbacks: Announcer | None) -> list[Announcer]:
         # A target of events that is away holds back no waiter and no callback.
         outside = () if callbacks is None else (callbacks,)
-        return [waiters, *outside, *event_announcers(self._settings, self._backend)]
+        return [waiters, *outside, *event_announcers(self._settings, self._backend, self._catalogs)]
 
     def _own_problems(self) -> tuple[Problem | None, ...]:
         return memory_problem(self._settings), self._descriptors.warning, events_problem(self._settings)
@@ -219,14 +230,6 @@ class Service:
     def _store_failed(self) -> None:
         if self._store_watch is not None:
             self._store_watch.failed()
-
-    async def _listen(self, server: HttpServer) -> None:
-        host, port = self._settings.host, self._settings.port
-        try:
-            await server.start(host, port)
-        except OSError as error:
-            problem = Problem(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port or --host")
-            raise SetupError([problem]) from error
 
     async def _shut_down_consumers(self, consumers: Consumers, stopped: anyio.Event) -> None:
         """Take no new messages and let running jobs end; what is left near the deadline is killed and given back."""

@@ -42,7 +42,7 @@ class Attempt:
     manifest shows whether there is one.
 
     Its members are for reading: ``findings`` is what it knows of the original so far, ``previous`` the manifest that it
-    found once it has ``looked``, ``crashes`` the job's crash history.
+    found once it has ``looked``, ``crashes`` the job's crash history, ``manifests`` what writes its manifest.
     """
 
     def __init__(self, job: Job, resources: JobResources, processor: Processor, manifests: ManifestWriter) -> None:
@@ -53,7 +53,7 @@ class Attempt:
         self.crashes = CrashHistory(resources.store, resources.bucket, job)
         self._resources = resources
         self._processor = processor
-        self._manifests = manifests
+        self.manifests = manifests
 
     @property
     def answered(self) -> bool:
@@ -179,9 +179,9 @@ class Attempt:
         """Put the manifest. Where nobody has looked for an earlier one, that is due when there is one in the way."""
         if not self.looked:
             with suppress(ObjectExists):
-                return await self._manifests.write_done(self.job, self.findings, None, made, if_absent=True)
+                return await self.manifests.write_done(self.job, self.findings, None, made, if_absent=True)
             await self._look()
-        return await self._manifests.write_done(self.job, self.findings, self.previous, made)
+        return await self.manifests.write_done(self.job, self.findings, self.previous, made)
 
     async def _check_source(self) -> None:
         """Raise SourceReplaced when the original is another one by now: then the job is done again.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thumbq.core.catalog import CatalogInForce
 from thumbq.jobs.bytebudget import ByteBudget
 from thumbq.jobs.countedrenderer import CountedRenderer
 from thumbq.jobs.fencing import FencedStore
@@ -26,6 +27,8 @@ class JobResources:
     store: ObjectStore
     bucket: str
     catalog: Catalog
+    """What one job works with; the next one may have another, from ``catalogs``."""
+    catalogs: CatalogInForce
     renderer: CountedRenderer
     budget: ByteBudget
     quarantine: PriorityLock
@@ -36,14 +39,25 @@ class JobResources:
 
 
 def make_job_resources(
-    *, backend: Backend, renderer: Renderer, settings: Settings, clock: Clock, announcers: Sequence[Announcer] = ()
+    *,
+    backend: Backend,
+    renderer: Renderer,
+    settings: Settings,
+    clock: Clock,
+    announcers: Sequence[Announcer] = (),
+    catalogs: CatalogInForce | None = None,
 ) -> JobResources:
-    """Return the resources; ``backend`` may be that of any of the queues."""
+    """Return the resources; ``backend`` may be that of any of the queues.
+
+    Without ``catalogs`` the catalog is that of the settings for good.
+    """
+    catalogs = catalogs or CatalogInForce(settings.catalog)
     store = FencedStore(backend.store)
     return JobResources(
         store=store,
         bucket=backend.bucket,
-        catalog=settings.catalog,
+        catalog=catalogs.current,
+        catalogs=catalogs,
         renderer=CountedRenderer(renderer),
         budget=ByteBudget(settings.max_in_flight_bytes, settings.queue_weights),
         quarantine=PriorityLock(settings.queue_weights),

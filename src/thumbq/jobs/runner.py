@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -39,12 +40,11 @@ class JobRunner:
         max_source_bytes: int,
         random: Random,
     ) -> None:
-        self._resources = resources
         self._queue_name = queue_name
+        self._max_source_bytes = max_source_bytes
         self._max_receive_count = max_receive_count
         self._random = random
-        self._processor = Processor(resources, queue_name=queue_name, max_source_bytes=max_source_bytes)
-        self._manifests = ManifestWriter(resources)
+        self._use(resources)
 
     async def run(self, delivery: Delivery, job: Job) -> JobResult:
         """Make one attempt at a job. Never raises for what goes wrong with it: the result says it."""
@@ -94,7 +94,15 @@ class JobRunner:
     def _release(self, message: ReceivedMessage) -> Release:
         return Release(retry.backoff_s(message.receive_count, self._random.random()))
 
+    def _use(self, resources: JobResources) -> None:
+        self._resources = resources
+        self._processor = Processor(resources, queue_name=self._queue_name, max_source_bytes=self._max_source_bytes)
+        self._manifests = ManifestWriter(resources)
+
     def _attempt(self, job: Job) -> Attempt:
+        """Begin with the catalog that is in force; jobs that run end with theirs."""
+        if (catalog := self._resources.catalogs.current) is not self._resources.catalog:
+            self._use(replace(self._resources, catalog=catalog))
         return Attempt(job, self._resources, self._processor, self._manifests)
 
     async def _failed(self, attempt: Attempt, error: Exception) -> JobResult:
@@ -133,7 +141,7 @@ class JobRunner:
         # Nor must the failure of an older original, where a newer one is done.
         await attempt.forget_older_source()
         await attempt.learn_of_sender()
-        manifest = await self._manifests.write_failed(attempt.job, attempt.findings, bury)
+        manifest = await attempt.manifests.write_failed(attempt.job, attempt.findings, bury)
         if manifest is not None and manifest.status == "done":
             return JobResult(Outcome.ALREADY_DONE, Delete(), manifest=manifest)
         return JobResult(Outcome.FAILED, bury, manifest=manifest)

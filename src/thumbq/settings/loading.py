@@ -104,6 +104,13 @@ def load_with_places(*, serving: bool = False, **overrides: Any) -> tuple[Settin
     return Settings(**values), {field: sources.place_of(field) for field in values}
 
 
+def file_in_use(settings: Settings) -> Path | None:
+    """Return the settings file that these were read from; None when there was none."""
+    if settings.config is not None:
+        return settings.config
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
 def only_queue(settings: Settings, name: str | None, *, or_webhooks: bool = False) -> Settings:
     """Return settings with no other queue than the one of this name in `[[queues]]`; None leaves all there are.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from thumbq.core.catalog import CatalogInForce
     from thumbq.ports import Backend, Health
     from thumbq.ports.observing import Exposition
     from thumbq.settings import Settings
@@ -32,6 +33,7 @@ def make_app(
     backend: Backend,
     queues: Mapping[str, Backend],
     *,
+    catalogs: CatalogInForce,
     health: Health,
     access: AccessRules,
     callbacks: CallbackSender | None,
@@ -51,7 +53,7 @@ def make_app(
         backend=backend,
         states=states,
         waiters=Waiters(states.look_again, at_most=settings.max_waiters, random=Random()),  # noqa: S311 - jitter
-        intake=make_upload_intake(backend, settings.catalog.presets, queues, rules),
+        intake=make_upload_intake(backend, catalogs.preset_names, queues, rules),
         callbacks=callbacks,
         health=health,
         access=access,
@@ -61,7 +63,7 @@ def make_app(
             max_files=settings.max_upload_files,
             max_concurrent=settings.max_uploads,
         ),
-        catalog=settings.catalog,
+        catalogs=catalogs,
         presigned=presigned,
         links=Links(settings.public_url or ""),
     )

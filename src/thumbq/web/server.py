@@ -9,6 +9,7 @@ import anyio
 from aiohttp import web
 from anyio.abc import SocketAttribute
 
+from thumbq.errors import Problem, SetupError
 from thumbq.web.connection import Connection
 from thumbq.web.connections import Acceptor, Connections
 from thumbq.web.services import SERVICES, UPLOADS
@@ -39,6 +40,14 @@ class HttpServer:
         for listening in self._listening:
             acceptor = Acceptor(listening, self._connections, self._connect)
             self._accepting.append(asyncio.create_task(acceptor.run()))
+
+    async def listen(self, host: str, port: int) -> None:
+        """Start. Raises SetupError when the address cannot be had."""
+        try:
+            await self.start(host, port)
+        except OSError as error:
+            problem = Problem(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port or --host")
+            raise SetupError([problem]) from error
 
     @property
     def address(self) -> tuple[str, int]:

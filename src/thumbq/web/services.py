@@ -17,7 +17,7 @@ from thumbq.web.admission import RunningUploads
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thumbq.core.catalog import Catalog
+    from thumbq.core.catalog import Catalog, CatalogInForce
     from thumbq.intake.presigned import PresignedIntake
     from thumbq.intake.uploads import UploadIntake
     from thumbq.ports import Backend, Health
@@ -40,7 +40,7 @@ class WebServices:
     intake: UploadIntake
     health: Health
     limits: UploadLimits
-    catalog: Catalog
+    catalogs: CatalogInForce
     presigned: PresignedIntake
     states: JobStates
     waiters: Waiters
@@ -51,6 +51,11 @@ class WebServices:
     backend_timeout_s: float = 20.0
     exposition: Exposition | None = None
     """None where there are no metrics."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog that is in force."""
+        return self.catalogs.current
 
 
 HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})

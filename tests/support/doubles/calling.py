@@ -17,6 +17,7 @@ from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import callbackmessage
 from thumbq.core.callbackrules import CallbackRules
+from thumbq.core.catalog import CatalogInForce
 from thumbq.core.links import NO_BASE
 from thumbq.errors import NotReached
 from thumbq.jobs.resources import make_job_resources
@@ -117,7 +118,9 @@ async def calling(
     settings = Settings(concurrency=4, processes=1)
     async with open_local_queues(directory, clock=clock, queues=("",), callbacks=callbackmessage.ENDING) as opened:
         jobs, callbacks = opened
-        sender = CallbackSender(callbacks.queue, callbacks.store, RULES, default_url, settings.catalog, NO_BASE)
+        sender = CallbackSender(
+            callbacks.queue, callbacks.store, RULES, default_url, CatalogInForce(settings.catalog), NO_BASE
+        )
         store = Refusing(jobs.store, lambda *_: None)
         resources = make_job_resources(
             backend=replace(jobs, store=cast("ObjectStore", store)),

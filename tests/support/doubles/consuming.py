@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from thumbq.core.catalog import CatalogInForce
     from thumbq.ports import Announcer, Clock, Renderer
 
 KEY = "uploads/" + "0" * 26
@@ -124,6 +125,7 @@ async def consuming(
     visibility_timeout_s: int = 30,
     max_receive_count: int | None = 10,
     announcers: Sequence[Announcer] = (),
+    catalogs: CatalogInForce | None = None,
     **further: Any,
 ) -> AsyncIterator[Consumer]:
     clock = clock or SystemClock()
@@ -132,7 +134,7 @@ async def consuming(
     consumer = make_consumer(
         backend=backend,
         resources=make_job_resources(
-            backend=backend, renderer=renderer, settings=settings, clock=clock, announcers=announcers
+            backend=backend, renderer=renderer, settings=settings, clock=clock, announcers=announcers, catalogs=catalogs
         ),
         settings=settings,
         config=settings.queue_configs[0],

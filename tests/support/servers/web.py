@@ -18,7 +18,7 @@ from aiohttp import web
 
 from support.backends import open_local
 from support.patience import within
-from thumbq.core.catalog import Catalog
+from thumbq.core.catalog import Catalog, CatalogInForce
 from thumbq.core.links import NO_BASE, Links
 from thumbq.core.preset import BUILT_IN
 from thumbq.intake.presigned import PresignedIntake
@@ -266,7 +266,7 @@ async def serve(
             intake=behind.intake,
             health=health,
             limits=limits,
-            catalog=Catalog({preset.name: preset for preset in BUILT_IN}),
+            catalogs=CatalogInForce(Catalog({preset.name: preset for preset in BUILT_IN})),
             backend_timeout_s=backend_timeout_s,
             presigned=behind.presigned,
             links=links,
