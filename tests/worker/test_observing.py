@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
 from support.doubles.clocks import SystemClock
-from support.doubles.consuming import consuming, settled, upload
+from support.doubles.consuming import consuming, put, settled, upload
 from support.doubles.observing import Observed
 from support.doubles.rendering import FakeRenderer
 from thumbq.errors import RenderRefused, RenderUnavailable
 from thumbq.ports.observing import Attempted, StageEnded, observed_by
+from thumbq.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from thumbq.ports import Backend
@@ -59,3 +61,22 @@ async def test_a_message_that_cannot_be_read_has_failed_with_its_code(backend: B
         async with consuming(backend, FakeRenderer()):
             await settled(backend, dead=1)
     assert [(each.ending, each.code) for each in attempts(observed)] == [("failed", "malformed-message")]
+
+
+@pytest.mark.long
+async def test_ten_thousand_jobs_of_strangers_make_no_series(backend: Backend) -> None:
+    metrics = Metrics(queues=[""], routes=[])
+
+    async def work_off(number: int) -> int:
+        for _ in range(number):
+            key = f"{secrets.token_hex(4)}/{secrets.token_hex(8)}.jpg"
+            await put(backend, key)
+            await backend.queue.send(key, group=f"tenant-{secrets.token_hex(8)}")
+        await settled(backend, within_s=100_000)
+        return metrics.expose("")[0].count(b"\n")
+
+    with observed_by([metrics]):
+        async with consuming(backend, FakeRenderer(), SystemClock()):
+            before = await work_off(10)
+            assert await work_off(10_000) == before
+    assert b'thumbq_jobs_total{code="",outcome="done",queue="default"} 10010.0' in metrics.expose("")[0]

@@ -7,7 +7,7 @@ context: the composition root sets it once, and every task that starts from ther
 from __future__ import annotations
 
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
@@ -135,6 +135,13 @@ def emit(happened: Happened) -> None:
     """Tell all observers of this context."""
     for observer in _observers.get():
         observer.observe(happened)
+
+
+def observed_context() -> Context:
+    """Return a context that has the observers of this one, and nothing else: for a task that serves many callers."""
+    context = Context()
+    context.run(_observers.set, _observers.get())
+    return context
 
 
 @contextmanager
