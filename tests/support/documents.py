@@ -30,6 +30,7 @@ WAITING: Final = f"{_DOCS}/waiting.md"
 SETTINGS: Final = f"{_DOCS}/settings.md"
 OPERATIONS: Final = f"{_DOCS}/operations.md"
 METRICS: Final = f"{_DOCS}/metrics.md"
+SCALE: Final = f"{_DOCS}/scale.md"
 BENCHMARK: Final = f"{_DOCS}/benchmark.md"
 COMPARISON: Final = f"{_DOCS}/comparison.md"
 DEPLOY: Final = "deploy/README.md"
@@ -44,6 +45,7 @@ ALL: Final = (
         SETTINGS,
         ACCESS,
         OPERATIONS,
+        SCALE,
         METRICS,
         BENCHMARK,
         COMPARISON,

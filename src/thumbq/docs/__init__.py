@@ -22,6 +22,7 @@ TOPICS: Final = (
     "access",
     "operations",
     "metrics",
+    "scale",
     "benchmark",
     "comparison",
 )
