@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import sys
+import timeit
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ from thumbq.telemetry.state import ReplicaState
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from support.figures import AtMost
 
 TEXT: Final = "text/plain"
 OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0"
@@ -134,6 +137,40 @@ def test_observers_are_those_of_the_context() -> None:
         emit(EVERYTHING[0])
     emit(EVERYTHING[0])
     assert samples(made)["thumbq_jobs_total", "", "default", "done"] == 1
+
+
+def test_observers_of_a_context_inside_another_are_told_besides() -> None:
+    outer, inner = metrics(), metrics()
+    with observed_by([outer]):
+        with observed_by([inner]):
+            emit(EVERYTHING[0])
+        emit(EVERYTHING[0])
+    key = ("thumbq_jobs_total", "", "default", "done")
+    assert (samples(outer)[key], samples(inner)[key]) == (2, 1)
+
+
+@pytest.mark.measured
+def test_what_counting_takes_of_a_job(at_most: AtMost) -> None:
+    """At most 3 % of a tiny job's 5 ms of CPU time, and so less than 1 % of a camera's 40 ms (docs/benchmark.md)."""
+    made = metrics()
+
+    def one_job() -> None:
+        emit(StageEnded("wait", "", 0.1))
+        emit(Called("s3", "GET", 200))
+        emit(StageEnded("fetch", "", 0.1, 1_000_000))
+        emit(StageEnded("render", "", 0.1))
+        emit(Called("s3", "PUT", 200))
+        emit(Called("s3", "PUT", 200))
+        emit(StageEnded("store", "", 0.1, 1_000))
+        emit(Attempted("", "done", 1.0, 0.0))
+        emit(StageEnded("ack", "", 0.1))
+
+    def us_a_job() -> float:
+        return min(timeit.repeat(one_job, number=5_000, repeat=5)) / 5_000 * 1e6
+
+    at_most("a job's nine things when nobody counts, in us of CPU time", us_a_job(), 30)
+    with observed_by([made]):
+        at_most("the same counted for Prometheus, in us of CPU time", us_a_job(), 150)
 
 
 def test_metrics_are_counted_only_where_they_are_asked_for() -> None:

@@ -146,8 +146,8 @@ def observed_context() -> Context:
 
 @contextmanager
 def observed_by(observers: Sequence[Observer]) -> Iterator[None]:
-    """Have these told of what happens in here, and in every task that starts in here."""
-    token = _observers.set(tuple(observers))
+    """Have these told too of what happens in here, and in every task that starts in here."""
+    token = _observers.set((*_observers.get(), *observers))
     try:
         yield
     finally:
