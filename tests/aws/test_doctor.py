@@ -6,6 +6,7 @@ import json
 import random
 import time
 import uuid
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -117,15 +118,23 @@ class Place:
 
 @pytest.fixture
 async def place(moto: str) -> AsyncIterator[Place]:
+    async with set_up(moto) as made:
+        yield made
+
+
+@asynccontextmanager
+async def set_up(emulator: str, ending: str = "") -> AsyncIterator[Place]:
+    """Set everything up as it should be; the default queue's name ends with ``ending``."""
     bucket = f"thumbq-{uuid.uuid4().hex[:12]}"
-    await provision(bucket=bucket, queues=[bucket], callbacks=f"{bucket}-webhooks")
-    await wire_events(bucket=bucket, queue=bucket)
-    environment = aws_environment(moto)
+    await provision(bucket=bucket, queues=[f"{bucket}{ending}"], callbacks=f"{bucket}-webhooks")
+    if not ending:
+        await wire_events(bucket=bucket, queue=bucket)
+    environment = aws_environment(emulator)
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     plain_client("s3", environment).put_bucket_encryption(
         Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
     )
-    async with fault_proxy(moto, random.Random(1)) as proxy:
+    async with fault_proxy(emulator, random.Random(1)) as proxy:
         with aws_env(await proxy.endpoint("doctor")):
             yield Place(proxy, environment, bucket)
 
@@ -157,6 +166,17 @@ async def test_what_is_set_up_as_it_should_be_has_no_findings_and_stays_as_it_is
         elif asked.service == "sqs" and not asked.operation.startswith(("Get", "List")):
             body = json.loads(asked.body)
             assert body.get("Entries") == [] or body.get("MaxNumberOfMessages") == 0
+
+
+@pytest.mark.long
+async def test_another_server_and_a_fifo_queue_have_no_findings_either(ministack_url: str, moto: str) -> None:
+    with aws_env(ministack_url):
+        async with set_up(ministack_url) as place:
+            assert (await place.examined()).findings == ()
+    async with set_up(moto, ".fifo") as place:
+        place.settings = {"queue": f"{place.bucket}.fifo", "webhooks": None}
+        # `thumbq setup` gives a FIFO queue ten receives.
+        assert [each.what for each in (await place.examined()).findings] == []
 
 
 async def test_a_versioned_bucket_keeps_no_version_of_what_was_tried(place: Place) -> None:
@@ -206,6 +226,33 @@ async def test_what_only_the_doctor_may_not_see_is_a_note(place: Place, right: s
     [note] = examined.findings
     assert (note.level, examined.exit_code) == (Level.NOTE, 0)
     assert note.what.endswith(right)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("right", ["sns:Publish", "events:PutEvents", "sqs:SendMessage"])
+async def test_a_target_that_takes_no_events_is_the_one_finding_and_nothing_is_published(
+    place: Place, right: str
+) -> None:
+    sqs, sns = place.client("sqs"), place.client("sns")
+    topic = sns.create_topic(Name=place.bucket)["TopicArn"]
+    bus = place.client("events").create_event_bus(Name=place.bucket)["EventBusArn"]
+    queue = f"{place.bucket}-events"
+    url = sqs.create_queue(QueueName=queue)["QueueUrl"]
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    place.settings = {"events": [topic, bus, arn]}
+    assert (await place.examined()).findings == ()
+    counted = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+    assert counted["Attributes"]["ApproximateNumberOfMessages"] == "0"
+
+    def refused(asked: Asked) -> tuple[int, str] | None:
+        asks = {"PublishBatch": "sns:Publish", "PutEvents": "events:PutEvents", "SendMessageBatch": "sqs:SendMessage"}
+        publishes = asks.get(asked.operation) == right and (asked.service != "sqs" or queue in asked.body)
+        return (403, "AccessDeniedException") if publishes else None
+
+    place.proxy.refused = refused
+    [finding] = (await place.examined()).findings
+    assert finding.what.startswith(f"{right} on arn:aws:")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 
 from support.commands import thumbq
 from thumbq.commands.doctor import Findings, Level, doctor, machine
+from thumbq.commands.doctor.hosts import look_at_hosts
 from thumbq.commands.doctor.machine import look_at_directory, look_at_renders, look_at_settings
 from thumbq.errors import Problem, SetupError
 from thumbq.settings import Settings
@@ -106,6 +107,13 @@ def test_a_local_directory_that_others_may_write_to_or_on_a_full_disk_is_a_findi
     assert (level, what.startswith(f"the disk of {tmp_path} has ")) == (Level.FINDING, True)
 
 
+def test_metrics_that_everybody_may_read_are_a_note() -> None:
+    findings = Findings()
+    settings = Settings(local="data", host="0.0.0.0", metrics_port=9090, tokens=TOKEN)  # type: ignore[arg-type]
+    look_at_settings(settings, findings)
+    assert (Level.NOTE, "metrics are open on 0.0.0.0, port 9090") in [(one.level, one.what) for one in findings.all()]
+
+
 def test_memory_and_open_files_are_what_the_service_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "memory_problem", lambda _: Problem("it may take 9 MiB: too much", "set it"))
     monkeypatch.setattr("thumbq.descriptors.raise_limit", lambda: 80)
@@ -114,6 +122,19 @@ def test_memory_and_open_files_are_what_the_service_warns_of(monkeypatch: pytest
     memory, files = findings.all()
     assert (memory.what, memory.why, memory.fix) == ("it may take 9 MiB", "too much", "set it")
     assert files.what.startswith("the process may open 80 files")
+
+
+async def test_a_host_of_callbacks_that_has_no_address_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(_: Any, host: str, *__: Any) -> list[Any]:
+        raise OSError(f"no {host}")
+
+    monkeypatch.setattr("thumbq.webhooks.lookup.Lookup.resolve", resolve)
+    findings = Findings()
+    webhooks = {"hosts": ["hooks.example.com", "*.example.org"], "secrets": [SECRET]}
+    await look_at_hosts(Settings(local="data", webhooks=webhooks), findings)  # type: ignore[arg-type]
+    assert [each.what for each in findings.all()] == [
+        "host hooks.example.com of callbacks has no address: no hooks.example.com"
+    ]
 
 
 @pytest.mark.long

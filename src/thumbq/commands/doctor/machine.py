@@ -34,6 +34,12 @@ def look_at_settings(settings: Settings, findings: Findings) -> None:
             "whoever reaches this address may upload, see and delete everything",
             "thumbq token new --scope upload,read, with its line in THUMBQ_TOKENS_FILE, and unset THUMBQ_ACCESS",
         )
+    if settings.metrics_port is not None and not is_loopback(settings.host):
+        findings.note(
+            f"metrics are open on {settings.host}, port {settings.metrics_port}",
+            "they say how much is done and what fails, and hold no key and no picture",
+            "let only Prometheus reach the port; or unset THUMBQ_METRICS_PORT and scrape /metrics with a token",
+        )
     fitted = derived(settings)
     findings.problems([memory_problem(fitted)])
     try:
