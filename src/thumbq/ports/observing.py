@@ -1,15 +1,15 @@
 """The port to those who count and tell what happens: metrics, traces, series of queues.
 
 A room that works says what has just ended by ``emit``, and knows nobody who listens. Who listens is a matter of the
-context: the composition root sets it once, and every task that starts from there has it.
+context: the composition root sets it once, and every task that starts from there has it. What is told are named tuples,
+which take a third of the time that a frozen dataclass does: they are made also where nobody listens.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,8 +19,7 @@ Stage = Literal["wait", "fetch", "render", "store", "ack"]
 STAGES: Final[tuple[Stage, ...]] = ("wait", "fetch", "render", "store", "ack")
 
 
-@dataclass(frozen=True, slots=True)
-class Attempted:
+class Attempted(NamedTuple):
     """How one attempt at a job ended. Times are POSIX seconds.
 
     ``queue`` is the queue's name in the settings. ``settled``: there was nothing to do (any more), or a stop came
@@ -37,8 +36,7 @@ class Attempted:
     work_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StageEnded:
+class StageEnded(NamedTuple):
     """A stage of a job is over. ``size``: bytes of the original that was fetched, or of the renditions stored."""
 
     stage: Stage
@@ -47,8 +45,7 @@ class StageEnded:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """An HTTP request was answered. ``route`` is its path in the table of routes; None for none of these."""
 
     route: str | None
@@ -59,16 +56,14 @@ class Answered:
     bytes_out: int
 
 
-@dataclass(frozen=True, slots=True)
-class Uploaded:
+class Uploaded(NamedTuple):
     """A file of an upload was stored and queued, or refused with this code."""
 
     code: str | None
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """Somebody outside was told of a job, or not; ``attempt`` counts from 1."""
 
     by: Literal["callback", "event"]
@@ -76,8 +71,7 @@ class Told:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Called:
+class Called(NamedTuple):
     """A request to AWS has its answer. ``status`` is HTTP's; None when none came.
 
     ``service`` is as signatures name it; ``call`` is the method for S3, else the action.
@@ -88,20 +82,17 @@ class Called:
     status: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseLost:
+class LeaseLost(NamedTuple):
     """Our hold on a message was lost before its jobs had ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class BeatsFailed:
+class BeatsFailed(NamedTuple):
     """A request that extends so many leases was not answered, or was refused."""
 
     leases: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessReplaced:
+class ProcessReplaced(NamedTuple):
     """A render process has a successor; the causes are the supervisor's."""
 
     cause: str
