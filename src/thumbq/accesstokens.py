@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
-import anyio
 import anyio.to_thread
 import structlog
 
@@ -14,8 +12,6 @@ from thumbq.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from anyio.abc import TaskStatus
 
     from thumbq.core.token import Token
 
@@ -37,15 +33,8 @@ class AccessTokens:
         """Return the token whose session this is at a time (POSIX seconds); None when it has ended, or the token."""
         return session.find(self._tokens, text, now)
 
-    async def reload_on_hangup(self, *, task_status: TaskStatus[None]) -> None:
-        """Read the tokens again at each SIGHUP. When anything is wrong with them, those in force stay."""
-        with anyio.open_signal_receiver(signal.SIGHUP) as signals:
-            task_status.started()
-            async for _ in signals:
-                await self.reload()
-
     async def reload(self) -> None:
-        """Read the tokens again, and say in the log what became of it."""
+        """Read the tokens again, and say in the log what became of it. When any is wrong, those in force stay."""
         try:
             self._tokens = await anyio.to_thread.run_sync(self._read)
         except SetupError as error:

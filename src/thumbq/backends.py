@@ -74,14 +74,27 @@ async def open_backend(settings: Settings, *, existing: bool = False) -> AsyncIt
     A local directory is made when it is missing, unless it should be ``existing``. Raises SetupError with everything
     that is wrong.
     """
-    if existing and settings.local is not None:
+    if existing:
+        _check_directory(settings)
+    async with _opened(settings, [settings.default_queue]) as backends:
+        yield backends[0]
+
+
+@asynccontextmanager
+async def open_existing(settings: Settings) -> AsyncIterator[tuple[Backend, ...]]:
+    """Open each of ``opened_queues`` to look at it: no store is checked, and no directory made. Raises SetupError."""
+    _check_directory(settings)
+    async with _opened(settings, settings.opened_queues) as backends:
+        yield backends
+
+
+def _check_directory(settings: Settings) -> None:
+    if settings.local is not None:
         from thumbq.local import is_local  # noqa: PLC0415 - each start loads only the backend that it uses
 
         if not is_local(settings.local):
             what = f"there is nothing of thumbq in the directory {settings.local}"
             raise SetupError([Problem(what, "name the directory that thumbq serve --local keeps things in")])
-    async with _opened(settings, [settings.default_queue]) as backends:
-        yield backends[0]
 
 
 @asynccontextmanager
@@ -102,13 +115,14 @@ async def _opened(
     queues = [config.queue for config in configs if config.queue is not None]
     callbacks = settings.webhooks_queue
     if settings.local is not None:
-        from thumbq.local import open_local_queues  # noqa: PLC0415 - each start loads only the backend that it uses
+        from thumbq.local import Keeping, open_local_queues  # noqa: PLC0415 - each start loads only the backend that it uses
 
         async with open_local_queues(
             settings.local,
             clock=SystemClock(),
             queues=[config.queue or "" for config in configs if config != callbacks],
             callbacks=callbacks.queue if callbacks is not None and callbacks in configs else None,
+            keeping=Keeping(settings.retention, settings.min_free_bytes),
             warn=warn,
         ) as backends:
             yield backends

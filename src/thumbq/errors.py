@@ -12,6 +12,7 @@
     │   │   ├── AccessDenied    the credentials may not do this
     │   │   ├── ObjectArchived  the object is in an archive and has to be restored before it can be read
     │   │   └── SourceDenied    the store refuses to hand out a job's original (code)
+    │   ├── StoreFull           there is room only for the jobs of what was uploaded before
     │   ├── ObjectMissing       there is no such object
     │   ├── ObjectExists        a put-if-absent found an object
     │   ├── ObjectTooLarge      the object is larger than the caller takes
@@ -104,6 +105,10 @@ class SourceDenied(BackendRefused):
     """The store refuses to hand out a job's original. ``code`` is what the job fails with at its last receive."""
 
     code = "source-denied"
+
+
+class StoreFull(BackendError):
+    """The store has no room for another upload; nothing of it was stored."""
 
 
 class ObjectMissing(BackendError):

@@ -14,7 +14,7 @@ import anyio
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from anyio.abc import TaskStatus
 
@@ -87,3 +87,15 @@ class Stop:
                 self.asked.set()
                 if not self.started:
                     self.start.cancel()
+
+
+async def at_hangups(reloads: Sequence[Callable[[], Awaitable[None]]], *, task_status: TaskStatus[None]) -> None:
+    """Await each of these at each SIGHUP, one after the other, until cancelled; without any, leave SIGHUP alone."""
+    if not reloads:
+        task_status.started()
+        return
+    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            for reload in reloads:
+                await reload()

@@ -18,8 +18,11 @@ from thumbq.jobs.eventpublisher import event_announcers, events_problem
 from thumbq.jobs.resources import make_job_resources
 from thumbq.jobs.storewatch import ObservedStore, StoreWatch
 from thumbq.memory import derived, memory_problem, return_uploads
-from thumbq.process import Stop, SystemClock
+from thumbq.observation import Observation
+from thumbq.ports.observing import observed_by
+from thumbq.process import Stop, SystemClock, at_hangups
 from thumbq.rendering import render_pool
+from thumbq.settingsreload import SettingsReload
 from thumbq.web.accessrules import AccessRules, make_access_rules
 from thumbq.web.making import make_app, make_desk
 from thumbq.web.server import HttpServer
@@ -33,11 +36,13 @@ from thumbq.worker.warnings import start_warnings
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
+    from thumbq.core.catalog import CatalogInForce
     from thumbq.descriptors import Descriptors
     from thumbq.jobs.resources import JobResources
     from thumbq.pool.renderpool import RenderPool
     from thumbq.ports import Announcer, Backend
     from thumbq.settings import Settings
+    from thumbq.web.queuedesk import QueueDesk
     from thumbq.webhooks.handler import CallbackHandler
     from thumbq.worker.consumers import Consumers
 
@@ -51,28 +56,38 @@ CLOSE_RESERVE_S: Final = 0.5
 
 
 async def serve(
-    settings: Settings, announce: Callable[[str], None], *, replica: str, stop_begins: Callable[[], None]
+    settings: Settings,
+    announce: Callable[[str], None],
+    *,
+    replica: str,
+    stop_begins: Callable[[], None],
+    read_again: Callable[[], Settings] | None = None,
 ) -> None:
     """Run the whole service until SIGTERM or SIGINT; ``announce`` gets the address once it is ready.
 
-    The log knows it as ``replica``. ``stop_begins`` is called when its end begins, for whatever reason.
-
+    The log knows it as ``replica``. ``stop_begins`` is called when its end begins, for whatever reason. ``read_again``
+    reads the settings for a SIGHUP, which asks for the stop where nothing is to be read.
     A signal during the start ends it; another one later ends the process at once (see Stop). Raises SetupError when
     the start cannot go on, and an exception group when a part has died.
     """
+    reload = SettingsReload(settings, read_again)
     settings = derived(settings)
     return_uploads()
     access = make_access_rules(settings)
-    stop, refusal = Stop(stop_begins, hangups=settings.tokens_file is None), None
+    reloads = reload.and_of(access.tokens if settings.tokens_file is not None else None)
+    stop, refusal = Stop(stop_begins, hangups=not reloads), None
     async with anyio.create_task_group() as tasks:
         await tasks.start(stop.watch)
-        if access.tokens is not None and settings.tokens_file is not None:
-            await tasks.start(access.tokens.reload_on_hangup)
+        await tasks.start(at_hangups, reloads)
         with stop.start:
             try:
                 left = descriptors.share(descriptors.raise_limit(), settings)
-                async with open_backends(settings) as backends:
-                    await Service(settings, backends, stop, left, replica=replica, access=access).run(announce)
+                observation = Observation(settings, SystemClock())
+                with observation.observed():
+                    async with observation.serving(), open_backends(settings) as backends:
+                        parts: dict[str, Any] = {"replica": replica, "access": access, "observation": observation}
+                        service = Service(settings, backends, stop, left, catalogs=reload.catalogs, **parts)
+                        await service.run(announce)
             except SetupError as error:
                 refusal = error
         tasks.cancel_scope.cancel()
@@ -93,10 +108,15 @@ class Service:
         *,
         replica: str,
         access: AccessRules,
+        observation: Observation,
+        catalogs: CatalogInForce,
     ) -> None:
         self._settings = settings
+        self._catalogs = catalogs
+        self._observation = observation
         self._access = access
         self._replica = replica
+        self._backends = backends
         self._opened = tuple(zip(settings.opened_queues, backends, strict=True))
         self._queues = self._opened[: len(settings.queue_configs)]
         self._callbacks = None if settings.webhooks_queue is None else backends[-1]
@@ -112,17 +132,30 @@ class Service:
     async def run(self, announce: Callable[[str], None]) -> None:
         """Start, work until a signal, and shut down in order: consumers, server, pool."""
         opened = [(config, self._observed(backend)) for config, backend in self._opened]
-        backend = self._observed(self._backend)
         desk = make_desk(opened, replica=self._replica, clock=self._clock)
-        sender = make_sender(self._settings, self._callbacks)
-        app = make_app(self._settings, backend, desk, health=self._health, access=self._access, callbacks=sender)
+        with observed_by([desk.series]):
+            await self._run(desk, announce)
+
+    async def _run(self, desk: QueueDesk, announce: Callable[[str], None]) -> None:
+        backend = self._observed(self._backend)
+        sender = make_sender(self._settings, self._callbacks, self._catalogs)
+        app = make_app(
+            self._settings,
+            backend,
+            desk,
+            catalogs=self._catalogs,
+            health=self._health,
+            access=self._access,
+            callbacks=sender,
+            exposition=self._observation.exposition,
+        )
         server = HttpServer(
             app,
             shutdown_timeout_s=self._settings.shutdown_deadline_s,
             max_connections=self._descriptors.connections,
         )
         try:
-            await self._listen(server)
+            await server.listen(self._settings.host, self._settings.port)
             async with render_pool(self._settings) as pool:
                 try:
                     resources = make_job_resources(
@@ -131,15 +164,16 @@ class Service:
                         settings=self._settings,
                         clock=self._clock,
                         announcers=self._announcers(app[SERVICES].waiters, sender),
-                        observers=[desk.series],
+                        catalogs=self._catalogs,
                     )
                     self._store_watch = StoreWatch(self._backend, resources.health)
                     pauses = PauseWatch(self._backend.store, backend.bucket, desk.queues)
                     upkeep = [self._backend.upkeep.run] if self._backend.upkeep is not None else []
-                    beside = (server.watch, self._store_watch.run, pauses.run, *upkeep)
+                    beside = (server.watch, self._store_watch.run, pauses.run, self._observation.run, *upkeep)
                     handler = make_handler(self._settings, resources, self._random)
                     consumers = await self._make_consumers(pool, resources, pauses, handler)
                     self._health.watches(consumers, self._store_watch, pauses)
+                    self._observation.reads(app, consumers, resources, self._backends)
                     await self._main_loop(server, consumers, beside, announce)
                 finally:
                     await self._shut_down_server(server)
@@ -199,7 +233,7 @@ class Service:
     def _announcers(self, waiters: Announcer, callbacks: Announcer | None) -> list[Announcer]:
         # A target of events that is away holds back no waiter and no callback.
         outside = () if callbacks is None else (callbacks,)
-        return [waiters, *outside, *event_announcers(self._settings, self._backend)]
+        return [waiters, *outside, *event_announcers(self._settings, self._backend, self._catalogs)]
 
     def _own_problems(self) -> tuple[Problem | None, ...]:
         return memory_problem(self._settings), self._descriptors.warning, events_problem(self._settings)
@@ -211,14 +245,6 @@ class Service:
     def _store_failed(self) -> None:
         if self._store_watch is not None:
             self._store_watch.failed()
-
-    async def _listen(self, server: HttpServer) -> None:
-        host, port = self._settings.host, self._settings.port
-        try:
-            await server.start(host, port)
-        except OSError as error:
-            problem = Problem(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port or --host")
-            raise SetupError([problem]) from error
 
     async def _shut_down_consumers(self, consumers: Consumers, stopped: anyio.Event) -> None:
         """Take no new messages and let running jobs end; what is left near the deadline is killed and given back."""
@@ -236,9 +262,4 @@ class Service:
     async def _shut_down_server(self, server: HttpServer) -> None:
         """Let open requests be answered; uploads whose bytes still come near the deadline are told to come again."""
         end = min(self._deadline, anyio.current_time() + self._settings.shutdown_deadline_s) - CLOSE_RESERVE_S
-        with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(server.cut_off_uploads_at, end - KILL_RESERVE_S / 2)
-                with anyio.move_on_at(end):
-                    await server.close()
-                tasks.cancel_scope.cancel()
+        await server.shut_down(by=end, cut_off_uploads_at=end - KILL_RESERVE_S / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
 from contextlib import closing
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.doubles.observing import Observed
 from support.servers.emulators import aws_env
 from support.servers.scripted import Script, hangs_up, s3_error, says, serving
 from thumbq.aws.httpsession import HttpSession
 from thumbq.bench.requestcounts import RequestCounts
 from thumbq.cli.measured import counted
 from thumbq.core.job import ObjectRef
-from thumbq.errors import BackendUnavailable, ObjectMissing
+from thumbq.errors import BackendError, BackendUnavailable, ObjectMissing
+from thumbq.ports.observing import Called, observed_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -91,6 +94,28 @@ async def test_requests_to_sqs_are_counted_by_their_actions(
     await queue.delete(["r"])
     assert what_is_counted(counts) == on_the_wire(script)
     assert what_is_counted(counts)["sqs"] == {"ReceiveMessage": 2, "DeleteMessageBatch": 1}
+
+
+async def test_observers_are_told_of_each_request_that_goes_over_the_wire_and_of_its_answer(
+    script: Script, store: S3Store, queue: SqsQueue
+) -> None:
+    observed = Observed()
+    sent = {"Successful": [{"Id": "0", "MessageId": "a"}, {"Id": "1", "MessageId": "b"}]}
+    script.then(STORED, STORED, s3_error(503, "SlowDown"), STORED, says(200, sent), hangs_up)
+    with observed_by([observed]):
+        for _ in range(3):
+            await store.put(REF, b"the bytes", content_type="image/png")
+        # They go as one request, in a task that is neither sender's.
+        await asyncio.gather(queue.send("one"), queue.send("two"))
+        with pytest.raises(BackendError):
+            await queue.receive(max_messages=1, wait_s=0, visibility_timeout_s=4)
+    calls = [each for each in observed.happened if isinstance(each, Called)]
+    assert [(call.service, call.call) for call in calls] == [
+        *[("s3", "PUT")] * 4,
+        ("sqs", "SendMessageBatch"),
+        ("sqs", "ReceiveMessage"),
+    ]
+    assert [call.status for call in calls] == [200, 200, 503, 200, 200, None]
 
 
 def test_what_has_no_place_of_its_own_is_counted_too(counts: RequestCounts) -> None:

@@ -175,3 +175,17 @@ async def test_events_are_published(ministack_url: str, call: Call) -> None:
     [message] = answer["Messages"]
     assert json.loads(message["Body"])["source"]["key"] == "photos/a.jpg"
     assert message["MessageAttributes"]["prefix"]["StringValue"] == "photos/"
+
+
+async def test_a_batch_makes_one_line_for_cloudwatch(
+    ministack_url: str, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with trigger(ministack_url) as source:
+        os.environ["THUMBQ_BUCKET"] = source.bucket
+        os.environ["THUMBQ_EMF"] = "true"
+        for names in ("ab", "c"):
+            ids = [await source.job(f"photos/{name}.jpg", small_jpeg()) for name in names]
+            event = await source.event(*ids)
+            await source.delete(event, await call(event))
+    written = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith('{"_aws"')]
+    assert [(line["JobsDone"], len(line["RenderTime"])) for line in written] == [(2, 2), (1, 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,9 +13,10 @@ import pytest
 from thumbq.backends import open_backend
 from thumbq.commands import reconcile as command
 from thumbq.commands.missingmanifests import ManifestCursor
-from thumbq.commands.reconcile import Missing, Progress, prefixes_of, reconcile
+from thumbq.commands.originals import batches, prefixes_of
+from thumbq.commands.reconcile import Missing, Progress, reconcile
 from thumbq.core import keys, message
-from thumbq.core.catalog import Route
+from thumbq.core.catalog import CatalogInForce, Route
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest, SourceRecord
 from thumbq.deletion.tombstones import Tombstones
@@ -223,7 +225,7 @@ async def test_every_key_that_a_store_can_hold_can_be_queued(backend: Backend, s
 async def test_a_run_that_an_outage_ended_goes_on_where_it_was(
     backend: Backend, settings: Settings, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:
-    monkeypatch.setattr(command, "CONCURRENCY", 8)
+    monkeypatch.setattr(command, "batches", partial(batches, size=8))
     originals = [f"uploads/{index:03}" for index in range(100)]
     await store(backend, originals)
     asked = 0
@@ -299,7 +301,7 @@ async def test_a_job_that_was_deleted_is_not_brought_back_but_removed(settings: 
     ids = [keys.new_id(1_800_000_000_000, number) for number in range(3)]
     originals = [keys.upload_key(ids[0]), keys.inbox_key(ids[1]), keys.upload_key(ids[2])]
     await store(backend, originals)
-    tombstones = Tombstones(backend.store, backend.bucket, settings.catalog, SystemClock())
+    tombstones = Tombstones(backend.store, backend.bucket, CatalogInForce(settings.catalog), SystemClock())
     for job_id in ids[:2]:
         await tombstones.put(job_id)
     for apply in (False, True):

@@ -51,7 +51,20 @@ def waiting(folder: Path) -> int:
 @pytest.mark.parametrize(
     "command",
     [
-        *("serve", "setup", "send", "render", "reconcile", "bench render", "bench service"),
+        *(
+            "serve",
+            "setup",
+            "send",
+            "render",
+            "reconcile",
+            "rerender",
+            "local",
+            "local backup",
+            "local restore",
+            "local recover",
+            "bench render",
+            "bench service",
+        ),
         *("token", "token new", "webhook", "webhook replay"),
         *("dlq", "dlq list", "dlq show", "dlq redrive", "dlq purge"),
         *("pause", "resume"),

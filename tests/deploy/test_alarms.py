@@ -15,7 +15,7 @@ from support.aws.filterpattern import matches
 from support.aws.templates import read_template
 from support.documents import DEPLOY
 from thumbq.core.retry import CUSTOMERS_CODES, Bury
-from thumbq.jobs.reporting import report_buried, report_failed
+from thumbq.jobs.reporting import LASTING_S, report_away, report_buried, report_failed
 from thumbq.telemetry import logs
 
 if TYPE_CHECKING:
@@ -57,6 +57,29 @@ def test_the_alarm_is_on_the_metric_of_the_filter_and_the_document_has_its_patte
     assert (alarm["Statistic"], alarm["Threshold"], metric["MetricValue"]) == ("Sum", 0, "1")
     pattern = resources["DeadLetterFilter"]["Properties"]["FilterPattern"]
     assert documents.example(DEPLOY, "Alarms", "text").strip() == pattern
+
+
+def test_the_alarm_on_outages_is_on_those_that_last_and_on_no_hiccup(resources: Any, log: io.StringIO) -> None:
+    filters = [resources[name]["Properties"] for name in ("StoreOutageFilter", "QueueOutageFilter")]
+    for event in ("store.away", "receive.failed", "other.event"):
+        report_away(event, away_s=LASTING_S - 1)
+        report_away(event, away_s=LASTING_S)
+    lines = log.getvalue().splitlines()
+    found = [line for line in lines if any(matches(each["FilterPattern"], line) for each in filters)]
+    assert found == [lines[1], lines[3]]
+    alarm = resources["OutageAlarm"]["Properties"]
+    for each in filters:
+        [metric] = each["MetricTransformations"]
+        assert (alarm["Namespace"], alarm["MetricName"]) == (metric["MetricNamespace"], metric["MetricName"])
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 0)
+
+
+def test_the_alarms_on_age_and_on_callbacks_are_on_what_sqs_itself_counts(resources: Any) -> None:
+    watched = {name: resources[name]["Properties"] for name in ("AgeAlarm", "CallbackAlarm")}
+    assert {(each["Namespace"], each["MetricName"]) for each in watched.values()} == {
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+    }
 
 
 def test_without_a_log_to_read_the_alarm_is_on_all_dead_letters(resources: Any) -> None:

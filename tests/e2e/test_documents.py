@@ -20,7 +20,19 @@ import aiohttp
 import anyio
 import pytest
 
-from support.documents import ACCESS, BENCHMARK, COMMANDS, README, RETRIES, ROOT, UPLOADS, WAITING, example, examples
+from support.documents import (
+    ACCESS,
+    BENCHMARK,
+    COMMANDS,
+    OPERATIONS,
+    README,
+    RETRIES,
+    ROOT,
+    UPLOADS,
+    WAITING,
+    example,
+    examples,
+)
 from support.patience import until
 from support.pictures import images
 from support.replicas.replica import THUMBQ
@@ -37,6 +49,10 @@ DEAD_LETTERS = example(COMMANDS, "Dead letters", "sh")
 TOKENS, ANOTHER_TOKEN = example(ACCESS, "Tokens", "sh"), example(ACCESS, "Another token", "sh")
 PAUSE = example(COMMANDS, "Pause", "sh")
 LOST_MESSAGES = example(COMMANDS, "Lost messages", "sh")
+CHANGED_PRESETS = example(COMMANDS, "Changed presets", "sh")
+STATUS = example(COMMANDS, "Status", "sh")
+DOCTOR = example(COMMANDS, "Doctor", "sh")
+OF_A_NIGHT = example(OPERATIONS, "The first five commands", "sh")
 PUT = example(UPLOADS, "Without a form", "sh")
 WAIT = example(WAITING, "Waiting", "sh")
 RETRY = example(RETRIES, "Retries", "sh")
@@ -192,7 +208,13 @@ async def test_the_first_command_serves_from_nothing_and_all_others_work_beside_
     assert (clone / "renditions").is_dir()
     assert (await ran(DEAD_LETTERS)).splitlines() == ["no dead letters"] * 2
     assert [line.split()[1] for line in (await ran(PAUSE)).splitlines()] == ["paused", "resumed;"]
-    assert (await ran(LOST_MESSAGES)).splitlines()[-1] == "3 keys, 0 originals without a manifest"
+    assert (await ran(LOST_MESSAGES)).splitlines()[-1] == "4 keys, 0 originals without a manifest"
+    assert (await ran(CHANGED_PRESETS)).splitlines()[0] == "4 keys, 0 originals to render again"
+    assert "nothing to mend" in await ran(DOCTOR)
+    assert "ready ok" in await ran(STATUS)
+    said = await ran(OF_A_NIGHT)
+    assert '"status": "ok"' in said
+    assert said.splitlines()[-1] == "4 keys, 0 originals without a manifest"
     assert "\njpeg-12mp " in await ran(f"{BENCH.strip()} --quick --only jpeg-12mp")
 
 

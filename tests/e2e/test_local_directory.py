@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from support.replicas.place import Place
 
 BACKUP = example(OPERATIONS, "Backup", "sh")
+RESTORE = example(OPERATIONS, "Restore", "sh")
 RECOVERY = example(OPERATIONS, "An older database", "sh")
 
 
@@ -60,6 +61,8 @@ async def test_an_older_database_put_back_as_documented_costs_nothing(place: Pla
     await place.finished(replica, before, within_s=20)
     # the original, its rendition and its manifest
     assert await ran(BACKUP, place, directory) == "./backup: the database and 3 files, 3 of them hard links\n"
+    restore = RESTORE.replace("./thumbq-data-restored", "./restored")
+    assert await ran(restore, place, directory) == "restored: the database and 3 files\n"
     after = await place.upload(replica, images.photo_jpeg(240, 320))
     whole = await place.finished(replica, after, within_s=20)
     replica.signal(signal.SIGTERM)

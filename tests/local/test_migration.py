@@ -71,7 +71,15 @@ MOVED = """INSERT INTO dead_letters (id, body, note, sent_at, buried_at, receive
     VALUES ('p', 'poison', NULL, 3, 4, 10)"""
 
 
-@pytest.fixture(params=[1, 2], ids=["version 1", "version 2"])
+STATEMENTS = {1: VERSION_1, 2: VERSION_1 + TO_VERSION_2}
+"""How each older version made its tables."""
+
+
+def test_the_last_two_versions_are_among_those_that_are_read_here() -> None:
+    assert {schema.SCHEMA_VERSION - 1, schema.SCHEMA_VERSION - 2} <= STATEMENTS.keys()
+
+
+@pytest.fixture(params=STATEMENTS, ids="version {}".format)
 def old_version(request: pytest.FixtureRequest) -> int:
     number: int = request.param
     return number
@@ -82,7 +90,7 @@ def old(directory: Path, old_version: int) -> Path:
     """Return a directory of an old version with an object, a message and two dead letters."""
     directory.mkdir()
     with closing(sqlite3.connect(directory / schema.DATABASE_NAME)) as connection:
-        connection.executescript(VERSION_1 if old_version == 1 else VERSION_1 + TO_VERSION_2)
+        connection.executescript(STATEMENTS[old_version])
         for statement in (OBJECT, MESSAGE, BURIED, MOVED):
             connection.execute(statement)
         connection.commit()

@@ -226,7 +226,7 @@ async def test_a_directory_that_is_away_ends_no_look_for_good(
 
     monkeypatch.setattr("anyio.sleep", sleep)
     away = await to_thread.run_sync(directory.rename, directory.parent / "away")
-    with capture_logs() as logs, pytest.raises(InterruptedError):
+    with capture_logs() as logs, pytest.RaisesGroup(InterruptedError):
         await backend.upkeep.run()
     await to_thread.run_sync(away.rename, directory)
     assert [entry["event"] for entry in logs] == ["orphans.not_looked_for"] * 2

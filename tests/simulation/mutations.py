@@ -165,7 +165,7 @@ MUTATIONS: Final = (
     Mutation(
         "a message that comes again is not looked back on",
         _ATTEMPT,
-        "        if not (self.job.redelivered or self.job.request.again):\n",
+        "        if not self.job.looks_first:\n",
         "        if self.job:\n",
         "rendered again",
     ),

@@ -32,6 +32,8 @@ RETRIES: Final = f"{_DOCS}/retries.md"
 UPPY: Final = f"{_DOCS}/uppy.md"
 SETTINGS: Final = f"{_DOCS}/settings.md"
 OPERATIONS: Final = f"{_DOCS}/operations.md"
+METRICS: Final = f"{_DOCS}/metrics.md"
+SCALE: Final = f"{_DOCS}/scale.md"
 BENCHMARK: Final = f"{_DOCS}/benchmark.md"
 COMPARISON: Final = f"{_DOCS}/comparison.md"
 DEPLOY: Final = "deploy/README.md"
@@ -49,6 +51,8 @@ ALL: Final = (
         SETTINGS,
         ACCESS,
         OPERATIONS,
+        SCALE,
+        METRICS,
         BENCHMARK,
         COMPARISON,
         DEPLOY,

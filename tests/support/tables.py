@@ -9,8 +9,9 @@ from thumbq.core.formats import ImageFormat
 from thumbq.core.preset import Preset
 from thumbq.settings import Settings
 from thumbq.settings.webhooks import WebhooksTable
+from thumbq.telemetry.families import FAMILIES, PREFIX
 
-_FILE_ONLY: Final = ("presets", "routes", "queues", "webhooks")
+_FILE_ONLY: Final = ("presets", "routes", "queues", "webhooks", "retention")
 
 
 def of_settings() -> str:
@@ -52,4 +53,13 @@ def of_formats() -> str:
         read = "stills" + " and animations" * declared.animated + (f" ({declared.covers})" if declared.covers else "")
         written = "" if output is None else f"`{known.name.lower()}`: stills" + " and animations" * output.animated
         rows.append(f"| {known.name} | {media_types} | {read} | {written} |")
+    return "\n".join(rows)
+
+
+def of_metrics() -> str:
+    """Return the table in ``docs/metrics.md``."""
+    rows = ["| metric | labels | what it is |", "|---|---|---|"]
+    for family in FAMILIES:
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        rows.append(f"| `{PREFIX}{family.name}` ({family.kind}) | {labels} | {family.text} |")
     return "\n".join(rows)

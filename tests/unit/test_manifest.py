@@ -105,6 +105,15 @@ def test_what_was_not_done_and_what_is_not_known_is_absent() -> None:
     assert not stored["source"].keys() & {"dominant_color", "thumbhash"}
 
 
+def test_a_manifest_of_each_of_the_last_two_versions_is_read() -> None:
+    stored = {1: VERSION_1, 2: made_of(RENDERED).encode()}
+    for version in (MANIFEST_VERSION, MANIFEST_VERSION - 1):
+        assert json.loads(stored[version])["version"] == version
+        read = Manifest.decode(stored[version])
+        assert read is not None
+        assert read.version == MANIFEST_VERSION
+
+
 def test_a_manifest_of_version_1_still_tells_its_renditions_and_they_still_count() -> None:
     old = Manifest.decode(VERSION_1)
     assert old is not None

@@ -32,6 +32,8 @@ from thumbq.ports import DeadLetter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from thumbq.core.job import Rerender
+
 quick = settings(
     max_examples=40,
     deadline=None,
@@ -166,6 +168,18 @@ def test_event_names_as_minio_writes_them_count() -> None:
 def test_presets_and_a_callback_are_carried_along() -> None:
     request = JobRequest(ObjectRef("b", "k"), ("thumbnail", "x"), "https://example.com:8443/hook?a=%C3%A9&b=[1]")
     assert message.parse(message.encode(request), default_bucket="other").jobs == (request,)
+
+
+@pytest.mark.parametrize("rerender", [None, "changed", "all"])
+def test_what_to_make_again_is_carried_along(rerender: Rerender | None) -> None:
+    job = JobRequest(ObjectRef("b", "k"), ("small",), None, rerender=rerender)
+    assert message.parse(message.encode(job), default_bucket="b").jobs == (job,)
+
+
+@pytest.mark.parametrize("rerender", ["", "everything", 1, True, ["all"], {}])
+def test_another_word_for_what_to_make_again_is_refused(rerender: object) -> None:
+    with pytest.raises(MalformedMessage, match="one of changed, all"):
+        message.parse(json.dumps({"key": "k", "rerender": rerender}), default_bucket="b")
 
 
 @pytest.mark.parametrize(

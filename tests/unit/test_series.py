@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thumbq.core.series import SLOTS, STEP_S, Histogram, Series, Slot, total
-from thumbq.ports import Attempted
+from thumbq.ports.observing import Attempted
 from thumbq.web.queueseries import QueueSeries
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_memory_has_a_bound_however_much_comes() -> None:
     draw, observer = random.Random(6), QueueSeries(["", "low"])
     for number in range(30_000):
         at = NOW + number / 3
-        observer.attempted(
+        observer.observe(
             attempted(
                 draw.choice(["", "low", "of a stranger"]),
                 at,
@@ -89,9 +89,9 @@ def test_memory_has_a_bound_however_much_comes() -> None:
 def test_endings_are_counted_and_the_oldest_message_is_seen() -> None:
     observer = QueueSeries([""])
     for ending in ("done", "done", "failed", "retried", "settled"):
-        observer.attempted(attempted(ending=ending))
-    observer.attempted(attempted(ending="retried", sent_at=None))
-    observer.attempted(attempted(at=NOW + 60, sent_at=NOW - 600))
+        observer.observe(attempted(ending=ending))
+    observer.observe(attempted(ending="retried", sent_at=None))
+    observer.observe(attempted(at=NOW + 60, sent_at=NOW - 600))
     slot = total(observer.of("").last(NOW + 60)[1])
     assert (slot.done, slot.failed, slot.retried, slot.oldest_sent_at) == (3, 1, 2, NOW - 600)
     assert (slot.wait.number, slot.work.number) == (0, 0)
@@ -101,5 +101,5 @@ def test_endings_are_counted_and_the_oldest_message_is_seen() -> None:
 @pytest.mark.measured
 def test_counting_an_attempt_takes_ten_microseconds(at_most: AtMost) -> None:
     observer, attempt = QueueSeries([""]), attempted(wait_s=0.2, work_s=0.05)
-    took_s = min(timeit.repeat(lambda: observer.attempted(attempt), number=10_000, repeat=5)) / 10_000
+    took_s = min(timeit.repeat(lambda: observer.observe(attempt), number=10_000, repeat=5)) / 10_000
     at_most("us of CPU for each attempt", took_s * 1e6, 10)

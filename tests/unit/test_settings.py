@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support import documents, tables
-from support.documents import PRESETS, README, SETTINGS
+from support.documents import OPERATIONS, PRESETS, README, SETTINGS
 from thumbq.errors import SetupError
 from thumbq.settings import Settings, load
 
@@ -203,6 +203,37 @@ def test_the_longest_route_that_fits_says_which_presets() -> None:
 def test_a_faulty_file_is_refused_with_the_place_of_the_fault(toml: str, said: str) -> None:
     Path("thumbq.toml").write_text(toml)
     assert said in "\n".join(problems())
+
+
+@pytest.mark.parametrize(
+    ("prefix", "days", "least"),
+    [
+        ("uploads/", 17, 18),
+        ("manifests/", 17, 18),
+        ("attempts/", 1, 18),
+        ("", 17, 18),
+        ("thumb", 1, 18),  # originals may lie there, too
+        ("thumbnail/", 0, 1),
+        ("presigned/", 7, 8),
+    ],
+)
+def test_what_is_still_needed_is_not_removed(prefix: str, days: int, least: int) -> None:
+    Path("thumbq.toml").write_text(f'local = "data"\n[retention]\n"{prefix}" = {days}')
+    said = "\n".join(problems())
+    assert (f"{least} days" if days else "greater than or equal to 1") in said
+    Path("thumbq.toml").write_text(f'local = "data"\n[retention]\n"{prefix}" = {least}')
+    assert load().retention == {prefix: least}
+
+
+@pytest.mark.parametrize("value", ['"30d"', "1.5", "true", "40000"])
+def test_a_retention_is_whole_days(value: str) -> None:
+    Path("thumbq.toml").write_text(f'local = "data"\n[retention]\n"uploads/" = {value}')
+    assert "retention.uploads/" in "\n".join(problems())
+
+
+def test_the_documented_retention_is_one_that_works() -> None:
+    Path("thumbq.toml").write_text('local = "data"\n' + documents.example(OPERATIONS, "Retention", "toml"))
+    assert load().retention["failed-messages/"] == 30
 
 
 def test_the_document_has_every_setting_as_the_code_has_it() -> None:

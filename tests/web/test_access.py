@@ -17,6 +17,7 @@ from support.servers.web import JPEG, Served, answers, document, form, open_faul
 from thumbq.accesstokens import AccessTokens
 from thumbq.core.token import RANDOM_BYTES, Scope, Token, digest_of, new_token, parse
 from thumbq.errors import BackendUnavailable, Problem, SetupError
+from thumbq.process import at_hangups
 from thumbq.web.accessrules import AccessRules
 from thumbq.web.app import UploadLimits
 from thumbq.web.route import TABLE
@@ -67,6 +68,7 @@ ALLOWED: Final[dict[str, set[Scope] | None]] = {
     "GET /queues/{queue}/dead-letters/{id}": {Scope.ADMIN},
     "POST /queues/{queue}/dead-letters/redrive": {Scope.ADMIN},
     "POST /queues/{queue}/dead-letters/remove": {Scope.ADMIN},
+    "GET /metrics": {Scope.ADMIN},
     "GET /livez": None,
     "GET /readyz": None,
     "GET /openapi.json": None,
@@ -368,7 +370,7 @@ async def test_a_hangup_has_the_tokens_read_again_and_a_wrong_file_changes_nothi
         serve(behind, UploadLimits(), access=AccessRules(tokens)) as served,
         anyio.create_task_group() as tasks,
     ):
-        await tasks.start(tokens.reload_on_hangup)
+        await tasks.start(at_hangups, [tokens.reload])
 
         async def status(token: str) -> int:
             async with served.http.get("/jobs/x", headers=bearer(token)) as answer:

@@ -10,7 +10,7 @@ import pytest
 from support.doubles.calling import RULES, URL
 from support.servers.web import JPEG, FaultyBackend, Served, form, open_faulty, serve
 from thumbq.core import callbackmessage, keys
-from thumbq.core.catalog import Catalog
+from thumbq.core.catalog import Catalog, CatalogInForce
 from thumbq.core.job import ObjectRef
 from thumbq.core.links import NO_BASE
 from thumbq.core.manifest import Manifest, SourceRecord
@@ -34,7 +34,7 @@ async def behind(tmp_path: Path) -> AsyncIterator[FaultyBackend]:
 @pytest.fixture
 async def served(behind: FaultyBackend) -> AsyncIterator[Served]:
     # Its callbacks go to the one queue that there is, where a test can read them.
-    sender = CallbackSender(behind.real.queue, behind.real.store, RULES, None, Catalog({}, ()), NO_BASE)
+    sender = CallbackSender(behind.real.queue, behind.real.store, RULES, None, CatalogInForce(Catalog({}, ())), NO_BASE)
     async with serve(behind, UploadLimits(), callbacks=sender) as served:
         yield served
 

@@ -16,7 +16,7 @@ from thumbq.core.deadletter import Note
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.errors import BackendUnavailable
 from thumbq.pauses import read_pause
-from thumbq.ports import Attempted
+from thumbq.ports.observing import Attempted
 from thumbq.settings import QueueTable, Settings
 from thumbq.web.app import UploadLimits
 from thumbq.web.making import make_desk
@@ -110,7 +110,7 @@ async def test_the_queue_is_shown_with_its_counts_and_the_series_of_this_replica
     await bury(behind.real, 2)
     now = behind.clock.wall()
     for ending in ("done", "done", "failed", "retried"):
-        desk.series.attempted(Attempted("", ending, now, now - 90, wait_s=4.0, work_s=0.5))
+        desk.series.observe(Attempted("", ending, now, now - 90, wait_s=4.0, work_s=0.5))
     found = await got(served, "/queues")
     [queue] = found["queues"]
     assert (found["replica"], queue["name"], queue["dead_letters"]) == ("replica-a", "default", True)

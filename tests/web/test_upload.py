@@ -19,7 +19,9 @@ from thumbq.errors import (
     NotSent,
     ObjectMissing,
     SendRefused,
+    StoreFull,
 )
+from thumbq.local.watermark import Watermark
 
 if TYPE_CHECKING:
     from support.servers.web import Served
@@ -163,6 +165,22 @@ async def test_a_refused_message_takes_the_original_with_it(served: Served, erro
         assert "no such queue" not in await response.text()
         assert (await response.json(content_type=None))["code"] == code
     assert served.behind.store.calls == ["put", "delete"]
+
+
+async def test_an_upload_that_would_fill_the_disk_is_refused_before_anything_is_stored(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_: Watermark, size: int) -> None:
+        assert size == len(JPEG)
+        raise StoreFull("/secret/place: 1 byte is free")
+
+    monkeypatch.setattr(Watermark, "check", full)
+    status, document = await served.post(("a.jpg", JPEG))
+    assert (status, document["code"]) == (507, "insufficient-storage")
+    assert "secret" not in str(document)
+    async with served.http.put("/upload/a.jpg", data=JPEG) as response:
+        assert response.status == 507
+    assert served.behind.store.calls == served.behind.queue.calls == []
 
 
 async def test_a_lost_answer_of_the_queue_leaves_the_original_since_the_job_may_run(served: Served) -> None:

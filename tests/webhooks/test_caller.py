@@ -325,6 +325,12 @@ async def test_a_reason_tells_no_address(names: Callable[..., Names]) -> None:
     assert await call("http://127.1/", anything) == "its URL cannot be called"
 
 
+KEY_USES = (
+    *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+    *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+)
+
+
 def signed(name: str, key: PrivateKey, *, by: tuple[x509.Name, PrivateKey] | None, days: int = 1) -> x509.Certificate:
     """Return a certificate for a name until so many days from now; without a signer it is one of an authority."""
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -334,6 +340,13 @@ def signed(name: str, key: PrivateKey, *, by: tuple[x509.Name, PrivateKey] | Non
     builder = builder.not_valid_before(now - timedelta(days=9)).not_valid_after(now + timedelta(days=days))
     builder = builder.add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    # From Python 3.13 on a default context wants these (VERIFY_X509_STRICT).
+    by_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+    builder = builder.add_extension(by_key, critical=False)
+    if by is None:
+        use = dict.fromkeys(KEY_USES, False) | {"key_cert_sign": True}
+        builder = builder.add_extension(x509.KeyUsage(**use), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     return builder.sign(signer, hashes.SHA256())
 
 

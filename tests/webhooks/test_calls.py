@@ -17,16 +17,18 @@ from support.documents import CALLBACKS
 from support.doubles.calling import SECRETS, URL, Call, Endpoints, calling
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import KEY, record
+from support.doubles.observing import Observed
 from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import callbackmessage, deadletter, jobmetadata, keys, message
-from thumbq.core.catalog import Catalog
+from thumbq.core.catalog import Catalog, CatalogInForce
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.deletion.deleting import JobDeleter
 from thumbq.deletion.tombstones import Tombstones
 from thumbq.errors import BackendUnavailable, NotReached, RenderRefused
 from thumbq.local import schema
-from thumbq.ports import Answered, Attempted, QueueCounts
+from thumbq.ports import Answered, QueueCounts
+from thumbq.ports.observing import Attempted, observed_by
 from thumbq.webhooks.endpoints import CALLS_DEAD, CALLS_EACH, MAX_HELD
 
 if TYPE_CHECKING:
@@ -283,7 +285,7 @@ async def test_one_that_was_given_up_goes_with_its_job_and_no_other(tmp_path: Pa
         for job_id in (kept, gone):
             await upload(replica, keys.upload_key(job_id))
         await replica.settled(dead=2)
-        tombstones = Tombstones(replica.jobs.store, replica.jobs.bucket, Catalog({}), SystemClock())
+        tombstones = Tombstones(replica.jobs.store, replica.jobs.bucket, CatalogInForce(Catalog({})), SystemClock())
         assert await JobDeleter(tombstones, [replica.jobs]).delete(gone)
         await replica.settled(dead=1, within_s=60)
         assert replica.callbacks.dead_letters is not None
@@ -367,23 +369,19 @@ async def test_while_the_store_is_away_no_call_is_made_and_none_is_lost(tmp_path
 
 
 async def test_each_call_is_told_to_observers_with_its_time(tmp_path: Path) -> None:
-    class Observed:
-        attempts: list[Attempted] = []  # noqa: RUF012 - of this test alone
-
-        def attempted(self, attempt: Attempted) -> None:
-            self.attempts.append(attempt)
-
     observed = Observed()
     endpoints = Endpoints({URL: [Answered(500), Answered(200), Answered(410)]}, takes_s=2.0)
-    async with calling(tmp_path, endpoints, observers=[observed]) as replica:
-        await upload(replica)
-        await called(endpoints, 2, within_s=100)
-        await replica.settled()
-        await upload(replica, "uploads/" + "1" * 26)
-        await replica.settled(dead=1)
-        await replica.callbacks.queue.send("no callback")
-        await replica.settled(dead=2)
-    calls = [attempt for attempt in observed.attempts if attempt.queue == callbackmessage.QUEUE]
+    with observed_by([observed]):
+        async with calling(tmp_path, endpoints) as replica:
+            await upload(replica)
+            await called(endpoints, 2, within_s=100)
+            await replica.settled()
+            await upload(replica, "uploads/" + "1" * 26)
+            await replica.settled(dead=1)
+            await replica.callbacks.queue.send("no callback")
+            await replica.settled(dead=2)
+    attempts = [each for each in observed.happened if isinstance(each, Attempted)]
+    calls = [attempt for attempt in attempts if attempt.queue == callbackmessage.QUEUE]
     assert [(each.ending, each.code) for each in calls] == [
         ("retried", None),
         ("done", None),
@@ -392,4 +390,4 @@ async def test_each_call_is_told_to_observers_with_its_time(tmp_path: Path) -> N
     ]
     assert [each.work_s and round(each.work_s) for each in calls] == [2, 2, 2, None]
     assert [each.wait_s is not None for each in calls] == [False, True, False, False]
-    assert len(observed.attempts) == len(calls) + 2, "and the jobs"
+    assert len(attempts) == len(calls) + 2, "and the jobs"

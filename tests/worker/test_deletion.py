@@ -20,7 +20,7 @@ from support.doubles.clocks import SystemClock
 from support.doubles.consuming import Delegate, consuming, dead_letters, put, record, settled
 from support.doubles.rendering import FakeRenderer, pictures
 from thumbq.core import keys, message
-from thumbq.core.catalog import Catalog
+from thumbq.core.catalog import Catalog, CatalogInForce
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.manifest import Manifest
 from thumbq.core.preset import BUILT_IN
@@ -70,7 +70,7 @@ class Jobs:
         self.deleter = self.deleter_of(self.backend)
 
     def deleter_of(self, backend: Backend) -> JobDeleter:
-        tombstones = Tombstones(backend.store, backend.bucket, CATALOG, self.clock)
+        tombstones = Tombstones(backend.store, backend.bucket, CatalogInForce(CATALOG), self.clock)
         return JobDeleter(tombstones, [backend])
 
     async def new(self, name: str, kind: str, moment: float, *, folder: str = "uploads/", send: bool = True) -> str:
@@ -499,7 +499,7 @@ async def test_in_a_fifo_queue_and_whichever_queue_it_came_through(tmp_path: Pat
         tmp_path / "data", clock=clock, queues=("first", "second.fifo"), max_receive_count=10
     ) as [first, second]:
         jobs = Jobs(first, clock)
-        tombstones = Tombstones(first.store, first.bucket, CATALOG, clock)
+        tombstones = Tombstones(first.store, first.bucket, CatalogInForce(CATALOG), clock)
         jobs.deleter = JobDeleter(tombstones, [first, second])
         for number, kind in enumerate(("good", "corrupt", "good 12", "corrupt 40")):
             job_id = await jobs.new(kind, kind, -1, send=False)

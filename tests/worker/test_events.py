@@ -13,7 +13,7 @@ from support.backends import open_local
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import KEY, consuming, record, settled, upload
 from support.doubles.rendering import FakeRenderer
-from thumbq.core.catalog import Catalog
+from thumbq.core.catalog import Catalog, CatalogInForce
 from thumbq.core.job import ObjectRef
 from thumbq.core.links import NO_BASE
 from thumbq.core.preset import BUILT_IN
@@ -51,7 +51,9 @@ class Target:
 
 
 def publisher(backend: Backend, *targets: Target) -> EventPublisher:
-    return EventPublisher(targets, backend.store, Catalog({each.name: each for each in BUILT_IN}, ()), NO_BASE)
+    return EventPublisher(
+        targets, backend.store, CatalogInForce(Catalog({each.name: each for each in BUILT_IN}, ())), NO_BASE
+    )
 
 
 @pytest.mark.parametrize("outcome", ["done", "failed"])

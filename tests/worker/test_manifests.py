@@ -11,11 +11,12 @@ import pytest
 from support.doubles.consuming import KEY, consuming, record, settled, upload
 from support.doubles.rendering import FakeRenderer
 from support.schemas.manifest_schema import faults
-from thumbq.core.job import ObjectRef
+from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.preset import BUILT_IN, THUMBNAIL
 from thumbq.errors import RenderRefused
+from thumbq.jobs.delivery import Job
 from thumbq.jobs.findings import Findings
-from thumbq.ports import NotMade, Steps
+from thumbq.ports import NotMade, ReceivedMessage, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +103,11 @@ class DearRenderer(FakeRenderer):
         return replace(rendered, images=images, not_made=dear)
 
 
+def job(message_id: str) -> Job:
+    message = ReceivedMessage(message_id, "receipt", KEY, 1, None)
+    return Job(message, JobRequest(ObjectRef("local", KEY)))
+
+
 def asked(backend: Backend, *presets: str) -> str:
     return json.dumps({"bucket": backend.bucket, "key": KEY, "presets": presets})
 
@@ -132,9 +138,9 @@ async def test_a_preset_that_failed_is_settled_for_its_message_and_tried_again_f
         presets = [THUMBNAIL, BUILT_IN[1]]
         findings = Findings(presets=tuple(presets), head_etag=first.source.etag)
         assert first.message_id is not None
-        assert findings.are_met_by(first, message_id=first.message_id)
-        assert not findings.are_met_by(first, message_id="another")
-        assert not replace(findings, head_etag="new").are_met_by(first, message_id=first.message_id)
+        assert findings.are_met_by(first, job(first.message_id))
+        assert not findings.are_met_by(first, job("another"))
+        assert not replace(findings, head_etag="new").are_met_by(first, job(first.message_id))
         await backend.queue.send(asked(backend, "thumbnail", "stretched"))
         await settled(backend)
     assert renderer.renders == 2

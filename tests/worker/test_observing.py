@@ -1,36 +1,43 @@
-"""What observers are told of each attempt."""
+"""What observers are told of jobs: each stage once when it ends, each attempt once."""
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
 from support.doubles.clocks import SystemClock
-from support.doubles.consuming import consuming, settled, upload
+from support.doubles.consuming import consuming, put, settled, upload
+from support.doubles.observing import Observed
 from support.doubles.rendering import FakeRenderer
 from thumbq.errors import RenderRefused, RenderUnavailable
+from thumbq.ports.observing import Attempted, StageEnded, observed_by
+from thumbq.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from thumbq.ports import Attempted, Backend
+    from thumbq.ports import Backend
 
 
-class Observed:
-    def __init__(self) -> None:
-        self.attempts: list[Attempted] = []
-
-    def attempted(self, attempt: Attempted) -> None:
-        self.attempts.append(attempt)
+def attempts(observed: Observed) -> list[Attempted]:
+    return [each for each in observed.happened if isinstance(each, Attempted)]
 
 
-async def test_each_attempt_is_told_once_with_its_times(backend: Backend) -> None:
+async def test_each_stage_is_told_when_it_ends_and_the_attempt_once(backend: Backend) -> None:
     observed, clock = Observed(), SystemClock()
     await upload(backend)
     await anyio.sleep(7)
-    async with consuming(backend, FakeRenderer(2.0), clock, observers=[observed]):
-        await settled(backend)
-    [attempt] = observed.attempts
+    with observed_by([observed]):
+        async with consuming(backend, FakeRenderer(2.0), clock):
+            await settled(backend)
+    stages = {each.stage: each for each in observed.happened if isinstance(each, StageEnded)}
+    assert list(stages) == ["wait", "fetch", "render", "store", "ack"]
+    assert stages["wait"].seconds == pytest.approx(7, abs=0.5)
+    assert stages["render"].seconds == pytest.approx(2, abs=0.1)
+    assert stages["fetch"].size == len(b"original")
+    assert stages["store"].size > 0
+    [attempt] = attempts(observed)
     assert (attempt.queue, attempt.ending, attempt.code) == ("", "done", None)
     assert attempt.wait_s == pytest.approx(7, abs=0.5)
     assert attempt.work_s == pytest.approx(2, abs=0.1)
@@ -41,7 +48,36 @@ async def test_what_is_tried_again_and_what_has_failed_is_told_with_its_code(bac
     observed = Observed()
     await upload(backend)
     renderer = FakeRenderer(RenderUnavailable("no process"), RenderRefused("corrupt", "no picture"))
-    async with consuming(backend, renderer, observers=[observed]):
-        await settled(backend, dead=1, within_s=60)
-    assert [(each.ending, each.code) for each in observed.attempts] == [("retried", None), ("failed", "corrupt")]
-    assert all(each.work_s is None for each in observed.attempts)
+    with observed_by([observed]):
+        async with consuming(backend, renderer):
+            await settled(backend, dead=1, within_s=60)
+    assert [(each.ending, each.code) for each in attempts(observed)] == [("retried", None), ("failed", "corrupt")]
+    assert all(each.work_s is None for each in attempts(observed))
+
+
+async def test_a_message_that_cannot_be_read_has_failed_with_its_code(backend: Backend) -> None:
+    observed = Observed()
+    await backend.queue.send('{"source": 1}')
+    with observed_by([observed]):
+        async with consuming(backend, FakeRenderer()):
+            await settled(backend, dead=1)
+    assert [(each.ending, each.code) for each in attempts(observed)] == [("failed", "malformed-message")]
+
+
+@pytest.mark.long
+async def test_ten_thousand_jobs_of_strangers_make_no_series(backend: Backend) -> None:
+    metrics = Metrics(queues=[""], routes=[])
+
+    async def work_off(number: int) -> int:
+        for _ in range(number):
+            key = f"{secrets.token_hex(4)}/{secrets.token_hex(8)}.jpg"
+            await put(backend, key)
+            await backend.queue.send(key, group=f"tenant-{secrets.token_hex(8)}")
+        await settled(backend, within_s=100_000)
+        return metrics.expose("")[0].count(b"\n")
+
+    with observed_by([metrics]):
+        async with consuming(backend, FakeRenderer(), SystemClock()):
+            before = await work_off(10)
+            assert await work_off(10_000) == before
+    assert b'thumbq_jobs_total{code="",outcome="done",queue="default"} 10010.0' in metrics.expose("")[0]

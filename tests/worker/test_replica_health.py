@@ -78,6 +78,9 @@ class Store:
 
 
 class Upkeep:
+    async def check_room(self, size: int) -> None:
+        raise NotImplementedError
+
     """The upkeep of a directory that is well, or fails."""
 
     error: Exception | None = None

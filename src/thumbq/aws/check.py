@@ -75,7 +75,7 @@ async def _check_bucket(s3: S3Client, bucket: str, problems: list[Problem]) -> N
 
 async def _find_queue(sqs: SQSClient, queue: str, problems: list[Problem]) -> QueueAddress | None:
     try:
-        url, attributes = await look_up(sqs, f"queue {queue}", ["QueueArn", "RedrivePolicy"], **_named(queue))
+        url, attributes = await look_up(sqs, f"queue {queue}", ["QueueArn", "RedrivePolicy"], **named(queue))
     except SetupError as error:
         problems.extend(error.problems)
         return None
@@ -87,7 +87,7 @@ async def _find_queue(sqs: SQSClient, queue: str, problems: list[Problem]) -> Qu
 async def _find_dead_letters(sqs: SQSClient, arn: str, problems: list[Problem]) -> DeadLetterAddress | None:
     wanted: list[QueueAttributeNameType] = ["MaximumMessageSize", "MessageRetentionPeriod"]
     try:
-        url, attributes = await look_up(sqs, f"dead-letter queue {arn.rpartition(':')[2]}", wanted, **_named(arn))
+        url, attributes = await look_up(sqs, f"dead-letter queue {arn.rpartition(':')[2]}", wanted, **named(arn))
     except SetupError as error:
         problems.extend(error.problems)
         return None
@@ -99,7 +99,7 @@ async def _find_dead_letters(sqs: SQSClient, arn: str, problems: list[Problem]) 
     )
 
 
-def _named(queue: str) -> dict[str, str]:
+def named(queue: str) -> dict[str, str]:
     """Return the parameters of ``look_up`` for a queue's URL, its ARN, or its name in our account."""
     if QUEUE_URL.fullmatch(queue):
         return {"url": queue}

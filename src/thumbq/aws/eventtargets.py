@@ -52,9 +52,9 @@ async def open_targets(
         client, url = clients.publishing[arn.service, arn.region], ""
         try:
             with anyio.fail_after(_CHECK_S):
-                url = await _look(client, arn)
+                url = await look(client, arn)
         except (*FOREIGN, BadAnswer) as error:
-            if _is_missing(error):
+            if is_missing(error):
                 problems.append(Problem(f"there is no {arn}", "make it, or correct THUMBQ_EVENTS"))
             elif kind_of(error) is not Kind.DENIED and warn is not None:
                 what = f"{arn} cannot be looked at now: {text_of(error)}"
@@ -73,7 +73,7 @@ def _parsed(arns: Sequence[str]) -> list[TargetArn]:
     return [arn for arn in map(targetarn.parse, arns) if arn is not None]
 
 
-async def _look(client: Any, arn: TargetArn) -> str:
+async def look(client: Any, arn: TargetArn) -> str:
     """Ask for a target, which raises when it is not there; return the URL of a queue."""
     match arn.service:
         case "sns":
@@ -97,6 +97,6 @@ def _requests(client: Any, arn: TargetArn, url: str) -> SendRequests[JobEvent]:
             return EventQueueRequests(client, url or f"{client.meta.endpoint_url}/{arn.account}/{arn.name}", arn)
 
 
-def _is_missing(error: BaseException) -> bool:
+def is_missing(error: BaseException) -> bool:
     """Whether an error says that there is no such topic, queue or bus."""
     return isinstance(error, ClientError) and bool(codes(error) & _MISSING)

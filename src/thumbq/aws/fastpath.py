@@ -25,6 +25,7 @@ from thumbq.aws.objectbody import ObjectBody
 from thumbq.aws.requestbody import in_pieces
 from thumbq.aws.signing import UNSIGNED, signed
 from thumbq.errors import ObjectExists, ObjectMissing
+from thumbq.ports.observing import Called, emit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,7 +136,7 @@ class FastPath:
             now_s=time.time(),
         )
         try:
-            return await session.request(
+            response = await session.request(
                 method,
                 URL(way.url + key, encoded=True),
                 headers={**way.unsigned_headers, **signed_headers},
@@ -143,8 +144,11 @@ class FastPath:
                 allow_redirects=False,
             )
         except (ClientError, OSError, TimeoutError):
+            emit(Called("s3", method, None))
             self._ways.failed(ref.bucket, method)
             return None
+        emit(Called("s3", method, response.status))
+        return response
 
     def _judged(self, method: str, ref: ObjectRef, response: ClientResponse, *, plain: bool) -> Any:
         """Return a plain answer as botocore would, or None."""

@@ -21,12 +21,17 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp import ClientError, ClientRequest
 from botocore.httpsession import get_cert_path
 
+from thumbq.ports.observing import Called, emit
+
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
     from aiohttp import ClientSession
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
+
+_SERVICE_PLACE: Final = 3
 
 _contexts: Final[WeakValueDictionary[tuple[str, int], ssl.SSLContext]] = WeakValueDictionary()
 """What the sessions that are open check certificates by, for each file of authorities as it was."""
@@ -53,6 +58,16 @@ class HttpSession(AIOHTTPSession):
 
     request_class: ClassVar[type[Request]] = Request
 
+    async def send(self, request: Any) -> Any:
+        """Send an AWSPreparedRequest, and tell what became of it. Raises what botocore knows."""
+        status: int | None = None
+        try:
+            response = await super().send(request)
+            status = response.status_code
+        finally:
+            emit(Called(*_call(request.method, request.headers), status))
+        return response
+
     async def _get_session(self, proxy_url: str | None) -> ClientSession:
         session: ClientSession = await super()._get_session(proxy_url)  # type: ignore[misc]  # not in its stubs
         session._request_class = self.request_class  # noqa: SLF001 - see above
@@ -76,3 +91,19 @@ class HttpSession(AIOHTTPSession):
                 context, _ = read(None)
                 _contexts[key] = context
             return context, None
+
+
+def _call(method: str | None, headers: Mapping[str, str | bytes]) -> tuple[str, str]:
+    """Return the service that a request was signed for, and what it asks: S3's method, or the action.
+
+    Source: Signature Version 4, "Credential": the key's id, the date, the region and the service, by slashes.
+    """
+    scope = _text(headers.get("Authorization")).partition("Credential=")[2].split("/", 4)
+    service = scope[3] if len(scope) > _SERVICE_PLACE else "unsigned"
+    if service == "s3":
+        return service, method or ""
+    return service, _text(headers.get("X-Amz-Target")).rpartition(".")[2]
+
+
+def _text(header: str | bytes | None) -> str:
+    return header.decode("latin-1") if isinstance(header, bytes) else header or ""

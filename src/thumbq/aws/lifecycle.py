@@ -23,32 +23,36 @@ EXPIRES_AFTER_DAYS: Final = {
 }
 """As the stack has it."""
 
+RULE_ID: Final = "thumbq-retention-"
+"""The beginning of the ids of rules that `thumbq setup --retention` has made, which go their own ways."""
+
 _NOT_OFFERED: Final = {"NotImplemented", "MethodNotAllowed"}
 
 
 async def make_lifecycle_rules(s3: S3Client, bucket: str) -> tuple[bool, str]:
     """Make the rules where a bucket has none, and return whether they were made, and what is to be said.
 
-    A bucket's rules are one document: those of others are left alone. Raises SetupError.
+    A bucket's rules are one document: those of others are left alone, and those of `--retention` stay. Raises
+    SetupError.
     """
     action = "s3:GetLifecycleConfiguration"
+    there: list[Any] = []
     try:
         try:
-            answer = await s3.get_bucket_lifecycle_configuration(Bucket=bucket)
+            there = list((await s3.get_bucket_lifecycle_configuration(Bucket=bucket)).get("Rules", []))
         except ClientError as error:
             if codes(error) & _NOT_OFFERED:
                 return False, "left out: this server has no such thing"
             if "NoSuchLifecycleConfiguration" not in codes(error):
                 raise
+        if all(str(rule.get("ID", "")).startswith(RULE_ID) for rule in there):
             action = "s3:PutLifecycleConfiguration"
-            await s3.put_bucket_lifecycle_configuration(
-                Bucket=bucket, LifecycleConfiguration={"Rules": [_rule(prefix) for prefix in EXPIRES_AFTER_DAYS]}
-            )
+            rules = [*there, *map(_rule, EXPIRES_AFTER_DAYS)]
+            await s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
             return True, ""
     except FOREIGN as error:
         what = f"lifecycle rules of bucket {bucket}"
         raise SetupError([setup_problem(error, what, action, s3.meta.endpoint_url)]) from error
-    there: list[Any] = list(answer.get("Rules", []))
     missing = [prefix for prefix in EXPIRES_AFTER_DAYS if not any(_expires(rule, prefix) for rule in there)]
     return False, f"left alone, though nothing removes {', '.join(missing)}" if missing else ""
 

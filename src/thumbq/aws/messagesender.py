@@ -7,13 +7,13 @@ turn, and with it whatever else is sent in this one.
 from __future__ import annotations
 
 import asyncio
-from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from thumbq.aws.errors import not_offered
 from thumbq.errors import BackendError, NotSent, SendRefused
 from thumbq.ports import MAX_BATCH
+from thumbq.ports.observing import observed_context
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ class MessageSender(Generic[M]):
         if batch is None or not batch.has_room(message):
             batch = self._next = _Batch()
             # In no sender's context: its variables are of one message.
-            batch.task = asyncio.create_task(self._send(batch), context=Context())
+            batch.task = asyncio.create_task(self._send(batch), context=observed_context())
         sent = batch.add(message)
         try:
             return await sent

@@ -11,12 +11,15 @@ import structlog
 from thumbq.aws_lambda.event import records
 from thumbq.aws_lambda.queuebatch import Times
 from thumbq.aws_lambda.runtime import LambdaRuntime, keep_open
-from thumbq.process import replica_name
+from thumbq.ports.observing import observed_by
+from thumbq.process import SystemClock, replica_name
 from thumbq.settings import load
-from thumbq.telemetry.logs import configure
+from thumbq.telemetry.emf import EmfLines
+from thumbq.telemetry.logs import configure, write_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from thumbq.aws_lambda.event import Record
     from thumbq.ports import ReceivedMessage
@@ -45,6 +48,7 @@ class Function:
         self._runner: asyncio.Runner | None = None
         self._opening: asyncio.Task[None] | None = None
         self._runtime: LambdaRuntime | None = None
+        self._emf: EmfLines | None = None
 
     def __call__(self, event: Any, context: Context) -> dict[str, Any]:
         """Work off the messages of ``event``; returns which of them have to come again.
@@ -74,10 +78,16 @@ class Function:
         queues = {arn: await runtime.queue(arn) for arn in by_queue}
         times = Times.within(context.get_remaining_time_in_millis() / 1000)
         failed: list[str] = []
-        for arn, messages in by_queue.items():
-            failed += await queues[arn].handle(messages, times)
+        with self._observed():
+            for arn, messages in by_queue.items():
+                failed += await queues[arn].handle(messages, times)
         log.info("batch.done", messages=len(batch), failed=len(failed))
+        if self._emf is not None:
+            write_document(self._emf.line(SystemClock().wall()))
         return failed
+
+    def _observed(self) -> AbstractContextManager[None]:
+        return observed_by(() if self._emf is None else (self._emf,))
 
     async def _end(self) -> None:
         if self._opening is not None:
@@ -91,7 +101,9 @@ class Function:
             settings = load(queue=queue_arn, queues=())
             configure(settings.log_level, replica=replica_name())
             opened: asyncio.Future[LambdaRuntime] = asyncio.get_running_loop().create_future()
-            self._opening = asyncio.create_task(keep_open(settings, opened.set_result))
+            self._emf = EmfLines() if settings.emf else None
+            with self._observed():
+                self._opening = asyncio.create_task(keep_open(settings, opened.set_result))
             awaited: list[asyncio.Future[Any]] = [self._opening, opened]
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if self._opening.done():

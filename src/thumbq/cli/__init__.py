@@ -8,11 +8,14 @@ from thumbq.cli.bench import bench
 from thumbq.cli.console import open_closed_streams
 from thumbq.cli.dlq import dlq
 from thumbq.cli.docs import docs
+from thumbq.cli.doctor import doctor
 from thumbq.cli.files import render, send
 from thumbq.cli.local import local
 from thumbq.cli.pause import pause, resume
 from thumbq.cli.reconcile import reconcile
+from thumbq.cli.rerender import rerender
 from thumbq.cli.service import serve, setup
+from thumbq.cli.status import status
 from thumbq.cli.token import token
 from thumbq.cli.webhook import webhook
 
@@ -30,5 +33,22 @@ def main() -> None:
     open_closed_streams()
 
 
-for command in (serve, setup, send, render, dlq, pause, resume, reconcile, webhook, local, token, bench, docs):
+for command in (
+    serve,
+    setup,
+    send,
+    render,
+    dlq,
+    pause,
+    resume,
+    reconcile,
+    rerender,
+    webhook,
+    local,
+    token,
+    bench,
+    doctor,
+    status,
+    docs,
+):
     main.add_command(command)

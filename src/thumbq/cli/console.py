@@ -129,13 +129,27 @@ def load_settings(
     settings have this queue only; ``or_webhooks``: it may be that of callbacks, too.
     """
     from thumbq.settings import load, only_queue  # noqa: PLC0415 - --help needs no settings
-    from thumbq.telemetry import logs  # noqa: PLC0415 - the same
 
     settings = only_queue(load(serving=replica is not None, **overrides), only, or_webhooks=or_webhooks)
+    _configure_logs(settings, default_level, replica)
+    return settings
+
+
+def load_settings_with_places(*, default_level: str, **overrides: Any) -> tuple[Settings, dict[str, str]]:
+    """Read the settings and set up logs; returns also where each setting that is given is written, by its field."""
+    from thumbq.settings import load_with_places  # noqa: PLC0415 - --help needs no settings
+
+    settings, places = load_with_places(**overrides)
+    _configure_logs(settings, default_level, None)
+    return settings, places
+
+
+def _configure_logs(settings: Settings, default_level: str | None, replica: str | None) -> None:
+    from thumbq.telemetry import logs  # noqa: PLC0415 - --help needs no logs
+
     if default_level is None or "log_level" in settings.model_fields_set:
         default_level = settings.log_level
     logs.configure(default_level, replica=replica)
-    return settings
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:

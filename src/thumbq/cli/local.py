@@ -1,4 +1,4 @@
-"""`thumbq local`: back a local directory up, and bring back files that its database does not know."""
+"""`thumbq local`: back a local directory up, restore it, and bring back files that its database does not know."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def local() -> None:
-    """Local directories: back one up, and bring back files that its database does not know.
+    """Local directories: back one up, restore it, and bring back files that its database does not know.
 
     \b
     Example:
@@ -29,25 +29,51 @@ def local() -> None:
 @local.command(cls=Command)
 @click.argument("destination", metavar="DEST")
 @local_option
+@click.option("--previous", metavar="DIR", help="An earlier backup: files that it has are hard links to those.")
 @config_option
-def backup(destination: str, local: str | None, config: str | None) -> None:
-    """Copy the directory to DEST, a new one, while the service goes on.
+def backup(destination: str, local: str | None, previous: str | None, config: str | None) -> None:
+    """Copy the directory to DEST, a new one, or a new file that ends in .tar, while the service goes on.
 
     Files are hard links where DEST is on the same file system, and else copies.
 
     \b
-    Example:
+    Examples:
       thumbq local backup ./backup --local ./thumbq-data
+      thumbq local backup /mnt/tuesday --previous /mnt/monday --local ./thumbq-data
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     settings = load_settings(default_level="warning", local=local, config=config)
     from thumbq.commands.localdirectory import back_up  # noqa: PLC0415 - --help needs no database
 
     with Bar("copying") as bar:
-        done = back_up(settings, destination, bar.update)
+        done = back_up(settings, destination, bar.update, previous=previous)
     linked = f", {done.linked} of them hard links" if done.linked else ""
     printed = say(f"{destination}: the database and {done.files} files{linked}")
     if done.missing:
         say(f"{done.missing} objects have no file in the directory", err=True)
+    sys.exit(1 if done.missing or not printed else 0)
+
+
+@local.command(cls=Command)
+@click.argument("source", metavar="BACKUP")
+@local_option
+@config_option
+def restore(source: str, local: str | None, config: str | None) -> None:
+    """Make the directory of a BACKUP; it must be empty, or not there yet.
+
+    Files are hard links where both are on one file system, and else copies.
+
+    \b
+    Example:
+      thumbq local restore ./backup --local ./thumbq-data
+    """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
+    settings = load_settings(default_level="warning", local=local, config=config)
+    from thumbq.commands import localdirectory  # noqa: PLC0415 - --help needs no database
+
+    with Bar("copying") as bar:
+        done = localdirectory.restore(settings, source, bar.update)
+    printed = say(f"{settings.local}: the database and {done.files} files")
+    if done.missing:
+        say(f"{done.missing} objects have no whole file in the backup, and were left out", err=True)
     sys.exit(1 if done.missing or not printed else 0)
 
 

@@ -64,6 +64,7 @@ def reconcile(
     """  # noqa: D301 - \b is click's mark for a paragraph that is not rewrapped
     settings = load_settings(default_level="warning", only=queue, local=local, config=config)
     from thumbq.commands import reconcile as command  # noqa: PLC0415 - botocore is slow to import
+    from thumbq.commands.originals import prefixes_of  # noqa: PLC0415 - the same
 
     progress = command.Progress(after)
     with Bar("looking") as bar:
@@ -73,7 +74,7 @@ def reconcile(
                 partial(
                     command.reconcile,
                     settings,
-                    command.prefixes_of(settings.catalog, prefixes),
+                    prefixes_of(settings.catalog, prefixes),
                     modified_before=time.time() - older_than,
                     apply=apply,
                     progress=progress,

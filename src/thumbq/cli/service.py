@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
@@ -14,6 +14,11 @@ from thumbq.cli.console import Command, config_option, load_settings, local_opti
 from thumbq.core import malloc
 from thumbq.errors import ThumbqError
 from thumbq.process import replica_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thumbq.settings import Settings
 
 
 @click.command(cls=Command)
@@ -46,7 +51,8 @@ def _serve(options: dict[str, Any]) -> None:
     announce = partial(_announce, with_token=settings.asks_for_tokens)
     watchdog = Watchdog(settings.shutdown_deadline_s)
     try:
-        anyio.run(partial(service.serve, settings, announce, replica=replica, stop_begins=watchdog.begin))
+        run_service = partial(service.serve, read_again=_reading_again(settings, options))
+        anyio.run(partial(run_service, settings, announce, replica=replica, stop_begins=watchdog.begin))
     except ThumbqError:
         raise
     except Exception:  # noqa: BLE001 - a line of the log, whatever it is
@@ -54,6 +60,14 @@ def _serve(options: dict[str, Any]) -> None:
 
         structlog.get_logger().critical("service.crashed", exc_info=True)
         sys.exit(1)
+
+
+def _reading_again(settings: Settings, options: dict[str, Any]) -> Callable[[], Settings] | None:
+    """Return what reads the settings as the start has, and does not take a missing file for an empty one."""
+    from thumbq.settings import file_in_use, load  # noqa: PLC0415 - --help needs no settings
+
+    file = file_in_use(settings)
+    return None if file is None else partial(load, serving=True, **options | {"config": str(file)})
 
 
 def _announce(address: str, *, with_token: bool) -> None:
@@ -68,8 +82,9 @@ def _announce(address: str, *, with_token: bool) -> None:
 
 @click.command(cls=Command)
 @click.option("--events", is_flag=True, help="Have S3 tell the queue of presigned uploads (POST /uploads).")
+@click.option("--retention", is_flag=True, help="Have S3 remove what is older than [retention] says (lifecycle rules).")
 @config_option
-def setup(config: str | None, *, events: bool) -> None:
+def setup(config: str | None, *, events: bool, retention: bool) -> None:
     """Make the bucket, the queue, its dead-letter queue, redrive policy and public-access block on AWS.
 
     What is there already stays as it is, so running it again changes nothing.
@@ -82,6 +97,6 @@ def setup(config: str | None, *, events: bool) -> None:
     settings = load_settings(default_level="warning", config=config)
     from thumbq.commands.setup import setup as make  # noqa: PLC0415 - botocore and aiohttp are slow to import
 
-    steps = run(partial(make, settings, events=events))
+    steps = run(partial(make, settings, events=events, retention=retention))
     printed = [say(str(step)) for step in steps]
     sys.exit(0 if all(printed) else 1)

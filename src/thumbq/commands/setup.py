@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from thumbq.settings import Settings
 
 
-async def setup(settings: Settings, *, events: bool = False) -> Sequence[Step]:
+async def setup(settings: Settings, *, events: bool = False, retention: bool = False) -> Sequence[Step]:
     """Make the bucket and the queues that the settings name, where they are missing.
 
-    With ``events`` the bucket sends its events of presigned uploads to the default queue.
+    With ``events`` the bucket sends its events of presigned uploads to the default queue; with ``retention`` it removes
+    what is older than the settings say.
     """
     queues = [config.queue for config in settings.queue_configs if config.queue is not None]
     if settings.bucket is None or not queues:
@@ -24,6 +25,7 @@ async def setup(settings: Settings, *, events: bool = False) -> Sequence[Step]:
         raise SetupError([Problem(what, "set THUMBQ_BUCKET and THUMBQ_QUEUE (the local backend needs no setup)")])
     from thumbq.aws.events import check_queue, wire_events  # noqa: PLC0415 - only this command needs them
     from thumbq.aws.provision import provision  # noqa: PLC0415 - the same
+    from thumbq.aws.retentionrules import set_retention  # noqa: PLC0415 - the same
 
     default = settings.default_queue.queue or ""
     if events:
@@ -35,4 +37,8 @@ async def setup(settings: Settings, *, events: bool = False) -> Sequence[Step]:
         callbacks=None if callbacks is None else callbacks.queue,
         visibility_timeout_s=settings.visibility_timeout_s,
     )
-    return [*steps, *await wire_events(bucket=settings.bucket, queue=default)] if events else steps
+    if events:
+        steps += await wire_events(bucket=settings.bucket, queue=default)
+    if retention:
+        steps += await set_retention(bucket=settings.bucket, days=settings.retention)
+    return steps

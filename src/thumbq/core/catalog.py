@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from thumbq.core import keys
 from thumbq.core.preset import THUMBNAIL, Preset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 class Route(BaseModel):
@@ -43,3 +44,35 @@ class Catalog:
     def is_output(self, key: str) -> bool:
         """Whether a key lies where thumbq writes: it is then never a source, or events would start a loop."""
         return key.startswith((*keys.OWN_PREFIXES, *(preset.output_prefix for preset in self.presets.values())))
+
+
+class CatalogInForce:
+    """The catalog that holds now. Whoever asks twice may get another one, so a job asks once."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._current = catalog
+        self.preset_names: Collection[str] = _PresetNames(self)
+        """The names of its presets, always those that hold now."""
+
+    @property
+    def current(self) -> Catalog:
+        """The catalog."""
+        return self._current
+
+    def change(self, catalog: Catalog) -> None:
+        """Put another catalog in force."""
+        self._current = catalog
+
+
+class _PresetNames(Collection[str]):
+    def __init__(self, catalogs: CatalogInForce) -> None:
+        self._catalogs = catalogs
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._catalogs.current.presets
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._catalogs.current.presets)
+
+    def __len__(self) -> int:
+        return len(self._catalogs.current.presets)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Rerender = Literal["changed", "all"]
+"""What a job makes anew: what was not made by today's recipe, or all that its own message has not made yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class JobRequest:
 
     ``presets`` is None when the message leaves them to the original's metadata, or the routes of the settings.
     ``callback_url`` is carried along and stands in the manifest: that is called, if any are. ``again``: another message
-    may have asked for the same before.
+    may have asked for the same before. ``rerender`` is None for the first job of an original, which looks for nothing
+    that was made before.
     """
 
     source: ObjectRef
@@ -30,3 +35,4 @@ class JobRequest:
     callback_url: str | None = None
     deletion: bool = False
     again: bool = False
+    rerender: Rerender | None = None

@@ -146,6 +146,12 @@ class Manifest(StoredRecord):
         """Version 1 had no frames, dominant colour, ThumbHash and steps; all of them may be unknown."""
         return MANIFEST_VERSION if version == 1 else version
 
+    @property
+    def recipes(self) -> dict[str, str]:
+        """The fingerprints of all presets that were made, or failed in a job that is done."""
+        failed = {name: record.fingerprint for name, record in (self.failed or {}).items()}
+        return {name: record.fingerprint for name, record in self.renditions.items()} | failed
+
     def settled(self, *, etag: str | None, fingerprints: dict[str, str]) -> set[str]:
         """Return the presets that the message of this manifest need not try again: made, or failed for good."""
         same: dict[str, Any] = {"etag": etag, "fingerprints": fingerprints}

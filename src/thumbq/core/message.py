@@ -6,11 +6,11 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from thumbq.core import callback, events
 from thumbq.core.events import checked_source
-from thumbq.core.job import JobRequest
+from thumbq.core.job import JobRequest, Rerender
 from thumbq.core.jsonmembers import once_each
 from thumbq.errors import MalformedMessage, SendRefused
 
@@ -46,6 +46,8 @@ def encode(request: JobRequest) -> str:
         body["again"] = True
     if request.deletion:
         body["deletion"] = True
+    if request.rerender is not None:
+        body["rerender"] = request.rerender
     plain = json.dumps(body, ensure_ascii=False)
     return json.dumps(body) if _NOT_SENDABLE.search(plain) else plain
 
@@ -147,6 +149,9 @@ def _asked_for(document: dict[str, Any], default_bucket: str) -> JobRequest:
             callback_url = callback.checked(callback_url)
         except ValueError as error:
             raise MalformedMessage(f'"callback_url": {error}') from error
+    rerender = document.get("rerender")
+    if rerender is not None and rerender not in get_args(Rerender):
+        raise MalformedMessage(f'"rerender" must be one of {", ".join(get_args(Rerender))}')
     distinct = tuple(dict.fromkeys(presets)) if presets else None
     deletion, again = (document.get(name) is True for name in ("deletion", "again"))
-    return JobRequest(source, distinct, callback_url, deletion=deletion, again=again)
+    return JobRequest(source, distinct, callback_url, deletion=deletion, again=again, rerender=rerender)

@@ -1,4 +1,4 @@
-"""The rate limiter of a redrive."""
+"""A limit of how many messages a second a command sends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import anyio
 
 MAX_RATE: Final = 500
-"""The most dead letters a second of a limited redrive (Amazon SQS API Reference, StartMessageMoveTask)."""
+"""The most messages a second of a limited command: SQS's for its own redrive (API Reference, StartMessageMoveTask)."""
 
 
 class RateLimiter:

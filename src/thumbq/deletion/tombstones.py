@@ -22,7 +22,7 @@ from thumbq.records import read_record, write_record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thumbq.core.catalog import Catalog
+    from thumbq.core.catalog import CatalogInForce
     from thumbq.ports import Clock, ObjectStore
 
 _AT_ONCE: Final = 8
@@ -31,10 +31,10 @@ _AT_ONCE: Final = 8
 class Tombstones:
     """The tombstones of a bucket. Every method raises BackendError."""
 
-    def __init__(self, store: ObjectStore, bucket: str, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, store: ObjectStore, bucket: str, catalogs: CatalogInForce, clock: Clock) -> None:
         self._store = store
         self._bucket = bucket
-        self._catalog = catalog
+        self._catalogs = catalogs
         self._clock = clock
 
     async def find(self, job_id: str) -> Tombstone | None:
@@ -78,7 +78,7 @@ class Tombstones:
         """Return where there may be something of a job, beside original and manifest."""
         for record in manifest.renditions.values():
             yield ObjectRef(record.bucket, record.key)
-        for preset in self._catalog.presets.values():
+        for preset in self._catalogs.current.presets.values():
             for content_type in preset.content_types:
                 yield ObjectRef(self._bucket, preset.rendition_key(source.key, content_type))
         if (job_id := keys.upload_id(source.key)) is not None and source.key == keys.inbox_key(job_id):

@@ -24,6 +24,8 @@ TOPICS: Final = (
     "settings",
     "access",
     "operations",
+    "metrics",
+    "scale",
     "benchmark",
     "comparison",
 )

@@ -75,12 +75,14 @@ async def store_and_queue(
 
     Raises SendRefused or BackendRefused when the message is certainly not in the queue: then the original is removed
     again, if ``remove_if_refused``. Raises BackendUnavailable when it is unknown whether the job is queued (the
-    original stays: the job may run), or when the store and the queue do not answer within ``within_s`` seconds, and
-    ObjectExists when none of ``refs`` is free. A cancelled call first finishes, within the same bound, so that no
-    original is left without its message.
+    original stays: the job may run), or when the store and the queue do not answer within ``within_s`` seconds,
+    StoreFull, and ObjectExists when none of ``refs`` is free. A cancelled call first finishes, within the same bound,
+    so that no original is left without its message.
     """
 
     async def work() -> Queued:
+        if backend.upkeep is not None:
+            await backend.upkeep.check_room(len(original.body))
         source, stored = await _store(original, refs, backend.store, if_absent=if_absent, resume=resume)
         try:
             message_id = await _queue(source, options, backend, again=not stored)

@@ -44,7 +44,7 @@ class Attempt:
     manifest shows whether there is one.
 
     Its members are for reading: ``findings`` is what it knows of the original so far, ``previous`` the manifest that it
-    found once it has ``looked``, ``crashes`` the job's crash history.
+    found once it has ``looked``, ``crashes`` the job's crash history, ``manifests`` what writes its manifest.
     """
 
     def __init__(self, job: Job, resources: JobResources, processor: Processor, manifests: ManifestWriter) -> None:
@@ -55,7 +55,7 @@ class Attempt:
         self.crashes = CrashHistory(resources.store, resources.bucket, job)
         self._resources = resources
         self._processor = processor
-        self._manifests = manifests
+        self.manifests = manifests
         self._fetched_from = 0.0
 
     @property
@@ -78,7 +78,7 @@ class Attempt:
 
     async def _settled_before(self) -> JobResult | None:
         """Return the result when there is nothing to make; look for an earlier one only where there may be one."""
-        if not (self.job.redelivered or self.job.request.again):
+        if not self.job.looks_first:
             result = not_served(self.job, self._resources)
             self._resolve(None)
             return result
@@ -125,7 +125,7 @@ class Attempt:
         else:
             self._is_now(info.etag)
             self._resolve(info.metadata)
-        is_met = self.findings.are_met_by(self.previous, message_id=self.job.message.id)
+        is_met = self.findings.are_met_by(self.previous, self.job)
         return is_met and not self.findings.doubt(self.previous, self.job)
 
     def _resolve(self, metadata: Mapping[str, str] | None) -> None:
@@ -192,12 +192,12 @@ class Attempt:
         """Put the manifest. Where none is known, it is looked for when there is one in the way."""
         if self.previous is None:
             with suppress(ObjectExists):
-                return await self._manifests.write_done(self.job, self.findings, None, made, if_absent=True)
+                return await self.manifests.write_done(self.job, self.findings, None, made, if_absent=True)
             await self._look()
-        found, message_id = self.previous, self.job.message.id
-        if found and not self.job.replaceable and self.findings.are_met_by(found, message_id=message_id):
+        found = self.previous
+        if found and not self.job.replaceable and self.findings.are_met_by(found, self.job):
             return found
-        return await self._manifests.write_done(self.job, self.findings, self.previous, made)
+        return await self.manifests.write_done(self.job, self.findings, self.previous, made)
 
     async def _check_source(self) -> None:
         """Raise SourceReplaced when the original is another one by now: then the job is done again.

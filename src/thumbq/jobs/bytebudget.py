@@ -30,6 +30,11 @@ class ByteBudget:
         self._held = Counter[str]()
         self._waiting: Waiting[tuple[int, anyio.Event]] = Waiting(queues)
 
+    @property
+    def held(self) -> int:
+        """How many bytes are reserved."""
+        return self._held.total()
+
     @asynccontextmanager
     async def reserve(self, size: int, queue: str = "") -> AsyncIterator[None]:
         """Hold so many bytes; what is larger than all that a queue can have holds all of that."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
+import anyio
+
+from thumbq.ports.observing import StageEnded, emit
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractContextManager
@@ -34,7 +38,11 @@ class CountedRenderer:
             waits.enter_context(self._one_more())
             async with self._renderer.acquire(queue) as process:
                 waits.close()
-                yield process
+                began = anyio.current_time()
+                try:
+                    yield process
+                finally:
+                    emit(StageEnded("render", queue, anyio.current_time() - began))
 
     @contextmanager
     def _one_more(self) -> Iterator[None]:

@@ -63,6 +63,11 @@ class Job:
         return self.message.receive_count > 1 or not self.message.counted
 
     @property
+    def looks_first(self) -> bool:
+        """Whether an attempt looks for what was made before it."""
+        return self.redelivered or self.request.again or self.request.rerender == "changed"
+
+    @property
     def replaceable(self) -> bool:
         """Whether another original may come under the same key; those of ``POST /upload`` are put only if absent."""
         return not self.source.key.startswith(keys.UPLOADS_PREFIX)

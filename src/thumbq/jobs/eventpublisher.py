@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from thumbq.core.catalog import CatalogInForce
 from thumbq.core.jobevent import make_event
 from thumbq.core.links import Links
 from thumbq.errors import BackendError, Problem
 from thumbq.jobdocuments import outcome_document
+from thumbq.ports.observing import Told, emit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thumbq.core.catalog import Catalog
     from thumbq.core.jobevent import JobEvent
     from thumbq.core.manifest import Manifest
     from thumbq.ports import Announcer, Backend, EventTarget, ObjectStore
@@ -28,7 +29,7 @@ class EventPublisher:
 
     targets: Sequence[EventTarget]
     store: ObjectStore
-    catalog: Catalog
+    catalogs: CatalogInForce
     links: Links
 
     async def announce(self, manifest: Manifest) -> None:
@@ -36,28 +37,34 @@ class EventPublisher:
 
         One that fails keeps none of the others from it. They get it again together with that one.
         """
-        event = make_event(await outcome_document(manifest, self.store, self.catalog, self.links), manifest)
+        event = make_event(await outcome_document(manifest, self.store, self.catalogs.current, self.links), manifest)
         failures: list[BackendError] = []
         async with anyio.create_task_group() as tasks:
             for target in self.targets:
-                tasks.start_soon(_publish, target, event, failures)
+                tasks.start_soon(_publish, target, event, manifest.receive_count or 1, failures)
         if failures:
             raise failures[0]
 
 
-async def _publish(target: EventTarget, event: JobEvent, failures: list[BackendError]) -> None:
+async def _publish(target: EventTarget, event: JobEvent, attempt: int, failures: list[BackendError]) -> None:
     try:
         await target.send(event)
     except BackendError as error:
         failures.append(error)
+        emit(Told("event", "failed", attempt))
+    else:
+        emit(Told("event", "done", attempt))
 
 
-def event_announcers(settings: Settings, backend: Backend) -> Sequence[Announcer]:
+def event_announcers(
+    settings: Settings, backend: Backend, catalogs: CatalogInForce | None = None
+) -> Sequence[Announcer]:
     """Return the announcer of events, none where nothing is to be told."""
     if not backend.event_targets:
         return ()
     links = Links(settings.public_url or "")
-    return (EventPublisher(backend.event_targets, backend.store, settings.catalog, links),)
+    catalogs = catalogs or CatalogInForce(settings.catalog)
+    return (EventPublisher(backend.event_targets, backend.store, catalogs, links),)
 
 
 def events_problem(settings: Settings) -> Problem | None:

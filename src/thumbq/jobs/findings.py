@@ -60,21 +60,25 @@ class Findings:
         """The ETag of the original as this attempt has seen it; None when it has not."""
         return self.info.etag if self.info else self.head_etag
 
-    def are_met_by(self, previous: Manifest | None, *, message_id: str) -> bool:
+    def are_met_by(self, previous: Manifest | None, job: Job) -> bool:
         """Whether a manifest says done, and has all presets of the original as it is now.
 
         Those that failed for good count as done for the message whose attempt it was; another message tries again, as
         limits may be others by now.
 
-        A removed original counts as the one that the manifest knows, and so do the presets that its metadata named.
+        A removed original counts as the one that the manifest knows, and so do the presets that its metadata named. Of
+        a job that makes all anew only what its own message has made counts.
         """
         if previous is None or previous.status != "done":
+            return False
+        own = previous.message_id == job.message.id
+        if job.request.rerender == "all" and not own and not self.source_gone:
             return False
         if not self.presets:
             return self.source_gone
         etag = previous.source.etag if self.source_gone else self.etag
         wanted = {preset.name: preset.fingerprint for preset in self.presets}
-        settled = previous.settled if previous.message_id == message_id else previous.current
+        settled = previous.settled if own else previous.current
         return wanted.keys() <= set(settled(etag=etag, fingerprints=wanted))
 
     def doubt(self, previous: Manifest | None, job: Job) -> bool:

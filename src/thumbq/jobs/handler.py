@@ -12,7 +12,7 @@ from thumbq.jobs.delivery import Delivery, Job
 from thumbq.jobs.groups import positions
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.jobs.poison import NO_CRASHES
-from thumbq.jobs.reporting import report, report_failed, report_retry
+from thumbq.jobs.reporting import report, report_retry, report_unreadable
 from thumbq.jobs.runner import JobRunner, not_recorded
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class MessageHandler:
             jitter = self._random.random()
             return not_recorded(self._resources, received.receive_count, unwritten, jitter=jitter)
         self._resources.health.answered()
-        report_failed(disposition)
+        self._report_unreadable(disposition, received)
         return disposition
 
     async def _give_up(self, received: ReceivedMessage, text: str) -> Delete | Bury:
@@ -173,7 +173,7 @@ class MessageHandler:
             if isinstance(jobs, MalformedMessage):
                 bury = retry.Bury(jobs.code, jobs.text)
             await self._manifests.keep_message(received, bury)
-            report_failed(bury)
+            self._report_unreadable(bury, received)
             return bury
         ended: list[tuple[str, Delete | Bury]] = []
         for job in jobs:
@@ -187,8 +187,10 @@ class MessageHandler:
         return retry.after_all(ended)
 
     def _report(self, result: JobResult, job: Job) -> None:
-        resources = self._resources
-        report(result, job, self._queue_name, observers=resources.observers, now=resources.clock.wall())
+        report(result, job, self._queue_name, now=self._resources.clock.wall())
+
+    def _report_unreadable(self, bury: Bury, received: ReceivedMessage) -> None:
+        report_unreadable(bury, received, self._queue_name, now=self._resources.clock.wall())
 
     def _jobs(self, received: ReceivedMessage) -> list[Job] | Exception:
         """Return the jobs of a message, none when it asks for none, or the reason why its body cannot be read."""

@@ -65,7 +65,7 @@ class ManifestWriter:
             previous = await read_manifest(self._store, job.source)
             if previous is not None and previous.status == "deleted":
                 raise JobDeleted
-            is_met = findings.are_met_by(previous, message_id=job.message.id)
+            is_met = findings.are_met_by(previous, job)
             if is_met and not findings.doubt(previous, job):
                 return previous
             if is_met or findings.leave_alone(previous):

@@ -20,6 +20,7 @@ from thumbq.errors import (
 )
 from thumbq.jobs.delivery import JobResult, Outcome
 from thumbq.manifests import rendition_record
+from thumbq.ports.observing import StageEnded, emit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from thumbq.jobs.delivery import Job
     from thumbq.jobs.resources import JobResources
     from thumbq.ports import ObjectInfo, RenderedImage, RenderSource
+    from thumbq.ports.observing import Stage
 
 _FIRST_RESERVE: Final = 16 << 20
 """What is reserved before the size of an original is known; nearly all that phones and cameras make is smaller."""
@@ -51,6 +53,7 @@ class Processor:
         Raises SourceMissing, RenderRefused when it is too large, and as ``original_answers``.
         """
         limit = self._max_source_bytes
+        began = self._resources.clock.monotonic()
         size = min(_FIRST_RESERVE, limit)
         while True:
             async with self._resources.budget.reserve(size, self._queue_name):
@@ -64,12 +67,19 @@ class Processor:
                             raise RenderRefused("too-large", text) from error
                         size = error.size
                     else:
+                        self._ended("fetch", began, info.size or 0)
                         yield info, original
                         return
 
     async def store(self, source: ObjectRef, images: Sequence[RenderedImage]) -> dict[str, RenditionRecord]:
         """Store renditions, and return their records by preset. Raises BackendError."""
-        return {image.preset: await self._store_rendition(source, image) for image in images}
+        began = self._resources.clock.monotonic()
+        records = {image.preset: await self._store_rendition(source, image) for image in images}
+        self._ended("store", began, sum(len(image.body) for image in images))
+        return records
+
+    def _ended(self, stage: Stage, began: float, size: int) -> None:
+        emit(StageEnded(stage, self._queue_name, self._resources.clock.monotonic() - began, size))
 
     async def _store_rendition(self, source: ObjectRef, image: RenderedImage) -> RenditionRecord:
         preset = self._resources.catalog.presets[image.preset]

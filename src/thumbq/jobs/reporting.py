@@ -15,14 +15,15 @@ import structlog
 from thumbq.core.retry import Bury, Delete, Release, is_ours
 from thumbq.errors import BackendRefused, NotSent, SendRefused
 from thumbq.jobs.delivery import Outcome
-from thumbq.ports import Attempted
+from thumbq.ports.observing import Attempted, emit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from thumbq.errors import BackendError
     from thumbq.jobs.delivery import Job, JobResult
-    from thumbq.ports import Ending, Observer
+    from thumbq.ports import ReceivedMessage
+    from thumbq.ports.observing import Ending
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -39,25 +40,30 @@ _ENDINGS: Final[Mapping[Outcome, Ending]] = {
 }
 
 
-def report(result: JobResult, job: Job, queue_name: str, *, observers: Sequence[Observer], now: float) -> None:
+def report(result: JobResult, job: Job, queue_name: str, *, now: float) -> None:
     """Log how an attempt at a job has ended ``now``, in POSIX seconds, and tell the observers.
 
     The log's context names the job and its message.
     """
     _log(result)
     began_after_s = None if result.waited_s is None else max(result.waited_s - result.duration_s, 0.0)
-    for observer in observers:
-        observer.attempted(
-            Attempted(
-                queue_name,
-                _ENDINGS.get(result.outcome, "settled"),
-                ended_at=now,
-                sent_at=job.message.sent_at,
-                code=result.disposition.code if isinstance(result.disposition, Bury) else None,
-                wait_s=began_after_s,
-                work_s=result.render_s,
-            )
+    emit(
+        Attempted(
+            queue_name,
+            _ENDINGS.get(result.outcome, "settled"),
+            ended_at=now,
+            sent_at=job.message.sent_at,
+            code=result.disposition.code if isinstance(result.disposition, Bury) else None,
+            wait_s=began_after_s,
+            work_s=result.render_s,
         )
+    )
+
+
+def report_unreadable(bury: Bury, received: ReceivedMessage, queue_name: str, *, now: float) -> None:
+    """Log that a message without a job that can be read has failed for good ``now``, and tell the observers."""
+    report_failed(bury)
+    emit(Attempted(queue_name, "failed", ended_at=now, sent_at=received.sent_at, code=bury.code))
 
 
 def _log(result: JobResult) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from thumbq.core.catalog import CatalogInForce
 from thumbq.deletion.tombstones import Tombstones
 from thumbq.jobs.bytebudget import ByteBudget
 from thumbq.jobs.countedrenderer import CountedRenderer
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thumbq.core.catalog import Catalog
-    from thumbq.ports import Announcer, Backend, Clock, ObjectStore, Observer, Renderer
+    from thumbq.ports import Announcer, Backend, Clock, ObjectStore, Renderer
     from thumbq.settings import Settings
 
 
@@ -27,6 +28,8 @@ class JobResources:
     store: ObjectStore
     bucket: str
     catalog: Catalog
+    """What one job works with; the next one may have another, from ``catalogs``."""
+    catalogs: CatalogInForce
     renderer: CountedRenderer
     budget: ByteBudget
     quarantine: PriorityLock
@@ -35,8 +38,6 @@ class JobResources:
     tombstones: Tombstones
     announcers: Sequence[Announcer] = ()
     """Who is told of jobs that have ended, in this order."""
-    observers: Sequence[Observer] = ()
-    """Who counts attempts."""
 
 
 def make_job_resources(
@@ -46,20 +47,24 @@ def make_job_resources(
     settings: Settings,
     clock: Clock,
     announcers: Sequence[Announcer] = (),
-    observers: Sequence[Observer] = (),
+    catalogs: CatalogInForce | None = None,
 ) -> JobResources:
-    """Return the resources; ``backend`` may be that of any of the queues."""
+    """Return the resources; ``backend`` may be that of any of the queues.
+
+    Without ``catalogs`` the catalog is that of the settings for good.
+    """
+    catalogs = catalogs or CatalogInForce(settings.catalog)
     store = FencedStore(backend.store)
     return JobResources(
         store=store,
         bucket=backend.bucket,
-        catalog=settings.catalog,
+        catalog=catalogs.current,
+        catalogs=catalogs,
         renderer=CountedRenderer(renderer),
         budget=ByteBudget(settings.max_in_flight_bytes, settings.queue_weights),
         quarantine=PriorityLock(settings.queue_weights),
         health=StoreHealth(backend.store, backend.bucket, clock),
         clock=clock,
-        tombstones=Tombstones(store, backend.bucket, settings.catalog, clock),
+        tombstones=Tombstones(store, backend.bucket, catalogs, clock),
         announcers=announcers,
-        observers=observers,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,6 +18,7 @@ from thumbq.jobs.fencing import LeaseLost
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.jobs.processing import Processor
 from thumbq.jobs.reporting import report_request
+from thumbq.ports.observing import StageEnded, emit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,17 +45,18 @@ class JobRunner:
         random: Random,
         dead_letters: Sequence[DeadLetterRemoval],
     ) -> None:
-        self._resources = resources
         self._queue_name = queue_name
+        self._max_source_bytes = max_source_bytes
         self._max_receive_count = max_receive_count
         self._random = random
-        self._processor = Processor(resources, queue_name=queue_name, max_source_bytes=max_source_bytes)
-        self._manifests = ManifestWriter(resources)
-        self._deletions = Deletions(resources, dead_letters)
+        self._dead_letters = dead_letters
+        self._use(resources)
 
     async def run(self, delivery: Delivery, job: Job) -> JobResult:
         """Make one attempt at a job. Never raises for what goes wrong with it: the result says it."""
         attempt = self._attempt(job)
+        if (sent_at := job.message.sent_at) is not None:
+            emit(StageEnded("wait", self._queue_name, max(self._resources.clock.wall() - sent_at, 0.0)))
         try:
             result = await self._attempted(attempt, delivery)
         except JobDeleted:
@@ -121,7 +124,16 @@ class JobRunner:
     def _release(self, message: ReceivedMessage) -> Release:
         return Release(retry.backoff_s(message.receive_count, self._random.random()))
 
+    def _use(self, resources: JobResources) -> None:
+        self._resources = resources
+        self._processor = Processor(resources, queue_name=self._queue_name, max_source_bytes=self._max_source_bytes)
+        self._manifests = ManifestWriter(resources)
+        self._deletions = Deletions(resources, self._dead_letters)
+
     def _attempt(self, job: Job) -> Attempt:
+        """Begin with the catalog that is in force; jobs that run end with theirs."""
+        if (catalog := self._resources.catalogs.current) is not self._resources.catalog:
+            self._use(replace(self._resources, catalog=catalog))
         return Attempt(job, self._resources, self._processor, self._manifests)
 
     async def _failed(self, attempt: Attempt, error: Exception) -> JobResult:
@@ -166,7 +178,7 @@ class JobRunner:
         # Nor must the failure of an older original, where a newer one is done.
         await attempt.forget_older_source()
         await attempt.learn_of_sender()
-        manifest = await self._manifests.write_failed(attempt.job, attempt.findings, bury)
+        manifest = await attempt.manifests.write_failed(attempt.job, attempt.findings, bury)
         if manifest is not None and manifest.status == "done":
             return JobResult(Outcome.ALREADY_DONE, Delete(), manifest=manifest)
         return JobResult(Outcome.FAILED, bury, manifest=manifest)

@@ -7,10 +7,11 @@ count only while a row names them. Every method returns once its effect would su
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
+import anyio
 from anyio import to_thread
 
 from thumbq.core import callbackmessage
@@ -24,9 +25,11 @@ from thumbq.local.jobqueue import LocalQueue
 from thumbq.local.orphans import Orphans
 from thumbq.local.presigned import LocalPresignedUploads
 from thumbq.local.recovery import Recovery
+from thumbq.local.retention import Retention
 from thumbq.local.schema import BUCKET, DATABASE_NAME
 from thumbq.local.signingsecret import shared_secret
 from thumbq.local.store import LocalStore
+from thumbq.local.watermark import Watermark
 from thumbq.ports import Backend
 
 if TYPE_CHECKING:
@@ -36,7 +39,15 @@ if TYPE_CHECKING:
     from thumbq.local.database import Database
     from thumbq.ports import Clock
 
-__all__ = ["BUCKET", "is_local", "open_local_queues", "recovering"]
+__all__ = ["BUCKET", "Keeping", "is_local", "open_local_queues", "recovering"]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How many days objects are kept, by key prefix, and how much of the disk is kept free of uploads."""
+
+    days: Mapping[str, int] = field(default_factory=dict)
+    min_free_bytes: int = 0
 
 
 def is_local(directory: Path) -> bool:
@@ -52,6 +63,7 @@ async def open_local_queues(
     queues: Sequence[str],
     callbacks: str | None = None,
     max_receive_count: int = 10,
+    keeping: Keeping = Keeping(),
     warn: Callable[[Problem], None] | None = None,
 ) -> AsyncIterator[tuple[Backend, ...]]:
     """Open the backend of a directory, and make it if it is missing; several processes may share it.
@@ -59,17 +71,20 @@ async def open_local_queues(
     Returns a Backend for each name in ``queues``, and one for the queue of ``callbacks`` at the end if it is named;
     they share everything but messages and dead letters.
     A queue whose name ends in ``.fifo`` is a FIFO queue. A message that was received ``max_receive_count`` times
-    becomes a dead letter of its queue instead of being received again; a callback may be received more often. ``warn``
+    becomes a dead letter of its queue instead of being received again; a callback may be received more often. What is
+    older than ``keeping`` says goes while the upkeep runs. ``warn``
     gets a Problem for each queue that has messages and is not opened. Raises SetupError when the directory cannot be
     used; nothing in it is changed then.
     """
     async with _opened(directory) as (database, blobs):
         store = LocalStore(database, blobs, clock)
         orphans = Orphans(database, blobs, clock, Random(), directory=directory)  # noqa: S311 - jitter
+        retention = Retention(database, blobs, clock, Random(), days=keeping.days)  # noqa: S311 - jitter
         with _usable(directory):
             secret = await database.write(lambda _: shared_secret(directory))
             waiting = await database.read(messagetable.waiting)
-            upkeep = _Upkeep(orphans, Condition(directory))
+            watermark = Watermark(directory, keeping.min_free_bytes, clock)
+            upkeep = _Upkeep(orphans, retention, watermark, Condition(directory))
         if warn is not None:
             for problem in _unopened(waiting, [*queues, callbacks], directory):
                 warn(problem)
@@ -97,10 +112,17 @@ class _Upkeep:
     """The Upkeep of a directory."""
 
     orphans: Orphans
+    retention: Retention
+    watermark: Watermark
     condition: Condition
 
     async def run(self) -> None:
-        await self.orphans.run()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.orphans.run)
+            tasks.start_soon(self.retention.run)
+
+    async def check_room(self, size: int) -> None:
+        await self.watermark.check(size)
 
     async def check(self) -> None:
         await self.condition.check()

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from thumbq.errors import Problem, SetupError
-from thumbq.local import errors, schema, signingsecret
+from thumbq.local import errors, schema
+from thumbq.local.backupplaces import ARCHIVE_ENDING, BackupArchive, BackupDirectory
 from thumbq.local.blobs import FOLDERS, Blobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-_UNFINISHED: Final = "unfinished.sqlite3"
+    from thumbq.local.backupplaces import BackupPlace
+
 _PASSES: Final = 5
 _FEW: Final = 1000
 """How many files may be left to copy while other processes wait for the database."""
@@ -32,39 +32,43 @@ class BackedUp:
     missing: int
 
 
-def back_up(directory: Path, destination: Path, progress: Callable[[int], None]) -> BackedUp:
-    """Copy a directory to one that is empty or missing; blocks. ``progress`` gets numbers of files as they come.
+def back_up(
+    directory: Path, destination: Path, progress: Callable[[int], None], *, previous: Path | None = None
+) -> BackedUp:
+    """Copy a directory to one that is empty or missing, or into a new tar file (``.tar``); blocks.
 
-    Files are linked where both are on one file system, and else copied: they are never changed, only replaced. They
-    come first, since there are many. Then the database is copied, and in the same transaction the files that came
-    meanwhile: while it lasts no other process can commit, and files are removed after a commit only, so that each file
-    that the copy names is there. The copied database gets its name last: a backup that was cut off has none, and is
-    refused by whoever opens it.
+    ``progress`` gets numbers of files as they come. Files are linked where both are on one file system, or where the
+    ``previous`` backup is and has them, and else copied: they are never changed, only replaced. They come first, since
+    there are many. Then the database is copied, and in the same transaction the files that came meanwhile: while it
+    lasts no other process can commit, and files are removed after a commit only, so that each file that the copy names
+    is there. The copied database gets its name last: a backup that was cut off has none, and is refused by whoever
+    opens it.
 
     Raises SetupError when one of them cannot be used, and BackendUnavailable.
     """
+    if previous is not None and not (previous / schema.DATABASE_NAME).is_file():
+        raise SetupError([Problem(f"{previous} is no backup", "name a directory that thumbq local backup has made")])
     with closing(schema.connect(directory)) as connection:
         try:
-            _make(destination)
-            return _copied(connection, _Copying(Blobs(directory), Blobs(destination), progress), directory, destination)
+            place = _place(destination, previous)
+            return _copied(connection, _Copying(Blobs(directory), place, progress), place, directory)
         except (OSError, sqlite3.Error) as error:
             raise errors.translated(error, destination) from error
 
 
-def _make(destination: Path) -> None:
-    destination.mkdir(parents=True, exist_ok=True)
-    if any(destination.iterdir()):
-        raise SetupError([Problem(f"{destination} is not empty", "name a new directory for the backup")])
-    for folder in FOLDERS:
-        (destination / schema.OBJECTS / folder).mkdir(parents=True)
+def _place(destination: Path, previous: Path | None) -> BackupPlace:
+    if destination.suffix != ARCHIVE_ENDING:
+        return BackupDirectory(destination, previous)
+    if previous is not None:
+        raise SetupError([Problem("a tar file links to no previous backup", "back up into a directory, or all of it")])
+    return BackupArchive(destination)
 
 
-def _copied(connection: sqlite3.Connection, files: _Copying, directory: Path, destination: Path) -> BackedUp:
-    unfinished = destination / _UNFINISHED
+def _copied(connection: sqlite3.Connection, files: _Copying, place: BackupPlace, directory: Path) -> BackedUp:
     for _ in range(_PASSES):
         if files.copy_all() < _FEW:
             break
-    with closing(sqlite3.connect(unfinished)) as copy:
+    with closing(sqlite3.connect(place.database)) as copy:
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the lock, which BEGIN does not
         connection.backup(copy)
@@ -72,20 +76,16 @@ def _copied(connection: sqlite3.Connection, files: _Copying, directory: Path, de
         missing = files.copy(named - files.copied)
         connection.execute("COMMIT")
     files.remove(files.copied - named)
-    with suppress(FileNotFoundError):  # it is made by the first replica
-        shutil.copy2(directory / signingsecret.FILE_NAME, destination)
-    os.sync()
-    unfinished.rename(destination / schema.DATABASE_NAME)
-    os.sync()
+    place.finish(directory)
     return BackedUp(len(files.copied), files.linked, missing)
 
 
 class _Copying:
     """The files of a backup, as they come."""
 
-    def __init__(self, source: Blobs, destination: Blobs, progress: Callable[[int], None]) -> None:
+    def __init__(self, source: Blobs, place: BackupPlace, progress: Callable[[int], None]) -> None:
         self._source = source
-        self._destination = destination
+        self._place = place
         self._progress = progress
         self.copied: set[str] = set()
         self.linked = 0
@@ -102,7 +102,7 @@ class _Copying:
         missing = 0
         for name in names:
             try:
-                self.linked += _link_or_copy(self._source.path(name), self._destination.path(name))
+                self.linked += self._place.add(self._source.path(name), name)
             except FileNotFoundError:
                 missing += 1
             else:
@@ -113,17 +113,5 @@ class _Copying:
     def remove(self, names: Collection[str]) -> None:
         """Remove from the backup what is no object in it: it was replaced meanwhile, or its put has not ended."""
         for name in names:
-            self._destination.remove(name)
+            self._place.remove(name)
         self.copied -= set(names)
-
-
-def _link_or_copy(source: Path, destination: Path) -> bool:
-    """Whether the file could be linked."""
-    try:
-        os.link(source, destination)
-    except FileNotFoundError:
-        raise
-    except OSError:  # another file system, one without links, or a kernel that forbids them (protected_hardlinks)
-        shutil.copy2(source, destination)
-        return False
-    return True

@@ -79,6 +79,39 @@ def page(connection: sqlite3.Connection, bucket: str, *, prefix: str, after: str
     return list(takewhile(lambda entry: entry.key.startswith(prefix), listed))
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An object's key, and the name of its file."""
+
+    key: str
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """Those objects of a page that are old; ``last`` is its last key, None at the end."""
+
+    old: list[Named]
+    last: str | None
+
+
+def aged(connection: sqlite3.Connection, *, bucket: str, prefix: str, after: str, limit: int, before: float) -> Aged:
+    """Look through the next objects under a prefix for those that were stored before this time."""
+    rows = connection.execute(
+        "SELECT key, blob, modified_at FROM objects"
+        " WHERE bucket = :bucket AND key >= :start AND key <> :after ORDER BY key LIMIT :limit",
+        {"bucket": bucket, "start": max(prefix, after), "after": after, "limit": limit},
+    )
+    found = list(takewhile(lambda row: row[0].startswith(prefix), rows))
+    return Aged([Named(key, blob) for key, blob, at in found if at < before], found[-1][0] if found else None)
+
+
+def remove_these(connection: sqlite3.Connection, *, bucket: str, named: Iterable[Named]) -> list[str]:
+    """Remove those objects that have these files still, and return the names of the files."""
+    statement = "DELETE FROM objects WHERE bucket = ? AND key = ? AND blob = ?"
+    return [one.blob for one in named if connection.execute(statement, (bucket, one.key, one.blob)).rowcount]
+
+
 def without_object(connection: sqlite3.Connection, blobs: Iterable[str]) -> list[str]:
     """Return the names of the files that belong to no object."""
     named = "SELECT 1 FROM objects WHERE blob = ?"

@@ -12,6 +12,7 @@ from anyio import TASK_STATUS_IGNORED, to_thread
 from thumbq.errors import SetupError
 from thumbq.pool.idleprocesses import IdleProcesses
 from thumbq.pool.pooledprocess import PooledProcess
+from thumbq.ports.observing import ProcessReplaced, emit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -166,6 +167,7 @@ class Supervisor:
         process.ready = True
         self.unconfined = process.handle.unconfined
         if reason != "start":
+            emit(ProcessReplaced(reason))
             old_pid = old.handle.pid if old is not None else None
             write = log.warning if reason == "died-idle" else log.info  # of the others a job tells
             write(

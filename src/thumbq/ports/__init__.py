@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from thumbq.ports.announcing import Announcer
 from thumbq.ports.deadletters import DeadLetter, DeadLetters, MoveProgress
-from thumbq.ports.observing import Attempted, Ending, Observer
 from thumbq.ports.presigned import PresignedPost, PresignedUploads, PresignedUploadVerifier
 from thumbq.ports.publishing import EventTarget
 from thumbq.ports.queueing import (
@@ -43,12 +42,10 @@ __all__ = [
     "MAX_LEASE_S",
     "Announcer",
     "Answered",
-    "Attempted",
     "Backend",
     "Clock",
     "DeadLetter",
     "DeadLetters",
-    "Ending",
     "EntryResult",
     "EventTarget",
     "Health",
@@ -58,7 +55,6 @@ __all__ = [
     "NotMade",
     "ObjectInfo",
     "ObjectStore",
-    "Observer",
     "PresignedPost",
     "PresignedUploadVerifier",
     "PresignedUploads",
@@ -108,6 +104,10 @@ class Upkeep(Protocol):
 
     async def check(self) -> None:
         """Raise BackendError when the store seems to be away, and RestartNeeded; this asks the store nothing."""
+        ...
+
+    async def check_room(self, size: int) -> None:
+        """Raise StoreFull when an upload of so many bytes would leave too little room for what is there already."""
         ...
 
 

@@ -4,7 +4,7 @@ Scalars come from ``THUMBQ_*`` variables or from ``thumbq.toml`` (the variable w
 file. Endpoints, region, profile and credentials are not here: they are botocore's own variables.
 """
 
-from thumbq.settings.loading import load, only_queue
+from thumbq.settings.loading import file_in_use, load, load_with_places, only_queue
 from thumbq.settings.model import Settings
 from thumbq.settings.queues import QueueConfig, QueueTable
 
@@ -12,6 +12,8 @@ __all__ = [
     "QueueConfig",
     "QueueTable",
     "Settings",
+    "file_in_use",
     "load",
+    "load_with_places",
     "only_queue",
 ]

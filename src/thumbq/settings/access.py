@@ -106,7 +106,7 @@ class _Door(AccessSettings):
                 self.read_tokens()
             except SetupError as error:
                 return error.problems
-        elif self.access is None and not _is_loopback(self.host):
+        elif self.access is None and not is_loopback(self.host):
             what = f"THUMBQ_HOST = {self.host!r} is no loopback address, and nobody would be asked for a token there"
             fix = f"{_MAKE_ONE}; or set THUMBQ_ACCESS=open where only those reach it who may do everything"
             return (Problem(what, fix),)
@@ -123,7 +123,8 @@ def problems_to_serve(values: Mapping[str, Any]) -> tuple[Problem, ...]:
         return problems_to_serve({name: value for name, value in known.items() if name not in invalid})
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine only."""
     authority = Authority.parse(f"[{host}]" if ":" in host else host)
     return authority is not None and authority.is_loopback
 

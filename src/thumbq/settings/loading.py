@@ -38,7 +38,7 @@ _TABLES: Final[dict[str, type[BaseModel]]] = {
 _TYPES: Final = {"tuple_type": "Input should be a list", "model_type": "Input should be a table"}
 """Messages of pydantic in the words of TOML."""
 
-_FILE_ONLY: Final = frozenset(f"{PREFIX}{field.upper()}" for field in _TABLES)
+_FILE_ONLY: Final = frozenset(f"{PREFIX}{field.upper()}" for field in (*_TABLES, "retention"))
 _VARIABLES: Final = tuple(
     name for name in (f"{PREFIX}{field.upper()}" for field in Settings.model_fields) if name not in _FILE_ONLY
 )
@@ -71,6 +71,11 @@ def load(*, serving: bool = False, **overrides: Any) -> Settings:
 
     Raises SetupError with every problem that was found: unknown names come with the nearest known one.
     """
+    return load_with_places(serving=serving, **overrides)[0]
+
+
+def load_with_places(*, serving: bool = False, **overrides: Any) -> tuple[Settings, dict[str, str]]:
+    """Do what ``load`` does, and return also where each setting that is given is written, by its field."""
     options = {name: value for name, value in overrides.items() if value is not None}
     variables = _variables()
     problems = _unknown_variables()
@@ -95,7 +100,15 @@ def load(*, serving: bool = False, **overrides: Any) -> Settings:
         problems += secret_problems(sources.values())
     if problems:
         raise SetupError(problems)
-    return Settings(**sources.values())
+    values = sources.values()
+    return Settings(**values), {field: sources.place_of(field) for field in values}
+
+
+def file_in_use(settings: Settings) -> Path | None:
+    """Return the settings file that these were read from; None when there was none."""
+    if settings.config is not None:
+        return settings.config
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
 def only_queue(settings: Settings, name: str | None, *, or_webhooks: bool = False) -> Settings:

@@ -20,6 +20,8 @@ from thumbq.settings.faults import Fault, SettingsConflict, fault
 from thumbq.settings.http import HttpSettings
 from thumbq.settings.queues import QueueConfig, QueueTable, long_poll_faults, queue_configs, table_faults
 from thumbq.settings.rendering import RenderSettings
+from thumbq.settings.retention import RetentionSettings
+from thumbq.settings.telemetry import TelemetrySettings
 from thumbq.settings.webhooks import WebhookSettings
 from thumbq.settings.work import WorkSettings
 
@@ -33,6 +35,8 @@ _ANY_SOURCE: Final = "uploads/a source.jpg"
 
 
 class Settings(
+    TelemetrySettings,
+    RetentionSettings,
     EventSettings,
     WebhookSettings,
     RenderSettings,
@@ -74,8 +78,9 @@ class Settings(
     def _check_conflicts(self) -> Self:
         faults = [
             *(*self._backend_faults(), *self.access_faults(), *self._door_faults(), *self.work_faults()),
-            *(*self.render_faults(), *self.webhook_faults()),
+            *(*self.render_faults(), *self.webhook_faults(), *self.telemetry_faults(self.port)),
             *(*self._queue_faults(), *self._preset_faults(), *self._route_faults()),
+            *self.retention_faults(self.catalog),
         ]
         if faults:
             raise SettingsConflict(faults)

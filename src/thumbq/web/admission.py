@@ -57,6 +57,16 @@ class RunningUploads:
         """Whether uploads have been cut off."""
         return self._stopping
 
+    @property
+    def held(self) -> int:
+        """How many bytes are reserved."""
+        return self.limits.memory_bytes - self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many uploads wait for room."""
+        return len(self._waiting)
+
     async def idle(self) -> None:
         """Wait until no upload is open."""
         while self._open:

@@ -10,6 +10,7 @@ from thumbq.core.units import MIB
 from thumbq.core.uploadoptions import NO_OPTIONS
 from thumbq.errors import UploadRefused
 from thumbq.intake.keyedupload import KeyedUpload
+from thumbq.ports.observing import Uploaded, emit
 from thumbq.web import problems
 from thumbq.web.problems import HttpProblem, problem_of
 from thumbq.web.uploadanswer import Refused
@@ -44,6 +45,27 @@ class FileTaker:
 
     async def take(self, filename: str | None, content: bytes | HttpProblem) -> Accepted | Refused:
         """Store and queue a file, or say why there is none. Raises KeyNotFree."""
+        taken = await self._take_keyed(filename, content)
+        emit(Uploaded(taken.problem.code) if isinstance(taken, Refused) else Uploaded(None, taken.size))
+        return taken
+
+    async def refuse(self, filename: str | None, problem: HttpProblem) -> Refused:
+        """Refuse a file with which the request cannot be read on. Raises KeyNotFree."""
+        if _is_passing(problem):
+            self._whole = False
+        elif self._keyed is not None:
+            await self._keyed.look_at(problem.code.encode(), filename=filename, options=self._options)
+            self._keyed.refused(problem.code, problem.detail)
+        emit(Uploaded(problem.code))
+        return Refused(filename, problem)
+
+    async def end(self, *, whole: bool = True) -> None:
+        """Record what became of the request. Raises KeyNotFree."""
+        if self._keyed is not None:
+            await self._keyed.end(whole=whole and self._whole)
+            self.replayed = self._whole and self._keyed.is_replayed
+
+    async def _take_keyed(self, filename: str | None, content: bytes | HttpProblem) -> Accepted | Refused:
         if self._keyed is None:
             return await self._take(filename, content)
         looked_at = content.code.encode() if isinstance(content, HttpProblem) else content
@@ -54,21 +76,6 @@ class FileTaker:
         if isinstance(entry, Refused) and not _is_passing(entry.problem):
             self._keyed.refused(entry.problem.code, entry.problem.detail)
         return entry
-
-    async def refuse(self, filename: str | None, problem: HttpProblem) -> Refused:
-        """Refuse a file with which the request cannot be read on. Raises KeyNotFree."""
-        if _is_passing(problem):
-            self._whole = False
-        elif self._keyed is not None:
-            await self._keyed.look_at(problem.code.encode(), filename=filename, options=self._options)
-            self._keyed.refused(problem.code, problem.detail)
-        return Refused(filename, problem)
-
-    async def end(self, *, whole: bool = True) -> None:
-        """Record what became of the request. Raises KeyNotFree."""
-        if self._keyed is not None:
-            await self._keyed.end(whole=whole and self._whole)
-            self.replayed = self._whole and self._keyed.is_replayed
 
     async def _take(self, filename: str | None, content: bytes | HttpProblem) -> Accepted | Refused:
         if isinstance(content, HttpProblem):

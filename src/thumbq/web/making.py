@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from thumbq.core.catalog import CatalogInForce
     from thumbq.ports import Backend, Clock, Health
+    from thumbq.ports.observing import Exposition
     from thumbq.settings import QueueConfig, Settings
     from thumbq.web.accessrules import AccessRules
     from thumbq.webhooks.sender import CallbackSender
@@ -43,9 +45,11 @@ def make_app(
     backend: Backend,
     desk: QueueDesk,
     *,
+    catalogs: CatalogInForce,
     health: Health,
     access: AccessRules,
     callbacks: CallbackSender | None,
+    exposition: Exposition | None = None,
 ) -> web.Application:
     """Return the application over the default queue's ``backend``, and the queues of the ``desk``."""
     queues = {
@@ -59,24 +63,25 @@ def make_app(
         expiry_s=settings.upload_expiry_s,
         callbacks=rules,
     )
-    tombstones = Tombstones(backend.store, backend.bucket, settings.catalog, SystemClock())
+    tombstones = Tombstones(backend.store, backend.bucket, catalogs, SystemClock())
     states = JobStates(backend, presigned, tombstones)
     services = WebServices(
         backend=backend,
         states=states,
         deleter=JobDeleter(tombstones, list(queues.values()) or [backend]),
         waiters=Waiters(states.look_again, at_most=settings.max_waiters, random=Random()),  # noqa: S311 - jitter
-        intake=make_upload_intake(backend, settings.catalog.presets, queues, rules),
+        intake=make_upload_intake(backend, catalogs.preset_names, queues, rules),
         claims=make_claims(backend),
         callbacks=callbacks,
         health=health,
         access=access,
+        exposition=exposition,
         limits=UploadLimits(
             max_file_bytes=settings.max_upload_bytes,
             max_files=settings.max_upload_files,
             max_concurrent=settings.max_uploads,
         ),
-        catalog=settings.catalog,
+        catalogs=catalogs,
         presigned=presigned,
         links=Links(settings.public_url or ""),
     )

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiohttp import hdrs, web
 
-from thumbq.errors import BackendError, BackendUnavailable, BadAnswer, KeyNotFree, NotSent, ThumbqError, UploadRefused
+from thumbq.errors import (
+    BackendError,
+    BackendUnavailable,
+    BadAnswer,
+    KeyNotFree,
+    NotSent,
+    StoreFull,
+    ThumbqError,
+    UploadRefused,
+)
 from thumbq.web.answers import Problem, ProblemAnswer
 
 if TYPE_CHECKING:
@@ -89,6 +98,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "not-alive": 503,
     "not-ready": 503,
     "stopping": 503,
+    "insufficient-storage": 507,
 }
 """The status of each code, but for those of ``not_found`` and of aiohttp itself. A code that is missing is a bug."""
 
@@ -179,6 +189,9 @@ def explain(error: ProblemRaised | UploadRefused | BackendError) -> HttpProblem:
     if isinstance(error, BadAnswer):
         text = "The store or the queue gave no answer that can be read. Try again later."
         return problem_of("backend-bad-answer", text, retry_after_s=retry_after_s, cause=cause)
+    if isinstance(error, StoreFull):
+        text = "There is no room for another upload. Try again once somebody has made some."
+        return problem_of("insufficient-storage", text, cause=cause)
     if isinstance(error, BackendUnavailable | NotSent):
         text = "The store or the queue cannot be reached now. Try again in a moment."
         return problem_of("backend-unavailable", text, retry_after_s=retry_after_s, cause=cause)

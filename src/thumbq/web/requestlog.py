@@ -14,10 +14,12 @@ import structlog
 from aiohttp import web
 
 from thumbq.core import keys
+from thumbq.ports.observing import Answered, emit
 from thumbq.web.access import TOKEN_NAME
 from thumbq.web.door import DOOR
 from thumbq.web.problems import INTERNAL_ERROR, PROBLEMS
 from thumbq.web.requestid import REQUEST_ID, request_id
+from thumbq.web.route import route_of
 from thumbq.web.services import HEALTH_PATHS
 from thumbq.web.tally import Tally
 
@@ -55,6 +57,11 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
     began = time.perf_counter()
     response = await handler(request)
     refused = response.get(PROBLEMS, ())
+    duration_s = time.perf_counter() - began
+    route = route_of(request)
+    bytes_in, bytes_out = request.content.total_bytes, response.content_length or 0
+    path = None if route is None else route.path
+    emit(Answered(path, request.method, response.status, duration_s, bytes_in, bytes_out))
     health = request.path in HEALTH_PATHS
     write = log.debug if health else log.info
     write(
@@ -63,9 +70,9 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
         path=request.rel_url.raw_path,
         client=request.app[DOOR].proxies.client_address(request),
         status=response.status,
-        bytes_in=request.content.total_bytes,
-        bytes_out=response.content_length or 0,
-        duration_ms=round((time.perf_counter() - began) * 1000, 1),
+        bytes_in=bytes_in,
+        bytes_out=bytes_out,
+        duration_ms=round(duration_s * 1000, 1),
         **({"token": request[TOKEN_NAME]} if TOKEN_NAME in request else {}),
         **(_refusal(request, refused) if refused else {}),
     )

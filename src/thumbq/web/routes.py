@@ -7,7 +7,19 @@ from typing import Final
 from aiohttp import hdrs
 
 from thumbq.core.token import Scope
-from thumbq.web import callbacks, health, inbox, joblist, jobs, openapi, presigned, putupload, renditions, upload
+from thumbq.web import (
+    callbacks,
+    health,
+    inbox,
+    joblist,
+    jobs,
+    metrics,
+    openapi,
+    presigned,
+    putupload,
+    renditions,
+    upload,
+)
 from thumbq.web.answers import CallbackAnswer, HealthAnswer, JobAnswer, JobsAnswer, PresignedAnswer, UploadAnswer
 from thumbq.web.fields import UploadForm, UploadQuery
 from thumbq.web.idempotency import KeyHeaders, UploadHeaders
@@ -19,6 +31,7 @@ from thumbq.web.queueroutes import QUEUE_ROUTES
 from thumbq.web.route import FORM, IMAGE, JSON, Body, Route
 
 _STORE: Final = ("backend-bad-answer", "backend-refused", "backend-unavailable")
+_STORING: Final = (*_STORE, "insufficient-storage")
 _BODY: Final = ("incomplete-body", "too-large", "upload-stalled", "upload-too-slow", "busy", "stopping")
 _FORM: Final = (
     *_BODY,
@@ -47,7 +60,7 @@ ROUTES: Final = (
             201: ("All files are stored and queued.", Body(JSON, UploadAnswer)),
             207: ("Some are; the others say why not.", Body(JSON, UploadAnswer)),
         },
-        problems=(*_FORM, *_OPTIONS, *_STORE, *_KEY, "field-after-file", "too-many-files", "unsupported-format"),
+        problems=(*_FORM, *_OPTIONS, *_STORING, *_KEY, "field-after-file", "too-many-files", "unsupported-format"),
     ),
     Route(
         method=hdrs.METH_PUT,
@@ -62,7 +75,7 @@ ROUTES: Final = (
         body=Body(IMAGE),
         answers={201: ("It is stored and queued.", Body(JSON, UploadAnswer))},
         problems=(
-            *(*_BODY, *_OPTIONS, *_STORE, *_KEY, "invalid-field", "invalid-query", "empty-file"),
+            *(*_BODY, *_OPTIONS, *_STORING, *_KEY, "invalid-field", "invalid-query", "empty-file"),
             "unsupported-format",
         ),
     ),
@@ -91,7 +104,7 @@ ROUTES: Final = (
         body=Body(FORM, PresignedForm),
         answers={204: ("The file is stored and queued.", None)},
         problems=(
-            *(*_FORM, *_STORE, "form-expired", "form-incomplete", "form-not-signed", "no-direct-uploads"),
+            *(*_FORM, *_STORING, "form-expired", "form-incomplete", "form-not-signed", "no-direct-uploads"),
             *("repeated-field", "deleted"),
         ),
     ),
@@ -181,6 +194,16 @@ ROUTES: Final = (
         scope=None,
         answers={200: ("They should.", Body(JSON, HealthAnswer))},
         problems=("not-ready",),
+    ),
+    Route(
+        method=hdrs.METH_GET,
+        path="/metrics",
+        handler=metrics.get_metrics,
+        name="get_metrics",
+        summary="Get the metrics of this replica, for Prometheus.",
+        scope=Scope.ADMIN,
+        answers={200: ("The metrics, as text or as OpenMetrics.", Body("text/plain"))},
+        missing=("no-metrics",),
     ),
     Route(
         method=hdrs.METH_GET,

@@ -9,6 +9,7 @@ import anyio
 from aiohttp import web
 from anyio.abc import SocketAttribute
 
+from thumbq.errors import Problem, SetupError
 from thumbq.web.connection import Connection
 from thumbq.web.connections import Acceptor, Connections
 from thumbq.web.services import SERVICES, UPLOADS
@@ -40,6 +41,14 @@ class HttpServer:
             acceptor = Acceptor(listening, self._connections, self._connect)
             self._accepting.append(asyncio.create_task(acceptor.run()))
 
+    async def listen(self, host: str, port: int) -> None:
+        """Start. Raises SetupError when the address cannot be had."""
+        try:
+            await self.start(host, port)
+        except OSError as error:
+            problem = Problem(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port or --host")
+            raise SetupError([problem]) from error
+
     @property
     def address(self) -> tuple[str, int]:
         """The first address that is listened on."""
@@ -68,10 +77,22 @@ class HttpServer:
         """
         self._app[UPLOADS].cut_off()
 
-    async def cut_off_uploads_at(self, at: float) -> None:
-        """Cut uploads off at this time of the event loop."""
-        await anyio.sleep_until(at)
-        self.cut_off_uploads()
+    async def shut_down(self, *, by: float, cut_off_uploads_at: float) -> None:
+        """Let open requests be answered; uploads whose bytes still come near the end are told to come again.
+
+        The times are the event loop's.
+        """
+
+        async def cut_off() -> None:
+            await anyio.sleep_until(cut_off_uploads_at)
+            self.cut_off_uploads()
+
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(cut_off)
+                with anyio.move_on_at(by):
+                    await self.close()
+                tasks.cancel_scope.cancel()
 
     async def close(self) -> None:
         """Stop listening, let open requests be answered until the shutdown's time-out, and close the connections.

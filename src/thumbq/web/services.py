@@ -17,12 +17,13 @@ from thumbq.web.admission import RunningUploads
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thumbq.core.catalog import Catalog
+    from thumbq.core.catalog import Catalog, CatalogInForce
     from thumbq.deletion.deleting import JobDeleter
     from thumbq.intake.claims import Claims
     from thumbq.intake.presigned import PresignedIntake
     from thumbq.intake.uploads import UploadIntake
     from thumbq.ports import Backend, Health
+    from thumbq.ports.observing import Exposition
     from thumbq.web.jobstate import JobStates
     from thumbq.web.uploadlimits import UploadLimits
     from thumbq.web.waiting import Waiters
@@ -41,7 +42,7 @@ class WebServices:
     intake: UploadIntake
     health: Health
     limits: UploadLimits
-    catalog: Catalog
+    catalogs: CatalogInForce
     presigned: PresignedIntake
     states: JobStates
     waiters: Waiters
@@ -52,6 +53,13 @@ class WebServices:
     links: Links = NO_BASE
     access: AccessRules = OPEN
     backend_timeout_s: float = 20.0
+    exposition: Exposition | None = None
+    """None where there are no metrics."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog that is in force."""
+        return self.catalogs.current
 
 
 HEALTH_PATHS: Final = frozenset({"/livez", "/readyz"})

@@ -130,6 +130,11 @@ class Waiters:
             waiter.wake()
 
     @property
+    def number(self) -> int:
+        """How many requests wait."""
+        return len(self._waiters)
+
+    @property
     def full(self) -> bool:
         """Whether one more is answered at once."""
         return self._stopping or len(self._waiters) >= self._at_most

@@ -18,7 +18,7 @@ from thumbq.jobs.fencing import LeaseLost
 from thumbq.jobs.groups import positions
 from thumbq.jobs.handler import BUG_DELAY_S
 from thumbq.manifests import manifest_ref
-from thumbq.ports import Attempted
+from thumbq.ports.observing import Attempted, Told, emit
 from thumbq.webhooks.endpoints import Endpoints
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from thumbq.core.callbackrules import CallbackRules
     from thumbq.jobs.resources import JobResources
     from thumbq.jobs.stopping import StopRequest
-    from thumbq.ports import Ending, ReceivedMessage, WebhookCaller
+    from thumbq.ports import ReceivedMessage, WebhookCaller
+    from thumbq.ports.observing import Ending
     from thumbq.webhooks.endpoints import Turn
     from thumbq.webhooks.signing import Signer
 
@@ -48,7 +49,6 @@ class CallbackHandler:
         self, resources: JobResources, *, caller: WebhookCaller, rules: CallbackRules, signer: Signer, random: Random
     ) -> None:
         self._store = resources.store
-        self._observers = resources.observers
         self._health = resources.health
         self._clock = resources.clock
         self._caller = caller
@@ -168,8 +168,7 @@ class CallbackHandler:
             wait_s=max(now - call_s - sent_at, 0.0) if ending == "done" and sent_at is not None else None,
             work_s=call_s or None,
         )
-        for observer in self._observers:
-            observer.attempted(attempt)
+        emit(attempt)
 
     def _note_put_off(self, message: ReceivedMessage) -> None:
         """Note a receive that led to no call; what was forgotten of very many counts as calls."""
@@ -186,8 +185,11 @@ def _endpoint(url: str) -> str:
 
 def _report(disposition: Delete | Release | Bury, calls: int, what: str) -> None:
     if isinstance(disposition, Delete):
+        emit(Told("callback", "done", calls))
         log.info("callback.done", calls=calls, answer=what)
     elif isinstance(disposition, Release):
+        emit(Told("callback", "failed", calls))
         log.warning("callback.failed", calls=calls, reason=what, delay_s=round(disposition.delay_s, 1))
     else:
+        emit(Told("callback", "given-up", calls))
         log.warning("callback.given_up", calls=calls, reason=disposition.text)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from thumbq.core.callbackrules import CallbackRules
+from thumbq.core.catalog import CatalogInForce
 from thumbq.core.links import Links
 from thumbq.webhooks.sender import CallbackSender
 
@@ -36,13 +37,16 @@ def callback_rules(settings: Settings) -> CallbackRules | None:
     )
 
 
-def make_sender(settings: Settings, backend: Backend | None) -> CallbackSender | None:
+def make_sender(
+    settings: Settings, backend: Backend | None, catalogs: CatalogInForce | None = None
+) -> CallbackSender | None:
     """Return what sends callbacks to the queue of this backend; None where none are called."""
     rules = callback_rules(settings)
     if rules is None or settings.webhooks is None or backend is None:
         return None
     links = Links(settings.public_url or "")
-    return CallbackSender(backend.queue, backend.store, rules, settings.webhooks.url, settings.catalog, links)
+    catalogs = catalogs or CatalogInForce(settings.catalog)
+    return CallbackSender(backend.queue, backend.store, rules, settings.webhooks.url, catalogs, links)
 
 
 def make_handler(settings: Settings, resources: JobResources, random: Random) -> CallbackHandler | None:

@@ -14,7 +14,7 @@ from thumbq.webhooks.body import body_of
 
 if TYPE_CHECKING:
     from thumbq.core.callbackrules import CallbackRules
-    from thumbq.core.catalog import Catalog
+    from thumbq.core.catalog import CatalogInForce
     from thumbq.core.links import Links
     from thumbq.core.manifest import Manifest
     from thumbq.ports import JobQueue, ObjectStore
@@ -41,7 +41,7 @@ class CallbackSender:
     store: ObjectStore
     rules: CallbackRules
     default_url: str | None
-    catalog: Catalog
+    catalogs: CatalogInForce
     links: Links
 
     async def announce(self, manifest: Manifest) -> None:
@@ -67,7 +67,7 @@ class CallbackSender:
         return await self._send(manifest, url)
 
     async def _send(self, manifest: Manifest, url: str) -> str:
-        outcome = await outcome_document(manifest, self.store, self.catalog, self.links)
+        outcome = await outcome_document(manifest, self.store, self.catalogs.current, self.links)
         callback = make_callback(manifest, url, body_of(outcome))
         message_id = await self.queue.send(callback.encode())
         log.info("callback.sent", webhook_id=callback.id, webhook_message_id=message_id)

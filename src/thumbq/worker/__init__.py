@@ -76,7 +76,7 @@ def make_callback_consumer(
 ) -> Consumer:
     """Return the consumer of the queue of callbacks: it takes no render process, and waits for no other queue."""
     times = LeaseTimes(settings.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s)
-    queue = LeasedQueue(backend.queue, times=times, clock=resources.clock, random=random)
+    queue = LeasedQueue(backend.queue, times=times, clock=resources.clock, random=random, name=callbackmessage.QUEUE)
     receiver = Receiver(
         queue,
         queue_name=callbackmessage.QUEUE,
@@ -105,8 +105,14 @@ def make_consumer(
     """Return a consumer of one queue; ``backlogs``, ``resources`` and ``removals`` are those of all queues."""
     removal = _removal(backend, resources, of_jobs)
     times = LeaseTimes(config.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s)
-    backlog = partial(backlogs.seems_to_have_more, config.name)
-    queue = LeasedQueue(backend.queue, times=times, clock=resources.clock, random=random, backlog=backlog)
+    queue = LeasedQueue(
+        backend.queue,
+        times=times,
+        clock=resources.clock,
+        random=random,
+        backlog=partial(backlogs.seems_to_have_more, config.name),
+        name=config.name,
+    )
     handler = MessageHandler(
         resources,
         attributes=attributes,

@@ -11,6 +11,7 @@ import structlog
 from thumbq.core.retry import Abandon, Bury, Delete, Disposition, Release
 from thumbq.jobs.fencing import fenced
 from thumbq.jobs.stopping import StopRequest
+from thumbq.ports.observing import LeaseLost, emit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +95,10 @@ class Consumer:
         for scope in self._ending:
             scope.deadline = self._ends_at
 
+    def places(self) -> tuple[int, int]:
+        """Return how many messages are in flight, and how many may be."""
+        return self._receiver.places()
+
     def not_alive(self) -> str | None:
         """Say which loop has stopped, if one has."""
         return self._queue.not_alive()
@@ -122,6 +127,7 @@ class Consumer:
                 self._receiver.give_back_place()
         if lease.lost_because is not None:
             disposition = Abandon()
+            emit(LeaseLost())
             log.warning("lease.lost", reason=lease.lost_because)
         if isinstance(disposition, Release | Abandon):
             # What waits behind it goes back with it. The queue hands out none of them before this one is visible.

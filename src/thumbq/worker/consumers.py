@@ -38,6 +38,10 @@ class Consumers:
         for consumer in self._consumers.values():
             consumer.abort(within_s=within_s)
 
+    def places(self) -> dict[str, tuple[int, int]]:
+        """Return how many messages of each queue are in flight, and how many may be."""
+        return {queue_name: consumer.places() for queue_name, consumer in self._consumers.items()}
+
     def not_alive(self) -> str | None:
         """Say which loop has stopped going round, if one has."""
         reasons = (_of(queue_name, consumer.not_alive()) for queue_name, consumer in self._consumers.items())

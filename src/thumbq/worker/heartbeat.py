@@ -10,6 +10,7 @@ import anyio
 from thumbq.errors import BackendError
 from thumbq.jobs.reporting import report_request
 from thumbq.ports import EntryResult, batches
+from thumbq.ports.observing import BeatsFailed, emit
 from thumbq.worker.lease import LeaseState
 from thumbq.worker.liveness import Liveness
 
@@ -84,6 +85,7 @@ class Heartbeat:
                 self._health.answered()
         except BackendError as error:
             self._health.failed()
+            emit(BeatsFailed(len(batch)))
             report_request("lease.beat_failed", error, leases=len(batch))
         finally:
             for lease, change, result in zip(batch, changes, results, strict=True):

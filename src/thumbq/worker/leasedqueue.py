@@ -10,6 +10,7 @@ import structlog
 
 from thumbq.errors import BackendError
 from thumbq.jobs.reporting import report_away
+from thumbq.ports.observing import StageEnded, emit
 from thumbq.worker.acks import Acks
 from thumbq.worker.heartbeat import Heartbeat
 from thumbq.worker.lease import Lease
@@ -39,7 +40,7 @@ class LeaseTimes:
 class LeasedQueue:
     """Receives messages of one queue, each held by a lease; extends the leases; ends each by a delete or a release.
 
-    Deletes wait for each other while there is a ``backlog``.
+    Deletes wait for each other while there is a ``backlog``. ``name`` is the queue's in the settings.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class LeasedQueue:
         clock: Clock,
         random: Random,
         backlog: Callable[[], bool] = lambda: False,
+        name: str = "",
     ) -> None:
+        self._name = name
         self._receiving = Liveness(clock)
         self._queue = queue
         self._times = times
@@ -137,10 +140,12 @@ class LeasedQueue:
         """
         if not await lease.close():
             return False
+        began = self._clock.monotonic()
         try:
             return await self._acks.delete(lease, urgent=urgent)
         finally:
             lease.closed()
+            emit(StageEnded("ack", self._name, self._clock.monotonic() - began))
 
     async def release(self, lease: Lease, delay_s: float) -> None:
         """Make a message visible again after ``delay_s``, or as late as that can be, if its lease still stands."""

@@ -48,6 +48,11 @@ class Places:
         return self.open - self._taken
 
     @property
+    def taken(self) -> int:
+        """How many jobs are in flight."""
+        return self._taken
+
+    @property
     def idle(self) -> bool:
         """Whether no job is in flight."""
         return not self._taken

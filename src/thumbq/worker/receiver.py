@@ -96,6 +96,10 @@ class Receiver:
         self._places.wake()
         self._queue.stop_receiving()
 
+    def places(self) -> tuple[int, int]:
+        """Return how many messages are in flight, and how many may be."""
+        return self._places.taken, self._places.total
+
     def give_back_place(self) -> None:
         """Give back the place of one message after its jobs have ended."""
         self._places.give_back()

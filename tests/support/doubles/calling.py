@@ -17,6 +17,7 @@ from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import callbackmessage
 from thumbq.core.callbackrules import CallbackRules
+from thumbq.core.catalog import CatalogInForce
 from thumbq.core.links import NO_BASE
 from thumbq.errors import NotReached
 from thumbq.jobs.resources import make_job_resources
@@ -29,10 +30,10 @@ from thumbq.webhooks.signing import Signer
 from thumbq.worker import make_consumers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from thumbq.ports import Backend, Clock, ObjectStore, Observer, Renderer
+    from thumbq.ports import Backend, Clock, ObjectStore, Renderer
     from thumbq.worker.consumers import Consumers
 
 SECRETS = (f"whsec_{'a' * 32}", f"whsec_{'b' * 32}")
@@ -116,13 +117,14 @@ async def calling(
     renderer: Renderer | None = None,
     *,
     default_url: str | None = None,
-    observers: Sequence[Observer] = (),
 ) -> AsyncIterator[Calling]:
     clock: Clock = SystemClock()
     settings = Settings(concurrency=4, processes=1)
     async with open_local_queues(directory, clock=clock, queues=("",), callbacks=callbackmessage.ENDING) as opened:
         jobs, callbacks = opened
-        sender = CallbackSender(callbacks.queue, callbacks.store, RULES, default_url, settings.catalog, NO_BASE)
+        sender = CallbackSender(
+            callbacks.queue, callbacks.store, RULES, default_url, CatalogInForce(settings.catalog), NO_BASE
+        )
         store = Refusing(jobs.store, lambda *_: None)
         resources = make_job_resources(
             backend=replace(jobs, store=cast("ObjectStore", store)),
@@ -130,7 +132,6 @@ async def calling(
             settings=settings,
             clock=clock,
             announcers=[sender],
-            observers=observers,
         )
         generator = random.Random(1)
         handler = CallbackHandler(resources, caller=endpoints, rules=RULES, signer=Signer(SECRETS), random=generator)

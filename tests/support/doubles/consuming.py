@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from thumbq.ports import Announcer, Clock, Observer, Renderer
+    from thumbq.core.catalog import CatalogInForce
+    from thumbq.ports import Announcer, Clock, Renderer
 
 KEY = "uploads/" + "0" * 26
 
@@ -124,7 +125,7 @@ async def consuming(
     visibility_timeout_s: int = 30,
     max_receive_count: int | None = 10,
     announcers: Sequence[Announcer] = (),
-    observers: Sequence[Observer] = (),
+    catalogs: CatalogInForce | None = None,
     **further: Any,
 ) -> AsyncIterator[Consumer]:
     clock = clock or SystemClock()
@@ -133,12 +134,7 @@ async def consuming(
     consumer = make_consumer(
         backend=backend,
         resources=make_job_resources(
-            backend=backend,
-            renderer=renderer,
-            settings=settings,
-            clock=clock,
-            announcers=announcers,
-            observers=observers,
+            backend=backend, renderer=renderer, settings=settings, clock=clock, announcers=announcers, catalogs=catalogs
         ),
         settings=settings,
         config=settings.queue_configs[0],

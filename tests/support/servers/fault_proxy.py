@@ -233,6 +233,9 @@ def _error(asked: Asked, status: int, code: str) -> web.Response:
     if asked.service == "s3":
         text = "" if asked.operation == "HEAD" else f"<Error><Code>{code}</Code><Message>fault</Message></Error>"
         return web.Response(status=status, text=text, content_type="application/xml")
+    if asked.service == "sns":
+        text = f"<ErrorResponse><Error><Code>{code}</Code><Message>fault</Message></Error></ErrorResponse>"
+        return web.Response(status=status, text=text, content_type="text/xml")
     text = json.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": "fault"})
     return web.Response(status=status, text=text, content_type="application/x-amz-json-1.0")
 

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from support.backends import open_local
 from support.patience import within
-from thumbq.core.catalog import Catalog
+from thumbq.core.catalog import Catalog, CatalogInForce
 from thumbq.core.links import NO_BASE, Links
 from thumbq.core.preset import BUILT_IN
 from thumbq.deletion.deleting import JobDeleter
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.callbackrules import CallbackRules
     from thumbq.ports import JobQueue, ObjectStore
+    from thumbq.ports.observing import Exposition
     from thumbq.web.queuedesk import QueueDesk
     from thumbq.webhooks.sender import CallbackSender
 
@@ -239,6 +240,7 @@ async def open_faulty(directory: Path, callbacks: CallbackRules | None = None) -
             None,
             presigned_uploads=real.presigned_uploads,
             presigned_verifier=real.presigned_verifier,
+            upkeep=real.upkeep,
         )
         intake = UploadIntake(backend=backend, clock=clock, random=random.Random(1), callbacks=callbacks)
         presigned = PresignedIntake(
@@ -266,10 +268,11 @@ async def serve(
     callbacks: CallbackSender | None = None,
     desk: QueueDesk | None = None,
     page: bool = True,
+    exposition: Exposition | None = None,
 ) -> AsyncIterator[Served]:
     health = Health()
-    catalog = Catalog({preset.name: preset for preset in BUILT_IN})
-    tombstones = Tombstones(behind.backend.store, behind.backend.bucket, catalog, behind.clock)
+    catalogs = CatalogInForce(Catalog({preset.name: preset for preset in BUILT_IN}))
+    tombstones = Tombstones(behind.backend.store, behind.backend.bucket, catalogs, behind.clock)
     states = JobStates(behind.backend, behind.presigned, tombstones)
     app = create_app(
         WebServices(
@@ -277,7 +280,7 @@ async def serve(
             intake=behind.intake,
             health=health,
             limits=limits,
-            catalog=catalog,
+            catalogs=catalogs,
             backend_timeout_s=backend_timeout_s,
             presigned=behind.presigned,
             claims=Claims(behind.backend.store, behind.backend.bucket, behind.clock, random.SystemRandom()),
@@ -287,6 +290,7 @@ async def serve(
             waiters=Waiters(states.look_again, at_most=2, random=random.Random(3)),
             access=access,
             callbacks=callbacks,
+            exposition=exposition,
         ),
         door or Door(listens_on="0.0.0.0"),
         desk or make_desk([(Settings().default_queue, behind.backend)], replica="one", clock=behind.clock),
