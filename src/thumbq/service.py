@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from thumbq.pool.renderpool import RenderPool
     from thumbq.ports import Announcer, Backend
     from thumbq.settings import Settings
-    from thumbq.web.queuedesk import QueueDesk
     from thumbq.webhooks.handler import CallbackHandler
     from thumbq.worker.consumers import Consumers
 
@@ -132,12 +131,8 @@ class Service:
     async def run(self, announce: Callable[[str], None]) -> None:
         """Start, work until a signal, and shut down in order: consumers, server, pool."""
         opened = [(config, self._observed(backend)) for config, backend in self._opened]
-        desk = make_desk(opened, replica=self._replica, clock=self._clock)
-        with observed_by([desk.series]):
-            await self._run(desk, announce)
-
-    async def _run(self, desk: QueueDesk, announce: Callable[[str], None]) -> None:
         backend = self._observed(self._backend)
+        desk = make_desk(opened, replica=self._replica, clock=self._clock)
         sender = make_sender(self._settings, self._callbacks, self._catalogs)
         app = make_app(
             self._settings,
@@ -174,7 +169,8 @@ class Service:
                     consumers = await self._make_consumers(pool, resources, pauses, handler)
                     self._health.watches(consumers, self._store_watch, pauses)
                     self._observation.reads(app, consumers, resources, self._backends)
-                    await self._main_loop(server, consumers, beside, announce)
+                    with observed_by([desk.series]):
+                        await self._main_loop(server, consumers, beside, announce)
                 finally:
                     await self._shut_down_server(server)
         finally:
@@ -188,27 +184,20 @@ class Service:
         announce: Callable[[str], None],
     ) -> None:
         """Work until a signal asks for the stop, and until the consumers have stopped."""
-        stopped = anyio.Event()
-
-        async def consume() -> None:
-            await consumers.run()
-            stopped.set()
-
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(consume)
+                tasks.start_soon(consumers.run)
                 for watch in beside:
                     tasks.start_soon(watch)
                 self._health.started()
                 self._stop.started = True
-                address = server.url
                 access = "open" if self._access.tokens is None else "tokens"
                 about = {"replica": self._replica, "access": access, **description(self._settings)}
-                log.info("service.ready", address=address, **about)
-                announce(address)
+                log.info("service.ready", address=server.url, **about)
+                announce(server.url)
                 await self._stop.asked.wait()
                 server.answer_waiting()
-                await self._shut_down_consumers(consumers, stopped)
+                await self._shut_down_consumers(consumers)
                 tasks.cancel_scope.cancel()
         finally:
             self._stop.begins()  # also when a part has died
@@ -246,18 +235,11 @@ class Service:
         if self._store_watch is not None:
             self._store_watch.failed()
 
-    async def _shut_down_consumers(self, consumers: Consumers, stopped: anyio.Event) -> None:
+    async def _shut_down_consumers(self, consumers: Consumers) -> None:
         """Take no new messages and let running jobs end; what is left near the deadline is killed and given back."""
         self._deadline = anyio.current_time() + self._settings.shutdown_deadline_s
         self._health.drains()
-        consumers.stop()
-        with anyio.move_on_at(self._deadline - KILL_RESERVE_S):
-            await stopped.wait()
-        if not stopped.is_set():
-            log.warning("service.drain_cut_off")
-            consumers.abort(within_s=KILL_RESERVE_S / 2)
-            with anyio.move_on_after(KILL_RESERVE_S / 2):
-                await stopped.wait()
+        await consumers.shut_down(by=self._deadline, kill_reserve_s=KILL_RESERVE_S)
 
     async def _shut_down_server(self, server: HttpServer) -> None:
         """Let open requests be answered; uploads whose bytes still come near the deadline are told to come again."""

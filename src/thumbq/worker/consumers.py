@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from thumbq.worker.consumer import Consumer
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
 
 class Consumers:
     """Starts, stops and asks the consumers of several queues, by the queues' names; they share pool, memory and store.
@@ -21,12 +23,28 @@ class Consumers:
 
     def __init__(self, consumers: Mapping[str, Consumer]) -> None:
         self._consumers = consumers
+        self._stopped = anyio.Event()
 
     async def run(self) -> None:
         """Consume until ``stop`` was called and every job of every queue has ended."""
         async with anyio.create_task_group() as tasks:
             for queue_name, consumer in self._consumers.items():
                 tasks.start_soon(_run, queue_name, consumer)
+        self._stopped.set()
+
+    async def shut_down(self, *, by: float, kill_reserve_s: float) -> None:
+        """Stop, and let running jobs end; what is left so long before ``by`` is killed and given back.
+
+        ``by`` is a time of the event loop.
+        """
+        self.stop()
+        with anyio.move_on_at(by - kill_reserve_s):
+            await self._stopped.wait()
+        if not self._stopped.is_set():
+            log.warning("service.drain_cut_off")
+            self.abort(within_s=kill_reserve_s / 2)
+            with anyio.move_on_after(kill_reserve_s / 2):
+                await self._stopped.wait()
 
     def stop(self) -> None:
         """Receive no more from any queue; see Consumer.stop."""
