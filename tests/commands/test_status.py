@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,30 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path) -> None:
     )
     document = json.loads(thumbq("status", "--json", *local).output)
     assert document["queues"][0]["counts"] == {"visible": 1, "in_flight": 0, "delayed": 0, "dead": 0}
+
+
+def test_it_watches_until_nobody_reads_and_says_so_by_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed: list[Any] = []
+
+    def say(text: str) -> bool:
+        printed.append(json.loads(text))
+        return len(printed) < 3
+
+    async def no_time(_: float) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    async def make() -> None:
+        async with open_backends(Settings(local=tmp_path / "data")):
+            pass
+
+    anyio.run(make)
+    monkeypatch.setattr(sys.modules["thumbq.cli.status"], "say", say)
+    monkeypatch.setattr("thumbq.commands.status.anyio.sleep", no_time)
+    done = thumbq("status", "--watch", "--json", "--local", str(tmp_path / "data"))
+    assert done.exit_code == 1
+    assert [look["queues"][0]["backlog"] for look in printed] == [[0], [0, 0], [0, 0, 0]]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,6 +13,7 @@ from support.doubles.clocks import SetClock, SystemClock
 from support.patience import within
 from thumbq.core.job import ObjectRef
 from thumbq.local import messagetable, open_local_queues, schema
+from thumbq.local.messagetable import COUNTED
 from thumbq.ports import QueueCounts, VisibilityChange
 
 if TYPE_CHECKING:
@@ -182,3 +184,32 @@ def test_a_receive_sorts_nothing_and_reads_no_body_that_it_does_not_take(directo
     assert "INDEX messages_in_order" in plan
     assert "TEMP B-TREE" not in plan
     assert ("COVERING INDEX messages_by_visibility" in plan) == name.endswith(".fifo")
+
+
+class Ticks:
+    number = 0
+
+    def __call__(self) -> int:
+        self.number += 1
+        return 0
+
+
+def test_a_start_counts_the_messages_of_queues_without_looking_at_all_of_them(tmp_path: Path) -> None:
+    steps: list[int] = []
+    for number in (2_000, 20_000):
+        directory = tmp_path / str(number)
+        with closing(schema.connect(directory)) as connection:
+            for queue, messages in (("", number), ("a", 3), ("b.fifo", number)):
+                connection.execute("BEGIN")
+                connection.executemany(
+                    "INSERT INTO messages (id, body, sent_at, visible_at, queue) VALUES ('', '', 0, 0, ?)",
+                    [(queue,)] * messages,
+                )
+                connection.execute("COMMIT")
+            ticks = Ticks()
+            connection.set_progress_handler(ticks, 100)
+            assert messagetable.waiting(connection) == {"": COUNTED, "a": 3, "b.fifo": COUNTED}
+            steps.append(ticks.number)
+    assert steps[0] == steps[1]
+    with closing(schema.connect(tmp_path / "empty")) as connection:
+        assert messagetable.waiting(connection) == {}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import asynccontextmanager, closing
 from random import Random
+from subprocess import PIPE
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,8 +22,10 @@ from thumbq.core.job import ObjectRef
 from thumbq.errors import StoreFull
 from thumbq.local import retention as module
 from thumbq.local import schema
+from thumbq.local.backup import back_up
 from thumbq.local.blobs import Blobs
 from thumbq.local.database import open_database
+from thumbq.local.restore import restore
 from thumbq.local.retention import Retention
 from thumbq.local.watermark import Watermark
 
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAY_S = 86_400
+LIVES = 6
 
 
 class Later(SystemClock):
@@ -133,3 +139,77 @@ async def test_an_upload_is_refused_while_it_would_leave_too_little_room(
     with pytest.raises(StoreFull):
         await watermark.check(1)
     assert looks == 2
+
+
+REMOVES = """
+import sys, anyio
+from pathlib import Path
+from random import Random
+from subprocess import PIPE
+from thumbq.local.backup import back_up
+from thumbq.local.blobs import Blobs
+from thumbq.local.database import open_database
+from thumbq.local.restore import restore
+from thumbq.local.retention import Retention
+from thumbq.local import retention
+from thumbq.process import SystemClock
+
+retention._PAGE = 10
+
+class Telling(Retention):
+    async def _remove(self, old, before):
+        print("looks", flush=True)
+        return await super()._remove(old, before)
+
+async def main():
+    directory = Path(sys.argv[1])
+    async with open_database(directory) as database:
+        await Telling(database, Blobs(directory), SystemClock(), Random(1), days={"uploads/": 30}).look()
+
+anyio.run(main)
+"""
+
+
+def removing(directory: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", REMOVES, str(directory)], stdout=PIPE, text=True)
+
+
+@pytest.mark.long
+async def test_kill_9_while_old_objects_go_costs_no_young_one_and_a_backup_restores_what_is_there(
+    directory: Path, tmp_path: Path
+) -> None:
+    """Beside uploads. What a kill leaves are files without a row, which no backup has."""
+    old = [f"uploads/old {number}" for number in range(400)]
+    before = time.time() - 40 * DAY_S
+    async with open_local(directory, clock=SystemClock()) as backend:
+
+        async def put(key: str) -> None:
+            await backend.store.put(ObjectRef("local", key), key.encode(), content_type="text/plain")
+
+        async with anyio.create_task_group() as tasks:
+            for key in old:
+                tasks.start_soon(put, key)
+        with closing(sqlite3.connect(directory / schema.DATABASE_NAME)) as database, database:
+            database.execute("UPDATE objects SET modified_at = ?", (before,))
+        make_older(directory, before)
+        young: set[str] = set()
+        for life in range(LIVES + 1):
+            with removing(directory) as process:
+                assert process.stdout is not None
+                for number in range(1 + life % 3):
+                    await anyio.to_thread.run_sync(process.stdout.readline)
+                    key = f"uploads/young {life} {number}"
+                    await put(key)
+                    young.add(key)
+                if life < LIVES:  # each has had some to remove still
+                    process.kill()
+                else:
+                    assert await anyio.to_thread.run_sync(process.wait) == 0
+    assert back_up(directory, tmp_path / "backup", lambda _: None).missing == 0
+    assert restore(tmp_path / "backup", tmp_path / "again", lambda _: None).missing == 0
+    assert left(tmp_path / "again") == {key: key for key in young}
+
+
+def make_older(directory: Path, posix_s: float) -> None:
+    for path in (directory / schema.OBJECTS).glob("*/*"):
+        os.utime(path, (posix_s,) * 2)

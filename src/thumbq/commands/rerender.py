@@ -17,15 +17,16 @@ from thumbq.core.rerendercursor import RerenderCursor
 from thumbq.deadletters.ratelimiter import RateLimiter
 from thumbq.errors import Problem, SetupError
 from thumbq.manifests import read_manifest
+from thumbq.ports import ListedObject
 from thumbq.records import read_record, write_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from thumbq.core.catalog import Catalog
     from thumbq.core.job import Rerender
     from thumbq.core.manifest import Manifest
-    from thumbq.ports import Backend, ListedObject
+    from thumbq.ports import Backend
     from thumbq.settings import Settings
 
 
@@ -127,20 +128,28 @@ async def rerender(
         cursor_at = ObjectRef(backend.bucket, cursor_key(settings, selection))
         cursor = None if options.from_start else await read_record(backend.store, cursor_at, RerenderCursor)
         progress.began_after = "" if cursor is None else cursor.after
+        resumed = options.apply and cursor is not None
         if cursor is None or not options.apply:
             cursor = selection.beginning(options.now)
         run = _Run(backend, settings.catalog, selection, options, progress)
-        for prefix in prefixes_of(settings.catalog, selection.prefixes):
+        prefixes = prefixes_of(settings.catalog, selection.prefixes)
+        if resumed:
+            cursor = await run.put_off_doubtful(cursor, prefixes)
+        if options.apply:
+            await write_record(backend.store, cursor_at, cursor)
+        for prefix in prefixes:
             while page := await backend.store.list(backend.bucket, prefix=prefix, after=cursor.after):
                 for batch in batches([entry for entry in page if run.selects(entry, cursor)], options.together):
                     await look_at(batch, run.look, report)
                     cursor = cursor.model_copy(update={"after": batch[-1].key})
-                    if run.has_queued():
+                    if options.apply:
                         await write_record(backend.store, cursor_at, cursor)
                     await anyio.lowlevel.checkpoint()
                 cursor = cursor.model_copy(update={"after": page[-1].key})
                 progress.looked_at += len(page)
                 moved_on(len(page))
+        for batch in batches([ListedObject(*one) for one in cursor.doubtful], options.together):
+            await look_at(batch, run.look, report)
         if options.apply:
             await backend.store.delete(cursor_at)
 
@@ -170,16 +179,24 @@ class _Run:
         self._limiter = RateLimiter(options.rate)
         self._fingerprints = _fingerprints(catalog)
         self._progress = progress
-        self._queued = False
 
     def selects(self, entry: ListedObject, cursor: RerenderCursor) -> bool:
         """Whether a key is that of an original of the right age."""
         return cursor.modified_after <= entry.modified_at < cursor.modified_before and is_original(entry, self._catalog)
 
-    def has_queued(self) -> bool:
-        """Whether anything was queued since this was asked last."""
-        queued, self._queued = self._queued, False
-        return queued
+    async def put_off_doubtful(self, cursor: RerenderCursor, prefixes: Iterable[str]) -> RerenderCursor:
+        """Put off what an earlier run may have queued without having said so: a batch at the most.
+
+        Looked at in the end, nearly all of it is done. Queued at once, it would be at work beside its first message.
+        """
+        found: list[ListedObject] = []
+        for prefix in prefixes:
+            page = await self._backend.store.list(self._backend.bucket, prefix=prefix, after=cursor.after)
+            found += [entry for entry in page if self.selects(entry, cursor)]
+        put_off = found[:CONCURRENCY]
+        doubtful = (*cursor.doubtful, *((entry.key, entry.size, entry.modified_at) for entry in put_off))
+        after = put_off[-1].key if put_off else cursor.after
+        return cursor.model_copy(update={"after": after, "doubtful": doubtful})
 
     async def look(self, entry: ListedObject) -> Due | None:
         """Read an original's manifest, and queue what is due. Raises BackendError."""
@@ -199,7 +216,6 @@ class _Run:
         message_id = refusal = None
         if self._apply:
             await self._limiter.wait()
-            self._queued = True
             request = JobRequest(source, presets, manifest.callback_url, rerender=self._rerender)
             message_id, refusal = await queued(self._backend, request)
         return Due(source, entry.size, entry.modified_at, presets, message_id, refusal)

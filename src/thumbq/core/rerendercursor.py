@@ -13,5 +13,7 @@ class RerenderCursor(StoredRecord):
     version: Literal[1] = 1
     after: str = ""
     """All originals up to this key are queued."""
+    doubtful: tuple[tuple[str, int, float], ...] = ()
+    """Key, size and time of originals before it that may be queued: a kill came before the cursor was moved."""
     modified_before: float
     modified_after: float

@@ -162,4 +162,5 @@ def _unopened(waiting: Mapping[str, int], queues: Sequence[str | None], director
         fix = "name it in [[queues]]" if name else "serve the directory without [[queues]]"
         if name.endswith(callbackmessage.ENDING):
             fix = "write [webhooks] into thumbq.toml"
-        yield Problem(f"{what} of {directory} has messages ({number}) and is not served", f"{fix} until it is empty")
+        count = f"{number} or more" if number == messagetable.COUNTED else number
+        yield Problem(f"{what} of {directory} has messages ({count}) and is not served", f"{fix} until it is empty")
