@@ -67,6 +67,7 @@ ALLOWED: Final[dict[str, set[Scope] | None]] = {
     "GET /queues/{queue}/dead-letters/{id}": {Scope.ADMIN},
     "POST /queues/{queue}/dead-letters/redrive": {Scope.ADMIN},
     "POST /queues/{queue}/dead-letters/remove": {Scope.ADMIN},
+    "POST /try": {Scope.ADMIN},
     "GET /livez": None,
     "GET /readyz": None,
     "GET /openapi.json": None,
