@@ -27,6 +27,7 @@ from thumbq.web.accessrules import AccessRules, make_access_rules
 from thumbq.web.making import make_app, make_desk
 from thumbq.web.server import HttpServer
 from thumbq.web.services import SERVICES
+from thumbq.web.trying import TRIES
 from thumbq.webhooks.making import make_handler, make_sender
 from thumbq.worker import make_consumers
 from thumbq.worker.pausewatch import PauseWatch
@@ -153,6 +154,7 @@ class Service:
             await server.listen(self._settings.host, self._settings.port)
             async with render_pool(self._settings) as pool:
                 try:
+                    app[TRIES].use(pool)
                     resources = make_job_resources(
                         backend=self._backend,
                         renderer=pool,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.servers.scripted import s3_error
-from thumbq.aws.lifecycle import RULE_ID
+from thumbq.aws.lifecycle import EXPIRES_AFTER_DAYS, RULE_ID
 from thumbq.aws.provision import provision
 from thumbq.aws.retentionrules import set_retention
 from thumbq.aws.session import open_clients
@@ -52,11 +52,28 @@ async def test_rules_follow_the_table_and_those_of_others_stay(aws: Clients, nam
 
 async def test_without_any_rule_left_the_bucket_has_none(aws: Clients, name: str) -> None:
     await provision(bucket=name, queues=[name])
+    await aws.s3.delete_bucket_lifecycle(Bucket=name)
     assert [step.made for step in await set_retention(bucket=name, days={})] == [False]
     await set_retention(bucket=name, days={"uploads/": 30})
     await set_retention(bucket=name, days={})
     with pytest.raises(aws.s3.exceptions.ClientError, match="NoSuchLifecycleConfiguration"):
         await aws.s3.get_bucket_lifecycle_configuration(Bucket=name)
+
+
+async def test_rules_of_records_and_of_retention_do_not_remove_each_other(aws: Clients, name: str) -> None:
+    async def prefixes() -> set[str]:
+        found: Any = (await aws.s3.get_bucket_lifecycle_configuration(Bucket=name))["Rules"]
+        return {rule["Filter"]["Prefix"] for rule in found}
+
+    await provision(bucket=name, queues=[name])
+    await set_retention(bucket=name, days={"uploads/": 30})
+    assert await prefixes() == {*EXPIRES_AFTER_DAYS, "uploads/"}
+    await set_retention(bucket=name, days={})
+    assert await prefixes() == {*EXPIRES_AFTER_DAYS}
+    await aws.s3.delete_bucket_lifecycle(Bucket=name)
+    await set_retention(bucket=name, days={"uploads/": 30})
+    await provision(bucket=name, queues=[name])
+    assert await prefixes() == {*EXPIRES_AFTER_DAYS, "uploads/"}
 
 
 async def test_a_missing_right_is_told(script: Script, name: str) -> None:

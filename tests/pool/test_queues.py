@@ -11,6 +11,7 @@ import pytest
 from support.patience import until
 from support.processes import marked_render
 from support.processes.marked_pool import ONE_PROCESS
+from thumbq.core.fairness import BEHIND_ALL
 from thumbq.core.preset import THUMBNAIL
 from thumbq.pool.renderpool import RenderPool
 
@@ -69,3 +70,10 @@ async def test_a_render_that_gives_up_waiting_takes_no_turn_along() -> None:
     async with pool_of({"high": None, "low": None}) as pool:
         order = await Queueing(pool).order("low", "high", "low", cancelled=1)
         assert order == ["low", "low"]
+
+
+@pytest.mark.parametrize("weights", [(None, None), (5, 1)])
+async def test_a_try_waits_for_all_jobs_and_a_job_for_no_more_than_one_try(weights: tuple[int | None, ...]) -> None:
+    async with pool_of(dict(zip(("high", "low"), weights, strict=True))) as pool:
+        order = await Queueing(pool).order(BEHIND_ALL, "low", "high", BEHIND_ALL, "low")
+    assert order[3:] == [BEHIND_ALL, BEHIND_ALL]

@@ -45,6 +45,7 @@ from thumbq.settings import Settings
 from thumbq.settings.model import PREFIX
 from thumbq.web.problems import STATUSES
 from thumbq.web.routes import ROUTES
+from thumbq.web.trying import UNMADE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -298,7 +299,8 @@ def test_the_document_has_each_problem_code_beside_its_status(source: str) -> No
     assert {(status, code) for code, status in STATUSES.items()} <= codes
     of_aiohttp = {404: "not-found", 405: "method-not-allowed", 417: "expectation-failed"}
     others = codes - {(status, code) for code, status in STATUSES.items()} - of_aiohttp.items()
-    assert {status for status, _ in others} == {404}
+    assert {code for status, code in others if status == 422} == set(UNMADE)
+    assert {status for status, _ in others} == {404, 422}
     assert [code for _, code in sorted(others) if f'"{code}"' not in source] == []
 
 

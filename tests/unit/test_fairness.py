@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumbq.core.fairness import Waiting
+from thumbq.core.fairness import BEHIND_ALL, Waiting
 
 STRICT = {"high": None, "middle": None, "low": None}
 
@@ -32,6 +33,19 @@ def test_inside_a_queue_it_is_first_come_first_served() -> None:
         waiting.add("low", number)
     waiting.remove("low", 2)
     assert [waiting.pop() for _ in range(4)] == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("queues", [{"high": None, "low": None}, {"high": 2, "low": 1}])
+def test_who_is_behind_all_comes_last_whatever_the_weights_and_costs_no_turn(queues: dict[str, int | None]) -> None:
+    waiting: Waiting[str] = Waiting(queues)
+    waiting.add(BEHIND_ALL, "try")
+    for queue in ("high", "low", "high", "low"):
+        waiting.add(queue, queue)
+    assert sorted(served(waiting, 4)) == ["high", "high", "low", "low"]
+    assert served(waiting, 1) == ["try"]
+    for queue in ("low", "high", "high", "low", "high"):
+        waiting.add(queue, queue)
+    assert served(waiting, 1) == ["high"]
 
 
 @given(weights=st.lists(st.integers(1, 20), min_size=2, max_size=5))

@@ -27,6 +27,7 @@ VALUES = {
     "thumbq.jobs.delivery.JobResult",
     "thumbq.jobs.resources.JobResources",
     "thumbq.ports.Backend",
+    "thumbq.ports.rendering.Rendered",
     "thumbq.web.route.Route",
     "thumbq.web.services.WebServices",
 }

@@ -69,6 +69,7 @@ ALLOWED: Final[dict[str, set[Scope] | None]] = {
     "POST /queues/{queue}/dead-letters/redrive": {Scope.ADMIN},
     "POST /queues/{queue}/dead-letters/remove": {Scope.ADMIN},
     "GET /metrics": {Scope.ADMIN},
+    "POST /try": {Scope.ADMIN},
     "GET /livez": None,
     "GET /readyz": None,
     "GET /openapi.json": None,

@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 ONE_QUEUE: Final[Mapping[str, int | None]] = {"": None}
 
+BEHIND_ALL: Final = "behind all"
+"""Who waits under this name is served when no queue has anybody, and costs none a turn. No queue can be called so."""
+
 
 class Waiting(Generic[T]):
     """The waiters of each queue. ``queues`` are the queues' names in order, all with a weight or all without one.
@@ -49,7 +52,10 @@ class Waiting(Generic[T]):
 
     def queues(self) -> Sequence[str]:
         """Return the queues that have waiters, the one to be served next first."""
-        return sorted(self._waiters, key=lambda queue: (self._pass(queue), self._ranks.get(queue, len(self._ranks))))
+        return sorted(
+            self._waiters,
+            key=lambda queue: (queue == BEHIND_ALL, self._pass(queue), self._ranks.get(queue, len(self._ranks))),
+        )
 
     def first(self, queue: str) -> T:
         """Return the first waiter of a queue that has some."""
@@ -58,7 +64,7 @@ class Waiting(Generic[T]):
     def take(self, queue: str) -> T:
         """Take the first waiter of a queue."""
         waiter = self._waiters[queue].popleft()
-        if self._weights:
+        if self._weights and queue != BEHIND_ALL:
             self._now = self._pass(queue)
             self._passes[queue] = self._now + 1 / self._weights.get(queue, 1)
         self._tidy(queue)

@@ -75,7 +75,7 @@ class AcquiredProcess:
             late_s = anyio.current_time() - due_at
             cpu_after_s = process.handle.cpu_s()
             process.handle.note_idle(cpu_after_s)
-            used = _cpu_text(process.handle.cpu_before_s, cpu_after_s)
+            used_s = _difference(process.handle.cpu_before_s, cpu_after_s)
             if answer is not None:
                 reply = decode(answer.reply, presets, len(answer.bodies))
         except BrokenProcessPool:
@@ -89,7 +89,8 @@ class AcquiredProcess:
             discard(process, "decode-timeout")
             if late_s > _LATE_S:
                 raise RenderUnavailable(f"the render was cut short: this host stood still for {late_s:.0f} s or more")
-            raise RenderKilled("decode-timeout", f"the render took longer than {self._timeout_s:g} s{used}")
+            text = f"the render took longer than {self._timeout_s:g} s{_cpu_text(used_s)}"
+            raise RenderKilled("decode-timeout", text)
         if isinstance(reply, Failed):
             discard(process, "render-failed")
             raise RenderKilled("render-crashed", f"the render failed: {reply.text}")
@@ -98,7 +99,7 @@ class AcquiredProcess:
         if _OUT_OF_MEMORY in codes:
             discard(process, _OUT_OF_MEMORY)  # its free memory is in pieces
         if isinstance(reply, Done):
-            return _with_bodies(reply, answer.bodies)
+            return replace(_with_bodies(reply, answer.bodies), cpu_s=used_s)
         raise RenderRefused(reply.code, reply.text)
 
 
@@ -112,9 +113,13 @@ def _with_bodies(done: Done, bodies: bytes) -> Rendered:
     return replace(done.rendered, images=images)
 
 
-def _cpu_text(before_s: float | None, after_s: float | None) -> str:
+def _difference(before_s: float | None, after_s: float | None) -> float | None:
+    return None if before_s is None or after_s is None else after_s - before_s
+
+
+def _cpu_text(used_s: float | None) -> str:
     """Return the CPU time of a render: it distinguishes a long computation from a wait on a busy or sleeping host."""
-    return "" if before_s is None or after_s is None else f", of which {after_s - before_s:.1f} s on a CPU"
+    return "" if used_s is None else f", of which {used_s:.1f} s on a CPU"
 
 
 def _crashed(exit_code: int) -> RenderKilled:

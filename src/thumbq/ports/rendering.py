@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, get_args
 
 from pydantic import StringConstraints
@@ -77,7 +77,8 @@ class Rendered:
 
     Together ``images``, at least one, and ``not_made`` are all presets.
 
-    ``dominant_color`` is ``#rrggbb``; ``thumbhash`` is Base64 (see thumbhash.org).
+    ``dominant_color`` is ``#rrggbb``; ``thumbhash`` is Base64 (see thumbhash.org). ``cpu_s`` is
+    the CPU time that the process took, as seen from outside; None where that is not known.
     """
 
     format: FormatName
@@ -88,6 +89,7 @@ class Rendered:
     dominant_color: Color | None = None
     thumbhash: Base64 | None = None
     not_made: tuple[NotMade, ...] = ()
+    cpu_s: float | None = field(default=None, compare=False)
 
 
 class RenderSource(Sink, Protocol):

@@ -23,6 +23,7 @@ from thumbq.web.requestlog import REFUSALS, Refusals, log_requests
 from thumbq.web.route import TABLE
 from thumbq.web.routes import ROUTES
 from thumbq.web.services import SERVICES, UPLOADS, WebServices
+from thumbq.web.trying import TRIES, Tries
 from thumbq.web.uploadlimits import UploadLimits
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def create_app(services: WebServices, door: Door, desk: QueueDesk, *, page: bool
     app[DESK] = desk
     app[REFUSALS] = Refusals()
     app[ORIGINALS] = OriginalsInMemory()
+    app[TRIES] = Tries()
     app[UPLOADS] = RunningUploads(services.limits)
     app.on_response_prepare.append(_complete)
     app.on_response_prepare.append(show_rate)

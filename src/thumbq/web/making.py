@@ -85,10 +85,13 @@ def make_app(
         presigned=presigned,
         links=Links(settings.public_url or ""),
     )
-    door = Door(
+    return create_app(services, _make_door(settings), desk, page=settings.page)
+
+
+def _make_door(settings: Settings) -> Door:
+    return Door(
         listens_on=settings.host,
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
         trusted_proxies=settings.trusted_proxies,
     )
-    return create_app(services, door, desk, page=settings.page)

@@ -200,6 +200,8 @@ def problem_codes(route: Route) -> dict[int, list[str]]:
         codes[STATUSES[code]].append(code)
     if route.missing:
         codes[HTTPStatus.NOT_FOUND] += route.missing
+    if route.unmade:
+        codes[HTTPStatus.UNPROCESSABLE_ENTITY] += route.unmade
     codes[HTTPStatus.EXPECTATION_FAILED].append("expectation-failed")
     return codes
 

@@ -100,7 +100,10 @@ STATUSES: Final[Mapping[str, int]] = {
     "stopping": 503,
     "insufficient-storage": 507,
 }
-"""The status of each code, but for those of ``not_found`` and of aiohttp itself. A code that is missing is a bug."""
+"""The status of each code, but for those of ``not_found``, ``not_made`` and aiohttp itself.
+
+A code that is missing is a bug.
+"""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -149,6 +152,11 @@ def problem_of(code: str, detail: str, *, retry_after_s: int | None = None, caus
 def not_found(code: str, detail: str, *, retry_after_s: int | None = None) -> HttpProblem:
     """Return the problem of a job or a rendition that is not there, whatever the code means elsewhere."""
     return HttpProblem(HTTPStatus.NOT_FOUND, code, detail, retry_after_s)
+
+
+def not_made(code: str, detail: str) -> HttpProblem:
+    """Return the problem of a picture that a render does not make, whatever the code means elsewhere."""
+    return HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, code, detail)
 
 
 class ProblemRaised(ThumbqError):

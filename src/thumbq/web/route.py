@@ -35,8 +35,8 @@ class Route:
 
     ``scope`` is what a token needs for it (see ``scopes``); None where none is asked for. ``answers`` has a text and
     the body, if there is one, for each status that is no problem. ``problems`` are codes of ``problems.STATUSES``,
-    ``missing`` those of 404 that a job or a rendition gives. ``query`` and ``headers`` are models of parameters. A
-    ``rendition`` may be public.
+    ``missing`` those of 404 that a job or a rendition gives, ``unmade`` those of 422 that a render gives. ``query``
+    and ``headers`` are models of parameters. A ``rendition`` may be public.
     """
 
     method: str
@@ -48,6 +48,7 @@ class Route:
     answers: Mapping[int, tuple[str, Body | None]]
     problems: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    unmade: tuple[str, ...] = ()
     body: Body | None = None
     query: type[BaseModel] | None = None
     headers: type[BaseModel] | None = None

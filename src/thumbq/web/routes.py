@@ -18,6 +18,7 @@ from thumbq.web import (
     presigned,
     putupload,
     renditions,
+    trying,
     upload,
 )
 from thumbq.web.answers import CallbackAnswer, HealthAnswer, JobAnswer, JobsAnswer, PresignedAnswer, UploadAnswer
@@ -29,6 +30,7 @@ from thumbq.web.pageroutes import PAGE_ROUTES
 from thumbq.web.presigned import PresignRequest
 from thumbq.web.queueroutes import QUEUE_ROUTES
 from thumbq.web.route import FORM, IMAGE, JSON, Body, Route
+from thumbq.web.trying import TryQuery
 
 _STORE: Final = ("backend-bad-answer", "backend-refused", "backend-unavailable")
 _STORING: Final = (*_STORE, "insufficient-storage")
@@ -174,6 +176,19 @@ ROUTES: Final = (
         answers={202: ("It is sent.", Body(JSON, CallbackAnswer))},
         problems=(*_STORE, "job-not-ended", "no-callback", "deleted"),
         missing=("no-job",),
+    ),
+    Route(
+        method=hdrs.METH_POST,
+        path="/try",
+        handler=trying.try_preset,
+        name="try_preset",
+        summary="Make one rendition of a picture by these options; nothing is stored.",
+        scope=Scope.ADMIN,
+        query=TryQuery,
+        body=Body(IMAGE),
+        answers={200: ("The rendition. `Server-Timing` has the CPU time that it took, in milliseconds.", Body(IMAGE))},
+        problems=(*_BODY, "invalid-query"),
+        unmade=trying.UNMADE,
     ),
     Route(
         method=hdrs.METH_GET,

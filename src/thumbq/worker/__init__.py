@@ -105,14 +105,8 @@ def make_consumer(
     """Return a consumer of one queue; ``backlogs``, ``resources`` and ``removals`` are those of all queues."""
     removal = _removal(backend, resources, of_jobs)
     times = LeaseTimes(config.wait_time_s, settings.visibility_timeout_s, settings.beat_interval_s)
-    queue = LeasedQueue(
-        backend.queue,
-        times=times,
-        clock=resources.clock,
-        random=random,
-        backlog=partial(backlogs.seems_to_have_more, config.name),
-        name=config.name,
-    )
+    more, name = partial(backlogs.seems_to_have_more, config.name), config.name
+    queue = LeasedQueue(backend.queue, times=times, clock=resources.clock, random=random, backlog=more, name=name)
     handler = MessageHandler(
         resources,
         attributes=attributes,
