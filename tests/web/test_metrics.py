@@ -67,6 +67,16 @@ async def test_requests_and_files_are_counted_by_route_and_code(served: Served) 
     assert f"thumbq_upload_bytes_total {float(len(JPEG))}" in text
 
 
+async def test_the_first_answer_again_is_counted_as_a_request_and_as_no_upload(served: Served) -> None:
+    for replayed in (None, "true"):
+        async with served.http.put("/upload/a.jpg", data=JPEG, headers={"Idempotency-Key": "once"}) as answer:
+            assert answer.status == 201
+            assert answer.headers.get("Idempotency-Replayed") == replayed
+    text = await get(served)
+    assert 'thumbq_http_requests_total{method="PUT",route="/upload/{filename}",status="201"} 2.0' in text
+    assert 'thumbq_uploads_total{code="",outcome="accepted"} 1.0' in text
+
+
 async def test_without_metrics_there_is_nothing_at_the_address(behind: FaultyBackend) -> None:
     async with serve(behind, UploadLimits()) as served, served.http.get("/metrics") as answer:
         assert answer.status == 404

@@ -46,7 +46,8 @@ class FileTaker:
     async def take(self, filename: str | None, content: bytes | HttpProblem) -> Accepted | Refused:
         """Store and queue a file, or say why there is none. Raises KeyNotFree."""
         taken = await self._take_keyed(filename, content)
-        emit(Uploaded(taken.problem.code) if isinstance(taken, Refused) else Uploaded(None, taken.size))
+        if self._keyed is None or not self._keyed.is_replayed:  # that was told before
+            emit(Uploaded(taken.problem.code) if isinstance(taken, Refused) else Uploaded(None, taken.size))
         return taken
 
     async def refuse(self, filename: str | None, problem: HttpProblem) -> Refused:

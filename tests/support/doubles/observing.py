@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from thumbq.core import callbackmessage
 from thumbq.ports.observing import (
     STAGES,
     Answered,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 EVERYTHING: Final[tuple[Happened, ...]] = (
     *(Attempted("", "done", 1000.0, 990.0), Attempted("", "failed", 1000.0, 990.0, code="corrupt")),
     *(Attempted("", "retried", 1000.0, None), Attempted("", "settled", 1000.0, None)),
+    Attempted(callbackmessage.QUEUE, "done", 1000.0, 990.0),  # no job: metrics count it as what is Told
     *(StageEnded(stage, "", 0.2, 300) for stage in STAGES),
     Answered("/upload", "POST", 201, 0.1, 500, 200),
     Answered(None, "BREW", 404, 0.1, 0, 100),
