@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from thumbq.core.job import Rerender
     from thumbq.core.preset import Preset
     from thumbq.ports import Backend, Rendered
 
@@ -81,8 +82,8 @@ class Jobs:
             await self.send(folder + job_id)
         return job_id
 
-    async def send(self, key: str, presets: tuple[str, ...] = PRESETS) -> None:
-        body = message.encode(JobRequest(ObjectRef(self.backend.bucket, key), presets))
+    async def send(self, key: str, presets: tuple[str, ...] = PRESETS, rerender: Rerender | None = None) -> None:
+        body = message.encode(JobRequest(ObjectRef(self.backend.bucket, key), presets, rerender=rerender))
         self.messages.add(await self.backend.queue.send(body))
 
     async def delete(self, job_id: str) -> None:
@@ -227,8 +228,12 @@ async def test_at_each_moment_of_an_attempt(jobs: Jobs, tmp_path: Path, folder: 
     await nothing_is_left(jobs, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["good", "corrupt"])
-async def test_at_each_moment_of_an_attempt_at_what_was_done_before(jobs: Jobs, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "rerender"), [("good", None), ("corrupt", None), ("good", "changed"), ("good", "all"), ("corrupt", "all")]
+)
+async def test_at_each_moment_of_an_attempt_at_what_was_done_before(
+    jobs: Jobs, tmp_path: Path, kind: str, rerender: Rerender | None
+) -> None:
     store = Watching(jobs)
     async with consuming(replace(jobs.backend, store=cast("Any", store)), Renderer(jobs), jobs.clock):
         ids = [await jobs.new(f"{moment}", "good", 99) for moment in MOMENTS]
@@ -237,7 +242,7 @@ async def test_at_each_moment_of_an_attempt_at_what_was_done_before(jobs: Jobs, 
         for job_id, moment in zip(ids, MOMENTS, strict=True):
             jobs.moments[job_id] = moment
             await put(jobs.backend, keys.upload_key(job_id), f"{job_id} {kind}".encode())
-            await jobs.send(keys.upload_key(job_id), ("jpgfiles",))
+            await jobs.send(keys.upload_key(job_id), ("jpgfiles",), rerender)
         await anyio.sleep(15)
         await jobs.delete_the_rest()
         await anyio.sleep(A_MINUTE)

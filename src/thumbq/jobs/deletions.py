@@ -32,12 +32,14 @@ async def look_for_tombstone(resources: JobResources, job: Job, *, fetched_from:
     """Raise JobDeleted when a job was deleted. Raises BackendError.
 
     The store is asked only where nothing else tells it: an attempt that has its original, and began to fetch it not
-    long ago (``fetched_from``, monotonic seconds; None when it has none), meets the manifest of the deletion.
+    long ago (``fetched_from``, monotonic seconds; None when it has none), meets the manifest of the deletion. One that
+    renders again does not: its manifest goes over what it has found.
     """
     job_id = keys.upload_id(job.source.key)
     if job_id is None:
         return
-    if fetched_from is not None and resources.clock.monotonic() - fetched_from <= LOOK_AFTER_S:
+    is_first = job.request.rerender is None
+    if is_first and fetched_from is not None and resources.clock.monotonic() - fetched_from <= LOOK_AFTER_S:
         sent_at = job.message.sent_at
         if not job.replaceable or sent_at is None or sent_at - keys.made_at_s(job_id) <= LATE_S:
             return
