@@ -44,8 +44,8 @@ from thumbq.core.retry import CALLBACK_CODES, CUSTOMERS_CODES
 from thumbq.settings import Settings
 from thumbq.settings.model import PREFIX
 from thumbq.web.problems import STATUSES
-from thumbq.web.trying import UNMADE
 from thumbq.web.routes import ROUTES
+from thumbq.web.trying import UNMADE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
