@@ -70,6 +70,7 @@ async def test_the_rendition_is_answered_with_its_cpu_time_and_nothing_is_stored
         "quality": 70,
         "enlarge": True,
     }
+    assert type(preset).__module__ == "thumbq.core.preset", "render processes import no HTTP"
     assert renderer.queues == [BEHIND_ALL]
     assert served.behind.store.calls == served.behind.queue.calls == []
 

@@ -135,7 +135,7 @@ def _preset(request: web.Request) -> Preset:
             raise _wrong(f"{name} has no such value")
         given[name] = values if name == _TWICE else values[0]
     try:
-        return TryQuery.model_validate({"name": "try", **given}, strict=False)
+        return Preset.model_validate({"name": "try", **given}, strict=False)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = "".join(f"{part}: " for part in fault["loc"][:1])
