@@ -105,6 +105,15 @@ def test_a_browser_loads_at_most_150_kib_of_it_and_60_compressed() -> None:
     assert all(gzip.decompress(asset.gzipped) == asset.body for asset in one_language)
 
 
+def test_no_text_of_a_module_is_changed_by_what_makes_it_small() -> None:
+    assets = load_assets()[1].items()
+    text_of = {name.rpartition(".js")[0].rpartition(".")[0]: asset.body.decode() for name, asset in assets}
+    for path, source in own_modules().items():
+        served = text_of[path.removesuffix(".js").replace("/", "-")]
+        code = re.sub(r"^\s*//.*$|/\*[\s\S]*?\*/|(?:from|import) ?\(?\"[^\"]*\"", "", source, flags=re.MULTILINE)
+        assert [text for text in re.findall(r'"[^"`$\n]*"', code) if text not in served] == [], path
+
+
 def test_what_is_vendored_is_as_it_was_published_with_version_and_licence() -> None:
     folder = STATIC / "vendor"
     listed = json.loads((folder / "vendored.json").read_text())

@@ -46,6 +46,7 @@ class KnownPreset(Answer):
     height: int | None
     fit: str
     format: str
+    quality: int
 
 
 class Client(Answer):
@@ -114,4 +115,11 @@ def _service(services: WebServices, client: Client) -> Service:
 
 
 def _preset(preset: Preset) -> KnownPreset:
-    return KnownPreset(name=preset.name, width=preset.width, height=preset.height, fit=preset.fit, format=preset.format)
+    return KnownPreset(
+        name=preset.name,
+        width=preset.width,
+        height=preset.height,
+        fit=preset.fit,
+        format=preset.format,
+        quality=preset.quality,
+    )

@@ -35,6 +35,11 @@ _LINKED: Final = re.compile(r"""(?P<before>\b(?:href|src)=)"(?P<path>[\w./-]+\.(
 _STYLE: Final = "style.css"
 _COMMENT: Final = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?!!).*?\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
 _AROUND_SIGNS: Final = re.compile(r"\s*([{};,])\s*|(?<=:) ")
+_IDLE: Final = re.compile(
+    r"(?<=[{(\[,;])\n|,?\n(?=[}\])])|(?<=\)) (?={)|(?<={) | (?=})| (?P<sign>=>|[=!]==|&&|\|\||\?\?) "
+)
+"""Line ends, last commas and spaces that say nothing in modules of our own: none of their texts has any."""
+_VENDORED: Final = "vendor/"
 _BEST: Final = 12  # of libdeflate's levels
 _AS_MODULES: Final = {"vendor/uPlot.iife.min.js": "\nexport default uPlot;\n"}
 """What scripts that are no modules need to be imported."""
@@ -100,6 +105,8 @@ def _asset(path: str, text: str, named: Callable[[str], str]) -> Asset:
     if extension == "css":
         text = _AROUND_SIGNS.sub(r"\1", text)
     if extension == "js":
+        if not path.startswith(_VENDORED):
+            text = _IDLE.sub(lambda found: found["sign"] or "", text)
         text = _IMPORTED.sub(renamed, text) + _AS_MODULES.get(path, "")
     body = text.encode()
     digest = hashlib.sha256(body).hexdigest()[:_HASH_CHARS]

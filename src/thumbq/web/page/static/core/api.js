@@ -28,14 +28,18 @@ export class Problem extends Error {
 /** The request did not get through, or its answer did not. */
 export class Unreachable extends Error {}
 
-/** Returns the JSON of an answer, or null when it has none. Who has to log in does so, and the request goes again. */
-export async function request(path, { method = "GET", body, headers = {}, signal } = {}) {
+/**
+ * Returns the JSON of an answer, or null when it has none; or the whole answer. Who has to log in does so, and the request
+ * goes again.
+ */
+export async function request(path, { method = "GET", body, headers = {}, signal, whole = false } = {}) {
   for (;;) {
     const answer = await fetched(path, { method, body, headers, signal, credentials: "same-origin" });
     if (answer.status === 401) {
       await sessionEnded();
       continue;
     }
+    if (whole && answer.ok) return answer;
     const document = answer.headers.get("Content-Type")?.includes("json") ? await read(answer, signal) : null;
     if (!answer.ok) throw new Problem(answer.status, document, answer.headers.get("Retry-After"));
     return document;

@@ -24,12 +24,13 @@ export function copyLinks(job) {
   );
 }
 
-function copyButton(name, text) {
+/** Returns a button that copies a text, or that of an element, which stands before it. */
+export function copyButton(name, text) {
   const label = t("links.copy", name);
   const copy = button({ label, name: "copy", kind: "quiet", onclick: press });
   async function press() {
     try {
-      await navigator.clipboard.writeText(text);
+      await navigator.clipboard.writeText(text.textContent ?? text);
     } catch {
       // Without https there is no clipboard: what is chosen can be copied by hand.
       getSelection().selectAllChildren(copy.previousElementSibling);
