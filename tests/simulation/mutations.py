@@ -75,7 +75,7 @@ MUTATIONS: Final = (
         "the message is deleted before the manifest is put",
         _ATTEMPT,
         "        return await self._manifests.write_done(self.job, self.findings, self.previous, made)\n",
-        "        del made\n",
+        "        return self._manifests._manifest(self.job, self.findings, self.previous, made=made)\n",
         "deleted before its outcome was stored",
     ),
     Mutation(
@@ -158,8 +158,8 @@ MUTATIONS: Final = (
     Mutation(
         "the original is not looked at after its renditions are stored",
         _ATTEMPT,
-        "        manifest = await self._record(made)\n        await self._check_source()\n",
-        "        manifest = await self._record(made)\n",
+        "        await self.look_for_tombstone()\n        await self._check_source()\n        return manifest\n",
+        "        await self.look_for_tombstone()\n        return manifest\n",
         "not of the newest picture|not about the newest picture",
     ),
     Mutation(
