@@ -34,17 +34,20 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         case.body["file"] = case.body.pop("file")
 
 
+_READ_TOO = ("/jobs/{id}/webhook", "/queues/{queue}/dead-letters/redrive", "/queues/{queue}/dead-letters/remove")
+
+
 def filter_failure(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
     """Leave out where schemathesis is wrong.
 
-    A form without any field is said to break the pattern of fields' names; and to a callback's path, which is that of a
-    rendition too, GET is allowed as the header Allow says.
+    A form without any field is said to break the pattern of fields' names; and a callback's path is that of a rendition
+    too, and those that see to dead letters are those of letters with such ids: GET is allowed there, as Allow says.
     """
     del context, response
     without_fields = isinstance(case.body, dict) and not any(map(is_option, case.body))
     if isinstance(failure, AcceptedNegativeData) and case.path == "/upload" and without_fields:
         return False
-    return not (isinstance(failure, AllowHeaderMismatch) and case.path == "/jobs/{id}/webhook")
+    return not (isinstance(failure, AllowHeaderMismatch) and case.path in _READ_TOO)
 
 
 # Not as decorators: where schemathesis is not installed mypy would call all of them untyped.

@@ -75,7 +75,7 @@ MUTATIONS: Final = (
         "the message is deleted before the manifest is put",
         _ATTEMPT,
         "        return await self.manifests.write_done(self.job, self.findings, self.previous, made)\n",
-        "        del made\n",
+        "        return self.manifests._manifest(self.job, self.findings, self.previous, made=made)\n",
         "deleted before its outcome was stored",
     ),
     Mutation(

@@ -84,6 +84,7 @@ async def get_document(request: web.Request) -> web.Response:
 
 def make_document(routes: Sequence[Route], base: str = "") -> str:
     """Return the document of these routes, as JSON for people too. ``base`` is their address; "" where it is served."""
+    routes = [route for route in routes if not route.file_of_page]
     _, schemas = models_json_schema(
         [(model, _mode(model)) for model in _models(routes)],
         ref_template=_REF + "{model}",

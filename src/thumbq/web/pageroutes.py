@@ -25,6 +25,7 @@ PAGE_ROUTES: Final = (
         summary="The page, for people.",
         scope=None,
         answers={200: ("The page.", Body("text/html")), 304: _UNCHANGED},
+        file_of_page=True,
     ),
     _page_route(
         method=hdrs.METH_GET,
@@ -36,6 +37,7 @@ PAGE_ROUTES: Final = (
         parameters={"name": "Its name, with a hash."},
         answers={200: ("The file.", Body("*/*")), 304: _UNCHANGED},
         missing=("no-asset",),
+        file_of_page=True,
     ),
     _page_route(
         method=hdrs.METH_POST,

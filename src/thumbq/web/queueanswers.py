@@ -143,7 +143,7 @@ class SeenTo(Answer):
     error: str | None = None
 
 
-class Outcome(Answer):
+class SeenToLetters(Answer):
     """What became of dead letters."""
 
     replica: Replica
@@ -154,10 +154,10 @@ class Outcome(Answer):
     left: int | None = Field(description="About how many are left of all; null where single ones were named.")
 
 
-class OutcomeAnswer(Envelope):
+class SeenToAnswer(Envelope):
     """What became of dead letters. ``success`` is false when one was not seen to."""
 
-    data: Outcome
+    data: SeenToLetters
 
 
 class Chosen(BaseModel):

@@ -14,9 +14,9 @@ from thumbq.web.queueanswers import (
     DeadLetterAnswer,
     DeadLettersAnswer,
     DeadLettersQuery,
-    OutcomeAnswer,
     QueuePausedAnswer,
     QueuesAnswer,
+    SeenToAnswer,
 )
 from thumbq.web.route import JSON, Body, Route
 
@@ -27,8 +27,8 @@ _BODY: Final = (
 )
 _QUEUE: Final = {"queue": "Name of the queue; the only one is called `default`."}
 _OUTCOMES: Final = {
-    200: ("All that are meant were seen to.", Body(JSON, OutcomeAnswer)),
-    207: ("Some were; the others say why not.", Body(JSON, OutcomeAnswer)),
+    200: ("All that are meant were seen to.", Body(JSON, SeenToAnswer)),
+    207: ("Some were; the others say why not.", Body(JSON, SeenToAnswer)),
 }
 
 _admin_route = partial(Route, scope=Scope.ADMIN)

@@ -54,6 +54,8 @@ class Route:
     headers: type[BaseModel] | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     """What stands in the path, each with its description."""
+    file_of_page: bool = False
+    """Whether it is the page itself, or a file of it: no part of the API, and not in its document."""
     rendition: bool = False
     any_scope: bool = False
     """Whether any token will do, whatever its scopes."""

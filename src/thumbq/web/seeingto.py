@@ -12,7 +12,7 @@ import anyio
 from thumbq.errors import BackendError
 from thumbq.web.jsonbody import read_json, wrong_member
 from thumbq.web.problems import ProblemRaised, problem_of
-from thumbq.web.queueanswers import Chosen, Outcome, OutcomeAnswer, SeenTo
+from thumbq.web.queueanswers import Chosen, SeenTo, SeenToAnswer, SeenToLetters
 from thumbq.web.queuedesk import DESK
 from thumbq.web.services import SERVICES
 
@@ -112,7 +112,7 @@ def seen_to(dead_letter_id: str, status: Status, *, message_id: str | None = Non
 def _answer(request: web.Request, queue: DeskQueue, told: _Told, *, left: int | None, dry_run: bool) -> web.Response:
     letters = list(told.letters.values())
     success = all(letter.status == told.wanted for letter in letters)
-    data = Outcome(
+    data = SeenToLetters(
         replica=request.app[DESK].replica,
         queue=queue.label,
         dry_run=dry_run,
@@ -122,4 +122,4 @@ def _answer(request: web.Request, queue: DeskQueue, told: _Told, *, left: int | 
     )
     message = f"{told.number} dead letters {'would be ' if dry_run else ''}{told.wanted}"
     status = HTTPStatus.OK if success else HTTPStatus.MULTI_STATUS
-    return OutcomeAnswer(success=success, message=message, data=data).response(status)
+    return SeenToAnswer(success=success, message=message, data=data).response(status)
