@@ -78,7 +78,7 @@ def test_a_rendition_is_current_for_the_same_source_and_recipe_only() -> None:
 def test_all_that_a_render_tells_is_in_the_manifest() -> None:
     stored = json.loads(made_of(RENDERED).encode())
     told = dataclasses.asdict(RENDERED)
-    del told["images"], told["not_made"]
+    del told["images"], told["not_made"], told["cpu_s"]
     assert told.items() <= stored["source"].items()
     assert stored["renditions"]["thumbnail"] == {
         "bucket": "b",
@@ -103,6 +103,15 @@ def test_what_was_not_done_and_what_is_not_known_is_absent() -> None:
     stored = json.loads(made_of(Rendered("PNG", 1, 1, (plain,))).encode())
     assert stored["renditions"]["thumbnail"]["steps"] == {"orientation": 1, "frames_dropped": 0}
     assert not stored["source"].keys() & {"dominant_color", "thumbhash"}
+
+
+def test_a_manifest_of_each_of_the_last_two_versions_is_read() -> None:
+    stored = {1: VERSION_1, 2: made_of(RENDERED).encode()}
+    for version in (MANIFEST_VERSION, MANIFEST_VERSION - 1):
+        assert json.loads(stored[version])["version"] == version
+        read = Manifest.decode(stored[version])
+        assert read is not None
+        assert read.version == MANIFEST_VERSION
 
 
 def test_a_manifest_of_version_1_still_tells_its_renditions_and_they_still_count() -> None:
