@@ -15,7 +15,7 @@ from support.pictures.images import animated_gif, encoded, jpeg, photo_jpeg, png
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.async_api import Route
+    from playwright.async_api import Request
 
     from page.visit import Visit
     from support.replicas.place import Place
@@ -226,15 +226,12 @@ async def test_a_picture_is_deleted_once_that_is_confirmed(
     replica = await replica_with_presets(place, tmp_path)
     asked: list[str] = []
 
-    async def delete(route: Route) -> None:
-        if route.request.method != "DELETE":
-            await route.fallback()
-            return
-        asked.append(route.request.url)
-        await route.fulfill(status=204)
+    def note(request: Request) -> None:
+        if request.method == "DELETE":
+            asked.append(request.url)
 
     page: Visit = await visit(replica.url)
-    await page.page.route("**/jobs/*", delete)
+    page.page.on("request", note)
     await page.drop(("one.jpg", photo_jpeg(400, 300)), ("two.jpg", photo_jpeg(400, 300)))
     await page.count(".card .picture", 2)
     await page.page.click(".card >> text=one.jpg")
@@ -247,3 +244,5 @@ async def test_a_picture_is_deleted_once_that_is_confirmed(
     assert [url.rpartition("/")[0] for url in asked] == [f"{replica.url}/jobs"]
     assert await page.page.inner_text(".card .name") == "two.jpg"
     await page.count(".upload", 1)
+    async with place.session.get(asked[0]) as answer:
+        assert answer.status == 410

@@ -74,8 +74,8 @@ MUTATIONS: Final = (
     Mutation(
         "the message is deleted before the manifest is put",
         _ATTEMPT,
-        "        return await self.manifests.write_done(self.job, self.findings, self.previous, made)\n",
-        "        return self.manifests._manifest(self.job, self.findings, self.previous, made=made)\n",
+        "return await self.manifests.write_done(self.job, self.findings, None, made, if_absent=True)\n",
+        "return self.manifests._manifest(self.job, self.findings, None, made=made)\n",
         "deleted before its outcome was stored",
     ),
     Mutation(

@@ -11,10 +11,11 @@ import pytest
 
 pytestmark = pytest.mark.long
 
-# structlog takes rich where it happens to be installed, for a rendering that thumbq does not use, and botocore certifi.
+# What libraries take where it happens to be installed, for what thumbq does not use: structlog rich and greenlet,
+# botocore certifi, aiobotocore httpx.
 LOADED = """
 import sys
-sys.modules |= dict.fromkeys(("rich", "certifi"))
+sys.modules |= dict.fromkeys(("rich", "certifi", "greenlet", "httpx"))
 import {}
 print(*(name for name, module in sys.modules.items() if module is not None))
 """

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from thumbq.core import callbackmessage, deadletter, keys, message
 from thumbq.core.job import ObjectRef
-from thumbq.errors import BackendError, MalformedMessage
-from thumbq.ports import MAX_BATCH, VisibilityChange, batches
+from thumbq.errors import MalformedMessage
+from thumbq.jobs.deadletterwalk import walking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
 
 MOST_LOOKED_AT: Final = 10_000
 """SQS has no search: a walk receives each dead letter, ten in a request."""
-
-_WAIT_S: Final = 1
-_HIDE_S: Final = 60
-_GIVE_BACK_S: Final = 2.0
 
 
 def of_jobs(body: str, bucket: str) -> Sequence[ObjectRef]:
@@ -77,25 +72,12 @@ class DeadLetterRemoval:
 
     async def _walk(self, wanted: frozenset[str]) -> int:
         """Go through the dead letters, and return how many have stayed."""
-        held: list[str] = []
-        looked = 0
-        try:
-            while looked < MOST_LOOKED_AT:
-                found = await self._dead_letters.receive(
-                    max_messages=MAX_BATCH, wait_s=_WAIT_S, visibility_timeout_s=_HIDE_S
-                )
-                if not found:
-                    break
-                looked += len(found)
+        async with walking(self._dead_letters, at_most=MOST_LOOKED_AT) as walk:
+            async for found in walk.pages():
                 meant = [dead_letter for dead_letter in found if self._is_about(dead_letter, wanted)]
-                held += [dead_letter.receipt for dead_letter in found if dead_letter not in meant]
+                walk.held += [dead_letter.receipt for dead_letter in found if dead_letter not in meant]
                 await self._remove(meant)
-        finally:
-            with anyio.move_on_after(_GIVE_BACK_S, shield=True):
-                for batch in batches(held):
-                    with suppress(BackendError):
-                        await self._dead_letters.extend([VisibilityChange(receipt, 0) for receipt in batch])
-        return len(held)
+        return len(walk.held)
 
     def _is_about(self, dead_letter: DeadLetter, wanted: frozenset[str]) -> bool:
         try:

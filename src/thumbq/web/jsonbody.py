@@ -9,14 +9,13 @@ from pydantic import BaseModel, ValidationError
 
 from thumbq.core.jsonmembers import RepeatedMember, once_each
 from thumbq.errors import UploadRefused
-from thumbq.web.bodies import invite, read, running
+from thumbq.web.bodies import invite, read_whole, running
 
 if TYPE_CHECKING:
-    from aiohttp import StreamReader, web
-
-    from thumbq.web.admission import RunningUpload
+    from aiohttp import web
 
 MAX_BODY_BYTES: Final = 16 << 10
+_BROKEN: Final = "The body ends early or is damaged."
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,24 +27,15 @@ async def read_json(request: web.Request, model: type[M], *, example: str) -> M:
     """
     with running(request) as upload:
         await invite(request)
-        body = await _read(request.content, upload)
+        body = await read_whole(request, upload, max_bytes=MAX_BODY_BYTES, what="request", if_broken=_BROKEN)
+    if body is None:
+        raise UploadRefused("too-large", f"The request is larger than {MAX_BODY_BYTES} bytes.")
     return _parse(body, model, example)
 
 
 def wrong_member(name: str, reason: str) -> UploadRefused:
     """Return the error of a member that means nothing."""
     return UploadRefused("invalid-member", f'The member "{name[:100]}" is wrong: {reason}.')
-
-
-async def _read(content: StreamReader, upload: RunningUpload) -> bytes:
-    body = b""
-    while len(body) <= MAX_BODY_BYTES:
-        more = content.read(MAX_BODY_BYTES + 1 - len(body))
-        chunk = await read(upload, more, what="request", if_broken="The body ends early or is damaged.")
-        if not chunk:
-            return body
-        body += chunk
-    raise UploadRefused("too-large", f"The request is larger than {MAX_BODY_BYTES} bytes.")
 
 
 def _parse(body: bytes, model: type[M], example: str) -> M:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from aiohttp import hdrs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from thumbq.core import callback, jobmetadata, keys
 from thumbq.core.formats import MEDIA_TYPES
 from thumbq.core.jobmetadata import JobMetadata
-from thumbq.core.jsonmembers import RepeatedMember, once_each
 from thumbq.core.origin import Authority
 from thumbq.core.uploadoptions import UploadOptions
 from thumbq.errors import UploadRefused
@@ -19,21 +17,17 @@ from thumbq.intake.keyedupload import presign_once
 from thumbq.jobdocuments import future_renditions
 from thumbq.web import idempotency
 from thumbq.web.answers import PresignedAnswer, PresignedUpload, SignedForm
-from thumbq.web.bodies import invite, read_whole, running
 from thumbq.web.door import DOOR
+from thumbq.web.jsonbody import read_json, wrong_member
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from aiohttp import web
 
     from thumbq.intake.keyedupload import Key
     from thumbq.intake.presigned import PresignedUpload as Presigned
     from thumbq.web.services import WebServices
 
-MAX_BODY_BYTES: Final = 16 << 10
-_BROKEN: Final = "The body ends early or is damaged."
 _EXAMPLE: Final = '{"content_type": "image/jpeg"}'
 
 
@@ -73,12 +67,10 @@ async def presign_upload(request: web.Request) -> web.Response:
     """Answer the address and the fields of a presigned upload, and the address of its future job."""
     services, key = request.app[SERVICES], idempotency.key_of(request)
     origin = _origin(request)
-    with running(request) as upload:
-        await invite(request)
-        body = await read_whole(request, upload, max_bytes=MAX_BODY_BYTES, what="request", if_broken=_BROKEN)
-    if body is None:
-        raise UploadRefused("too-large", f"The request is larger than {MAX_BODY_BYTES} bytes.")
-    wanted = _parse(body, services.catalog.presets)
+    wanted = await read_json(request, PresignRequest, example=_EXAMPLE)
+    for name in wanted.presets or ():
+        if name not in services.catalog.presets:
+            raise wrong_member("presets", f"there is no preset {name!r}")
     presigned, replayed = await _sign(wanted, services, key)
     answer = PresignedAnswer(
         success=True,
@@ -133,38 +125,3 @@ def _origin(request: web.Request) -> str:
     if Authority.parse(host) is None:
         raise UploadRefused("bad-host", "The request needs a header Host with a name and a port.")
     return f"{request.app[DOOR].proxies.scheme(request)}://{host}"
-
-
-def _parse(body: bytes, presets: Container[str]) -> PresignRequest:
-    try:
-        document = json.loads(body, object_pairs_hook=once_each)
-    except RepeatedMember as error:
-        raise _wrong_member(error.name, "it stands there twice") from error
-    except (ValueError, RecursionError) as error:
-        text = f"The body is no JSON ({error}). Send an object, for example: {_EXAMPLE}"
-        raise UploadRefused("invalid-json", text) from error
-    if not isinstance(document, dict):
-        raise UploadRefused("invalid-json", f"The body must be a JSON object, for example: {_EXAMPLE}")
-    members = PresignRequest.model_fields
-    for name in document:
-        if name not in members:
-            raise _wrong_member(name, f"there is no such member; there are {', '.join(members)}")
-    try:
-        wanted = PresignRequest.model_validate(document)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise _wrong_member(str(fault["loc"][0]), _reason(fault)) from error
-    for name in wanted.presets or ():
-        if name not in presets:
-            raise _wrong_member("presets", f"there is no preset {name!r}")
-    return wanted
-
-
-def _reason(fault: Any) -> str:
-    if fault["type"] == "missing":
-        return f"it is missing, for example: {_EXAMPLE}"
-    return str(fault["ctx"]["error"] if fault["type"] == "value_error" else fault["msg"])
-
-
-def _wrong_member(name: str, reason: str) -> UploadRefused:
-    return UploadRefused("invalid-member", f'The member "{name[:100]}" is wrong: {reason}.')

@@ -14,11 +14,11 @@ import structlog
 
 from thumbq.core.retry import Bury, Delete
 from thumbq.errors import BackendError, BackendUnavailable, NotSent
+from thumbq.jobs.deadletterwalk import walking
 from thumbq.jobs.reporting import report_request
-from thumbq.ports import MAX_BATCH, EntryResult, ReceivedMessage, VisibilityChange, batches
+from thumbq.ports import EntryResult, ReceivedMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from random import Random
 
     from thumbq.jobs.burial import Burial
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_WAIT_S: Final = 1
-_HIDE_S: Final = 60
 _BURIAL_S: Final = 2.0
 _REMOVALS_S: Final = (0.0, 0.1, 0.4)
 """The pauses before the tries to remove a dead letter."""
@@ -108,33 +106,17 @@ class DeadLetterSweep:
             return await self._walk()
 
     async def _walk(self) -> int:
-        held: list[str] = []
-        looked = 0
-        try:
-            while looked < _MAX_LOOKED_AT:
-                found = await self._dead_letters.receive(
-                    max_messages=MAX_BATCH, wait_s=_WAIT_S, visibility_timeout_s=_HIDE_S
-                )
-                if not found:
-                    break
-                looked += len(found)
-                for dead_letter in found:
-                    if dead_letter.moved:
-                        await self._record(dead_letter)
-                    else:
-                        held.append(dead_letter.receipt)
-        except BackendError as error:
-            report_request("sweep.failed", error)
-        finally:
-            with anyio.move_on_after(_BURIAL_S, shield=True):
-                async with anyio.create_task_group() as tasks:
-                    for batch in batches(held):
-                        tasks.start_soon(self._give_back, batch)
-        return looked
-
-    async def _give_back(self, receipts: Sequence[str]) -> None:
-        with suppress(BackendError):
-            await self._dead_letters.extend([VisibilityChange(receipt, 0) for receipt in receipts])
+        async with walking(self._dead_letters, at_most=_MAX_LOOKED_AT) as walk:
+            try:
+                async for found in walk.pages():
+                    for dead_letter in found:
+                        if dead_letter.moved:
+                            await self._record(dead_letter)
+                        else:
+                            walk.held.append(dead_letter.receipt)
+            except BackendError as error:
+                report_request("sweep.failed", error)
+        return walk.looked
 
     async def _record(self, dead_letter: DeadLetter) -> None:
         # Its own receive count goes on with every look at it.
