@@ -244,5 +244,5 @@ async def test_a_picture_is_deleted_once_that_is_confirmed(
     assert [url.rpartition("/")[0] for url in asked] == [f"{replica.url}/jobs"]
     assert await page.page.inner_text(".card .name") == "two.jpg"
     await page.count(".upload", 1)
-    async with place.session.get(asked[0]) as answer:
-        assert answer.status == 410
+    async with place.session.get(asked[0]) as fetched:
+        assert fetched.status == 410
