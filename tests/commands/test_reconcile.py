@@ -13,8 +13,8 @@ import pytest
 from thumbq.backends import open_backend
 from thumbq.commands import reconcile as command
 from thumbq.commands.missingmanifests import ManifestCursor
-from thumbq.commands.originals import batches, prefixes_of
-from thumbq.commands.reconcile import Missing, Progress, reconcile
+from thumbq.commands.originals import FoundOriginal, batches, prefixes_of
+from thumbq.commands.reconcile import Progress, reconcile
 from thumbq.core import keys, message
 from thumbq.core.catalog import CatalogInForce, Route
 from thumbq.core.job import ObjectRef
@@ -83,7 +83,7 @@ async def found(
     after: str = "",
     older_than_s: float = -60,
 ) -> list[str]:
-    reported: list[Missing] = []
+    reported: list[FoundOriginal] = []
     await reconcile(
         settings,
         prefixes,
@@ -206,7 +206,7 @@ async def test_on_a_fifo_queue_what_is_queued_again_is_in_the_group_of_its_key(t
 async def test_every_key_that_a_store_can_hold_can_be_queued(backend: Backend, settings: Settings) -> None:
     keys = ["uploads/a\x00b", "uploads/\ufffe", "uploads/c"]
     await store(backend, keys)
-    reported: list[Missing] = []
+    reported: list[FoundOriginal] = []
     await reconcile(
         settings,
         ["uploads/"],
@@ -239,7 +239,7 @@ async def test_a_run_that_an_outage_ended_goes_on_where_it_was(
         return await get(self, ref, max_bytes=max_bytes)
 
     monkeypatch.setattr(LocalStore, "get", failing)
-    progress, reported = Progress(""), list[Missing]()
+    progress, reported = Progress(""), list[FoundOriginal]()
 
     async def run() -> None:
         await reconcile(
@@ -268,7 +268,7 @@ async def test_a_cancelled_run_tells_all_that_it_queued(backend: Backend, settin
     progress, reported = Progress(""), list[str]()
     with anyio.CancelScope() as scope:
 
-        def report(missing: Missing) -> None:
+        def report(missing: FoundOriginal) -> None:
             reported.append(missing.source.key)
             if len(reported) == 40:
                 scope.cancel()
@@ -305,7 +305,7 @@ async def test_a_job_that_was_deleted_is_not_brought_back_but_removed(settings: 
     for job_id in ids[:2]:
         await tombstones.put(job_id)
     for apply in (False, True):
-        found: list[Missing] = []
+        found: list[FoundOriginal] = []
         await reconcile(
             settings,
             prefixes_of(settings.catalog, ()),

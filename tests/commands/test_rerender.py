@@ -15,7 +15,7 @@ from support.commands import thumbq
 from support.doubles.consuming import consuming, record, settled
 from support.doubles.rendering import FakeRenderer
 from thumbq.backends import open_backend
-from thumbq.commands.rerender import Due, Progress, RunOptions, Selection, cursor_key, rerender
+from thumbq.commands.rerender import Progress, RunOptions, Selection, cursor_key, rerender
 from thumbq.core import keys, message
 from thumbq.core.job import ObjectRef
 from thumbq.core.manifest import Manifest
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from thumbq.commands.originals import FoundOriginal
     from thumbq.core.job import JobRequest
     from thumbq.ports import Backend
 
@@ -83,8 +84,8 @@ async def store(
 
 async def found(
     settings: Settings, selection: Selection | None = None, *, progress: Progress | None = None, **options: Any
-) -> list[Due]:
-    reported: list[Due] = []
+) -> list[FoundOriginal]:
+    reported: list[FoundOriginal] = []
     await rerender(
         settings,
         selection or Selection(),

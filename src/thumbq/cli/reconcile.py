@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,13 +22,13 @@ from thumbq.cli.console import (
     run,
     say,
 )
-from thumbq.cli.text import json_line, printable
+from thumbq.cli.foundoriginals import FoundOriginals
 from thumbq.errors import SetupError, ThumbqError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thumbq.commands.reconcile import Missing, Progress
+    from thumbq.commands.reconcile import Progress
 
 
 @click.command(cls=Command)
@@ -68,7 +67,7 @@ def reconcile(
 
     progress = command.Progress(after)
     with Bar("looking") as bar:
-        found = _Found(bar, as_json=as_json)
+        found = FoundOriginals(bar, as_json=as_json)
         try:
             run(
                 partial(
@@ -87,8 +86,8 @@ def reconcile(
         except (ThumbqError, Interrupted):
             bar.say(_go_on_with(progress), err=True)
             raise
-    printed = say(found.summary(progress, apply=apply), err=as_json)
-    sys.exit(1 if found.failed or found.unprinted or not printed else 0)
+    counted = f"{progress.looked_at} keys, {found.number} originals without a manifest"
+    sys.exit(found.exit_code(summarised=say(found.outcome(counted, apply=apply), err=as_json)))
 
 
 def _go_on_with(progress: Progress) -> str:
@@ -111,43 +110,3 @@ def _word(text: str) -> str:
         for char in text
     )
     return f"$'{safe}'"
-
-
-class _Found:
-    """Prints and counts the originals that are found."""
-
-    def __init__(self, bar: Bar, *, as_json: bool) -> None:
-        self._bar = bar
-        self._as_json = as_json
-        self.number = 0
-        self.failed = 0
-        self.unprinted = 0
-
-    def report(self, missing: Missing) -> None:
-        """Print one original, above the bar."""
-        self.number += 1
-        self.failed += missing.error is not None
-        self.unprinted += not self._bar.say(self._line(missing))
-
-    def _line(self, missing: Missing) -> str:
-        stored_at = datetime.fromtimestamp(missing.modified_at, UTC)
-        if self._as_json:
-            members = {
-                "bucket": missing.source.bucket,
-                "key": missing.source.key,
-                "bytes": missing.size,
-                "modified_at": stored_at.isoformat(),
-                "message_id": missing.message_id,
-                "error": missing.error,
-            }
-            return json_line({name: value for name, value in members.items() if value is not None})
-        ending = missing.error or missing.message_id
-        key = printable(missing.source.key)
-        return f"{stored_at:%Y-%m-%d %H:%M}\t{missing.size}\t{key}" + (f"\t{ending}" if ending else "")
-
-    def summary(self, progress: Progress, *, apply: bool) -> str:
-        """Return the last line."""
-        text = f"{progress.looked_at} keys, {self.number} originals without a manifest"
-        if apply:
-            return f"{text}, {self.number - self.failed} queued"
-        return f"{text}; nothing was changed, --apply queues them" if self.number else text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,14 +22,15 @@ from thumbq.cli.console import (
     run,
     say,
 )
-from thumbq.cli.text import json_line, printable
+from thumbq.cli.foundoriginals import FoundOriginals
+from thumbq.cli.text import printable
 from thumbq.deadletters.ratelimiter import MAX_RATE
 from thumbq.errors import SetupError, ThumbqError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thumbq.commands.rerender import Due, Progress
+    from thumbq.commands.rerender import Progress
 
 
 @click.command(cls=Command)
@@ -79,12 +79,11 @@ def rerender(
     options = command.RunOptions(time.time(), apply=apply, from_start=from_start, rate=rate)
     progress = command.Progress()
     with Bar("looking") as bar:
-        found = _Found(bar, as_json=as_json)
+        found = FoundOriginals(bar, as_json=as_json)
         work = partial(command.rerender, progress=progress, report=found.report, moved_on=bar.update)
         with _told_how_to_go_on(bar, apply=apply):
             run(partial(work, settings, selection, options))
-    printed = say(found.summary(progress, apply=apply), err=as_json)
-    sys.exit(1 if found.failed or found.unprinted or not printed else 0)
+    sys.exit(found.exit_code(summarised=say(_summary(found, progress, apply=apply), err=as_json)))
 
 
 @contextmanager
@@ -99,57 +98,19 @@ def _told_how_to_go_on(bar: Bar, *, apply: bool) -> Iterator[None]:
         raise
 
 
-class _Found:
-    """Prints and counts the originals that are due."""
-
-    def __init__(self, bar: Bar, *, as_json: bool) -> None:
-        self._bar = bar
-        self._as_json = as_json
-        self.number = 0
-        self.failed = 0
-        self.unprinted = 0
-
-    def report(self, due: Due) -> None:
-        """Print one original, above the bar."""
-        self.number += 1
-        self.failed += due.error is not None
-        self.unprinted += not self._bar.say(self._line(due))
-
-    def _line(self, due: Due) -> str:
-        stored_at = datetime.fromtimestamp(due.modified_at, UTC)
-        if self._as_json:
-            members = {
-                "bucket": due.source.bucket,
-                "key": due.source.key,
-                "bytes": due.size,
-                "modified_at": stored_at.isoformat(),
-                "presets": list(due.presets),
-                "message_id": due.message_id,
-                "error": due.error,
-            }
-            return json_line({name: value for name, value in members.items() if value is not None})
-        ending = due.error or due.message_id
-        line = f"{stored_at:%Y-%m-%d %H:%M}\t{due.size}\t{printable(due.source.key)}\t{','.join(due.presets)}"
-        return f"{line}\t{ending}" if ending else line
-
-    def summary(self, progress: Progress, *, apply: bool) -> str:
-        """Return the last lines."""
-        text = f"{progress.looked_at} keys, {self.number} originals to render again"
-        if apply:
-            text = f"{text}, {self.number - self.failed} queued"
-        elif self.number:
-            text = f"{text}; nothing was changed, --apply queues them"
-        others = [
-            f"{number} {what}"
-            for number, what in (
-                (progress.failed_jobs, "failed jobs (thumbq dlq redrive)"),
-                (progress.without_manifest, "originals without a manifest (thumbq reconcile)"),
-            )
-            if number
-        ]
-        if others:
-            text = f"{text}\nleft alone: {', '.join(others)}"
-        if progress.began_after:
-            began = printable(progress.began_after)
-            text += f"\nwent on after {began}" if apply else f"\na run was cut off: --apply goes on after {began}"
-        return text
+def _summary(found: FoundOriginals, progress: Progress, *, apply: bool) -> str:
+    text = found.outcome(f"{progress.looked_at} keys, {found.number} originals to render again", apply=apply)
+    others = [
+        f"{number} {what}"
+        for number, what in (
+            (progress.failed_jobs, "failed jobs (thumbq dlq redrive)"),
+            (progress.without_manifest, "originals without a manifest (thumbq reconcile)"),
+        )
+        if number
+    ]
+    if others:
+        text = f"{text}\nleft alone: {', '.join(others)}"
+    if progress.began_after:
+        began = printable(progress.began_after)
+        text += f"\nwent on after {began}" if apply else f"\na run was cut off: --apply goes on after {began}"
+    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
@@ -14,12 +15,27 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from thumbq.core.catalog import Catalog
-    from thumbq.core.job import JobRequest
+    from thumbq.core.job import JobRequest, ObjectRef
     from thumbq.ports import Backend, ListedObject
 
 T = TypeVar("T")
 
 CONCURRENCY: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOriginal:
+    """An original that a command looked for; the id of its new message when it was queued, or the error.
+
+    ``presets`` are those to be made: None where all are.
+    """
+
+    source: ObjectRef
+    size: int
+    modified_at: float
+    presets: tuple[str, ...] | None = None
+    message_id: str | None = None
+    error: str | None = None
 
 
 def prefixes_of(catalog: Catalog, given: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ import anyio
 
 from thumbq.backends import open_backend
 from thumbq.commands.missingmanifests import ManifestCursor
-from thumbq.commands.originals import batches, is_original, look_at, queued
+from thumbq.commands.originals import FoundOriginal, batches, is_original, look_at, queued
 from thumbq.core import keys
 from thumbq.core.catalog import CatalogInForce
 from thumbq.core.job import JobRequest, ObjectRef
@@ -23,17 +23,6 @@ if TYPE_CHECKING:
 
     from thumbq.ports import Backend, ListedObject
     from thumbq.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """An original without a manifest; the id of its new message when it was queued again, or the error."""
-
-    source: ObjectRef
-    size: int
-    modified_at: float
-    message_id: str | None = None
-    error: str | None = None
 
 
 @dataclass(slots=True)
@@ -51,7 +40,7 @@ async def reconcile(
     modified_before: float,
     apply: bool,
     progress: Progress,
-    report: Callable[[Missing], None],
+    report: Callable[[FoundOriginal], None],
     moved_on: Callable[[int], None],
 ) -> None:
     """Report every original that was stored ``modified_before`` (POSIX seconds) and has no manifest.
@@ -81,7 +70,7 @@ async def reconcile(
                 moved_on(len(page))
 
 
-async def _check(backend: Backend, tombstones: Tombstones, entry: ListedObject, *, apply: bool) -> Missing | None:
+async def _check(backend: Backend, tombstones: Tombstones, entry: ListedObject, *, apply: bool) -> FoundOriginal | None:
     source = ObjectRef(backend.bucket, entry.key)
     manifest = await read_manifest(backend.store, source)
     if manifest is not None and manifest.source.key == entry.key:
@@ -95,4 +84,4 @@ async def _check(backend: Backend, tombstones: Tombstones, entry: ListedObject, 
     message_id = refusal = None
     if apply:
         message_id, refusal = await queued(backend, JobRequest(source))
-    return Missing(source, entry.size, entry.modified_at, message_id, refusal)
+    return FoundOriginal(source, entry.size, entry.modified_at, message_id=message_id, error=refusal)

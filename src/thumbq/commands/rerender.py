@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from thumbq.backends import open_backend
-from thumbq.commands.originals import CONCURRENCY, batches, is_original, look_at, prefixes_of, queued
+from thumbq.commands.originals import CONCURRENCY, FoundOriginal, batches, is_original, look_at, prefixes_of, queued
 from thumbq.core import keys
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.rerendercursor import RerenderCursor
@@ -72,18 +72,6 @@ class RunOptions:
         return min(self.rate or CONCURRENCY, CONCURRENCY)
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """An original with what is to be made of it; the id of its new message when it was queued, or the error."""
-
-    source: ObjectRef
-    size: int
-    modified_at: float
-    presets: tuple[str, ...]
-    message_id: str | None = None
-    error: str | None = None
-
-
 @dataclass(slots=True)
 class Progress:
     """The counts of a run. ``began_after`` is the key that an earlier run with ``apply`` has come to."""
@@ -113,7 +101,7 @@ async def rerender(
     options: RunOptions,
     *,
     progress: Progress,
-    report: Callable[[Due], None],
+    report: Callable[[FoundOriginal], None],
     moved_on: Callable[[int], None],
 ) -> None:
     """Report every original of the selection that is due, in the order of their keys.
@@ -198,7 +186,7 @@ class _Run:
         after = put_off[-1].key if put_off else cursor.after
         return cursor.model_copy(update={"after": after, "doubtful": doubtful})
 
-    async def look(self, entry: ListedObject) -> Due | None:
+    async def look(self, entry: ListedObject) -> FoundOriginal | None:
         """Read an original's manifest, and queue what is due. Raises BackendError."""
         source = ObjectRef(self._backend.bucket, entry.key)
         manifest = await read_manifest(self._backend.store, source)
@@ -218,4 +206,4 @@ class _Run:
             await self._limiter.wait()
             request = JobRequest(source, presets, manifest.callback_url, rerender=self._rerender)
             message_id, refusal = await queued(self._backend, request)
-        return Due(source, entry.size, entry.modified_at, presets, message_id, refusal)
+        return FoundOriginal(source, entry.size, entry.modified_at, presets, message_id, refusal)
