@@ -297,6 +297,19 @@ def test_the_prefixes_are_uploads_and_the_routes_none_inside_another(settings: S
         prefixes_of(routed.catalog, ["manifests/uploads/"])
 
 
+async def test_originals_are_found_under_all_prefixes_that_keys_are_spread_over(
+    settings: Settings, backend: Backend
+) -> None:
+    originals = [
+        key(keys.new_id(1_800_000_000_000 + prefixes, number, prefixes))
+        for key in (keys.upload_key, keys.inbox_key)
+        for prefixes in (1, 3, 32)
+        for number in range(12)
+    ]
+    await store(backend, originals, originals[::2])
+    assert await found(settings, prefixes=prefixes_of(settings.catalog, ())) == sorted(originals[1::2])
+
+
 async def test_a_job_that_was_deleted_is_not_brought_back_but_removed(settings: Settings, backend: Backend) -> None:
     ids = [keys.new_id(1_800_000_000_000, number) for number in range(3)]
     originals = [keys.upload_key(ids[0]), keys.inbox_key(ids[1]), keys.upload_key(ids[2])]

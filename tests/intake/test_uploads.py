@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import anyio
@@ -113,6 +114,15 @@ async def test_an_id_that_is_taken_is_drawn_again_and_nothing_is_overwritten(beh
     behind.store.errors["put"] = ObjectExists("always")
     with pytest.raises(ObjectExists):
         await intake().accept(JPEG, filename=None)
+
+
+async def test_keys_are_spread_over_as_many_prefixes_as_are_asked_for(behind: FaultyBackend) -> None:
+    intake = UploadIntake(backend=behind.backend, clock=FixedClock(), random=random.Random(7), key_prefixes=4)
+    accepted = [await intake.accept(JPEG, filename=None) for _ in range(40)]
+    folders = Counter(each.source.key.rpartition("/")[0] for each in accepted)
+    assert set(folders) == {"uploads/-w", "uploads/-x", "uploads/-y", "uploads/-z"}
+    assert min(folders.values()) > 3
+    assert all(each.id == upload_id(each.source.key) for each in accepted)
 
 
 @pytest.mark.parametrize("error", [SendRefused("no such queue"), NotSent("throttled"), AccessDenied("no")])

@@ -24,6 +24,37 @@ def test_ids_sort_the_newest_first_and_have_their_form() -> None:
     assert keys.upload_id("uploads/cat.png") is None
 
 
+def test_an_id_alone_tells_its_keys_however_many_prefixes_there_were() -> None:
+    noon = 1_790_000_000_000
+    spread = [keys.new_id(noon - number, number, 4) for number in range(8)]
+    assert sorted(spread) == spread, "the newest first, whatever their shards are"
+    assert keys.upload_key(spread[0]) == f"uploads/-z/{spread[0]}"
+    assert keys.manifest_key(keys.upload_key(spread[1])) == f"manifests/uploads/-y/{spread[1]}.json"
+    assert THUMBNAIL.rendition_key(keys.inbox_key(spread[2]), "image/jpeg") == f"thumbnail/-x/{spread[2]}.jpg"
+    assert keys.presigned_key(spread[3]) == f"presigned/-w/{spread[3]}.json"
+    assert keys.upload_key(spread[4]).startswith("uploads/-z/"), "four prefixes in turn"
+    for each in (*spread, keys.new_id(noon, 7), keys.new_id(noon, 7, 32)):
+        assert keys.is_id(each)
+        assert keys.made_at_s(each) <= noon / 1000
+        for key in (keys.upload_key(each), keys.inbox_key(each)):
+            assert keys.upload_id(key) == each
+            assert keys.folder_of(key) in {"uploads/", "inbox/"}
+    strange = [f"uploads/{spread[0]}", f"uploads/-y/{spread[0]}", f"uploads/-z/{spread[0][:26]}", "uploads/-z/cat.png"]
+    assert [keys.upload_id(key) for key in strange] == [None] * 4
+    assert keys.folder_of("uploads/-z/cat.png") == "uploads/-z/"
+
+
+def test_the_first_key_of_all_shards_tells_which_there_are() -> None:
+    for prefixes in (2, 5, 32):
+        stored = sorted(keys.upload_key(keys.new_id(1_790_000_000_000, number, prefixes)) for number in range(64))
+        stored += [keys.upload_key(keys.new_id(1_790_000_000_000, 1))]
+        listed = [key for key in sorted(stored) if key.startswith(keys.all_shards("uploads/"))]
+        found = keys.shard_prefixes("uploads/", listed[0])
+        assert {key.rpartition("/")[0] + "/" for key in listed} == set(found)
+        assert [key for key in stored if key > keys.before_ids("uploads/")] == stored[-1:]
+    assert len(keys.shard_prefixes("uploads/", "uploads/-a stranger's")) == keys.MAX_KEY_PREFIXES
+
+
 @pytest.mark.parametrize(
     ("source", "rendition"),
     [

@@ -33,6 +33,7 @@ from support.documents import (
     README,
     RETRIES,
     ROOT,
+    SCALE,
     UPLOADS,
     UPPY,
     WAITING,
@@ -156,6 +157,7 @@ CHECKED_BY: Final = {
     (KUBERNETES, "Configuration", "text"): (
         "tests/deploy/test_kubernetes.py::test_pods_ask_for_the_tokens_of_a_secret_that_is_not_in_the_repository"
     ),
+    (SCALE, "Spread keys", "sh"): "tests/e2e/test_spread_keys.py::test_the_documented_command_shows_the_prefix",
     (LAMBDA, "Build", "sh"): LAMBDA_BUILD,
     (LAMBDA, "Deployment", "text"): LAMBDA_BUILD,
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from thumbq.core import keys
 from thumbq.core.catalog import Catalog
 from thumbq.core.jobevent import MAX_BODY_BYTES, JobEvent, make_event
 from thumbq.core.links import Links
@@ -74,6 +75,12 @@ async def test_a_job_that_failed_early_has_no_presets() -> None:
         "prefix": "pngfiles/a/",
     }
     assert json.loads(made.body)["source"] == {"bucket": "photos", "key": "pngfiles/a/b.png"}
+
+
+async def test_its_prefix_is_the_same_where_keys_are_spread() -> None:
+    key = keys.upload_key(keys.new_id(1_800_000_000_000, 5, 8))
+    assert key.startswith("uploads/-")
+    assert (await event(manifest(key))).prefix == "uploads/"
 
 
 @pytest.mark.parametrize("key", ["at the top.jpg", "folder\x00/x.jpg", "folder￿/x.jpg"])

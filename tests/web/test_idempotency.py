@@ -14,7 +14,7 @@ from support.servers.web import JPEG, PNG, form, head, multipart, serve
 from thumbq.accesstokens import AccessTokens
 from thumbq.core import keys, message
 from thumbq.core.job import ObjectRef
-from thumbq.core.keyrecord import KeyRecord
+from thumbq.core.keyrecord import FileRecord, KeyRecord
 from thumbq.core.token import RANDOM_BYTES, Scope, Token, new_token
 from thumbq.core.token import digest_of as token_digest
 from thumbq.errors import BackendUnavailable, NotSent, UploadRefused
@@ -154,6 +154,20 @@ async def test_a_put_and_a_presigned_upload_are_answered_again_too(served: Serve
         answer[2]["data"]["upload"].pop("url")  # the replica that was asked
     assert form[2] == form_again[2]
     assert (is_replayed(form), is_replayed(form_again)) == (False, True)
+
+
+async def test_a_retry_has_the_first_id_also_where_keys_are_spread_otherwise(behind: FaultyBackend) -> None:
+    backend, files = behind.real, [FileRecord(fingerprint="of the file")]
+    eight, one = (
+        claims.Claims(backend.store, backend.bucket, behind.clock, random.Random(prefixes), key_prefixes=prefixes)
+        for prefixes in (8, 1)
+    )
+    first = await eight.claim("digest", files)
+    await eight.end("digest", first.model_copy(update={"state": "open"}))
+    again = await one.claim("digest", files)
+    assert (again.generation, again.files) == (2, first.files)
+    assert first.files[0].id == again.id_of(0, "of the file")
+    assert keys.upload_key(first.files[0].id or "").startswith("uploads/-")
 
 
 async def test_a_presigned_upload_that_has_ended_is_signed_again_under_its_id(served: Served) -> None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 NOON_MS = int(datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp() * 1000)
 
 
-async def put(served: Served, number: int) -> str:
+async def put(served: Served, number: int, prefixes: int = 1) -> str:
     """Store an original of the given minute after noon; every third is of a presigned upload."""
-    job_id = keys.new_id(NOON_MS + number * 60_000, number)
+    job_id = keys.new_id(NOON_MS + number * 60_000, number, prefixes)
     key = keys.inbox_key(job_id) if number % 3 == 0 else keys.upload_key(job_id)
     real = served.behind.real
     await real.store.put(ObjectRef(real.bucket, key), JPEG, content_type="image/jpeg")
@@ -58,6 +58,20 @@ async def test_pages_have_all_jobs_the_newest_first(served: Served, limit: int) 
     pages = await walk(served, limit)
     assert [job_id for page in pages for job_id in page] == ids[::-1]
     assert all(len(page) == limit for page in pages[:-1])
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+async def test_pages_merge_all_prefixes_that_keys_were_ever_spread_over(served: Served, limit: int) -> None:
+    spread = [1, 1, 1, 8, 8, 8, 8, 2, 2, 2, 32, 32, 32, 1, 1, 1]
+    ids = [await put(served, number, prefixes) for number, prefixes in enumerate(spread)]
+    real = served.behind.real
+    for stranger in ("uploads/-/a.txt", "uploads/-z/notes.txt", "uploads/.hidden"):
+        await real.store.put(ObjectRef(real.bucket, stranger), b"no job of ours", content_type="text/plain")
+    pages = await walk(served, limit)
+    assert [job_id for page in pages for job_id in page] == ids[::-1]
+    for job_id in ids:
+        async with served.http.get(f"/jobs/{job_id}") as response:
+            assert (response.status, (await response.json())["data"]["id"]) == (200, job_id)
 
 
 async def test_a_page_shows_each_job_as_it_is_by_itself(served: Served) -> None:
@@ -127,13 +141,15 @@ async def test_a_wrong_query_is_told(served: Served, query: dict[str, str], code
     assert (status, document["code"]) == (400, code)
 
 
-async def test_a_page_reads_two_listings_and_each_manifest_once(served: Served) -> None:
+@pytest.mark.parametrize(("prefixes", "listings"), [(1, 2), (4, 2 + 4 + 4)])
+async def test_a_page_reads_its_listings_and_each_manifest_once(served: Served, prefixes: int, listings: int) -> None:
     for number in range(1, 30):
-        await put(served, number)
+        await put(served, number, prefixes)
     served.behind.store.calls.clear()
     await get(served, limit="20")
     calls = served.behind.store.calls
-    assert (calls.count("list"), calls.count("get")) == (4, 20), "and a look whether each of them ends"
+    looks = 2 + (listings if prefixes == 1 else listings - 2)  # whether there are shards, and whether each listing ends
+    assert (calls.count("list"), calls.count("get")) == (listings + looks, 20)
 
 
 async def test_with_a_public_address_all_links_are_absolute(behind: FaultyBackend, limits: UploadLimits) -> None:

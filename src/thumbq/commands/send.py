@@ -70,8 +70,11 @@ async def send(
         files.check_distinct((file, prefix + text_of(file.name)) for file in paths)
     limiter = anyio.CapacityLimiter(SEND_CONCURRENCY)
     async with open_backend(settings) as backend:
-        intake = make_upload_intake(backend, settings.catalog.presets, callbacks=callback_rules(settings))
-        keyed = _Intake(intake, make_claims(backend), idempotency_key)
+        spread = settings.key_prefixes
+        intake = make_upload_intake(
+            backend, settings.catalog.presets, callbacks=callback_rules(settings), key_prefixes=spread
+        )
+        keyed = _Intake(intake, make_claims(backend, spread), idempotency_key)
         try:
             intake.check(options)
         except UploadRefused as error:

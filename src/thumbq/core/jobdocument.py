@@ -28,7 +28,7 @@ class Document(BaseModel):
 
 
 JobId = Annotated[
-    str, Field(description="Jobs are sorted by it, the newest first.", pattern=r"^[0-9abcdefghjkmnpqrstvwxyz]{26}$")
+    str, Field(description="Jobs are sorted by it, the newest first.", pattern=r"^[0-9abcdefghjkmnpqrstvwxyz]{26,27}$")
 ]
 Url = Annotated[str, Field(description="Address of it.")]
 Pixels = Annotated[int, Field(description="Pixels, upright.", ge=1)]

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from thumbq.core import keys
 from thumbq.core.callbackmessage import callback_id
 from thumbq.core.job import ObjectRef
 from thumbq.core.outcomesize import fitting
@@ -77,9 +78,8 @@ class JobEvent:
 
     @property
     def prefix(self) -> str:
-        """The original's key up to its last slash, with it: ``uploads/``."""
-        folder, slash, _ = self.source.key.rpartition("/")
-        return folder + slash
+        """The original's key up to its last slash, with it: ``uploads/``, also where keys are spread."""
+        return keys.folder_of(self.source.key)
 
     @property
     def group(self) -> str:

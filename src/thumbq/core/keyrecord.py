@@ -43,8 +43,8 @@ class KeyRecord(StoredRecord):
     """What is known under one idempotency key. Times are POSIX seconds.
 
     ``claimed`` by a request that is at work, ``open`` when it has ended and left something to be done, ``complete``
-    when each try has the same answer. ``generation`` counts the claims. Ids are made of ``seed`` and the time of the
-    first claim, so that each try gives a file the same one.
+    when each try has the same answer. ``generation`` counts the claims. Ids are made of ``seed``, the time of the first
+    claim and the replica's ``key_prefixes`` then, so that each try gives a file the same one.
     """
 
     OMITS_NONE: ClassVar[bool] = True
@@ -56,6 +56,7 @@ class KeyRecord(StoredRecord):
     claimed_at: float
     generation: int = 1
     seed: str
+    key_prefixes: int | None = Field(default=None, description="Over how many the ids are spread; None is one.")
     files: tuple[FileRecord, ...] = ()
     signed: SignedRecord | None = None
 
@@ -70,7 +71,7 @@ class KeyRecord(StoredRecord):
     def id_of(self, number: int, fingerprint: str) -> str:
         """Return the id of the file with this number and fingerprint: others have another one."""
         digest = hashlib.sha256(f"{self.seed} {number} {fingerprint}".encode()).digest()
-        return keys.new_id(int(self.created_at * 1000), int.from_bytes(digest[:10]))
+        return keys.new_id(int(self.created_at * 1000), int.from_bytes(digest[:10]), self.key_prefixes or 1)
 
 
 class ElectionRecord(StoredRecord):

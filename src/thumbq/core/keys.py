@@ -38,8 +38,16 @@ OWN_PREFIXES: Final = (
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME_CHARS: Final = 10
 _RANDOM_CHARS: Final = 16
+_PLAIN_CHARS: Final = _TIME_CHARS + _RANDOM_CHARS
 _LAST_MS: Final = (1 << 48) - 1
-_ID: Final = re.compile(f"[{_ALPHABET}]{{{_TIME_CHARS + _RANDOM_CHARS}}}")
+_ID: Final = re.compile(f"[{_ALPHABET}]{{{_PLAIN_CHARS},{_PLAIN_CHARS + 1}}}")
+
+MAX_KEY_PREFIXES: Final = len(_ALPHABET)
+_SHARDS: Final = _ALPHABET[::-1]
+"""The first shard is the last one in a listing: the first key of a listing tells how many there are."""
+
+_SHARD_MARK: Final = "-"
+"""Begins a shard's folder. It comes before all ids in a listing."""
 _TEMPLATE_FIELDS: Final = frozenset({"preset", "name", "ext", "hash"})
 
 
@@ -47,9 +55,14 @@ def _base32(number: int, length: int) -> str:
     return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(length)))
 
 
-def new_id(now_ms: int, random_80: int) -> str:
-    """Make the id of an upload: inverted milliseconds, so that S3 lists the newest first, then 80 random bits."""
-    return _base32(_LAST_MS - now_ms, _TIME_CHARS) + _base32(random_80, _RANDOM_CHARS)
+def new_id(now_ms: int, random_80: int, prefixes: int = 1) -> str:
+    """Make the id of an upload: inverted milliseconds, so that S3 lists the newest first, then 80 random bits.
+
+    Keys are spread over so many ``prefixes``: with more than one a last character says the shard. So an id alone tells
+    its keys, however many prefixes there were when it was made.
+    """
+    shard = _SHARDS[random_80 % prefixes] if prefixes > 1 else ""
+    return _base32(_LAST_MS - now_ms, _TIME_CHARS) + _base32(random_80, _RANDOM_CHARS) + shard
 
 
 def last_id_at(now_ms: int) -> str:
@@ -70,19 +83,45 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def _in_shard(upload_id: str) -> str:
+    """Return an id with the folder of its shard, if it has one."""
+    shard = upload_id[_PLAIN_CHARS:]
+    return f"{_SHARD_MARK}{shard}/{upload_id}" if shard else upload_id
+
+
 def upload_key(upload_id: str) -> str:
     """Return the key of the original with this id."""
-    return UPLOADS_PREFIX + upload_id
+    return UPLOADS_PREFIX + _in_shard(upload_id)
 
 
 def inbox_key(upload_id: str) -> str:
     """Return the key of the original of a presigned upload."""
-    return INBOX_PREFIX + upload_id
+    return INBOX_PREFIX + _in_shard(upload_id)
 
 
 def presigned_key(upload_id: str) -> str:
     """Return the key of the record of a presigned upload."""
-    return f"{PRESIGNED_PREFIX}{upload_id}.json"
+    return f"{PRESIGNED_PREFIX}{_in_shard(upload_id)}.json"
+
+
+def all_shards(prefix: str) -> str:
+    """Return what the keys of all shards under ``uploads/`` or ``inbox/`` begin with."""
+    return prefix + _SHARD_MARK
+
+
+def shard_prefixes(prefix: str, first_key: str) -> list[str]:
+    """Return the prefixes of the shards that there are, by the first key that ``all_shards`` lists.
+
+    A key of a stranger's there tells nothing: then they are all that there may be.
+    """
+    found = upload_id(first_key)
+    last = MAX_KEY_PREFIXES if found is None else _SHARDS.index(found[-1]) + 1
+    return [f"{all_shards(prefix)}{shard}/" for shard in _SHARDS[:last]]
+
+
+def before_ids(prefix: str) -> str:
+    """Return the key behind which a listing of ``uploads/`` or ``inbox/`` has the ids without a shard."""
+    return prefix + _ALPHABET[0]
 
 
 def tombstone_key(upload_id: str) -> str:
@@ -97,8 +136,16 @@ def key_record_key(digest: str, generation: int = 1) -> str:
 
 def upload_id(source_key: str) -> str | None:
     """Return the id of an upload from its original's key, or None for an original that came another way."""
-    folder, slash, name = source_key.partition("/")
-    return name if folder + slash in (UPLOADS_PREFIX, INBOX_PREFIX) and is_id(name) else None
+    name = source_key.rpartition("/")[2]
+    return name if is_id(name) and source_key in (upload_key(name), inbox_key(name)) else None
+
+
+def folder_of(source_key: str) -> str:
+    """Return an original's key up to its last slash, with it, but for the folder of a shard: ``uploads/``."""
+    if upload_id(source_key) is not None:
+        return source_key[: source_key.index("/") + 1]
+    folder, slash, _ = source_key.rpartition("/")
+    return folder + slash
 
 
 def manifest_key(source_key: str) -> str:

@@ -36,21 +36,23 @@ _ELECTIONS: Final = 100
 class Claims:
     """The idempotency keys of one bucket. A key is known here by a digest.
 
+    New ids are spread over ``key_prefixes``.
+
     Every method raises BackendError. ``claim`` and ``check_unused`` raise KeyNotFree, too.
     """
 
-    def __init__(self, store: ObjectStore, bucket: str, clock: Clock, random: Random) -> None:
+    def __init__(self, store: ObjectStore, bucket: str, clock: Clock, random: Random, *, key_prefixes: int = 1) -> None:
         self._store = store
         self._bucket = bucket
         self._clock = clock
         self._random = random
+        self._key_prefixes = key_prefixes if key_prefixes > 1 else None
 
     async def claim(self, digest: str, files: Sequence[FileRecord]) -> KeyRecord:
         """Claim a key for a request that begins with these files; the record that is returned is ours, or complete."""
         for _ in range(_TRIES):
             now = self._clock.wall()
-            seed = f"{self._random.getrandbits(128):032x}"
-            mine = KeyRecord(created_at=now, claimed_at=now, seed=seed, files=tuple(files)).with_ids()
+            mine = self._new_record(now, files)
             try:
                 await self._write(digest, mine, if_absent=True)
             except BackendUnavailable:
@@ -86,6 +88,13 @@ class Claims:
         """Write how a request has ended: complete, or open unless the key was taken over by now."""
         if record.state == "complete" or await self._is_ours(digest, record):
             await self._write(digest, record)
+
+    def _new_record(self, now: float, files: Sequence[FileRecord]) -> KeyRecord:
+        seed = f"{self._random.getrandbits(128):032x}"
+        record = KeyRecord(
+            created_at=now, claimed_at=now, seed=seed, key_prefixes=self._key_prefixes, files=tuple(files)
+        )
+        return record.with_ids()
 
     async def _claim_found(self, digest: str, found: KeyRecord, mine: KeyRecord) -> KeyRecord | None:
         """Return the record that is ours or complete; None when another look is needed."""
@@ -140,9 +149,9 @@ class Claims:
         await write_record(self._store, self._ref(digest), record, if_absent=if_absent)
 
 
-def make_claims(backend: Backend) -> Claims:
+def make_claims(backend: Backend, key_prefixes: int = 1) -> Claims:
     """Return the idempotency keys of a bucket, with seeds from the system's random source."""
-    return Claims(backend.store, backend.bucket, SystemClock(), SystemRandom())
+    return Claims(backend.store, backend.bucket, SystemClock(), SystemRandom(), key_prefixes=key_prefixes)
 
 
 def check_same(record: KeyRecord, files: Sequence[FileRecord], *, all_of_them: bool = False) -> None:

@@ -39,7 +39,7 @@ class PresignedIntake:
     """Signs uploads, keeps their records, and accepts the uploads that clients post to thumbq itself.
 
     ``max_bytes`` is the largest original that is signed for, ``expiry_s`` how long a signature holds. ``callbacks`` are
-    the rules of URLs to call.
+    the rules of URLs to call. New keys are spread over ``key_prefixes``.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class PresignedIntake:
         max_bytes: int,
         expiry_s: int,
         callbacks: CallbackRules | None = None,
+        key_prefixes: int = 1,
     ) -> None:
         self._backend = backend
         self._clock = clock
@@ -58,6 +59,7 @@ class PresignedIntake:
         self._max_bytes = max_bytes
         self._expiry_s = expiry_s
         self._callbacks = callbacks
+        self._key_prefixes = key_prefixes
 
     def check(self, options: UploadOptions) -> None:
         """Raise UploadRefused for a callback that could never be called, and for more than metadata holds."""
@@ -82,7 +84,7 @@ class PresignedIntake:
         self.check(options)
         name = filenames.clean(filename)
         now = self._clock.wall()
-        upload_id = upload_id or keys.new_id(int(now * 1000), self._random.getrandbits(80))
+        upload_id = upload_id or keys.new_id(int(now * 1000), self._random.getrandbits(80), self._key_prefixes)
         source = ObjectRef(self._backend.bucket, keys.inbox_key(upload_id))
         policy = UploadPolicy(source, content_type, self._max_bytes, uploadoptions.metadata(options, name))
         record = PresignedRecord(
@@ -136,6 +138,7 @@ def make_presigned_intake(
     max_upload_bytes: int,
     expiry_s: int,
     callbacks: CallbackRules | None = None,
+    key_prefixes: int = 1,
 ) -> PresignedIntake:
     """Return the intake of presigned uploads, with ids from the system's random source.
 
@@ -149,4 +152,5 @@ def make_presigned_intake(
         max_bytes=min(max_source_bytes, max_upload_bytes) if through_thumbq else max_source_bytes,
         expiry_s=expiry_s,
         callbacks=callbacks,
+        key_prefixes=key_prefixes,
     )

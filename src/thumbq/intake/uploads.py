@@ -49,7 +49,7 @@ class UploadIntake:
     """Recognises, stores and queues uploads, one at a time or many at once.
 
     Jobs go to the queue of ``backend``, or by their priority to one of ``queues``. Options may name ``presets`` only,
-    and callbacks that these rules allow.
+    and callbacks that these rules allow. New keys are spread over ``key_prefixes``.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class UploadIntake:
         backend: Backend,
         clock: Clock,
         random: Random,
+        key_prefixes: int = 1,
         queues: Mapping[str, Backend] | None = None,
         presets: Collection[str] = (),
         callbacks: CallbackRules | None = None,
@@ -68,6 +69,7 @@ class UploadIntake:
         self._callbacks = callbacks
         self._clock = clock
         self._random = random
+        self._key_prefixes = key_prefixes
 
     @property
     def priorities(self) -> Collection[str]:
@@ -151,7 +153,8 @@ class UploadIntake:
 
     def _new_refs(self) -> Iterator[ObjectRef]:
         for _ in range(_MAX_IDS):
-            upload_id = keys.new_id(int(self._clock.wall() * 1000), self._random.getrandbits(80))
+            now_ms = int(self._clock.wall() * 1000)
+            upload_id = keys.new_id(now_ms, self._random.getrandbits(80), self._key_prefixes)
             yield ObjectRef(self._backend.bucket, keys.upload_key(upload_id))
 
     def _queue_of(self, options: UploadOptions) -> Backend:
@@ -189,6 +192,7 @@ def make_upload_intake(
     presets: Collection[str],
     queues: Mapping[str, Backend] | None = None,
     callbacks: CallbackRules | None = None,
+    key_prefixes: int = 1,
 ) -> UploadIntake:
     """Return the intake over a queue, and those of other priorities, with ids from the system's random source."""
     return UploadIntake(
@@ -198,4 +202,5 @@ def make_upload_intake(
         queues=queues,
         presets=presets,
         callbacks=callbacks,
+        key_prefixes=key_prefixes,
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field, field_validator
 
+from thumbq.core.keys import MAX_KEY_PREFIXES
+
 
 class BackendSettings(BaseModel):
     """The store and the queue."""
@@ -15,6 +17,13 @@ class BackendSettings(BaseModel):
     local: Path | None = Field(default=None, description="Directory of the embedded backend.")
     bucket: str | None = Field(default=None, description="S3 bucket of originals, renditions and manifests.")
     queue: str | None = Field(default=None, description="SQS queue, by name or URL.")
+
+    key_prefixes: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_KEY_PREFIXES,
+        description="Over how many prefixes of their keys new originals are [spread](scale.md#spread-keys).",
+    )
 
     @field_validator("local", mode="before")
     @classmethod

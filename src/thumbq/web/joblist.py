@@ -18,6 +18,7 @@ from thumbq.core.jobdocument import Absent
 from thumbq.jobdocuments import job_document
 from thumbq.web.answers import JobsAnswer, JobsFound
 from thumbq.web.jobs import answer_when_new
+from thumbq.web.newest import newest
 from thumbq.web.problems import ProblemRaised, problem_of
 from thumbq.web.services import SERVICES, in_time
 
@@ -106,13 +107,7 @@ async def _named(request: web.Request, asked: Sequence[str]) -> web.Response:
 async def _page(request: web.Request, query: JobsQuery) -> web.Response:
     services, after = request.app[SERVICES], _after(query)
     with in_time(services):
-        originals = sorted(
-            [
-                *await _listed(services, keys.UPLOADS_PREFIX, after, query.limit + 1),
-                *await _listed(services, keys.INBOX_PREFIX, after, query.limit + 1),
-            ],
-            key=lambda key: keys.upload_id(key) or "",
-        )
+        originals = await newest(services.backend, after=after, limit=query.limit + 1)
         states = await services.states.read_all(originals[: query.limit])
     jobs = _documents(services, states)
     message = f"The {len(jobs)} newest jobs" if not after else f"{len(jobs)} more jobs"
@@ -134,19 +129,6 @@ def _after(query: JobsQuery) -> str:
 
 def _ms(time: datetime) -> int:
     return int(time.timestamp() * 1000)
-
-
-async def _listed(services: WebServices, prefix: str, after: str, limit: int) -> list[str]:
-    """Return the keys of the next originals of one kind; what else lies there is passed over."""
-    found: list[str] = []
-    last = prefix + after
-    while len(found) < limit:
-        page = await services.backend.store.list(services.backend.bucket, prefix=prefix, after=last, limit=limit)
-        if not page:
-            break
-        found += [entry.key for entry in page if keys.upload_id(entry.key) is not None]
-        last = page[-1].key
-    return found[:limit]
 
 
 def _documents(services: WebServices, states: Mapping[str, JobState]) -> list[Job]:

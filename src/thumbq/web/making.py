@@ -62,6 +62,7 @@ def make_app(
         max_upload_bytes=settings.max_upload_bytes,
         expiry_s=settings.upload_expiry_s,
         callbacks=rules,
+        key_prefixes=settings.key_prefixes,
     )
     tombstones = Tombstones(backend.store, backend.bucket, catalogs, SystemClock())
     states = JobStates(backend, presigned, tombstones)
@@ -70,8 +71,8 @@ def make_app(
         states=states,
         deleter=JobDeleter(tombstones, list(queues.values()) or [backend]),
         waiters=Waiters(states.look_again, at_most=settings.max_waiters, random=Random()),  # noqa: S311 - jitter
-        intake=make_upload_intake(backend, catalogs.preset_names, queues, rules),
-        claims=make_claims(backend),
+        intake=make_upload_intake(backend, catalogs.preset_names, queues, rules, settings.key_prefixes),
+        claims=make_claims(backend, settings.key_prefixes),
         callbacks=callbacks,
         health=health,
         access=access,

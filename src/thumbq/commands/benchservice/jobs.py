@@ -71,10 +71,13 @@ class BenchJobs:
             with anyio.CancelScope(shield=True):  # nothing is stored, or sent, behind the back of the removal
                 await self._backend.store.put(source, body, content_type=image_format.content_type, if_absent=True)
 
-        sources = [ObjectRef(self._backend.bucket, keys.upload_key(_new_id())) for _ in range(number)]
+        sources = [ObjectRef(self._backend.bucket, keys.upload_key(self._new_id())) for _ in range(number)]
         self._sources += sources
         await _all(partial(one, place) for place in range(number))
         return sources
+
+    def _new_id(self) -> str:
+        return keys.new_id(int(time.time() * 1000), randbits(80), self._settings.key_prefixes)
 
     async def send(self, sources: Sequence[ObjectRef]) -> None:
         """Send a message for each original."""
@@ -166,10 +169,6 @@ class BenchJobs:
         if message_id is not None and (manifest is None or manifest.status == "failed"):
             found.append(keys.crash_record_key(message_id))
         return [ObjectRef(source.bucket, key) for key in found]
-
-
-def _new_id() -> str:
-    return keys.new_id(int(time.time() * 1000), randbits(80))
 
 
 async def _all(calls: Iterable[Callable[[], Awaitable[object]]]) -> None:

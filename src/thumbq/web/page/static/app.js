@@ -14,7 +14,7 @@ import { underWay } from "./upload/uploads.js";
 /** The views: `path` is what stands behind the # of an address, `load` gives what opens it in an element. */
 const VIEWS = [
   { path: /^\/?$/, title: "nav.pictures", load: () => openGallery, link: "#/" },
-  { path: /^\/jobs\/(?<id>[0-9a-z]{26})$/, title: "nav.job", load: () => openJob },
+  { path: /^\/jobs\/(?<id>[0-9a-z]{26,27})$/, title: "nav.job", load: () => openJob },
   { path: /^\/queues$/, title: "nav.queues", load: async () => (await import("./queues/view.js")).open, link: "#/queues", scope: "admin" },
   { path: /^\/settings$/, title: "nav.presets", load: async () => (await import("./settings/view.js")).open, link: "#/settings", scope: "admin" },
 ];
