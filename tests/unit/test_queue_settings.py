@@ -12,6 +12,7 @@ from support import documents
 from support.documents import QUEUES
 from thumbq.errors import SetupError
 from thumbq.settings import QueueConfig, load, only_queue
+from thumbq.worker.pausewatch import LOOK_EVERY_S
 
 AWS = 'bucket = "b"\n'
 HIGH, LOW = '[[queues]]\nname = "high"\nqueue = "jobs-high"\n', '[[queues]]\nname = "low"\nqueue = "jobs-low"\n'
@@ -121,6 +122,6 @@ def test_the_documented_example_works(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_documented_cost_of_polling_is_the_sum() -> None:
     section = documents.section(QUEUES, "Short and long polling")
-    for wait_s in (20, 1):
+    for wait_s in (LOOK_EVERY_S, 1):
         requests = round(30 * 86_400 / wait_s, -4 if wait_s > 1 else -5)
-        assert re.search(rf"\| {wait_s} s[^|]*\| {requests:,.0f} \| \${requests / 1e6 * 0.40:.2f} \|", section)
+        assert re.search(rf"\| {wait_s:.0f} s[^|]*\| {requests:,.0f} \| \${requests / 1e6 * 0.40:.2f} \|", section)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -92,6 +92,46 @@ async def test_no_replica_receives_twenty_seconds_after_a_pause_and_resuming_dra
         assert await resume(backend.store, backend.bucket, ONLY_QUEUE) == Pause(5.0)
         await settled(backend, within_s=HOLDS_AFTER_S + 10)
         assert min(at for at in first.at if at > resumed_at) <= resumed_at + LOOK_EVERY_S + 0.1
+
+
+@pytest.mark.parametrize("moment", [0, 6, 12, 18])
+async def test_a_message_that_comes_twenty_seconds_after_a_pause_meets_no_open_long_poll(
+    backend: Backend, moment: int
+) -> None:
+    async with replica(backend), AsyncExitStack() as others:
+        await anyio.sleep(6.5)
+        await others.enter_async_context(replica(backend))
+        await anyio.sleep(6.5)
+        await others.enter_async_context(replica(backend))
+        await anyio.sleep(moment + 0.1)
+        await pause(backend.store, backend.bucket, ONLY_QUEUE, now=5.0)
+        await anyio.sleep(HOLDS_AFTER_S)
+        await upload(backend)
+        await anyio.sleep(60)
+        assert await waiting(backend) == 1
+
+
+async def test_a_store_that_takes_its_time_with_each_answer_delays_no_pause(backend: Backend) -> None:
+    class Slow(Delegate):
+        async def get(self, *arguments: Any, **options: Any) -> Any:
+            try:
+                return await self.target.get(*arguments, **options)
+            finally:
+                await anyio.sleep(3.9)
+
+    async with replica(backend, store=cast("ObjectStore", Slow(backend.store))):
+        await anyio.sleep(1)
+        await pause(backend.store, backend.bucket, ONLY_QUEUE, now=5.0)
+        await anyio.sleep(HOLDS_AFTER_S)
+        await upload(backend)
+        await anyio.sleep(60)
+        assert await waiting(backend) == 1
+
+
+async def test_an_idle_replica_makes_four_long_polls_a_minute(backend: Backend) -> None:
+    async with replica(backend) as (_, receives, _):
+        await anyio.sleep(600)
+        assert len(receives.at) == pytest.approx(4 * 10, abs=2), "as often as it looks for pauses, and no oftener"
 
 
 async def test_a_replica_that_starts_under_a_pause_receives_nothing_and_stops_at_once(backend: Backend) -> None:

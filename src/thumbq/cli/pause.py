@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def pause(queue: str | None, local: str | None, config: str | None) -> None:
     """Have all replicas receive nothing from QUEUE (by its name in [[queues]]), or from any queue.
 
-    Uploads go on, and so do the jobs that have begun. Replicas see it within 15 s; what was asked for before still
-    comes. Lambda functions do not look: disable their trigger.
+    Uploads go on, and so do the jobs that have begun. Nothing is received any more 20 s later. Lambda functions do not
+    look: disable their trigger.
 
     \b
     Example:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -20,10 +21,18 @@ if TYPE_CHECKING:
     )
 
 
+HOLDS_AFTER_S: Final = 20.0
+"""How long after a pause something may still come from the queue."""
+
+_ANSWER_S: Final = 1.0
+"""How much later than its wait an answer may come."""
+
+
 class QueuePause:
     """Whether one queue is paused. Until the store has said it, nothing is received either."""
 
     def __init__(self) -> None:
+        self._asked_at = -math.inf
         self._known = False
         self._pause: Pause | None = None
         self._changed = anyio.Event()
@@ -43,12 +52,22 @@ class QueuePause:
         """The pause, if the queue is known to be paused."""
         return self._pause
 
-    def is_now(self, pause: Pause | None) -> None:
-        """Note what the store says."""
+    def longest_wait_s(self) -> int:
+        """Return how long a receive may wait that is asked for now: a pause since the last look ends it in time."""
+        left_s = self._asked_at + HOLDS_AFTER_S - _ANSWER_S - anyio.current_time()
+        return max(1, math.floor(left_s))
+
+    def is_now(self, pause: Pause | None, asked_at: float) -> None:
+        """Note what the store says, which was asked at a time of the event loop."""
+        self._asked_at = asked_at
         if not self._known or pause != self._pause:
             self._known, self._pause = True, pause
             self._changed.set()
             self._changed = anyio.Event()
+
+    def stays(self, asked_at: float) -> None:
+        """Note that the store has not answered: as nobody can know more, receives wait as long as ever."""
+        self._asked_at = asked_at
 
     async def changes(self) -> None:
         """Wait until the store says something else."""
@@ -56,7 +75,10 @@ class QueuePause:
 
 
 class PausableQueue:
-    """A JobQueue. What was asked for before the pause still comes, and all that was received is seen to its end."""
+    """A JobQueue. What is asked for before a pause is known comes soon after it; what was received is seen to its end.
+
+    ``HOLDS_AFTER_S`` after the pause nothing comes any more.
+    """
 
     def __init__(self, queue: JobQueue, pause: QueuePause) -> None:
         self._queue = queue
@@ -71,7 +93,9 @@ class PausableQueue:
         if self._pause.holds:
             return ()
         return await self._queue.receive(
-            max_messages=max_messages, wait_s=wait_s, visibility_timeout_s=visibility_timeout_s
+            max_messages=max_messages,
+            wait_s=min(wait_s, self._pause.longest_wait_s()),
+            visibility_timeout_s=visibility_timeout_s,
         )
 
     def stop_receiving(self) -> None:

@@ -25,7 +25,7 @@ LOOK_EVERY_S: Final = 15.0
 
 _FIRST_LOOK_EVERY_S: Final = 1.0
 _TIMEOUT_S: Final = 4.0
-"""How long one look may take; with the time between two of them it is less than the 20 s in which a pause holds."""
+"""How long one look may take; with the time between two of them it is less than ``HOLDS_AFTER_S``."""
 
 
 class PauseWatch:
@@ -48,15 +48,16 @@ class PauseWatch:
     async def run(self) -> None:
         """Look until cancelled: at once, and more often until the store has answered for the first time."""
         while True:
+            began_at = anyio.current_time()
             async with anyio.create_task_group() as looks:
                 for name in self._queues:
                     looks.start_soon(self._look, name)
             known = all(queue.known for queue in self._queues.values())
-            await anyio.sleep(LOOK_EVERY_S if known else _FIRST_LOOK_EVERY_S)
+            await anyio.sleep_until(began_at + (LOOK_EVERY_S if known else _FIRST_LOOK_EVERY_S))
 
     async def _look(self, name: str) -> None:
         """See whether a queue is paused; without an answer it stays as it was."""
-        queue = self._queues[name]
+        queue, asked_at = self._queues[name], anyio.current_time()
         try:
             with anyio.fail_after(_TIMEOUT_S):
                 pause = await read_pause(self._store, self._bucket, name)
@@ -65,12 +66,13 @@ class PauseWatch:
             self._warn(error)
             pause = None
         except (BackendError, TimeoutError):
+            queue.stays(asked_at)
             return
         if pause is not None and queue.pause is None:
             log.warning("queue.paused", queue=name, since=pause.since)
         elif pause is None and queue.pause is not None:
             log.info("queue.resumed", queue=name)
-        queue.is_now(pause)
+        queue.is_now(pause, asked_at)
 
     def _warn(self, error: BackendError) -> None:
         if not self._refused:
