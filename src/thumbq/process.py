@@ -14,7 +14,7 @@ import anyio
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from anyio.abc import TaskStatus
 
@@ -89,13 +89,12 @@ class Stop:
                     self.start.cancel()
 
 
-async def at_hangups(reloads: Sequence[Callable[[], Awaitable[None]]], *, task_status: TaskStatus[None]) -> None:
-    """Await each of these at each SIGHUP, one after the other, until cancelled; without any, leave SIGHUP alone."""
-    if not reloads:
+async def at_hangups(reload: Callable[[], Awaitable[None]] | None, *, task_status: TaskStatus[None]) -> None:
+    """Await this at each SIGHUP, until cancelled; without it, leave SIGHUP alone."""
+    if reload is None:
         task_status.started()
         return
     with anyio.open_signal_receiver(signal.SIGHUP) as signals:
         task_status.started()
         async for _ in signals:
-            for reload in reloads:
-                await reload()
+            await reload()

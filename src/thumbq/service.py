@@ -13,6 +13,7 @@ import structlog
 from thumbq import descriptors
 from thumbq.backends import description, open_backends
 from thumbq.core import callbackmessage
+from thumbq.core.catalog import CatalogInForce
 from thumbq.errors import Problem, SetupError
 from thumbq.jobs.eventpublisher import event_announcers, events_problem
 from thumbq.jobs.resources import make_job_resources
@@ -37,7 +38,6 @@ from thumbq.worker.warnings import start_warnings
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
-    from thumbq.core.catalog import CatalogInForce
     from thumbq.descriptors import Descriptors
     from thumbq.jobs.resources import JobResources
     from thumbq.pool.renderpool import RenderPool
@@ -70,15 +70,15 @@ async def serve(
     A signal during the start ends it; another one later ends the process at once (see Stop). Raises SetupError when
     the start cannot go on, and an exception group when a part has died.
     """
-    reload = SettingsReload(settings, read_again)
+    access = make_access_rules(settings)
+    catalogs = CatalogInForce(settings.catalog)
+    reload = None if read_again is None else SettingsReload(settings, read_again, catalogs, access.tokens).reload
     settings = derived(settings)
     return_uploads()
-    access = make_access_rules(settings)
-    reloads = reload.and_of(access.tokens if settings.tokens_file is not None else None)
-    stop, refusal = Stop(stop_begins, hangups=not reloads), None
+    stop, refusal = Stop(stop_begins, hangups=reload is None), None
     async with anyio.create_task_group() as tasks:
         await tasks.start(stop.watch)
-        await tasks.start(at_hangups, reloads)
+        await tasks.start(at_hangups, reload)
         with stop.start:
             try:
                 left = descriptors.share(descriptors.raise_limit(), settings)
@@ -86,7 +86,7 @@ async def serve(
                 with observation.observed():
                     async with observation.serving(), open_backends(settings) as backends:
                         parts: dict[str, Any] = {"replica": replica, "access": access, "observation": observation}
-                        service = Service(settings, backends, stop, left, catalogs=reload.catalogs, **parts)
+                        service = Service(settings, backends, stop, left, catalogs=catalogs, **parts)
                         await service.run(announce)
             except SetupError as error:
                 refusal = error

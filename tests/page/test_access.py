@@ -82,7 +82,7 @@ async def test_a_token_is_typed_in_once_and_when_it_goes_another_is_asked_for_an
 
     await anyio.Path(tokens).write_text(f"{line(LATER, *Scope)}\n")
     replica.signal(signal.SIGHUP)
-    await until(lambda: replica.events("tokens.read"), within_s=5, what="the new tokens")
+    await until(lambda: replica.events("settings.read"), within_s=5, what="the new tokens")
     await page.drop(("photo.jpg", photo_jpeg(400, 300)))
     await page.page.wait_for_selector("dialog #token")
     await log_in(page, LATER)

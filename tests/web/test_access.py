@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -16,8 +14,7 @@ from support.patience import within
 from support.servers.web import JPEG, Served, answers, document, form, open_faulty, serve
 from thumbq.accesstokens import AccessTokens
 from thumbq.core.token import RANDOM_BYTES, Scope, Token, digest_of, new_token, parse
-from thumbq.errors import BackendUnavailable, Problem, SetupError
-from thumbq.process import at_hangups
+from thumbq.errors import BackendUnavailable
 from thumbq.web.accessrules import AccessRules
 from thumbq.web.app import UploadLimits
 from thumbq.web.route import TABLE
@@ -101,7 +98,7 @@ def bearer(text: str) -> dict[str, str]:
 
 
 def rules(*, tokens: tuple[Token, ...] = KEPT, **more: Any) -> AccessRules:
-    return AccessRules(AccessTokens(lambda: tokens), **more)
+    return AccessRules(AccessTokens(tokens), **more)
 
 
 @pytest.fixture
@@ -350,50 +347,14 @@ async def test_what_the_parser_refuses_is_not_sent_back_either(guarded: Served) 
         assert not any(secret[:30].encode() in answer for secret in (RIGHT, COOKIE, QUERY))
 
 
-class TokensFile:
-    """What stands in for the file."""
-
-    def __init__(self, *tokens: Token) -> None:
-        self.tokens: tuple[Token, ...] | SetupError = tokens
-
-    def read(self) -> tuple[Token, ...]:
-        if isinstance(self.tokens, SetupError):
-            raise self.tokens
-        return self.tokens
-
-
-async def test_a_hangup_has_the_tokens_read_again_and_a_wrong_file_changes_nothing(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGHUP)
-    file = TokensFile(*KEPT)
-    tokens = AccessTokens(file.read)
-    async with (
-        open_faulty(tmp_path) as behind,
-        serve(behind, UploadLimits(), access=AccessRules(tokens)) as served,
-        anyio.create_task_group() as tasks,
-    ):
-        await tasks.start(at_hangups, [tokens.reload])
+async def test_tokens_that_are_put_in_force_count_at_once_and_those_that_are_gone_no_more(tmp_path: Path) -> None:
+    tokens = AccessTokens(KEPT)
+    async with open_faulty(tmp_path) as behind, serve(behind, UploadLimits(), access=AccessRules(tokens)) as served:
 
         async def status(token: str) -> int:
             async with served.http.get("/jobs/x", headers=bearer(token)) as answer:
                 return answer.status
 
-        async def hangup(lines: list[EventDict]) -> EventDict:
-            seen = len(lines)
-            os.kill(os.getpid(), signal.SIGHUP)
-            with within(5):
-                while not (told := [line for line in lines[seen:] if line["event"].startswith("tokens.")]):
-                    await anyio.lowlevel.checkpoint()
-            return told[0]
-
-        with capture_logs() as lines:
-            assert (await status(RIGHT), await status(REMOVED)) == (404, 401)
-            file.tokens = parse(f"new:read:{digest_of(REMOVED).hex()}")[0]
-            assert (await hangup(lines))["names"] == ["new"]
-            assert (await status(RIGHT), await status(REMOVED)) == (401, 404)
-            file.tokens = SetupError([Problem("tokens, line 7: it is wrong", "mend it")])
-            told = await hangup(lines)
-            assert (told["event"], told["log_level"]) == ("tokens.not_read", "error")
-            assert told["problems"] == ["tokens, line 7: it is wrong"]
-            assert (await status(RIGHT), await status(REMOVED)) == (401, 404)
-        tasks.cancel_scope.cancel()
-    signal.signal(signal.SIGHUP, before)
+        assert (await status(RIGHT), await status(REMOVED)) == (404, 401)
+        tokens.change(parse(f"new:read:{digest_of(REMOVED).hex()}")[0])
+        assert (await status(RIGHT), await status(REMOVED)) == (401, 404)

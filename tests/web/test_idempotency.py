@@ -422,7 +422,7 @@ async def test_a_key_belongs_to_its_token(behind: FaultyBackend) -> None:
     texts = {name: new_token(name.encode() * RANDOM_BYTES) for name in "ab"}
     tokens = tuple(Token(name, frozenset({Scope.UPLOAD}), token_digest(text)) for name, text in texts.items())
     a, b = ({**KEY, "Authorization": f"Bearer {text}"} for text in texts.values())
-    async with serve(behind, UploadLimits(), access=AccessRules(AccessTokens(lambda: tokens))) as served:
+    async with serve(behind, UploadLimits(), access=AccessRules(AccessTokens(tokens))) as served:
         first, other = await post(served, ("a.jpg", JPEG), headers=a), await put(served, headers=b)
         assert (first[0], other[0], is_replayed(other)) == (201, 201, False)
         assert (await post(served, ("a.jpg", JPEG), headers=a))[2] == first[2]

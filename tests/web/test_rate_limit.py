@@ -80,7 +80,7 @@ async def test_one_too_many_is_refused_before_the_body_and_can_be_read_after_20_
 
 
 async def test_refusals_and_failures_say_it_too(tmp_path: Path) -> None:
-    async with limited(tmp_path, "100/minute", Clock(), tokens=AccessTokens(lambda: (kept("a"),))) as served:
+    async with limited(tmp_path, "100/minute", Clock(), tokens=AccessTokens((kept("a"),))) as served:
         served.behind.store.errors["get"] = BackendUnavailable("away")
         for path, token, status in (
             ("/jobs/x", "wrong", 401),
@@ -106,7 +106,7 @@ async def test_health_checks_and_preflights_are_not_counted(tmp_path: Path) -> N
 
 
 async def test_each_token_has_its_own_limit_and_who_has_none_that_of_the_address(tmp_path: Path) -> None:
-    tokens = AccessTokens(lambda: (kept("a"), kept("a2", "a"), kept("b")))
+    tokens = AccessTokens((kept("a"), kept("a2", "a"), kept("b")))
     async with limited(tmp_path, "2/minute", Clock(), tokens=tokens) as served:
 
         async def left(token: str, client: str = "203.0.113.1") -> str:

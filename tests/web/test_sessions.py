@@ -27,25 +27,19 @@ if TYPE_CHECKING:
 OTHER = "https://app.example.com"
 
 
-class Tokens:
-    def __init__(self) -> None:
-        self.lines = KEPT
-        self.access = AccessTokens(lambda: self.lines)
-
-
 @pytest.fixture
 def clock() -> WallClock:
     return WallClock()
 
 
 @pytest.fixture
-def tokens() -> Tokens:
-    return Tokens()
+def tokens() -> AccessTokens:
+    return AccessTokens(KEPT)
 
 
 @pytest.fixture
-async def guarded(behind: FaultyBackend, tokens: Tokens, clock: WallClock) -> AsyncIterator[Served]:
-    rules = AccessRules(tokens.access, wrong_tokens=RateLimit(WRONG_TOKENS, clock.monotonic), clock=clock)
+async def guarded(behind: FaultyBackend, tokens: AccessTokens, clock: WallClock) -> AsyncIterator[Served]:
+    rules = AccessRules(tokens, wrong_tokens=RateLimit(WRONG_TOKENS, clock.monotonic), clock=clock)
     door = Door(listens_on="0.0.0.0", cors_origins=[OTHER])
     async with serve(behind, UploadLimits(), access=rules, door=door) as served:
         served.http.cookie_jar.clear()
@@ -148,10 +142,9 @@ async def test_a_session_has_the_scopes_of_its_token(guarded: Served) -> None:
         assert client == {"name": scope, "scopes": [scope]}
 
 
-async def test_it_ends_with_its_token(guarded: Served, tokens: Tokens) -> None:
+async def test_it_ends_with_its_token(guarded: Served, tokens: AccessTokens) -> None:
     _, cookie = await log_in(guarded)
-    tokens.lines = tuple(token for token in KEPT if token.name != "all")
-    await tokens.access.reload()
+    tokens.change([token for token in KEPT if token.name != "all"])
     assert await status(guarded, shown(cookie)) == 401
 
 

@@ -63,11 +63,16 @@ def _serve(options: dict[str, Any]) -> None:
 
 
 def _reading_again(settings: Settings, options: dict[str, Any]) -> Callable[[], Settings] | None:
-    """Return what reads the settings as the start has, and does not take a missing file for an empty one."""
+    """Return what reads the settings as the start has, and does not take a missing file for an empty one.
+
+    None where they have no file that somebody could change.
+    """
     from thumbq.settings import file_in_use, load  # noqa: PLC0415 - --help needs no settings
 
     file = file_in_use(settings)
-    return None if file is None else partial(load, serving=True, **options | {"config": str(file)})
+    if file is None and settings.tokens_file is None:
+        return None
+    return partial(load, serving=True, **options if file is None else options | {"config": str(file)})
 
 
 def _announce(address: str, *, with_token: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -11,9 +10,11 @@ from thumbq.core import token
 from thumbq.core.origin import Authority
 from thumbq.errors import Problem, SetupError
 from thumbq.settings.faults import Fault, fault
+from thumbq.settings.paths import NamedPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from thumbq.core.token import Token
 
@@ -37,7 +38,7 @@ class AccessSettings(BaseModel):
     tokens: str | None = Field(
         default=None, repr=False, description="Tokens of clients, one `name:scopes:sha256` a line."
     )
-    tokens_file: Path | None = Field(
+    tokens_file: NamedPath | None = Field(
         default=None, description="File with such lines; it is read again on SIGHUP, and adds to `THUMBQ_TOKENS`."
     )
     public_renditions: bool = Field(default=False, description="Whether renditions are served without a token.")

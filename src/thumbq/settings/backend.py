@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, field_validator
 
 from thumbq.core.keys import MAX_KEY_PREFIXES
+from thumbq.settings.paths import NamedPath
 
 
 class BackendSettings(BaseModel):
     """The store and the queue."""
 
-    config: Path | None = Field(default=None, description="Settings file; `thumbq.toml` here when there is one.")
-    local: Path | None = Field(default=None, description="Directory of the embedded backend.")
+    config: NamedPath | None = Field(default=None, description="Settings file; `thumbq.toml` here when there is one.")
+    local: NamedPath | None = Field(default=None, description="Directory of the embedded backend.")
     bucket: str | None = Field(default=None, description="S3 bucket of originals, renditions and manifests.")
     queue: str | None = Field(default=None, description="SQS queue, by name or URL.")
 

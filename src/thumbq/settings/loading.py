@@ -167,8 +167,10 @@ def _read(file: Path, *, must_exist: bool) -> dict[str, Any]:
         problem = Problem(f"cannot read {file}: {error.strerror}", "make it a file that thumbq may read, or remove it")
     except UnicodeDecodeError as error:
         problem = Problem(f"{file} is not UTF-8 from byte {error.start} on", "save it as UTF-8")
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of TOML, or of a number with thousands of digits
         problem = Problem(f"{file} is no valid TOML: {error}", "mend it at the place that is named")
+    except RecursionError:
+        problem = Problem(f"{file} is no valid TOML: lists are too deep in each other", "mend it")
     raise SetupError([problem])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 from ipaddress import ip_network
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -14,6 +13,7 @@ from thumbq.core import callback
 from thumbq.core.callbackrules import CallbackRules, host_pattern
 from thumbq.errors import Problem
 from thumbq.settings.faults import Fault, fault
+from thumbq.settings.paths import NamedPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,7 +67,7 @@ class WebhooksTable(BaseModel):
         repr=False,
         description="`whsec_…`: the first one signs, the others sign besides while they are here.",
     )
-    secrets_file: Path | None = Field(default=None, description="File with such secrets, one a line, instead.")
+    secrets_file: NamedPath | None = Field(default=None, description="File with such secrets, one a line, instead.")
     url: Annotated[str, AfterValidator(callback.checked)] | None = Field(
         default=None, description="Called for jobs without a `callback_url`."
     )

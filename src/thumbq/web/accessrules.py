@@ -47,7 +47,7 @@ def make_access_rules(settings: Settings) -> AccessRules:
     if not settings.asks_for_tokens:
         return AccessRules(None, settings.public_renditions, rate_limit)
     wrong_tokens = _limit(WRONG_TOKENS if settings.page else None)
-    return AccessRules(AccessTokens(settings.read_tokens), settings.public_renditions, rate_limit, wrong_tokens)
+    return AccessRules(AccessTokens(settings.read_tokens()), settings.public_renditions, rate_limit, wrong_tokens)
 
 
 def _limit(text: str | None) -> RateLimit | None:
