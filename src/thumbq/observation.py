@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from thumbq.settings import Settings
     from thumbq.telemetry.metrics import Metrics
     from thumbq.worker.consumers import Consumers
+    from thumbq.worker.pausewatch import PauseWatch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -70,15 +71,21 @@ class Observation:
             yield
 
     def reads(
-        self, app: web.Application, consumers: Consumers, resources: JobResources, backends: Sequence[Backend]
+        self,
+        app: web.Application,
+        consumers: Consumers,
+        pauses: PauseWatch,
+        resources: JobResources,
+        backends: Sequence[Backend],
     ) -> None:
         """Tell from now on what these are at; ``backends`` are those of all queues of the settings."""
-        queues = zip(self._settings.opened_queues, backends, strict=True)
+        opened = self._settings.opened_queues
+        queues = zip(opened, backends, strict=True)
         self._counts = QueueCountsWatch({config.name: backend.queue for config, backend in queues})
         uploads, waiters = app[UPLOADS], app[SERVICES].waiters
 
         def state() -> ReplicaState:
-            places = consumers.places()
+            places, paused = consumers.places(), pauses.paused()
             return ReplicaState(
                 in_flight={queue: taken for queue, (taken, _) in places.items()},
                 places={queue: total for queue, (_, total) in places.items()},
@@ -88,6 +95,7 @@ class Observation:
                     None: resources.health.outage is not None,
                     **{queue: since is not None for queue, since in consumers.away_since().items()},
                 },
+                paused={config.name: config.label in paused for config in opened},
                 counts=dict(self._counts.last),
                 loop_lag_s=self._lag.longest_s,
             )
@@ -126,4 +134,4 @@ def _metrics(settings: Settings) -> Metrics | None:
     from thumbq.telemetry.metrics import Metrics  # noqa: PLC0415 - only who has metrics loads prometheus_client
 
     queues = [config.name for config in settings.opened_queues]
-    return Metrics(queues=queues, routes=[route.path for route in ROUTES])
+    return Metrics(queues=queues, routes=[route.path for route in ROUTES], events=bool(settings.events))

@@ -170,7 +170,7 @@ class Service:
                     handler = make_handler(self._settings, resources, self._random)
                     consumers = await self._make_consumers(pool, resources, pauses, handler)
                     self._health.watches(consumers, self._store_watch, pauses)
-                    self._observation.reads(app, consumers, resources, self._backends)
+                    self._observation.reads(app, consumers, pauses, resources, self._backends)
                     with observed_by([desk.series]):
                         await self._main_loop(server, consumers, beside, announce)
                 finally:

@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 from support.promtool import promtool
+from thumbq.core import callbackmessage
 from thumbq.core.retry import CUSTOMERS_CODES
 from thumbq.telemetry.families import BY_NAME, PREFIX
+from thumbq.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,12 +29,13 @@ RULES: Final[dict[str, Any]] = {
 BUILT: Final = {'thumbq_build_info{version="1"}': "1x60"}
 REFUSED: Final = 'thumbq_http_requests_total{route="/upload", status="503"}'
 TAKEN: Final = 'thumbq_http_requests_total{route="/upload", status="201"}'
+EVAL_TIMES: Final = {"ThumbqQueuePaused": "90m"}
 WAITS: Final = 'thumbq_stage_duration_seconds_bucket{queue="q", stage="wait", le="%s"}'
 
 
 @dataclass(frozen=True)
 class Example:
-    """Series, a value a minute, that have an alert fire within half an hour, with these labels, and that do not."""
+    """Series, a value a minute, that have an alert fire at its time, with these labels, and that do not."""
 
     fires: dict[str, str]
     silent: dict[str, str]
@@ -64,13 +67,18 @@ EXAMPLES: Final = {
         queue="q",
     ),
     "ThumbqOwnDeadLetters": example(
-        ended("failed", "attempts-exhausted", "0+1x60"),
+        ended("failed", "attempts-exhausted", "0x25 1x30"),
         ended("failed", "corrupt", "0+1x60") | ended("done", "", "0+9x60"),
         queue="q",
         code="attempts-exhausted",
     ),
     "ThumbqQueueStands": example(
-        visible("q", "7x60") | ended("done", "", "5x60"), visible("q", "7x60") | ended("done", "", "0+1x60"), queue="q"
+        visible("q", "7x60") | ended("done", "", "5x60") | {'thumbq_paused{queue="q"}': "0x60"},
+        visible("q", "7x60") | ended("done", "", "0+1x60"),
+        queue="q",
+    ),
+    "ThumbqQueuePaused": example(
+        {'thumbq_paused{queue="q"}': "1x100"}, {'thumbq_paused{queue="q"}': "0x50 1x50"}, queue="q"
     ),
     "ThumbqJobsWait": example(
         {WAITS % "300": "0x60", WAITS % "1800": "0+9x60", WAITS % "+Inf": "0+9x60"},
@@ -85,7 +93,11 @@ EXAMPLES: Final = {
         {'thumbq_render_processes_replaced_total{cause="render-crashed"}': "0+2x60"},
         {'thumbq_render_processes_replaced_total{cause="recycled"}': "0+9x60"},
     ),
-    "ThumbqLeasesLost": example({"thumbq_leases_lost_total": "0+1x60"}, {"thumbq_leases_lost_total": "0+0.1x60"}),
+    "ThumbqLeasesLost": example(
+        {'thumbq_leases_lost_total{queue="q"}': "0+1x60"},
+        {'thumbq_leases_lost_total{queue="q"}': "0+0.1x60"},
+        queue="q",
+    ),
     "ThumbqEventLoopLags": example(
         {"thumbq_event_loop_lag_seconds": "2x60"}, {"thumbq_event_loop_lag_seconds": "0.5x60"}
     ),
@@ -97,8 +109,14 @@ def case(alert: str, series: dict[str, str], expected: list[dict[str, Any]]) -> 
     return {
         "interval": "1m",
         "input_series": [{"series": name, "values": values} for name, values in (others | series).items()],
-        "alert_rule_test": [{"eval_time": "30m", "alertname": alert, "exp_alerts": expected}],
+        "alert_rule_test": [{"eval_time": EVAL_TIMES.get(alert, "30m"), "alertname": alert, "exp_alerts": expected}],
     }
+
+
+def run(directory: Path, tests: list[dict[str, Any]]) -> None:
+    file = directory / "tests.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": tests}))
+    assert "SUCCESS" in promtool("test", "rules", str(file))
 
 
 def test_each_alert_fires_and_stays_silent(tmp_path: Path) -> None:
@@ -108,9 +126,26 @@ def test_each_alert_fires_and_stays_silent(tmp_path: Path) -> None:
         rule = RULES[alert]
         fired = {"exp_labels": rule["labels"] | shown.labels, "exp_annotations": rule["annotations"]}
         tests += [case(alert, shown.fires, [fired]), case(alert, shown.silent, [])]
-    file = tmp_path / "tests.yaml"
-    file.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": tests}))
-    assert "SUCCESS" in promtool("test", "rules", str(file))
+    run(tmp_path, tests)
+
+
+def test_a_paused_queue_that_stands_is_no_reason_to_wake_anybody(tmp_path: Path) -> None:
+    standing = EXAMPLES["ThumbqQueueStands"].fires | {'thumbq_paused{queue="q"}': "1x60"}
+    run(tmp_path, [case("ThumbqQueueStands", standing, [])])
+
+
+def test_what_alerts_count_is_there_before_it_has_happened() -> None:
+    """``increase()`` sees no event that begins a series; a share of requests does without the first one."""
+    told = Metrics(queues=["q", callbackmessage.QUEUE], routes=[], events=True).expose("")[0].decode()
+    there = {re.sub(r" \S+$", "", line) for line in told.splitlines() if not line.startswith("#")}
+    asked = {name for alert, shown in EXAMPLES.items() if alert != "ThumbqRequestsRefused" for name in shown.fires}
+    counted = {name for name in asked if re.match(r"\w+(_total|_bucket)\b", name)}
+    assert len(counted) > 5
+    for name in counted:
+        family, _, labels = name.rstrip("}").partition("{")
+        number = re.sub(r'le="(\d+)"', r'le="\1.0"', labels)
+        wanted = f"{family}{{{','.join(sorted(number.split(', ')))}}}"
+        assert wanted in there, wanted
 
 
 def test_the_alert_on_dead_letters_leaves_out_what_is_a_customers() -> None:

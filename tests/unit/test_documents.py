@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 import pytest
@@ -41,7 +41,9 @@ from support.documents import (
 from thumbq import docs
 from thumbq.cli import main
 from thumbq.core.formats import ImageFormat
-from thumbq.core.retry import CALLBACK_CODES, CUSTOMERS_CODES
+from thumbq.core.retry import CALLBACK_CODES, CUSTOMERS_CODES, JOB_CODES
+from thumbq.errors import JobFailed, SourceDenied
+from thumbq.ports.rendering import NotMadeCode
 from thumbq.settings import Settings
 from thumbq.settings.model import PREFIX
 from thumbq.web.problems import STATUSES
@@ -306,6 +308,14 @@ def test_the_document_has_each_problem_code_beside_its_status(source: str) -> No
     assert [code for _, code in sorted(others) if f'"{code}"' not in source] == []
 
 
+def test_the_codes_that_jobs_fail_with_are_the_known_ones(source: str) -> None:
+    given = re.findall(r"(?:RenderRefused|RenderKilled|Refusal|Bury)\(\s*\"([a-z-]+)\"", source)
+    kinds: list[Any] = [*JobFailed.__subclasses__(), SourceDenied]
+    given += [kind.code for kind in kinds if "code" in vars(kind)]
+    given += [*get_args(NotMadeCode), "attempts-exhausted"]
+    assert set(given) - CALLBACK_CODES == JOB_CODES
+
+
 def test_the_code_writes_the_events_of_the_log_that_documents_name(source: str) -> None:
     named = {name for document in ALL for name in re.findall(r"`((?:service|job)\.[a-z_]+)`", documents.text(document))}
     assert named
@@ -317,6 +327,7 @@ def test_the_document_names_the_customers_codes_and_the_lines_that_the_code_writ
     assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", section)) - {"error", "warning", "critical"} == (
         CUSTOMERS_CODES | CALLBACK_CODES
     )
-    assert set(re.findall(r"`([a-z-]+)`", documents.section(IMAGES, "Errors"))) >= CUSTOMERS_CODES
+    messages = documents.section(MESSAGES, "Refused messages")
+    assert set(re.findall(r"`([a-z-]+)`", documents.section(IMAGES, "Errors") + messages)) >= JOB_CODES
     lines = set(re.findall(r"`([a-z]+\.[a-z_]+)`", section))
     assert [line for line in sorted(lines) if f'"{line}"' not in source] == []

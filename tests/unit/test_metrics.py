@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from support import documents, tables
 from support.doubles.observing import EVERYTHING
 from support.promtool import promtool
+from thumbq.core import callbackmessage
 from thumbq.observation import Observation
 from thumbq.ports import QueueCounts
 from thumbq.ports.observing import Answered, Attempted, Called, StageEnded, Told, Uploaded, emit, observed_by
@@ -38,13 +39,14 @@ STATE: Final = ReplicaState(
     held={"originals": 4096, "uploads": 0},
     waiting={"render": 1, "upload": 0, "news": 2},
     away={None: True, "": False},
+    paused={"": True},
     counts={"": QueueCounts(visible=5, in_flight=3, delayed=1, dead=2)},
     loop_lag_s=0.01,
 )
 
 
 def metrics() -> Metrics:
-    made = Metrics(queues=[""], routes=["/upload"])
+    made = Metrics(queues=["", callbackmessage.QUEUE], routes=["/upload"], events=True)
     made.reads(lambda: STATE)
     return made
 
@@ -88,7 +90,10 @@ def test_what_happens_is_counted_under_its_labels() -> None:
     assert found["thumbq_notifications_total", "10+", "callback", "given-up"] == 1
     assert found["thumbq_aws_requests_total", "2xx", "PUT", "s3"] == 1
     assert found["thumbq_aws_requests_total", "GET", "none", "s3"] == 1
-    assert found["thumbq_heartbeats_failed_total",] == 10
+    assert found["thumbq_heartbeats_failed_total", "default"] == 10
+    assert found["thumbq_leases_lost_total", "default"] == 1
+    assert found["thumbq_leases_lost_total", callbackmessage.QUEUE] == 0
+    assert found["thumbq_paused", "default"] == 1
     assert found["thumbq_fetched_bytes_total", "default"] == found["thumbq_stored_bytes_total", "default"] == 300
     assert found["thumbq_outage", "", "store"] == 1
     assert found["thumbq_outage", "default", "queue"] == 0
@@ -99,25 +104,34 @@ def test_strangers_make_no_series() -> None:
     made = metrics()
     for happened in EVERYTHING:
         made.observe(happened)
-    before = len(samples(made))
+    before = samples(made).keys()
     for _ in range(10_000):
         key = secrets.token_hex(8)
         made.observe(Attempted("", "done", 0.0, None))
         made.observe(StageEnded("render", "", 0.1))
         made.observe(Answered(f"/jobs/{key}", key, 404, 0.1, 0, 0))
         made.observe(Uploaded(None, 1))
+        made.observe(Attempted("", "failed", 0.0, None, code=key))
         made.observe(Attempted(key, "done", 0.0, None))
-        made.observe(Told("callback", "failed", secrets.randbelow(1000)))
-    # Other queues and routes than those of the settings are one each, and attempts past the ninth.
-    assert len(samples(made)) - before < 60
+        made.observe(Told("callback", "failed", 1 + secrets.randbelow(1000)))
+    # What no settings and no code have named is one series each: other queues, codes, routes and methods.
+    new = samples(made).keys() - before
+    assert {("thumbq_jobs_total", "", "done", "other"), ("thumbq_jobs_total", "default", "failed", "other")} < new
+    assert {name for name, *_ in new} == {
+        "thumbq_jobs_total",
+        "thumbq_http_requests_total",
+        *(f"thumbq_http_request_duration_seconds_{ending}" for ending in ("bucket", "count", "sum")),
+    }
+    assert len([name for name, *_ in new if not name.endswith("_bucket")]) == 5
 
 
 def test_even_a_bug_makes_a_bounded_number_of_series() -> None:
     made = metrics()
+    before = len(samples(made))
     for _ in range(1000):
         made.observe(Called("s3", secrets.token_hex(8), 200))
         made.observe(Uploaded(secrets.token_hex(8)))
-    assert len(samples(made)) < 400
+    assert len(samples(made)) - before <= 2 * 101
 
 
 def test_who_asks_for_open_metrics_gets_exemplars_and_no_times_of_creation() -> None:

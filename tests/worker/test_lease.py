@@ -9,9 +9,11 @@ import anyio
 import pytest
 
 from support.doubles.clocks import HandClock
+from support.doubles.observing import Observed
 from support.patience import until, within
 from thumbq.errors import BackendUnavailable
 from thumbq.ports import MAX_LEASE_S, EntryResult, ReceivedMessage
+from thumbq.ports.observing import BeatsFailed, observed_by
 from thumbq.worker.acks import Acks
 from thumbq.worker.heartbeat import Heartbeat
 from thumbq.worker.lease import Lease, LeaseState
@@ -24,26 +26,32 @@ if TYPE_CHECKING:
 
 
 class ToldQueue:
-    """Answers each batch with what ``answers`` says, OK without a word, and remembers what was asked."""
+    """Answers each batch with what ``answers`` says, OK without a word, and remembers what was asked.
 
-    def __init__(self, *answers: Sequence[EntryResult] | Exception) -> None:
+    None is no answer at all.
+    """
+
+    def __init__(self, *answers: Sequence[EntryResult] | Exception | None) -> None:
         self._answers = list(answers)
         self.extended: list[list[VisibilityChange]] = []
         self.deleted: list[list[str]] = []
 
-    def _answer(self, size: int) -> Sequence[EntryResult]:
+    async def _answer(self, size: int) -> Sequence[EntryResult]:
         answer = self._answers.pop(0) if self._answers else [EntryResult.OK] * size
+        if answer is None:
+            await anyio.sleep_forever()
+            raise AssertionError
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     async def extend(self, changes: Sequence[VisibilityChange]) -> Sequence[EntryResult]:
         self.extended.append(list(changes))
-        return self._answer(len(changes))
+        return await self._answer(len(changes))
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[EntryResult]:
         self.deleted.append(list(receipts))
-        return self._answer(len(receipts))
+        return await self._answer(len(receipts))
 
 
 def message(name: str) -> ReceivedMessage:
@@ -51,7 +59,7 @@ def message(name: str) -> ReceivedMessage:
 
 
 def heartbeat_of(queue: ToldQueue, clock: HandClock) -> Heartbeat:
-    return Heartbeat(queue, clock=clock, health=QueueHealth(clock), interval_s=10)  # type: ignore[arg-type]
+    return Heartbeat(queue, clock=clock, health=QueueHealth(clock), interval_s=10, name="q")  # type: ignore[arg-type]
 
 
 def acks_of(queue: ToldQueue, clock: HandClock) -> Acks:
@@ -98,6 +106,34 @@ async def test_a_beat_that_fails_is_no_loss_until_the_deadline(answer: Sequence[
         assert not lease.holds()
         tasks.cancel_scope.cancel()
     assert lost(lease) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "failed"),
+    [
+        ([EntryResult.OK, EntryResult.CAPPED], []),
+        ([EntryResult.OK, EntryResult.RETRY], [1]),
+        ([EntryResult.LOST, EntryResult.RETRY], [2]),
+        (BackendUnavailable("throttled"), [2]),
+        (None, [2]),
+    ],
+)
+async def test_each_lease_that_a_beat_does_not_extend_is_told(
+    answer: Sequence[EntryResult] | Exception | None, failed: list[int]
+) -> None:
+    clock, queue, observed = HandClock(), ToldQueue(answer), Observed()
+    heartbeat = heartbeat_of(queue, clock)
+    leases = [held(heartbeat, clock, name) for name in "ab"]
+    clock.now += 16
+    with observed_by([observed]):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(heartbeat.run)
+            await until(lambda: queue.extended, within_s=2, what="the beat")
+            await until(
+                lambda: all(one.state is not LeaseState.EXTENDING for one in leases), within_s=60, what="its end"
+            )
+            tasks.cancel_scope.cancel()
+    assert observed.happened == [BeatsFailed("q", number) for number in failed]
 
 
 async def test_a_beat_that_says_lost_ends_the_lease_and_nobody_elses() -> None:

@@ -30,6 +30,23 @@ CUSTOMERS_CODES: Final = frozenset(
 )
 """The codes of failures that lie in what a customer has sent, or has removed again: nobody here has to do anything."""
 
+OUR_CODES: Final = frozenset(
+    {
+        "attempts-exhausted",
+        "bucket-not-allowed",
+        "decode-timeout",
+        "malformed-message",
+        "out-of-memory",
+        "render-crashed",
+        "source-archived",
+        "source-denied",
+        "unknown-preset",
+    }
+)
+"""The other codes that thumbq gives jobs that fail: these need a person."""
+
+JOB_CODES: Final = CUSTOMERS_CODES | OUR_CODES
+
 CALLBACK_CODES: Final = frozenset({"callback-failed", "callback-gone", "callback-not-allowed"})
 """The codes of callbacks that were given up: nobody here has to do anything either."""
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from thumbq.errors import Problem
     from thumbq.pool.config import Recycling
     from thumbq.pool.processhandle import ProcessHandle
+    from thumbq.ports.observing import Cause
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ class Supervisor:
             self._tasks.start_soon(self._replace, process, "recycled")
         self._idle.put(process)
 
-    def discard(self, process: PooledProcess, reason: str) -> None:
+    def discard(self, process: PooledProcess, reason: Cause) -> None:
         """Kill a process, if it is not dead yet, and replace it."""
         if process.over.is_set():
             return
@@ -107,7 +108,7 @@ class Supervisor:
         if process is not self._outgoing:
             self._tasks.start_soon(self._replace, process, reason)
 
-    async def _replace(self, old: PooledProcess | None, reason: str) -> None:
+    async def _replace(self, old: PooledProcess | None, reason: Cause) -> None:
         """Start a process in the place of another one, and supervise it."""
         try:
             await self._supervise(old, reason)
@@ -119,7 +120,7 @@ class Supervisor:
             except SetupError as error:
                 self._give_up(old, reason, error)
 
-    def _give_up(self, old: PooledProcess | None, reason: str, error: SetupError) -> None:
+    def _give_up(self, old: PooledProcess | None, reason: Cause, error: SetupError) -> None:
         if self._outgoing is old:
             self._outgoing = None
         if old is None or old.over.is_set():
@@ -132,7 +133,7 @@ class Supervisor:
     async def _supervise(
         self,
         old: PooledProcess | None = None,
-        reason: str = "start",
+        reason: Cause | None = None,
         *,
         task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
     ) -> None:
@@ -161,12 +162,12 @@ class Supervisor:
                 old.over.set()
             await old.over.wait()
 
-    def _put_in_service(self, process: PooledProcess, old: PooledProcess | None, reason: str) -> None:
+    def _put_in_service(self, process: PooledProcess, old: PooledProcess | None, reason: Cause | None) -> None:
         if self._outgoing is old:
             self._outgoing = None
         process.ready = True
         self.unconfined = process.handle.unconfined
-        if reason != "start":
+        if reason is not None:
             emit(ProcessReplaced(reason))
             old_pid = old.handle.pid if old is not None else None
             write = log.warning if reason == "died-idle" else log.info  # of the others a job tells

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 Ending = Literal["done", "failed", "retried", "settled"]
 Stage = Literal["wait", "fetch", "render", "store", "ack"]
 STAGES: Final[tuple[Stage, ...]] = ("wait", "fetch", "render", "store", "ack")
+Cause = Literal[
+    "cancelled",
+    "decode-timeout",
+    "died-idle",
+    "not-started",
+    "out-of-memory",
+    "recycled",
+    "render-crashed",
+    "render-failed",
+]
+"""Why a render process is replaced; one that was not started is tried again with the next job."""
+CAUSES: Final[tuple[Cause, ...]] = get_args(Cause)
 
 
 class Attempted(NamedTuple):
@@ -83,19 +95,22 @@ class Called(NamedTuple):
 
 
 class LeaseLost(NamedTuple):
-    """Our hold on a message was lost before its jobs had ended."""
+    """Our hold on a message of this queue was lost before its jobs had ended."""
+
+    queue: str
 
 
 class BeatsFailed(NamedTuple):
-    """A request that extends so many leases was not answered, or was refused."""
+    """So many leases of this queue were not extended: there was no answer, or it refused all of them or these."""
 
+    queue: str
     leases: int
 
 
 class ProcessReplaced(NamedTuple):
-    """A render process has a successor; the causes are the supervisor's."""
+    """A render process has a successor."""
 
-    cause: str
+    cause: Cause
 
 
 Happened: TypeAlias = (

@@ -57,6 +57,10 @@ def _outage(now: ReplicaState) -> _Values:
         yield ("store", "") if queue is None else ("queue", queue or ONE_QUEUE), float(is_away)
 
 
+def _paused(now: ReplicaState) -> _Values:
+    return (((queue or ONE_QUEUE,), float(is_paused)) for queue, is_paused in now.paused.items())
+
+
 def _messages(now: ReplicaState) -> _Values:
     for queue, counts in now.counts.items():
         for state in _STATES:
@@ -70,6 +74,7 @@ _VALUES: Final[dict[str, Callable[[ReplicaState], _Values]]] = {
     "held_bytes": lambda now: (((of,), held) for of, held in now.held.items()),
     "waiting": lambda now: (((what,), number) for what, number in now.waiting.items()),
     "outage": _outage,
+    "paused": _paused,
     "queue_messages": _messages,
     "event_loop_lag_seconds": lambda now: iter([((), now.loop_lag_s)]),
 }

@@ -13,7 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.exposition import choose_encoder
 
 from thumbq.core import callbackmessage
+from thumbq.core.retry import JOB_CODES
 from thumbq.ports.observing import (
+    CAUSES,
     Answered,
     Attempted,
     BeatsFailed,
@@ -28,6 +30,7 @@ from thumbq.ports.observing import (
 from thumbq.telemetry.bounded import Bounded, status_of
 from thumbq.telemetry.families import FAMILIES, PREFIX, Family
 from thumbq.telemetry.gauges import ONE_QUEUE, Gauges
+from thumbq.telemetry.knownseries import attempt_label, known_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,31 +44,36 @@ _BUCKETS: Final = {
 _BYTES: Final[dict[str, str]] = {"fetch": "fetched_bytes_total", "store": "stored_bytes_total"}
 NO_ROUTE: Final = "none"
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
-_ATTEMPTS: Final = 10
-"""From this one on all attempts are one label."""
-
 _MOST_CODES: Final = 100
-"""Codes are thumbq's own, about fifty; a bug must not make series without end."""
+"""Codes of uploads, and calls of AWS, are thumbq's own, about fifty; a bug must not make series without end."""
 
 
 class Metrics:
     """An Observer that counts, and an Exposition of what it has counted and of what the replica is at.
 
-    ``queues`` are the names of the queues in the settings, ``routes`` the paths of the HTTP side. ``trace_id`` gives
-    the trace that now goes on, for exemplars.
+    ``queues`` are the names of the queues in the settings, ``routes`` the paths of the HTTP side, ``events`` whether
+    any are published. ``trace_id`` gives the trace that now goes on, for exemplars.
     """
 
     def __init__(
-        self, *, queues: Iterable[str], routes: Iterable[str], trace_id: Callable[[], str | None] = lambda: None
+        self,
+        *,
+        queues: Iterable[str],
+        routes: Iterable[str],
+        events: bool = False,
+        trace_id: Callable[[], str | None] = lambda: None,
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # its only form
         self._registry = CollectorRegistry(auto_describe=True)
         self._gauges = Gauges(self._registry)
         self._trace_id = trace_id
-        self._queue = Bounded({name or ONE_QUEUE for name in queues})
+        names = {name or ONE_QUEUE for name in queues}
+        self._queue = Bounded(names)
         self._route = Bounded({NO_ROUTE, *routes})
         self._method = Bounded(_METHODS)
-        self._code = Bounded((), grows_to=_MOST_CODES)
+        self._job_code = Bounded({"", *JOB_CODES})
+        self._upload_code = Bounded((), grows_to=_MOST_CODES)
+        self._cause = Bounded(CAUSES)
         self._call = Bounded((), grows_to=_MOST_CODES)
         self._children: dict[tuple[str, ...], Any] = {}
         self._takers: dict[type, Callable[[Any], None]] = {
@@ -80,6 +88,8 @@ class Metrics:
             ProcessReplaced: self._process_replaced,
         }
         self._families = {family.name: self._make(family) for family in FAMILIES if family.kind != "gauge"}
+        for key in known_series(names, events=events):
+            self._series(*key)
 
     def observe(self, happened: Happened) -> None:
         """Count one thing; see Observer."""
@@ -125,7 +135,7 @@ class Metrics:
     def _attempted(self, one: Attempted) -> None:
         if one.queue == callbackmessage.QUEUE:
             return  # its calls are told as such
-        self._add(1, "jobs_total", self._queue_of(one.queue), one.ending, self._code.of(one.code or ""))
+        self._add(1, "jobs_total", self._queue_of(one.queue), one.ending, self._job_code.of(one.code or ""))
 
     def _stage_ended(self, one: StageEnded) -> None:
         queue = self._queue_of(one.queue)
@@ -135,25 +145,24 @@ class Metrics:
 
     def _uploaded(self, one: Uploaded) -> None:
         outcome = "accepted" if one.code is None else "refused"
-        self._add(1, "uploads_total", outcome, self._code.of(one.code or ""))
+        self._add(1, "uploads_total", outcome, self._upload_code.of(one.code or ""))
         self._add(one.size, "upload_bytes_total")
 
     def _told(self, one: Told) -> None:
-        attempt = str(one.attempt) if one.attempt < _ATTEMPTS else f"{_ATTEMPTS}+"
-        self._add(1, "notifications_total", one.by, one.ending, attempt)
+        self._add(1, "notifications_total", one.by, one.ending, attempt_label(one.attempt))
 
     def _called(self, one: Called) -> None:
         service, _, call = self._call.of(f"{one.service} {one.call}").partition(" ")
         self._add(1, "aws_requests_total", service, call, status_of(one.status))
 
-    def _lease_lost(self, _: LeaseLost) -> None:
-        self._add(1, "leases_lost_total")
+    def _lease_lost(self, one: LeaseLost) -> None:
+        self._add(1, "leases_lost_total", self._queue_of(one.queue))
 
     def _beats_failed(self, one: BeatsFailed) -> None:
-        self._add(one.leases, "heartbeats_failed_total")
+        self._add(one.leases, "heartbeats_failed_total", self._queue_of(one.queue))
 
     def _process_replaced(self, one: ProcessReplaced) -> None:
-        self._add(1, "render_processes_replaced_total", self._code.of(one.cause))
+        self._add(1, "render_processes_replaced_total", self._cause.of(one.cause))
 
     def _queue_of(self, name: str) -> str:
         return self._queue.of(name or ONE_QUEUE)

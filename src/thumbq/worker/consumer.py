@@ -127,7 +127,7 @@ class Consumer:
                 self._receiver.give_back_place()
         if lease.lost_because is not None:
             disposition = Abandon()
-            emit(LeaseLost())
+            emit(LeaseLost(self._queue.name))
             log.warning("lease.lost", reason=lease.lost_because)
         if isinstance(disposition, Release | Abandon):
             # What waits behind it goes back with it. The queue hands out none of them before this one is visible.

@@ -25,17 +25,22 @@ _ITERATION_S: Final = 1.0
 """How often to look at the clock at the least: it also counts while the machine sleeps, and timers do not."""
 
 _IDLE_ITERATION_S: Final = 5.0
+_FAILED: Final = frozenset({EntryResult.LOST, EntryResult.RETRY})
 
 
 class Heartbeat:
-    """Sends the heartbeats of one queue's leases, each ``interval_s`` after the one before."""
+    """Sends the heartbeats of one queue's leases, each ``interval_s`` after the one before.
 
-    def __init__(self, queue: JobQueue, *, clock: Clock, health: QueueHealth, interval_s: float) -> None:
+    ``name`` is the queue's in the settings.
+    """
+
+    def __init__(self, queue: JobQueue, *, clock: Clock, health: QueueHealth, interval_s: float, name: str) -> None:
         self.liveness = Liveness(clock)
         self._queue = queue
         self._clock = clock
         self._health = health
         self._interval_s = interval_s
+        self._name = name
         self._leases: dict[Lease, None] = {}
         self._changed = anyio.Event()
 
@@ -85,9 +90,10 @@ class Heartbeat:
                 self._health.answered()
         except BackendError as error:
             self._health.failed()
-            emit(BeatsFailed(len(batch)))
             report_request("lease.beat_failed", error, leases=len(batch))
         finally:
             for lease, change, result in zip(batch, changes, results, strict=True):
                 lease.end_beat(result, sent_at=sent_at, timeout_s=change.timeout_s)
             self._changed.set()
+        if failed := sum(result in _FAILED for result in results):
+            emit(BeatsFailed(self._name, failed))

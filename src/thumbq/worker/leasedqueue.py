@@ -53,13 +53,15 @@ class LeasedQueue:
         backlog: Callable[[], bool] = lambda: False,
         name: str = "",
     ) -> None:
-        self._name = name
+        self.name = name
         self._receiving = Liveness(clock)
         self._queue = queue
         self._times = times
         self._clock = clock
         self._health = QueueHealth(clock)
-        self._heartbeat = Heartbeat(queue, clock=clock, health=self._health, interval_s=times.beat_interval_s)
+        self._heartbeat = Heartbeat(
+            queue, clock=clock, health=self._health, interval_s=times.beat_interval_s, name=name
+        )
         self._acks = Acks(queue=queue, clock=clock, health=self._health, random=random, more_come=self._more_come)
         self._backlog = backlog
         self._stopped = False
@@ -145,7 +147,7 @@ class LeasedQueue:
             return await self._acks.delete(lease, urgent=urgent)
         finally:
             lease.closed()
-            emit(StageEnded("ack", self._name, self._clock.monotonic() - began))
+            emit(StageEnded("ack", self.name, self._clock.monotonic() - began))
 
     async def release(self, lease: Lease, delay_s: float) -> None:
         """Make a message visible again after ``delay_s``, or as late as that can be, if its lease still stands."""

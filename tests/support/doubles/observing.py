@@ -33,7 +33,7 @@ EVERYTHING: Final[tuple[Happened, ...]] = (
     *(Told("callback", "done", 1), Told("callback", "failed", 2), Told("callback", "given-up", 13)),
     *(Told("event", "done", 1), Told("event", "failed", 3)),
     *(Called("s3", "PUT", 200), Called("sqs", "SendMessageBatch", 503), Called("s3", "GET", None)),
-    *(LeaseLost(), BeatsFailed(10), ProcessReplaced("recycled")),
+    *(LeaseLost(""), BeatsFailed("", 10), ProcessReplaced("recycled")),
 )
 
 
