@@ -32,6 +32,13 @@ VALUES = {
     "thumbq.web.services.WebServices",
 }
 
+# All other tasks live in task groups, where no error gets lost. Here whoever waits for the task gets its error.
+OWN_TASKS = {
+    "thumbq.aws.messagesender": "a batch is of none of its senders, and ends with the last of them",
+    "thumbq.aws_lambda.function": "the event loop runs during invocations only, and no task group lasts over several",
+    "thumbq.web.server": "clients are accepted before the main loop begins, which then watches that",
+}
+
 ROOT = Path(thumbq.__file__).parent
 
 
@@ -111,3 +118,14 @@ def test_only_the_composition_root_knows_many_rooms_and_no_imports_go_in_a_circl
         name: sorted(known) for name, known in rooms.items() if len(known) > MAX_ROOMS and name != COMPOSITION_ROOT
     }
     graphlib.TopologicalSorter(imports).prepare()
+
+
+def test_tasks_live_in_task_groups() -> None:
+    bare = ("asyncio.create_task", "ensure_future", "loop.create_task", "loop().create_task")
+    found = {
+        name
+        for name, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(bare)
+    }
+    assert found == OWN_TASKS.keys()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+import structlog
 
 from support.patience import until, within
 from support.servers.web import JPEG, form
@@ -303,3 +304,83 @@ async def test_a_store_that_fails_is_asked_again_and_what_it_says_wakes_all() ->
     assert found == [EXPIRED] * 3
     assert store.asked == 3
     assert anyio.current_time() < 3.1
+
+
+@on_virtual
+async def test_when_the_one_that_asks_for_all_leaves_the_next_one_asks() -> None:
+    store = Store(*[QUEUED] * 4, EXPIRED)
+    waiters = Waiters(store.look, at_most=100, random=random.Random(1))
+    found: list[tuple[JobState, float]] = []
+
+    async def wait(within_s: float) -> None:
+        now = await waiters.wait({"x": QUEUED}, lambda now: now["x"].expired, within_s=within_s, gone=lambda: False)
+        found.append((now["x"], anyio.current_time()))
+
+    async with anyio.create_task_group() as tasks:
+        for within_s in (1.2, 20, 2.4, 20):
+            tasks.start_soon(wait, within_s)
+    assert [state for state, _ in found] == [QUEUED, QUEUED, EXPIRED, EXPIRED]
+    assert found[-1][1] <= 5, "nobody has lost a look by it"
+    assert store.asked == 5
+    assert not waiters._watches
+
+
+@on_virtual
+async def test_a_look_that_is_cut_off_is_taken_up_at_once_by_the_next_one() -> None:
+    began: list[float] = []
+
+    async def look(_: JobState) -> JobState:
+        began.append(anyio.current_time())
+        if len(began) == 1:
+            await anyio.sleep_forever()
+        return EXPIRED
+
+    waiters = Waiters(look, at_most=100, random=random.Random(1))
+    waiters.has_ended("x")
+
+    async def wait(within_s: float) -> None:
+        await waiters.wait({"x": QUEUED}, lambda now: now["x"].expired, within_s=within_s, gone=lambda: False)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, 0.3)
+        tasks.start_soon(wait, 20)
+    assert began == pytest.approx([0, 0.3], abs=0.01)
+    assert anyio.current_time() == pytest.approx(0.3, abs=0.01)
+
+
+@on_virtual
+async def test_a_bug_in_a_look_is_an_error_of_each_request_and_nobody_waits_in_vain() -> None:
+    store = Store(*[TypeError("a bug")] * 3)
+    waiters = Waiters(store.look, at_most=100, random=random.Random(1))
+    raised: list[str] = []
+
+    async def wait() -> None:
+        with pytest.raises(TypeError) as error:
+            await waiters.wait({"x": QUEUED, "y": QUEUED}, lambda _: False, within_s=20, gone=lambda: False)
+        raised.append(str(error.value))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(wait)
+    assert raised == ["a bug"] * 3
+    assert anyio.current_time() < 3.1
+    assert not waiters._waiters
+    assert not waiters._watches
+
+
+async def test_a_bug_in_a_look_is_a_500_but_an_upload_is_answered(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look(_: JobState) -> JobState:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(served.app[SERVICES].waiters, "_look", look)
+    job_id = await uploaded(served)
+    served.app[SERVICES].waiters.has_ended(job_id)
+    with structlog.testing.capture_logs() as logs, within(5):
+        status, _, document = await get(served, f"/jobs/{job_id}", **WAIT)
+        assert (status, document["code"]) == (500, "internal-error")
+        async with served.http.post("/upload", data=form(("a.jpg", JPEG)), headers=WAIT) as got:
+            assert got.status == 201
+            assert "Preference-Applied" not in got.headers
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["request.failed", "upload.bug"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from aiohttp import hdrs
 
 from thumbq.core import jobmetadata
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from thumbq.intake.uploads import Accepted
     from thumbq.web.problems import HttpProblem
     from thumbq.web.services import WebServices
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +94,16 @@ async def _wait(request: web.Request, stored: Sequence[Accepted]) -> tuple[dict[
     services, seconds = request.app[SERVICES], preferences.wait_s(request)
     if seconds is None or not stored or services.waiters.full:
         return {}, {}
-    states = await services.waiters.wait(
-        {_id(entry): _queued(entry) for entry in stored},
-        lambda states: all(state.has_ended for state in states.values()),
-        within_s=seconds,
-        gone=gone(request),
-    )
+    try:
+        states = await services.waiters.wait(
+            {_id(entry): _queued(entry) for entry in stored},
+            lambda states: all(state.has_ended for state in states.values()),
+            within_s=seconds,
+            gone=gone(request),
+        )
+    except Exception:  # a bug: the upload is done nonetheless, and an error would have it sent again
+        log.exception("upload.bug")
+        return {}, {}
     return preferences.applied(seconds), states
 
 

@@ -6,9 +6,8 @@ wait for it here, with jitter. Waiting takes no place and no memory of uploads.
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -17,7 +16,7 @@ from thumbq.core import keys
 from thumbq.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
     from random import Random
 
     from thumbq.core.manifest import Manifest
@@ -35,44 +34,60 @@ _ENDED_KEPT: Final = 1_000
 
 
 class _Watch:
-    """One job that somebody waits for: asks for its state again and again, and wakes those who wait when it differs."""
+    """One job that somebody waits for: its state is asked for again and again, and who waits is woken when it differs.
+
+    One of those who wait asks for all of them, in a task of its own request. When that one leaves, the next one does.
+    """
 
     def __init__(self, state: JobState, look: Look, random: Random) -> None:
         self.state = state
         self.waiting: set[_Waiter] = set()
         self._look = look
         self._random = random
-        self._ended = asyncio.Event()
+        self._asking = anyio.Lock()
+        self._due = 0.0  # on the event loop's clock
+        self._at_once = anyio.Event()
         self._doubted = False
-        self._task = asyncio.create_task(self._run())
+        self._look_later()
 
     def has_ended(self) -> None:
         """Ask now: the job has ended on this replica."""
-        self._ended.set()
+        self._at_once.set()
 
     def doubt(self) -> None:
         """Ask now, and wake all who wait: one of them has read another state, and who is right is not known."""
         self._doubted = True
-        self._ended.set()
+        self._at_once.set()
 
-    def close(self) -> None:
-        self._task.cancel()
+    async def ask(self) -> None:
+        """Ask until cancelled, as soon as nobody else does. What goes wrong is raised, and then another one asks."""
+        async with self._asking:
+            while True:
+                with anyio.move_on_at(self._due):
+                    await self._at_once.wait()
+                self._at_once = anyio.Event()
+                await self._look_now()
 
-    async def _run(self) -> None:
-        while True:
-            with anyio.move_on_after(POLL_S * (1 - _JITTER * self._random.random())):
-                await self._ended.wait()
-            self._ended.clear()
-            doubted, self._doubted = self._doubted, False
-            try:
-                state = await self._look(self.state)
-            except BackendError:
-                self._doubted |= doubted
-                continue  # the next look may have an answer
-            if doubted or state != self.state:
-                self.state = state
-                for waiter in self.waiting:
-                    waiter.wake()
+    async def _look_now(self) -> None:
+        # Until it is answered a look stays due: whoever goes on from here begins with it.
+        self._due = anyio.current_time()
+        doubted, self._doubted = self._doubted, False
+        try:
+            state = await self._look(self.state)
+        except BaseException as error:
+            self._doubted |= doubted
+            if not isinstance(error, BackendError):
+                raise
+            self._look_later()  # it may have an answer then
+            return
+        self._look_later()
+        if doubted or state != self.state:
+            self.state = state
+            for waiter in self.waiting:
+                waiter.wake()
+
+    def _look_later(self) -> None:
+        self._due = anyio.current_time() + POLL_S * (1 - _JITTER * self._random.random())
 
 
 class _Waiter:
@@ -147,19 +162,34 @@ class Waiters:
         within_s: float,
         gone: Callable[[], bool],
     ) -> dict[str, JobState]:
-        """Wait until the states of these jobs are news, the time is up or the client is ``gone``; return them."""
+        """Wait until the states of these jobs are news, the time is up or the client is ``gone``; return them.
+
+        Raises what a look has raised, but no BackendError.
+        """
         now = dict(states)
         if self.full:
             return now
-        async with self._watching(now) as (waiter, watches):
+
+        async def wait(waiter: _Waiter, watches: Mapping[str, _Watch]) -> None:
+            nonlocal now
             with anyio.move_on_after(within_s):
                 while not (is_news(now) or self._stopping or gone()):
                     if await waiter.news():
                         now = {job_id: watch.state for job_id, watch in watches.items()}
+
+        with self._watching(now) as (waiter, watches):
+            try:
+                async with anyio.create_task_group() as tasks:
+                    for watch in watches.values():
+                        tasks.start_soon(watch.ask)
+                    await wait(waiter, watches)
+                    tasks.cancel_scope.cancel()
+            except* Exception as errors:  # noqa: BLE001 - raised as it is
+                raise errors.exceptions[0] from None
         return now
 
-    @asynccontextmanager
-    async def _watching(self, states: Mapping[str, JobState]) -> AsyncIterator[tuple[_Waiter, dict[str, _Watch]]]:
+    @contextmanager
+    def _watching(self, states: Mapping[str, JobState]) -> Iterator[tuple[_Waiter, dict[str, _Watch]]]:
         waiter = _Waiter()
         self._waiters.add(waiter)
         watches = {job_id: self._watch(job_id, state) for job_id, state in states.items()}
@@ -187,5 +217,4 @@ class Waiters:
         for job_id, watch in watches:
             watch.waiting.discard(waiter)
             if not watch.waiting and self._watches.get(job_id) is watch:
-                watch.close()
                 del self._watches[job_id]
