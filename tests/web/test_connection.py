@@ -18,6 +18,7 @@ from support.patience import until, within
 from support.servers.web import JPEG, answers, document, form, multipart, serve
 from thumbq.web import connection
 from thumbq.web.app import UploadLimits
+from thumbq.web.door import Door
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,9 +180,31 @@ async def test_what_the_parser_refuses_is_a_problem_and_one_line_without_a_trace
     assert (problem["status"], problem["code"], problem["success"]) == (status, code, False)
     assert len(problem["detail"]) < 300
     (line,) = logs
-    assert (line["event"], line["log_level"], line["status"]) == ("request.unreadable", "info", 400)
+    assert (line["event"], line["log_level"], line["status"]) == ("request.unreadable", "info", status)
     assert "exc_info" not in line
+    assert f"X-Request-Id: {line['request_id']}\r\n".encode() in answer
     await no_connections(served)
+
+
+@pytest.mark.parametrize(
+    ("origins", "allowed"),
+    [
+        ([], {}),
+        (["*"], {"Access-Control-Allow-Origin": "*"}),
+        (["https://a.test"], {"Access-Control-Allow-Origin": "https://a.test", "Vary": "Origin"}),
+        (["https://a.test", "https://b.test"], {"Vary": "Origin"}),
+    ],
+)
+async def test_a_page_reads_what_the_parser_refuses_if_only_one_origin_can_have_sent_it(
+    behind: FaultyBackend, limits: UploadLimits, origins: list[str], allowed: dict[str, str]
+) -> None:
+    async with serve(behind, limits, door=Door(listens_on="127.0.0.1", cors_origins=origins)) as served:
+        answer = await served.exchange(b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert answers(answer) == [400]
+    told = dict(line.split(": ", 1) for line in answer.split(b"\r\n\r\n")[0].decode().split("\r\n")[1:])
+    assert {name: told[name] for name in told if name in {"Access-Control-Allow-Origin", "Vary"}} == allowed
+    exposed = told.get("Access-Control-Expose-Headers", "")
+    assert ("X-Request-Id" in exposed) == ("Access-Control-Allow-Origin" in allowed)
 
 
 @pytest.mark.parametrize("path", ["/upload", "/livez", "/nothing"])
@@ -193,7 +216,8 @@ async def test_an_expectation_that_nobody_knows_is_a_problem(served: Served, pat
             problem = await response.json(content_type=None)
     assert problem["code"] == "expectation-failed"
     assert "100-continue" in problem["detail"]
-    assert [(line["event"], line["log_level"]) for line in logs] == [("request.unreadable", "info")]
+    assert response.headers["X-Request-Id"]
+    assert [(line["event"], line["code"]) for line in logs] == [("http.request", "expectation-failed")]
 
 
 async def test_a_client_that_asks_before_it_sends_is_told_to_continue(served: Served) -> None:

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
-from thumbq.web import requestid
 from thumbq.web.access import check_access, show_rate
 from thumbq.web.admission import RunningUploads
+from thumbq.web.answerheaders import complete
 from thumbq.web.bodies import expect
 from thumbq.web.door import DOOR, Door, guard
 from thumbq.web.nowhere import Router
 from thumbq.web.openapi import OPENAPI, OpenApi, make_document
 from thumbq.web.originals import ORIGINALS, OriginalsInMemory
-from thumbq.web.problems import EVERYWHERE, problem_middleware
+from thumbq.web.problems import problem_middleware
 from thumbq.web.queuedesk import DESK
-from thumbq.web.requestid import REQUEST_ID
 from thumbq.web.requestlog import REFUSALS, Refusals, log_requests
 from thumbq.web.route import TABLE
 from thumbq.web.routes import ROUTES
@@ -62,12 +61,7 @@ def create_app(services: WebServices, door: Door, desk: QueueDesk, *, page: bool
 
 
 async def _complete(request: web.Request, response: web.StreamResponse) -> None:
-    """Give an answer the headers that all of them have."""
-    response.headers.update(EVERYWHERE)
-    for name, value in request.app[DOOR].origins.headers(request).items():
-        response.headers.setdefault(name, value)
-    if (request_id := request.get(REQUEST_ID)) is not None:
-        response.headers[requestid.HEADER] = request_id
+    complete(request, response, request.app[DOOR].origins)
 
 
 @web.middleware

@@ -6,8 +6,8 @@ What each part does that aiohttp 3.14 does not:
   connection then, request or not.
 - ``data_received``: a body with damaged chunks gets one answer, its handler's. aiohttp sends a second one, which a
   proxy would take for the answer to the next request.
-- ``handle_error`` and ``finish_response``: errors of the parser and an unknown Expect are problems as all others, and a
-  line in the log. aiohttp sends plain text and logs a stack trace for each.
+- ``handle_error``: errors of the parser are problems as all others, with the headers of all answers, and a line in the
+  log. aiohttp sends plain text and logs a stack trace for each.
 - ``finish_response``: the last answer waits until the client has closed. aiohttp closes at once on bytes that it has
   not read, which resets the connection, and a client that is still sending never sees the answer.
 - ``connection_made``, ``data_received``: a client that sends nothing, or half a head, is not kept for an hour.
@@ -29,18 +29,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import structlog
-from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from thumbq.web import problems, unreadable
+from thumbq.web import problems, requestid, unreadable
+from thumbq.web.answerheaders import complete
+from thumbq.web.requestid import REQUEST_ID
 
 if TYPE_CHECKING:
-    from aiohttp import StreamReader
+    from aiohttp import StreamReader, web
     from aiohttp.web_request import BaseRequest
 
     from thumbq.web.connections import Connections
+    from thumbq.web.cors import Origins
 
 _LINGER_S: Final = 10.0  # for a client that may still be sending, once it has its answer
 _LAST_LINGER_S: Final = 0.5  # when the service stops
@@ -57,9 +59,10 @@ class Connection(RequestHandler):
     A body that ends early goes to its handler as it is, with its end there (see ``has_cut``).
     """
 
-    def __init__(self, manager: web.Server, connections: Connections, **kwargs: Any) -> None:
+    def __init__(self, manager: web.Server, connections: Connections, origins: Origins, **kwargs: Any) -> None:
         super().__init__(manager, lingering_time=_LINGER_S, keepalive_timeout=_KEEP_ALIVE_S, **kwargs)
         self._connections = connections
+        self._origins = origins
         self._patience: asyncio.TimerHandle | None = None  # for the first byte, and for the rest of a head
         self._head_begun = False
         self._newest_body: StreamReader = EMPTY_PAYLOAD
@@ -125,10 +128,6 @@ class Connection(RequestHandler):
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer; the last one of a connection says so, and waits until the client has closed."""
-        if isinstance(resp, web.HTTPException) and resp.status >= HTTPStatus.BAD_REQUEST:
-            # Raised by aiohttp outside of the middlewares: an unknown Expect.
-            reason, resp = resp.text, problems.from_aiohttp(resp)
-            log.info("request.unreadable", status=resp.status, code=resp[problems.PROBLEMS][0].code, reason=reason)
         if request.content.exception() is not None:
             self._unreadable = True
             request.content.feed_eof()
@@ -155,19 +154,22 @@ class Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Return the problem of a request that the parser refused, or of a failure outside of the application."""
+        request_id = request.setdefault(REQUEST_ID, requestid.request_id(request.headers))
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             reason = unreadable.words(exc, message or "")
             problem = unreadable.explain(status, exc, reason)
             if status == HTTPStatus.REQUEST_TIMEOUT:
                 self._connections.late_heads.add()
             else:
-                log.info("request.unreadable", status=status, code=problem.code, reason=reason)
+                about = {"status": problem.status, "code": problem.code, "reason": reason}
+                log.info("request.unreadable", request_id=request_id, **about)
         else:
-            log.error("request.failed", exc_info=exc)
+            log.error("request.failed", request_id=request_id, exc_info=exc)
             problem = problems.INTERNAL_ERROR
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already; a second one would corrupt it")
-        answer = problems.response(problem, headers=problems.EVERYWHERE)
+        answer = problems.response(problem)
+        complete(request, answer, self._origins)
         answer.force_close()
         return answer
 

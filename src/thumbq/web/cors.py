@@ -30,6 +30,7 @@ class Origins:
         texts = tuple(texts)
         self.any = ANY in texts
         self._known = frozenset(Origin.parse(text) for text in texts if text != ANY)
+        self._alone = texts[0] if len(texts) == 1 else None
 
     def __bool__(self) -> bool:
         return self.any or bool(self._known)
@@ -42,11 +43,14 @@ class Origins:
         return origin is not None and origin in self._known
 
     def headers(self, request: web.BaseRequest) -> dict[str, str]:
-        """Return what an answer says about origins: the browser shows it to a page of one that is known."""
+        """Return what an answer says about origins: the browser shows it to a page of one that is known.
+
+        Of a request that could not be read the origin is not known: then it says the one that there can be.
+        """
         if not self:
             return {}
         headers: dict[str, str] = {} if self.any else {hdrs.VARY: hdrs.ORIGIN}
-        origin = request.headers.get(hdrs.ORIGIN)
+        origin = self._alone if not request.headers else request.headers.get(hdrs.ORIGIN)
         if origin is not None and self.have(origin):
             headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = ANY if self.any else origin
             headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = ", ".join(_EXPOSED)

@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 
 from thumbq.core.origin import Authority, Origin
 from thumbq.web import cors
+from thumbq.web.bodies import check_expectation
 from thumbq.web.forwarding import Proxies
 from thumbq.web.problems import ProblemRaised, problem_of
 from thumbq.web.services import HEALTH_PATHS
@@ -115,4 +116,5 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if cors.is_preflight(request):
         return cors.preflight(request, door.origins)
     door.check(request)
+    check_expectation(request)
     return await handler(request)

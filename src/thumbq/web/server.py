@@ -12,6 +12,7 @@ from anyio.abc import SocketAttribute
 from thumbq.errors import Problem, SetupError
 from thumbq.web.connection import Connection
 from thumbq.web.connections import Acceptor, Connections
+from thumbq.web.door import DOOR
 from thumbq.web.services import SERVICES, UPLOADS
 
 if TYPE_CHECKING:
@@ -110,4 +111,5 @@ class HttpServer:
     def _connect(self) -> Connection:
         server = self._runner.server
         assert server is not None
-        return Connection(server, self._connections, loop=asyncio.get_running_loop(), access_log=None)
+        origins = self._app[DOOR].origins
+        return Connection(server, self._connections, origins, loop=asyncio.get_running_loop(), access_log=None)
