@@ -129,3 +129,14 @@ def test_tasks_live_in_task_groups() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(bare)
     }
     assert found == OWN_TASKS.keys()
+
+
+def test_queries_are_read_in_one_place_which_refuses_what_is_no_utf8() -> None:
+    readers = {
+        name
+        for name, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"request.query", "request.rel_url.query"}
+    }
+    # A route looks for the names of parameters only, to know which scope is enough.
+    assert readers == {"thumbq.web.queries", "thumbq.web.route"}

@@ -52,7 +52,16 @@ async def test_the_body_is_stored_and_queued_and_answered_as_the_file_of_a_form_
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("a%20b.jpg", "a b.jpg"), ("{x}.jpg", "{x}.jpg"), ("a%2Fb.jpg", "a/b.jpg"), ("%E7%8C%AB", "猫"), ("%0A", "\n")],
+    [
+        ("a%20b.jpg", "a b.jpg"),
+        ("{x}.jpg", "{x}.jpg"),
+        ("a%2Fb.jpg", "a/b.jpg"),
+        ("%E7%8C%AB", "猫"),
+        ("%0A", "\n"),
+        ("a%FF%C3.jpg", "a\ufffd\ufffd.jpg"),
+        ("a%25FF", "a%FF"),
+        ("a+b%2Bc", "a+b+c"),
+    ],
 )
 async def test_any_name_is_a_name(served: Served, path: str, name: str) -> None:
     async with served.http.put(URL(f"{served.url}/upload/{path}", encoded=True), data=JPEG) as put:
@@ -72,6 +81,10 @@ async def test_any_name_is_a_name(served: Served, path: str, name: str) -> None:
         ("?tenant=a&tenant=b", "invalid-field"),
         (f"?tenant={'t' * 2049}", "field-too-large"),
         ("?metadata[A]=1", "invalid-metadata"),
+        ("?metadata[a]=%FF", "invalid-query"),
+        ("?tenant=%C3", "invalid-query"),
+        ("?tenant=%ED%A0%80", "invalid-query"),
+        ("?metadata[%FF]=1", "invalid-query"),
     ],
 )
 async def test_a_field_that_cannot_be_is_refused_before_the_body_is_asked_for(

@@ -142,16 +142,18 @@ async def test_whatever_stands_in_a_file_name_is_kept_as_metadata_only(served: S
 @pytest.mark.filterwarnings("ignore::aiohttp.multipart.BadContentDispositionHeader")
 @pytest.mark.filterwarnings("ignore::aiohttp.multipart.BadContentDispositionParam")
 async def test_a_file_name_that_is_no_utf8_or_a_broken_header_does_no_harm(served: Served) -> None:
-    for disposition, status in (
-        (b'name="file"; filename="\xff\xfe.jpg"', b"201"),
-        (b"name=\"file\"; filename*=wrong''%ff", b"201"),
-        (b"name=file;", b"201"),
-        (b"name=file; x", b"400"),
+    for disposition, status, name in (
+        (b'name="file"; filename="a\xff\xfe.jpg"', b"201", "a\ufffd\ufffd.jpg"),
+        (b"name=\"file\"; filename*=wrong''%ff", b"201", None),
+        (b"name=\"file\"; filename*=UTF-8''a%FF.jpg", b"201", None),
+        (b"name=file;", b"201", None),
+        (b"name=file; x", b"400", None),
     ):
         body = multipart(("@", JPEG)).replace(b"@", disposition, 1)
         answer = await served.exchange(head(len(body)) + body)
         assert answer.split()[1] == status, disposition
-        document(answer)
+        for job in document(answer).get("data", {}).get("jobs", ()):
+            assert job["original"].get("filename") == name, disposition
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
@@ -10,13 +11,14 @@ if TYPE_CHECKING:
 
 FILENAME: Final = "filename"
 MAX_FILENAME_CHARS: Final = 255
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MAX_BYTES: Final = 1500  # S3 takes 2 KB for all metadata of an object
 
 
 def clean(filename: str | None) -> str | None:
     """Return a name as it is told: at most 255 characters that JSON and metadata can carry; None for none."""
     # Header bytes that were no UTF-8 arrive as lone surrogates.
-    return filename.encode(errors="replace").decode()[:MAX_FILENAME_CHARS] if filename else None
+    return _SURROGATE.sub("\ufffd", filename)[:MAX_FILENAME_CHARS] if filename else None
 
 
 def encode(filename: str | None, *, max_bytes: int = _MAX_BYTES) -> dict[str, str]:

@@ -11,6 +11,7 @@ from thumbq.deadletters import show
 from thumbq.deadletters.purge import NO_CODE, Choice, remove
 from thumbq.deadletters.redrive import redrive_each, redrive_some
 from thumbq.web.problems import ProblemRaised, not_found, problem_of
+from thumbq.web.queries import query_of
 from thumbq.web.queueanswers import (
     DeadLetter,
     DeadLetterAnswer,
@@ -119,9 +120,10 @@ async def remove_dead_letters(request: web.Request) -> web.Response:
 
 
 def _query(request: web.Request) -> DeadLettersQuery:
-    given = {name: request.query[name] for name in ("limit",) if name in request.query}
+    asked = query_of(request)
+    given = {name: asked[name] for name in ("limit",) if name in asked}
     try:
-        return DeadLettersQuery.model_validate({"code": tuple(request.query.getall("code", ())), **given})
+        return DeadLettersQuery.model_validate({"code": tuple(asked.getall("code", ())), **given})
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         text = f"The query is wrong: {fault['loc'][0]}: {fault['msg']}."

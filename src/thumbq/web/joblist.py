@@ -20,6 +20,7 @@ from thumbq.web.answers import JobsAnswer, JobsFound
 from thumbq.web.jobs import answer_when_new
 from thumbq.web.newest import newest
 from thumbq.web.problems import ProblemRaised, problem_of
+from thumbq.web.queries import query_of
 from thumbq.web.services import SERVICES, in_time
 
 if TYPE_CHECKING:
@@ -75,11 +76,12 @@ async def get_jobs(request: web.Request) -> web.Response:
 
 
 def _query(request: web.Request) -> JobsQuery:
-    given = {name: request.query[name] for name in ("limit", "cursor", "before") if name in request.query}
+    asked = query_of(request)
+    given = {name: asked[name] for name in ("limit", "cursor", "before") if name in asked}
     for name in given:
-        if len(request.query.getall(name)) > 1:
+        if len(asked.getall(name)) > 1:
             raise _wrong(f"{name} is there twice")
-    ids = tuple(request.query.getall("id", ()))
+    ids = tuple(asked.getall("id", ()))
     if ids and given:
         raise _wrong("id names single jobs: leave out limit, cursor and before")
     try:

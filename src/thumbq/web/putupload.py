@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from thumbq.errors import UploadRefused
 from thumbq.web import fields, idempotency, problems
@@ -10,6 +11,7 @@ from thumbq.web.bodies import invite, read_whole, running
 from thumbq.web.fields import Fields
 from thumbq.web.filetaker import taking_files, too_large
 from thumbq.web.problems import ProblemRaised, problem_of
+from thumbq.web.queries import query_of
 from thumbq.web.services import SERVICES
 from thumbq.web.uploadanswer import answer
 
@@ -25,7 +27,8 @@ _BROKEN: Final = "The body ends early or is damaged; nothing of it is stored."
 
 async def put_upload(request: web.Request) -> web.Response:
     """Take the file that the body is, and answer what became of it."""
-    key, filename = idempotency.key_of(request), request.match_info["filename"]
+    # As in a form: what is no UTF-8 is a replacement character. In aiohttp's own it stays escaped.
+    key, filename = idempotency.key_of(request), unquote(request.rel_url.raw_name)
     async with taking_files(request.app[SERVICES], key) as taker:
         try:
             entry = await taker.take(filename, await _read(request, taker))
@@ -47,10 +50,10 @@ async def _read(request: web.Request, taker: FileTaker) -> bytes | HttpProblem:
 
 def _options(request: web.Request) -> UploadOptions:
     found = Fields()
-    for name, text in request.query.items():
+    for name, text in query_of(request).items():
         if not fields.is_option(name):
             there_are = f"there are {fields.NAMES_FOR_PEOPLE}"
             raise ProblemRaised(problem_of("invalid-query", f'There is no field "{name[:100]}"; {there_are}.'))
-        content = text.encode(errors="surrogateescape")
+        content = text.encode()
         found.add(name, content if len(content) <= fields.MAX_FIELD_BYTES else None, "utf-8")
     return found.options()

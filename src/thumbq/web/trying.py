@@ -15,6 +15,7 @@ from thumbq.errors import RenderKilled, RenderRefused, RenderUnavailable
 from thumbq.web.bodies import invite, read_whole, running
 from thumbq.web.filetaker import too_large
 from thumbq.web.problems import ProblemRaised, not_made, problem_of
+from thumbq.web.queries import query_of
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
@@ -125,8 +126,9 @@ async def _rendered(renderer: Renderer, source: RenderSource, preset: Preset, *,
 
 def _preset(request: web.Request) -> Preset:
     given: dict[str, Any] = {}
-    for name in dict.fromkeys(request.query):
-        values = request.query.getall(name)
+    asked = query_of(request)
+    for name in dict.fromkeys(asked):
+        values = asked.getall(name)
         if name in _NOT_ASKED or name not in Preset.model_fields:
             raise _wrong(f'there is no option "{name[:100]}"')
         if len(values) > 1 and name != _TWICE:
