@@ -145,7 +145,10 @@ class UploadRefused(ThumbqError):
 
 
 class KeyNotFree(ThumbqError):
-    """An upload cannot have its idempotency key: another one has it, or the same one is under way (``code``)."""
+    """An upload cannot have its idempotency key: another one has it, or the same one is under way or was deleted.
+
+    ``code`` says which.
+    """
 
     def __init__(self, code: str, text: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(text)

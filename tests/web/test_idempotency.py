@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import aiohttp
 import anyio
@@ -19,6 +19,7 @@ from thumbq.core.token import RANDOM_BYTES, Scope, Token, new_token
 from thumbq.core.token import digest_of as token_digest
 from thumbq.errors import BackendUnavailable, NotSent, UploadRefused
 from thumbq.intake import claims
+from thumbq.records import write_record
 from thumbq.web import idempotency
 from thumbq.web.accessrules import AccessRules
 from thumbq.web.app import UploadLimits
@@ -151,7 +152,7 @@ async def test_a_put_and_a_presigned_upload_are_answered_again_too(served: Serve
     form, form_again = await presign(served, headers), await presign(other, headers)
     for answer in (form, form_again):
         assert answer[0] == 201
-        answer[2]["data"]["upload"].pop("url")  # the replica that was asked
+        answer[2]["data"].pop("upload")  # signed by the replica that was asked, for the time that is left
     assert form[2] == form_again[2]
     assert (is_replayed(form), is_replayed(form_again)) == (False, True)
 
@@ -176,6 +177,53 @@ async def test_a_presigned_upload_that_has_ended_is_signed_again_under_its_id(se
     again = await presign(served)
     assert again[2]["data"]["id"] == first[2]["data"]["id"]
     assert again[2]["data"]["expires_at"] > first[2]["data"]["expires_at"]
+
+
+async def test_a_presigned_upload_that_is_signed_again_has_the_time_that_is_left(served: Served, other: Served) -> None:
+    first = await presign(served, filename="a.jpg", metadata={"album": "7"})
+    served.behind.clock.ahead_s = 60
+    served.behind.store.calls.clear()
+    again = await presign(other, filename="a.jpg", metadata={"album": "7"})
+    assert is_replayed(again)
+    assert served.behind.store.calls == ["put", "get", "get", "get"], "the key's record, the tombstone, the upload's"
+    for name in ("id", "expires_at", "metadata", "max_bytes", "renditions"):
+        assert again[2]["data"][name] == first[2]["data"][name]
+    fields = again[2]["data"]["upload"]["fields"]
+    assert fields["x-amz-meta-filename"] == "a.jpg"
+    data = aiohttp.FormData(fields)
+    data.add_field("file", JPEG, filename="a.jpg")
+    async with served.http.post("/inbox", data=data) as response:
+        assert response.status == 204
+
+
+@pytest.mark.parametrize("state", ["complete", "open"])
+async def test_of_a_presigned_upload_that_was_deleted_the_key_says_nothing_and_a_retry_is_told_so(
+    served: Served, other: Served, state: Literal["complete", "open"]
+) -> None:
+    said: dict[str, Any] = {
+        "filename": "passport.jpg",
+        "metadata": {"name": "eve"},
+        "callback_url": "https://example.com/secret",
+    }
+    [job_id] = [(await presign(served, **said))[2]["data"]["id"]]
+    [record] = await records(served)
+    assert record is not None
+    if state == "open":  # as after a try that died behind its presigned upload
+        [entry] = await served.behind.real.store.list(served.behind.real.bucket, prefix="idempotency/")
+        ref, opened = ObjectRef(served.behind.real.bucket, entry.key), record.model_copy(update={"state": "open"})
+        await write_record(served.behind.real.store, ref, opened)
+    async with other.http.delete(f"/jobs/{job_id}") as response:
+        assert response.status == 204
+    everything = [
+        entry.key.encode() + (await served.behind.real.store.get(ObjectRef(bucket, entry.key), max_bytes=1 << 20))[1]
+        for bucket in [served.behind.real.bucket]
+        for entry in await served.behind.real.store.list(bucket, prefix="")
+    ]
+    assert not [text for text in everything for word in (b"passport", b"eve", b"secret") if word in text]
+    for _ in range(2):
+        answer = await presign(other, **said)
+        assert (answer[0], answer[2]["code"]) == (410, "deleted")
+    assert await served.behind.real.store.list(served.behind.real.bucket, prefix="presigned/") == []
 
 
 OTHERS: Final[dict[str, Callable[[Served], Any]]] = {

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from thumbq.core import keys
-from thumbq.core.presigned import PresignedRecord
 from thumbq.core.record import StoredRecord
 
 
@@ -29,22 +28,13 @@ class FileRecord(BaseModel):
         return self.message_id is not None or self.code is not None
 
 
-class SignedRecord(BaseModel):
-    """A presigned upload as it was answered."""
-
-    model_config = ConfigDict(frozen=True)
-
-    url: str
-    fields: dict[str, str]
-    record: PresignedRecord
-
-
 class KeyRecord(StoredRecord):
     """What is known under one idempotency key. Times are POSIX seconds.
 
     ``claimed`` by a request that is at work, ``open`` when it has ended and left something to be done, ``complete``
     when each try has the same answer. ``generation`` counts the claims. Ids are made of ``seed``, the time of the first
-    claim and the replica's ``key_prefixes`` then, so that each try gives a file the same one.
+    claim and the replica's ``key_prefixes`` then, so that each try gives a file the same one. Of the files it says
+    nothing: they may be deleted.
     """
 
     OMITS_NONE: ClassVar[bool] = True
@@ -58,7 +48,6 @@ class KeyRecord(StoredRecord):
     seed: str
     key_prefixes: int | None = Field(default=None, description="Over how many the ids are spread; None is one.")
     files: tuple[FileRecord, ...] = ()
-    signed: SignedRecord | None = None
 
     def with_ids(self) -> KeyRecord:
         """Return the record with the id of each file."""

@@ -12,11 +12,9 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from thumbq.core.keyrecord import FileRecord, KeyRecord, SignedRecord
-from thumbq.errors import BackendError, BackendUnavailable
+from thumbq.core.keyrecord import FileRecord, KeyRecord
+from thumbq.errors import BackendError, BackendUnavailable, KeyNotFree
 from thumbq.intake.claims import check_same
-from thumbq.intake.presigned import PresignedUpload
-from thumbq.ports import PresignedPost
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.uploadoptions import UploadOptions
     from thumbq.intake.claims import Claims
-    from thumbq.intake.presigned import PresignedIntake
+    from thumbq.intake.presigned import PresignedIntake, PresignedUpload
     from thumbq.intake.uploads import Accepted, UploadIntake
 
     T = TypeVar("T")
@@ -187,25 +185,32 @@ async def presign_once(
 ) -> tuple[PresignedUpload, bool]:
     """Sign an upload, and return it and whether that was done before. See ``PresignedIntake.presign``.
 
-    One that can be used no longer is signed again, under the same id. Raises KeyNotFree.
+    One that can be used no longer is signed again, under the same id. Raises KeyNotFree, also for one that was deleted.
     """
     fingerprint = key.fingerprint(content_type.encode(), filename, options)
     intake.check(options)
     record = await _in_time(key.claims.claim(key.digest, [FileRecord(fingerprint=fingerprint)]), within_s)
-    upload_id, before = record.id_of(0, fingerprint), record.signed
-    if before is not None and not intake.has_expired(before.record):
-        return PresignedUpload(upload_id, before.record, PresignedPost(before.url, before.fields)), True
+    upload_id, replayed, upload = record.id_of(0, fingerprint), record.state == "complete", None
     try:
-        upload = await intake.presign(
-            content_type=content_type, filename=filename, options=options, within_s=within_s, upload_id=upload_id
-        )
+        if replayed or record.generation > 1:
+            upload = await _in_time(_signed_before(intake, upload_id, options), within_s)
+        if upload is None:
+            upload = await intake.presign(
+                content_type=content_type, filename=filename, options=options, within_s=within_s, upload_id=upload_id
+            )
     except BaseException:
-        if record.state != "complete":
+        if not replayed:
             await end_claim(key, record.model_copy(update={"state": "open"}))
         raise
-    signed = SignedRecord(url=upload.post.url, fields=dict(upload.post.fields), record=upload.record)
-    await end_claim(key, record.model_copy(update={"state": "complete", "signed": signed}))
-    return upload, record.state == "complete"
+    if not replayed:
+        await end_claim(key, record.model_copy(update={"state": "complete"}))
+    return upload, replayed
+
+
+async def _signed_before(intake: PresignedIntake, upload_id: str, options: UploadOptions) -> PresignedUpload | None:
+    if await intake.was_deleted(upload_id):
+        raise KeyNotFree("deleted", "The upload with this Idempotency-Key was deleted.")
+    return await intake.sign_again(upload_id, options)
 
 
 async def _in_time(work: Awaitable[T], within_s: float) -> T:

@@ -5,6 +5,7 @@ A store without an address of its own leaves the second half to thumbq, which th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from thumbq.core.job import ObjectRef
 from thumbq.core.presigned import PresignedRecord
 from thumbq.core.signing import UploadPolicy
 from thumbq.errors import BackendUnavailable
-from thumbq.intake.storing import Original, check_not_empty, store_and_queue
+from thumbq.intake.storing import Original, check_not_empty, store_and_queue, was_deleted
 from thumbq.process import SystemClock
 from thumbq.records import read_record, write_record
 
@@ -85,8 +86,6 @@ class PresignedIntake:
         name = filenames.clean(filename)
         now = self._clock.wall()
         upload_id = upload_id or keys.new_id(int(now * 1000), self._random.getrandbits(80), self._key_prefixes)
-        source = ObjectRef(self._backend.bucket, keys.inbox_key(upload_id))
-        policy = UploadPolicy(source, content_type, self._max_bytes, uploadoptions.metadata(options, name))
         record = PresignedRecord(
             expires_at=int(now) + self._expiry_s,
             content_type=content_type,
@@ -96,10 +95,32 @@ class PresignedIntake:
             metadata=dict(options.metadata) or None,
         )
         with anyio.move_on_after(within_s):
-            post = await self._backend.presigned_uploads.presign(policy, expires_s=self._expiry_s)
+            upload = await self._sign(upload_id, record, options, self._expiry_s)
             await write_record(self._backend.store, self._record_ref(upload_id), record)
-            return PresignedUpload(upload_id, record, post)
+            return upload
         raise BackendUnavailable(f"the store did not answer within {within_s:g} s")
+
+    async def sign_again(self, upload_id: str, options: UploadOptions) -> PresignedUpload | None:
+        """Sign an upload again as it was signed with these options, for the time that it has left.
+
+        None when it has none, or when there is no such upload. Raises BackendError.
+        """
+        record = await self.find(upload_id)
+        left_s = 0 if record is None else math.ceil(record.expires_at - self._clock.wall())
+        return None if record is None or left_s <= 0 else await self._sign(upload_id, record, options, left_s)
+
+    async def was_deleted(self, upload_id: str) -> bool:
+        """Whether the job of an upload was deleted. Raises BackendError."""
+        return await was_deleted(self._backend, upload_id)
+
+    async def _sign(
+        self, upload_id: str, record: PresignedRecord, options: UploadOptions, expires_s: int
+    ) -> PresignedUpload:
+        source = ObjectRef(self._backend.bucket, keys.inbox_key(upload_id))
+        metadata = uploadoptions.metadata(options, record.filename)
+        policy = UploadPolicy(source, record.content_type, record.max_bytes, metadata)
+        post = await self._backend.presigned_uploads.presign(policy, expires_s=expires_s)
+        return PresignedUpload(upload_id, record, post)
 
     async def find(self, upload_id: str) -> PresignedRecord | None:
         """Return the record of an id; None when no upload was signed for it."""

@@ -9,7 +9,8 @@ import anyio
 import structlog
 
 from thumbq.core import keys, message, uploadoptions
-from thumbq.core.job import JobRequest
+from thumbq.core.job import JobRequest, ObjectRef
+from thumbq.core.tombstone import Tombstone
 from thumbq.core.uploadoptions import NO_OPTIONS, UploadOptions
 from thumbq.errors import (
     BackendError,
@@ -19,11 +20,11 @@ from thumbq.errors import (
     SendRefused,
     UploadRefused,
 )
+from thumbq.records import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from thumbq.core.job import ObjectRef
     from thumbq.ports import Backend, ObjectStore
 
 T = TypeVar("T")
@@ -171,3 +172,9 @@ async def _to_the_end(work: Callable[[], Awaitable[T]], *, within_s: float) -> T
     if isinstance(result, Exception):
         raise result
     return result[0]
+
+
+async def was_deleted(backend: Backend, upload_id: str) -> bool:
+    """Whether the job of an upload was deleted. Raises BackendError."""
+    ref = ObjectRef(backend.bucket, keys.tombstone_key(upload_id))
+    return await read_record(backend.store, ref, Tombstone) is not None

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Final
 from thumbq.core import filenames, keys, uploadoptions
 from thumbq.core.formats import ImageFormat, sniff
 from thumbq.core.job import ObjectRef
-from thumbq.core.tombstone import Tombstone
 from thumbq.core.uploadoptions import NO_OPTIONS, UploadOptions
 from thumbq.errors import UploadRefused
-from thumbq.intake.storing import Original, Queued, check_not_empty, store_and_queue
+from thumbq.intake.storing import Original, Queued, check_not_empty, store_and_queue, was_deleted
 from thumbq.process import SystemClock
-from thumbq.records import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -131,8 +129,7 @@ class UploadIntake:
 
     async def was_deleted(self, upload_id: str) -> bool:
         """Whether the job of an upload was deleted. Raises BackendError."""
-        ref = ObjectRef(self._backend.bucket, keys.tombstone_key(upload_id))
-        return await read_record(self._backend.store, ref, Tombstone) is not None
+        return await was_deleted(self._backend, upload_id)
 
     def accepted_before(
         self,

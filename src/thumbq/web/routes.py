@@ -93,7 +93,7 @@ ROUTES: Final = (
         answers={201: ("The form to post.", Body(JSON, PresignedAnswer))},
         problems=(
             *(*_BODY, *_STORE, *_KEY, "bad-host", "invalid-json", "invalid-member"),
-            *("callback-not-allowed", "too-much-metadata"),
+            *("callback-not-allowed", "too-much-metadata", "deleted"),
         ),
     ),
     Route(
