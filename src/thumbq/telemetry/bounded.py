@@ -1,14 +1,32 @@
-"""Values of labels, of which there is never more than a number that is known beforehand."""
+"""Values of labels, of which there is never more than a number that is known beforehand, and what belongs to them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 OTHER: Final = "other"
 _CLASS: Final = 100
+_MOST_REMEMBERED: Final = 1000
+
+V = TypeVar("V")
+
+
+class Remembered(dict[tuple[Any, ...], V]):
+    """What ``find`` returns for the values of a key, remembered for the first thousand keys."""
+
+    def __init__(self, find: Callable[..., V]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, key: tuple[Any, ...]) -> V:
+        """Find it."""
+        found = self._find(*key)
+        if len(self) < _MOST_REMEMBERED:
+            self[key] = found
+        return found
 
 
 class Bounded:

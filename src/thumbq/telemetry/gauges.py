@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +45,12 @@ class Gauges:
                 yield gauge
 
 
+@cache
+def _version() -> str:
+    """Return the release; it is read from a file."""
+    return version("thumbq")
+
+
 def _places(now: ReplicaState) -> _Values:
     return (((queue or ONE_QUEUE,), total) for queue, total in now.places.items())
 
@@ -68,7 +75,7 @@ def _messages(now: ReplicaState) -> _Values:
 
 
 _VALUES: Final[dict[str, Callable[[ReplicaState], _Values]]] = {
-    "build_info": lambda _: iter([((version("thumbq"),), 1.0)]),
+    "build_info": lambda _: iter([((_version(),), 1.0)]),
     "messages_in_flight": _in_flight,
     "places": _places,
     "held_bytes": lambda now: (((of,), held) for of, held in now.held.items()),

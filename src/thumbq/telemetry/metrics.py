@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from thumbq.core import callbackmessage
@@ -27,20 +27,17 @@ from thumbq.ports.observing import (
     Told,
     Uploaded,
 )
-from thumbq.telemetry.bounded import Bounded, status_of
-from thumbq.telemetry.families import FAMILIES, PREFIX, Family
+from thumbq.telemetry.bounded import Bounded, Remembered, status_of
+from thumbq.telemetry.counted import Counted
 from thumbq.telemetry.gauges import ONE_QUEUE, Gauges
 from thumbq.telemetry.knownseries import attempt_label, known_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from thumbq.telemetry.counted import Count, Times
     from thumbq.telemetry.state import ReplicaState
 
-_BUCKETS: Final = {
-    "http_request_duration_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-    "stage_duration_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
-}
 _BYTES: Final[dict[str, str]] = {"fetch": "fetched_bytes_total", "store": "stored_bytes_total"}
 NO_ROUTE: Final = "none"
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
@@ -63,7 +60,6 @@ class Metrics:
         events: bool = False,
         trace_id: Callable[[], str | None] = lambda: None,
     ) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # its only form
         self._registry = CollectorRegistry(auto_describe=True)
         self._gauges = Gauges(self._registry)
         self._trace_id = trace_id
@@ -75,7 +71,16 @@ class Metrics:
         self._upload_code = Bounded((), grows_to=_MOST_CODES)
         self._cause = Bounded(CAUSES)
         self._call = Bounded((), grows_to=_MOST_CODES)
-        self._children: dict[tuple[str, ...], Any] = {}
+        self._counted = Counted(self._registry)
+        for name, *labels in known_series(names, events=events):
+            self._counted.has(name, *labels)
+        self._received = self._counted.count("http_received_bytes_total")
+        self._sent = self._counted.count("http_sent_bytes_total")
+        self._upload_bytes = self._counted.count("upload_bytes_total")
+        self._stages = Remembered(self._of_stage)
+        self._answers = Remembered(self._of_answer)
+        self._jobs = Remembered(self._of_attempt)
+        self._calls = Remembered(self._of_call)
         self._takers: dict[type, Callable[[Any], None]] = {
             Answered: self._answered,
             Attempted: self._attempted,
@@ -87,9 +92,6 @@ class Metrics:
             BeatsFailed: self._beats_failed,
             ProcessReplaced: self._process_replaced,
         }
-        self._families = {family.name: self._make(family) for family in FAMILIES if family.kind != "gauge"}
-        for key in known_series(names, events=events):
-            self._series(*key)
 
     def observe(self, happened: Happened) -> None:
         """Count one thing; see Observer."""
@@ -104,65 +106,59 @@ class Metrics:
         """Have ``state`` asked for what the replica is at, each time that the metrics are."""
         self._gauges.reads(state)
 
-    def _make(self, family: Family) -> Counter | Histogram:
-        if family.kind == "counter":
-            return Counter(PREFIX + family.name, family.text, family.labels, registry=self._registry)
-        buckets = _BUCKETS[family.name]
-        return Histogram(PREFIX + family.name, family.text, family.labels, registry=self._registry, buckets=buckets)
-
-    def _series(self, *key: str) -> Any:
-        """Return the series of a family's name and the values of its labels; the library looks it up once."""
-        if (series := self._children.get(key)) is None:
-            name, *labels = key
-            family = self._families[name]
-            series = self._children[key] = family.labels(*labels) if labels else family
-        return series
-
-    def _add(self, number: float, *key: str) -> None:
-        self._series(*key).inc(number)
-
-    def _took(self, seconds: float, *key: str) -> None:
-        trace_id = self._trace_id()
-        self._series(*key).observe(seconds, None if trace_id is None else {"trace_id": trace_id})
-
     def _answered(self, one: Answered) -> None:
-        route = self._route.of(one.route or NO_ROUTE)
-        self._add(1, "http_requests_total", route, self._method.of(one.method), str(one.status))
-        self._took(one.seconds, "http_request_duration_seconds", route)
-        self._add(one.bytes_in, "http_received_bytes_total")
-        self._add(one.bytes_out, "http_sent_bytes_total")
+        requests, times = self._answers[one.route, one.method, one.status]
+        requests.value += 1
+        times.add(one.seconds, self._trace_id())
+        self._received.value += one.bytes_in
+        self._sent.value += one.bytes_out
 
     def _attempted(self, one: Attempted) -> None:
-        if one.queue == callbackmessage.QUEUE:
-            return  # its calls are told as such
-        self._add(1, "jobs_total", self._queue_of(one.queue), one.ending, self._job_code.of(one.code or ""))
+        if one.queue != callbackmessage.QUEUE:  # its calls are told as such
+            self._jobs[one.queue, one.ending, one.code].value += 1
 
     def _stage_ended(self, one: StageEnded) -> None:
-        queue = self._queue_of(one.queue)
-        self._took(one.seconds, "stage_duration_seconds", queue, one.stage)
-        if (name := _BYTES.get(one.stage)) is not None:
-            self._add(one.size, name, queue)
+        times, sizes = self._stages[one.queue, one.stage]
+        times.add(one.seconds, self._trace_id())
+        if sizes is not None:
+            sizes.value += one.size
 
     def _uploaded(self, one: Uploaded) -> None:
         outcome = "accepted" if one.code is None else "refused"
-        self._add(1, "uploads_total", outcome, self._upload_code.of(one.code or ""))
-        self._add(one.size, "upload_bytes_total")
+        self._counted.count("uploads_total", outcome, self._upload_code.of(one.code or "")).value += 1
+        self._upload_bytes.value += one.size
 
     def _told(self, one: Told) -> None:
-        self._add(1, "notifications_total", one.by, one.ending, attempt_label(one.attempt))
+        self._counted.count("notifications_total", one.by, one.ending, attempt_label(one.attempt)).value += 1
 
     def _called(self, one: Called) -> None:
-        service, _, call = self._call.of(f"{one.service} {one.call}").partition(" ")
-        self._add(1, "aws_requests_total", service, call, status_of(one.status))
+        self._calls[one.service, one.call, one.status].value += 1
 
     def _lease_lost(self, one: LeaseLost) -> None:
-        self._add(1, "leases_lost_total", self._queue_of(one.queue))
+        self._counted.count("leases_lost_total", self._queue_of(one.queue)).value += 1
 
     def _beats_failed(self, one: BeatsFailed) -> None:
-        self._add(one.leases, "heartbeats_failed_total", self._queue_of(one.queue))
+        self._counted.count("heartbeats_failed_total", self._queue_of(one.queue)).value += one.leases
 
     def _process_replaced(self, one: ProcessReplaced) -> None:
-        self._add(1, "render_processes_replaced_total", self._cause.of(one.cause))
+        self._counted.count("render_processes_replaced_total", self._cause.of(one.cause)).value += 1
+
+    def _of_answer(self, route: str | None, method: str, status: int) -> tuple[Count, Times]:
+        path = self._route.of(route or NO_ROUTE)
+        requests = self._counted.count("http_requests_total", path, self._method.of(method), str(status))
+        return requests, self._counted.times("http_request_duration_seconds", path)
+
+    def _of_attempt(self, queue: str, ending: str, code: str | None) -> Count:
+        return self._counted.count("jobs_total", self._queue_of(queue), ending, self._job_code.of(code or ""))
+
+    def _of_stage(self, queue: str, stage: str) -> tuple[Times, Count | None]:
+        label, sizes = self._queue_of(queue), _BYTES.get(stage)
+        times = self._counted.times("stage_duration_seconds", label, stage)
+        return times, None if sizes is None else self._counted.count(sizes, label)
+
+    def _of_call(self, service: str, call: str, status: int | None) -> Count:
+        service, _, call = self._call.of(f"{service} {call}").partition(" ")
+        return self._counted.count("aws_requests_total", service, call, status_of(status))
 
     def _queue_of(self, name: str) -> str:
         return self._queue.of(name or ONE_QUEUE)
