@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import hdrs
@@ -17,7 +18,7 @@ from thumbq.errors import BackendUnavailable
 from thumbq.web.accessrules import AccessRules
 from thumbq.web.app import UploadLimits
 from thumbq.web.door import Door
-from thumbq.web.ratelimit import MAX_CLIENTS, RateLimit, Standing, WindowCounts
+from thumbq.web.ratelimit import MAX_CLIENTS, RateLimit, Standing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,18 +55,18 @@ async def test_every_answer_says_what_is_left_and_one_too_many_is_429(tmp_path: 
         for left, path in ((2, "/jobs/x"), (1, "/nothing"), (0, "/openapi.json")):
             _, headers = await ask(served, path)
             assert headers["ratelimit-policy"] == '"default";q=3;w=60'
-            assert headers["ratelimit"] == f'"default";r={left};t=60'
-        clock.now += 20.5
+            assert headers["ratelimit"] == f'"default";r={left};t=20'
+        clock.now += 4.5
         for path in ("/jobs/x", "/nothing"):
             status, headers = await ask(served, path)
-            assert (status, headers["ratelimit"], headers["retry-after"]) == (429, '"default";r=0;t=40', "40")
+            assert (status, headers["ratelimit"], headers["retry-after"]) == (429, '"default";r=0;t=16', "16")
         served.behind.store.calls.clear()
         async with served.http.post("/upload", data=form(("a.jpg", JPEG))) as answer:
             assert (answer.status, (await answer.json())["code"]) == (429, "rate-limited")
         assert not served.behind.store.calls
-        clock.now += 40
+        clock.now += 16
         status, headers = await ask(served)
-        assert (status, headers["ratelimit"]) == (404, '"default";r=2;t=60')
+        assert (status, headers["ratelimit"]) == (404, '"default";r=0;t=20')
 
 
 async def test_one_too_many_is_refused_before_the_body_and_can_be_read_after_20_mb(tmp_path: Path) -> None:
@@ -143,37 +144,55 @@ def test_a_crowd_of_addresses_takes_bounded_memory_and_forgets_no_token() -> Non
         limit.count(token="a", address="192.0.2.1")
     for number in range(3 * MAX_CLIENTS):
         counted(limit, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    storages: list[Any] = [limit._addresses.storage, limit._tokens.storage]
-    assert [len(storage) for storage in storages] == [MAX_CLIENTS, 1]
+    assert [len(clients) for clients in (limit._addresses, limit._tokens)] == [MAX_CLIENTS, 1]
     assert not limit.count(token="a", address="").allowed
     clock.now += 60
     counted(limit, "192.0.2.1")
-    assert len(storages[0]) == 1, "what has ended is forgotten at once"
+    assert len(limit._addresses) == 1, "who has all again is forgotten at once"
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_counts_are_those_of_a_simple_model(seed: int) -> None:
-    numbers, clock, most, expiry = random.Random(seed), Clock(), 4, 10
-    counts = WindowCounts(clock, most)
-    model: dict[str, tuple[float, int]] = {}
+def test_no_moment_lets_a_client_have_twice_as_many() -> None:
+    clock = Clock()
+    limit = RateLimit("600/minute", clock)
+    clock.now += 59.9
+    allowed = [counted(limit, "192.0.2.1").allowed for _ in range(700)]
+    assert allowed == [True] * 600 + [False] * 100
+    clock.now += 0.2  # another window of the clock
+    assert [counted(limit, "192.0.2.1").allowed for _ in range(4)] == [True, True, False, False]
+    for _ in range(3000):  # one that keeps to the limit is never refused
+        clock.now += 0.1
+        assert counted(limit, "192.0.2.1").allowed
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "window_s"), [("7/10 second", 7, 10), ("1/hour", 1, 3600), ("50/second", 50, 1)]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_left_is_that_of_a_simple_model(limit: str, most: int, window_s: int, seed: int) -> None:
+    numbers, clock = random.Random(seed), Clock()
+    counts, left = RateLimit(limit, clock), float(most)
     for _ in range(2000):
-        clock.now += numbers.choice([0, 0, 0.5, 1, 3, 11])
-        key = numbers.choice("abcdef")
-        model = {name: window for name, window in model.items() if window[0] > clock.now}
-        if key not in model and len(model) == most:
-            del model[min(model, key=lambda name: model[name][0])]
-        ends_at, count = model.get(key, (clock.now + expiry, 0))
-        model[key] = ends_at, count + 1
-        assert counts.incr(key, expiry) == count + 1
-        for name in "abcdef":
-            assert counts.get(name) == model.get(name, (0, 0))[1]
-        assert counts.get_expiry(key) == ends_at
-        assert len(counts) == len(model)
+        passed = numbers.choice([0, 0, 0, 0.25, 1, 2]) * window_s / most
+        clock.now += passed
+        left = min(most, left + passed * most / window_s)
+        assert counts.look(address="a").left == math.floor(left + 1e-3)
+        standing = counts.count(token=None, address="a")
+        assert standing.allowed == (left + 1e-3 >= 1)
+        left -= standing.allowed
+        assert standing.left == math.floor(left + 1e-3)
+        if not standing.allowed:  # Retry-After is right to the second, and no more than needed
+            needed_s = (1 - left) * window_s / most
+            assert needed_s - 1e-3 <= standing.next_s < needed_s + 1.001
+
+
+def test_a_limit_that_no_clock_can_tell_holds_nobody_up() -> None:
+    limit = RateLimit(f"{10**15 - 1}/minute", Clock())
+    assert all(counted(limit, "192.0.2.1").allowed for _ in range(100))
 
 
 def test_the_clock_of_the_service_goes_on() -> None:
     standing = counted(RateLimit("600/minute", time.monotonic), "192.0.2.1")
-    assert (standing.allowed, standing.left, standing.reset_s) == (True, 599, 60)
+    assert (standing.allowed, standing.left, standing.next_s) == (True, 599, 1)
 
 
 async def test_without_a_limit_no_answer_speaks_of_one(served: Served) -> None:

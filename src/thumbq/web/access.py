@@ -104,7 +104,7 @@ def _count(request: web.Request, limit: RateLimit, token: Token | None) -> HttpP
     if standing.allowed:
         return None
     text = f"These are more requests than {limit.text}: wait as long as Retry-After says."
-    return problem_of("rate-limited", text, retry_after_s=standing.reset_s)
+    return problem_of("rate-limited", text, retry_after_s=standing.next_s)
 
 
 def _count_wrong(request: web.Request, limit: RateLimit, token: Token | None) -> HttpProblem | None:
@@ -116,7 +116,7 @@ def _count_wrong(request: web.Request, limit: RateLimit, token: Token | None) ->
             limit.count(token=None, address=address)
         return None
     text = "There were too many tokens that are none. Wait as long as Retry-After says, and try again."
-    return problem_of("rate-limited", text, retry_after_s=standing.reset_s)
+    return problem_of("rate-limited", text, retry_after_s=standing.next_s)
 
 
 def _unauthorized(request: web.Request) -> web.Response:

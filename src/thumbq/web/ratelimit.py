@@ -1,7 +1,8 @@
-"""How many requests a client may make: ``limits``, with counts that stay in bounded memory.
+"""How many requests a client may make, in the notation of ``limits``.
 
-The storage in memory that comes with ``limits`` starts a thread every 10 ms that goes through all keys, and keeps as
-many of these as there are addresses.
+A client has as many at once as the limit says, and those that it has used come back one by one, evenly. So there is no
+moment at which a window ends and a client has twice as many. This is the generic cell rate algorithm (ITU-T I.371):
+of each client only the time is kept at which it will have all of them again.
 """
 
 from __future__ import annotations
@@ -13,117 +14,93 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from limits import parse
-from limits.storage import Storage
-from limits.strategies import FixedWindowRateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_CLIENTS: Final = 10_000
-"""Clients whose requests are counted at once; one more has the oldest count forgotten."""
+"""Clients that are remembered at once; one more has that forgotten which has asked least recently."""
 
 _NETWORK_BITS: Final = 64  # of IPv6: the least that one customer of a provider has
+_ROUNDING: Final = 1e-6  # of a request
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a client has left of the limit; ``reset_s`` seconds later it has all of it again."""
+    """What a client has left of the limit; ``next_s`` seconds later it has one more, unless it has all."""
 
     allowed: bool
     left: int
-    reset_s: int
+    next_s: int
 
 
 class RateLimit:
-    """The limit of each client: so many requests from its first one until the time is over, and so on.
-
-    ``limit`` is in the notation of ``limits``, such as ``600/minute``; ``clock`` gives seconds.
-    """
+    """The limit of each client, such as ``600/minute``; ``clock`` gives seconds."""
 
     def __init__(self, limit: str, clock: Callable[[], float]) -> None:
+        item = parse(limit)
         self.text = limit
-        self._item = parse(limit)
+        self._most = item.amount
+        self._window_s = item.get_expiry()
+        self._each_s = self._window_s / self._most
         self._clock = clock
-        # Apart, so that no crowd of addresses has the counts of tokens forgotten.
-        self._tokens = FixedWindowRateLimiter(WindowCounts(clock, MAX_CLIENTS))
-        self._addresses = FixedWindowRateLimiter(WindowCounts(clock, MAX_CLIENTS))
+        # Apart, so that no crowd of addresses has tokens forgotten.
+        self._tokens = Clients(MAX_CLIENTS)
+        self._addresses = Clients(MAX_CLIENTS)
 
     def count(self, *, token: str | None, address: str) -> Standing:
-        """Count a request of the token with this name, or else of the address."""
-        limiter, key = (self._addresses, _network(address)) if token is None else (self._tokens, token)
-        allowed = limiter.hit(self._item, key)
-        return self._standing(limiter, key, allowed=allowed)
+        """Count a request of the token with this name, or else of the address. One that is refused uses nothing."""
+        clients, key = (self._addresses, _network(address)) if token is None else (self._tokens, token)
+        now = self._clock()
+        missing_s = clients.full_again_at(key, now) - now
+        allowed = self._left(missing_s) > 0
+        if allowed:
+            missing_s += self._each_s
+        clients.keep(key, now + missing_s, now)
+        return self._standing(missing_s, allowed=allowed)
 
     def look(self, *, address: str) -> Standing:
         """Return what an address has left, and count nothing."""
-        key = _network(address)
-        return self._standing(self._addresses, key, allowed=self._addresses.test(self._item, key))
-
-    def _standing(self, limiter: FixedWindowRateLimiter, key: str, *, allowed: bool) -> Standing:
-        stats = limiter.get_window_stats(self._item, key)
-        reset_s = math.ceil(stats.reset_time - self._clock())
-        return Standing(allowed, stats.remaining, min(max(reset_s, 1), self._item.get_expiry()))
+        now = self._clock()
+        missing_s = self._addresses.full_again_at(_network(address), now) - now
+        return self._standing(missing_s, allowed=self._left(missing_s) > 0)
 
     def headers(self, standing: Standing) -> dict[str, str]:
         """Return the header fields of draft-ietf-httpapi-ratelimit-headers-10."""
         return {
-            "RateLimit-Policy": f'"default";q={self._item.amount};w={self._item.get_expiry()}',
-            "RateLimit": f'"default";r={standing.left};t={standing.reset_s}',
+            "RateLimit-Policy": f'"default";q={self._most};w={self._window_s}',
+            "RateLimit": f'"default";r={standing.left};t={standing.next_s}',
         }
 
+    def _left(self, missing_s: float) -> int:
+        return self._most - math.ceil(missing_s / self._each_s - _ROUNDING)
 
-class WindowCounts(Storage):
-    """Counts of at most so many keys, all with one and the same expiry. What has ended goes first."""
+    def _standing(self, missing_s: float, *, allowed: bool) -> Standing:
+        left = self._left(missing_s)
+        next_s = missing_s - (self._most - left - 1) * self._each_s
+        return Standing(allowed, left, max(1, math.ceil(next_s - _ROUNDING)))
 
-    STORAGE_SCHEME = None
 
-    def __init__(self, clock: Callable[[], float], most: int) -> None:
-        super().__init__()
-        self._clock = clock
+class Clients:
+    """When each client has all of its requests again: at most so many are remembered, those that have asked last."""
+
+    def __init__(self, most: int) -> None:
         self._most = most
-        self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()  # the first ends first
-
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        """What may go wrong in it."""
-        return ValueError
+        self._full_again_at: OrderedDict[str, float] = OrderedDict()  # who has asked least recently first
 
     def __len__(self) -> int:
-        return len(self._windows)
+        return len(self._full_again_at)
 
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count, and return the count of the key's window, which begins now if there is none."""
-        now = self._clock()
-        while self._windows and next(iter(self._windows.values()))[0] <= now:
-            self._windows.popitem(last=False)
-        if key not in self._windows and len(self._windows) >= self._most:
-            self._windows.popitem(last=False)
-        ends_at, count = self._windows.get(key, (now + expiry, 0))
-        self._windows[key] = ends_at, count + amount
-        return count + amount
+    def full_again_at(self, key: str, now: float) -> float:
+        """Return the time at which a client has all again: now, for one that has them."""
+        return max(self._full_again_at.get(key, now), now)
 
-    def get(self, key: str) -> int:
-        """Return the count of the key's window."""
-        ends_at, count = self._windows.get(key, (-math.inf, 0))
-        return count if ends_at > self._clock() else 0
-
-    def get_expiry(self, key: str) -> float:
-        """Return when the key's window ends, on the clock."""
-        return self._windows.get(key, (self._clock(), 0))[0]
-
-    def check(self) -> bool:
-        """Return that it works."""
-        return True
-
-    def reset(self) -> int:
-        """Forget everything; return how many keys that were."""
-        forgotten = len(self._windows)
-        self._windows.clear()
-        return forgotten
-
-    def clear(self, key: str) -> None:
-        """Forget a key."""
-        self._windows.pop(key, None)
+    def keep(self, key: str, at: float, now: float) -> None:
+        """Remember the time of a client that has asked now, and forget who has all again."""
+        self._full_again_at[key] = at
+        self._full_again_at.move_to_end(key)
+        while len(self) > self._most or (self._full_again_at and next(iter(self._full_again_at.values())) <= now):
+            self._full_again_at.popitem(last=False)
 
 
 def _network(address: str) -> str:
