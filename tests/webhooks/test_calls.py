@@ -21,6 +21,7 @@ from support.doubles.observing import Observed
 from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import callbackmessage, deadletter, jobmetadata, keys, message
+from thumbq.core.callbackretry import MAX_CALLS
 from thumbq.core.catalog import Catalog, CatalogInForce
 from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.deletion.deleting import JobDeleter
@@ -254,8 +255,31 @@ async def test_dead_endpoints_hold_up_no_other_and_no_job(tmp_path: Path, dead: 
         await until(idle, within_s=5, what="the end of all jobs, with no callback among their messages")
         before = len(endpoints.calls)
         await anyio.sleep(100)
-        assert {endpoints.most_at_once[url] for url in urls} == {CALLS_EACH}
+        assert max(endpoints.most_at_once[url] for url in urls) == min(CALLS_EACH, -(-MAX_CALLS * 2 // 3 // dead))
         assert 9 * CALLS_DEAD * dead <= len(endpoints.calls) - before <= 11 * CALLS_DEAD * dead
+
+
+@pytest.mark.long
+async def test_900_dead_names_of_one_pattern_hold_up_no_other_pattern_and_no_name_that_answers(tmp_path: Path) -> None:
+    urls = [f"https://dead{number}.hooks.example.com/" for number in range(900)]
+    known = "https://living.hooks.example.com/"
+    endpoints = Endpoints(dead=set(urls))
+    async with calling(tmp_path, endpoints) as replica:
+        await send(replica, 1, known)
+        await called(endpoints)
+        await send(replica, 1, *urls)
+        await until(lambda: len(endpoints.calls) > 100, within_s=5, what="calls of the dead")
+        for round_ in range(5):
+            began, before = anyio.current_time(), len(endpoints.calls)
+            await send(replica, 1, known, URL)
+            await until(
+                lambda: {known, URL} <= {call.url for call in endpoints.calls[before:]},  # noqa: B023 - within the round
+                within_s=5,
+                what=f"round {round_}: calls of the living",
+            )
+            assert anyio.current_time() - began < 5
+            await anyio.sleep(10)
+        assert sum(endpoints.most_at_once[url] for url in urls) >= 500, "the dead are called, too"
 
 
 async def test_what_had_no_turn_has_lost_no_call(tmp_path: Path) -> None:

@@ -47,19 +47,21 @@ class CallbackRules:
             return "it is not https, and allow_http of [webhooks] is false"
         if port not in self.ports:
             return f"its port {port} is not among the ports of [webhooks]"
-        if not self._names(host):
+        if self.pattern(url) is None:
             return f"its host {host} is not among the hosts of [webhooks]"
         address = _address(host)
         if address is not None and (reason := self.address_refusal(address)) is not None:
             return f"its host may not be called: it is {reason}"
         return None
 
-    def _names(self, host: str) -> bool:
+    def pattern(self, url: str) -> str | None:
+        """Return which of ``hosts`` names the host of a URL; None when none does."""
+        host = urlsplit(url).hostname or ""
         address = _address(host)
         name = host.lower().removesuffix(".") if address is None else str(address)
         if address is None and not _NAME.fullmatch(name):
-            return False
-        return any(_matches(name, pattern) for pattern in self.hosts)
+            return None
+        return next((pattern for pattern in self.hosts if _matches(name, pattern)), None)
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

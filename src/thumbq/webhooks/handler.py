@@ -90,11 +90,12 @@ class CallbackHandler:
     async def _handle(self, delivery: Delivery) -> Delete | Release | Bury:
         callback = callbackmessage.decode(delivery.message.body)
         endpoint = _endpoint(callback.url)
+        pattern = self._rules.pattern(callback.url) or endpoint
         structlog.contextvars.bind_contextvars(webhook_id=callback.id, endpoint=endpoint)
         del callback  # many may wait, and what was read of a message takes several times as much as the message
         turn: Turn | None = None
         with delivery.interruptible() as waiting:
-            turn = await self._endpoints.take_turn(endpoint)
+            turn = await self._endpoints.take_turn(endpoint, pattern)
         if waiting.cancelled_caught:
             self._note_put_off(delivery.message)
             return Release()
