@@ -82,7 +82,8 @@ def test_everything_wrong_is_said_at_once_and_no_secret() -> None:
     said = problems(table)
     places = ("hosts", "secrets.0", "secrets.1", "secrets.2", "url", "ports", "networks", "allow_http", "timeout_s")
     for place in (*places, "hots is no setting; did you mean hosts?"):
-        assert any(f"webhooks.{place}" in what for what in said), (place, said)
+        assert len([what for what in said if f"webhooks.{place}" in what]) == 1, (place, said)
+    assert len(said) == len(places) + 1, "nothing else is wrong, such as the number of ports"
     assert not any("SECRET" in what for what in said)
 
 

@@ -179,7 +179,7 @@ def _problems(sources: _Sources, values: dict[str, Any], unread: frozenset[str])
     try:
         Settings(**values)
     except ValidationError as error:
-        entries = error.errors()
+        entries = _own(error.errors())
     else:
         return []
     invalid = frozenset(str(entry["loc"][0]) for entry in entries if entry["loc"])
@@ -189,6 +189,12 @@ def _problems(sources: _Sources, values: dict[str, Any], unread: frozenset[str])
     # pydantic looks for conflicts only when each field is valid by itself.
     others = {name: value for name, value in values.items() if name not in invalid}
     return [_explain(entry, sources) for entry in entries] + _problems(sources, others, unread | invalid)
+
+
+def _own(entries: list[Any]) -> list[Any]:
+    """Return the faults without those that only follow: of a list pydantic counts no items that are wrong."""
+    wrong_items = {entry["loc"][:-1] for entry in entries}
+    return [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in wrong_items]
 
 
 def _explain(entry: Any, sources: _Sources) -> Problem:
