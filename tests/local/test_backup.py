@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,6 +89,25 @@ async def test_an_object_without_its_file_is_counted(backend: Backend, directory
     for path in (directory / schema.OBJECTS).glob("*/*"):
         path.unlink()
     assert back_up(directory, tmp_path / "backup", lambda _: None) == BackedUp(0, 0, 1)
+
+
+async def test_a_directory_that_nobody_may_write_to_is_backed_up(
+    backend: Backend, directory: Path, tmp_path: Path
+) -> None:
+    """Its disk may be full, or somebody writes all the time: no lock is asked for that a writer has."""
+    await backend.store.put(REF, b"kept", content_type="text/plain")
+    with closing(sqlite3.connect(directory / schema.DATABASE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert back_up(directory, tmp_path / "backup", lambda _: None) == BackedUp(1, 1, 0)
+
+
+async def test_what_no_object_has_is_in_no_backup_and_not_counted(
+    backend: Backend, directory: Path, tmp_path: Path
+) -> None:
+    await backend.store.put(REF, b"kept", content_type="text/plain")
+    (directory / schema.OBJECTS / "00" / f"{0:032x}").write_bytes(b"left by a kill")
+    assert back_up(directory, tmp_path / "backup", lambda _: None) == BackedUp(1, 1, 0)
+    assert list(files(tmp_path / "backup").values()) == [b"kept"]
 
 
 @pytest.mark.parametrize("taken", ["itself", "not empty"])

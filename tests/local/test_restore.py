@@ -123,6 +123,11 @@ async def test_a_later_backup_links_to_the_files_of_an_earlier_one(
     assert consistent(tuesday) == {"old", "new"}
     with pytest.raises(SetupError, match="is no backup"):
         back_up(directory, tmp_path / "wednesday", quiet, previous=tmp_path / "sunday")
+    [cut] = (monday / schema.OBJECTS).rglob("*,old,*")
+    cut.unlink()
+    cut.write_bytes(b"o")
+    assert back_up(directory, tmp_path / "thursday", quiet, previous=monday) == BackedUp(2, 0, 0)
+    assert consistent(tmp_path / "thursday") == {"old", "new"}
 
 
 @FORMS

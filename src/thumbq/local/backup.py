@@ -42,13 +42,13 @@ def back_up(
     there are many. Then the database is copied, and in the same transaction the files that came meanwhile: while it
     lasts no other process can commit, and files are removed after a commit only, so that each file that the copy names
     is there. The copied database gets its name last: a backup that was cut off has none, and is refused by whoever
-    opens it.
+    opens it. Nothing is written to the directory: its disk may be full.
 
     Raises SetupError when one of them cannot be used, and BackendUnavailable.
     """
     if previous is not None and not (previous / schema.DATABASE_NAME).is_file():
         raise SetupError([Problem(f"{previous} is no backup", "name a directory that thumbq local backup has made")])
-    with closing(schema.connect(directory)) as connection:
+    with closing(schema.connect(directory, writes=False)) as connection:
         try:
             place = _place(destination, previous)
             return _copied(connection, _Copying(Blobs(directory), place, progress), place, directory)
@@ -73,11 +73,11 @@ def _copied(connection: sqlite3.Connection, files: _Copying, place: BackupPlace,
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the lock, which BEGIN does not
         connection.backup(copy)
         named = {blob for (blob,) in copy.execute("SELECT blob FROM objects")}
-        missing = files.copy(named - files.copied)
+        missing = files.copy(named - files.copied.keys())
         connection.execute("COMMIT")
-    files.remove(files.copied - named)
+    files.remove(files.copied.keys() - named)
     place.finish(directory)
-    return BackedUp(len(files.copied), files.linked, missing)
+    return BackedUp(len(files.copied), sum(files.copied.values()), missing)
 
 
 class _Copying:
@@ -87,14 +87,14 @@ class _Copying:
         self._source = source
         self._place = place
         self._progress = progress
-        self.copied: set[str] = set()
-        self.linked = 0
+        self.copied: dict[str, bool] = {}
+        """Whether each file is a hard link, by its name."""
 
     def copy_all(self) -> int:
         """Copy all files that were not copied yet, and return how many there were."""
         before = len(self.copied)
         for folder in FOLDERS:
-            self.copy(set(self._source.names(folder)) - self.copied)
+            self.copy(set(self._source.names(folder)) - self.copied.keys())
         return len(self.copied) - before
 
     def copy(self, names: Collection[str]) -> int:
@@ -102,11 +102,9 @@ class _Copying:
         missing = 0
         for name in names:
             try:
-                self.linked += self._place.add(self._source.path(name), name)
+                self.copied[name] = self._place.add(self._source.path(name), name)
             except FileNotFoundError:
                 missing += 1
-            else:
-                self.copied.add(name)
         self._progress(len(names) - missing)
         return missing
 
@@ -114,4 +112,4 @@ class _Copying:
         """Remove from the backup what is no object in it: it was replaced meanwhile, or its put has not ended."""
         for name in names:
             self._place.remove(name)
-        self.copied -= set(names)
+            del self.copied[name]

@@ -53,8 +53,10 @@ class BackupDirectory:
 
     def add(self, source: Path, name: str) -> bool:
         """See BackupPlace."""
-        if self._previous is not None and link(self._previous.path(name), self._blobs.path(name)):
-            return True
+        if self._previous is not None:
+            there = self._previous.path(name)
+            if _as_long(there, source) and link(there, self._blobs.path(name)):
+                return True
         return link_or_copy(source, self._blobs.path(name))
 
     def remove(self, name: str) -> None:
@@ -118,6 +120,14 @@ def make_empty(directory: Path, fix: str) -> None:
         raise SetupError([Problem(f"{directory} is not empty", fix)])
     for folder in FOLDERS:
         (directory / schema.OBJECTS / folder).mkdir(parents=True)
+
+
+def _as_long(file: Path, other: Path) -> bool:
+    """Whether both are there and as long: a file that was cut has to be copied once more."""
+    try:
+        return file.stat().st_size == other.stat().st_size
+    except FileNotFoundError:
+        return False
 
 
 def link_or_copy(source: Path, destination: Path) -> bool:

@@ -96,10 +96,11 @@ _FROM_VERSION_2: Final = (
 _STEPS: Final = {0: _TABLES, 1: (*_FROM_VERSION_1, *_FROM_VERSION_2), 2: _FROM_VERSION_2}
 
 
-def connect(directory: Path) -> sqlite3.Connection:
+def connect(directory: Path, *, writes: bool = True) -> sqlite3.Connection:
     """Open the database of a directory, making what is missing; the caller owns the connection.
 
-    Raises SetupError when the directory cannot be used. Nothing that was there is changed then.
+    Who never ``writes`` takes it as it is, with the schema that it has. Raises SetupError when the directory cannot be
+    used. Nothing that was there is changed then.
     """
     path = directory / DATABASE_NAME
     try:
@@ -111,7 +112,8 @@ def connect(directory: Path) -> sqlite3.Connection:
         raise _unusable(directory, error) from error
     try:
         _check(connection, path)
-        _prepare(connection, directory)
+        if writes:
+            _prepare(connection, directory)
     except (OSError, sqlite3.Error) as error:
         connection.close()
         raise _unusable(directory, error) from error
