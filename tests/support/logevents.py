@@ -1,7 +1,8 @@
 """The events that the code may log as a warning or worse, read from its syntax trees.
 
 A level that is decided at run time counts as the worst: ``write = log.error if … else log.warning``, a function that
-returns one of them, and a function or class that logs the name it is given.
+returns one of them, ``log.log(level, …)``, ``getattr(log, level)(…)``, ``partial(log.error, …)``, and a function or
+class that logs the name it is given. A logger may have any name. What else is done with a loud method cannot be read.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def loud_events_of(texts: list[str]) -> set[str]:
     names: set[str] = set()
     while True:
         # Parsing is what takes time: a module that names none of these logs nothing of the kind.
-        naming = re.compile("|".join([rf"\.({'|'.join(LOUD)})\b", *(rf"\b{name}\b" for name in names)]))
+        naming = re.compile("|".join([rf"\.({'|'.join(LOUD)}|log)\b|\bgetattr\b", *(rf"\b{name}\b" for name in names)]))
         found, others = _found([ast.parse(text) for text in texts if naming.search(text)])
         if others <= names:
             return found
@@ -42,7 +43,7 @@ def loud_events_of(texts: list[str]) -> set[str]:
 
 def _found(modules: list[ast.Module]) -> tuple[set[str], set[str]]:
     """Return the events of these modules, and the functions and classes that give a level or are given a name."""
-    found: set[str] = set()
+    found = {event for module in modules for event in _of_partials(module)}
     takers: set[str] = set()
     givers = {
         function.name
@@ -53,7 +54,7 @@ def _found(modules: list[ast.Module]) -> tuple[set[str], set[str]]:
     for module in modules:
         for scope, owner in _scopes(module):
             for call in _loud_calls(scope, givers):
-                event = _event(call)
+                event = _event(call, at=_place(call))
                 if isinstance(event, str):
                     found.add(event)
                 else:
@@ -72,13 +73,15 @@ def _functions(tree: ast.AST) -> Iterator[Function]:
     return (node for node in ast.walk(tree) if isinstance(node, Function))
 
 
-def _scopes(module: ast.Module) -> Iterator[tuple[Function, ast.ClassDef | None]]:
-    """Give each function, with the class that it is a method of."""
+def _scopes(module: ast.Module) -> Iterator[tuple[ast.AST, ast.ClassDef | None]]:
+    """Give each function, with the class that it is a method of, and what the module does outside of them."""
     methods = {id(node): owner for owner in ast.walk(module) if isinstance(owner, ast.ClassDef) for node in owner.body}
-    return ((function, methods.get(id(function))) for function in _functions(module))
+    yield from ((function, methods.get(id(function))) for function in _functions(module))
+    outside = [node for node in module.body if not isinstance(node, Function | ast.ClassDef)]
+    yield ast.Module(outside, []), None
 
 
-def _loud_calls(scope: Function, givers: set[str]) -> Iterator[ast.Call]:
+def _loud_calls(scope: ast.AST, givers: set[str]) -> Iterator[ast.Call]:
     aliases = {
         target.id
         for node in ast.walk(scope)
@@ -88,11 +91,37 @@ def _loud_calls(scope: Function, givers: set[str]) -> Iterator[ast.Call]:
     }
     for node in ast.walk(scope):
         if isinstance(node, ast.Call) and (
-            _is_level(node.func)
+            _is_loud(node)
             or (isinstance(node.func, ast.Name) and node.func.id in aliases)
-            or (isinstance(node.func, ast.Call) and _name(node.func.func) in givers)
+            or (isinstance(node.func, ast.Call) and _name(node.func.func) in {*givers, "getattr"})
         ):
             yield node
+
+
+def _is_loud(call: ast.Call) -> bool:
+    """Whether this calls a loud method of what may be a logger, whatever its name; a future's has no argument."""
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    known = _logs_loudly(call.func)
+    return known or (call.func.attr in LOUD and bool(call.args)) or (_place(call) == 1 and len(call.args) > 1)
+
+
+def _place(call: ast.Call) -> int:
+    """Return which argument is the event: behind the level in ``log.log``."""
+    return int(isinstance(call.func, ast.Attribute) and call.func.attr == "log")
+
+
+def _of_partials(module: ast.Module) -> Iterator[str]:
+    """Give the event of each ``partial(log.error, "…")``; a loud method that is passed elsewhere cannot be read."""
+    for call in ast.walk(module):
+        if not isinstance(call, ast.Call):
+            continue
+        if any(map(_logs_loudly, [*call.args, *(each.value for each in call.keywords)])):
+            match call.args:
+                case [_, ast.Constant(value=str(event)), *_] if _name(call.func) == "partial":
+                    yield event
+                case _:
+                    raise Unreadable(ast.unparse(call))
 
 
 def _gives_a_level(value: ast.AST, givers: set[str]) -> bool:
@@ -103,30 +132,29 @@ def _gives_a_level(value: ast.AST, givers: set[str]) -> bool:
         case ast.Call():
             return _name(value.func) in givers
         case _:
-            return _is_level(value)
+            return _logs_loudly(value)
 
 
 def _names_a_level(value: ast.AST | None) -> bool:
     return value is not None and _gives_a_level(value, set())
 
 
-def _is_level(node: ast.AST) -> bool:
-    """Whether this is a loud method of a logger: ``log.error``, ``structlog.get_logger().error``."""
-    if not isinstance(node, ast.Attribute) or node.attr not in LOUD:
-        return False
-    owner = node.value.func if isinstance(node.value, ast.Call) else node.value
-    return _name(owner) in {"log", "_log", "logger", "get_logger"}
+def _logs_loudly(node: ast.AST) -> bool:
+    """Whether this is a loud method of a logger: ``log.error``, ``self._logger.bind(…).error``."""
+    return isinstance(node, ast.Attribute) and node.attr in LOUD and "log" in ast.unparse(node.value).lower()
 
 
-def _event(call: ast.Call) -> str | ast.AST:
-    if not call.args:
+def _event(call: ast.Call, *, at: int = 0) -> str | ast.AST:
+    if len(call.args) <= at:
         raise Unreadable(ast.unparse(call))
-    first = call.args[0]
-    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else first
+    given = call.args[at]
+    return given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else given
 
 
-def _taker(scope: Function, owner: ast.ClassDef | None, event: ast.AST) -> str:
+def _taker(scope: ast.AST, owner: ast.ClassDef | None, event: ast.AST) -> str:
     """Return the function or class that is called with the name of an event as its first argument."""
+    if not isinstance(scope, Function):
+        raise Unreadable(ast.unparse(event))
     if isinstance(event, ast.Name) and scope.args.args and scope.args.args[0].arg == event.id:
         return scope.name
     if owner is not None and isinstance(event, ast.Attribute) and _name(event.value) == "self":

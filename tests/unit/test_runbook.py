@@ -62,15 +62,34 @@ class Count:
     def add(self): log.warning(self._event)
 class User:
     def __init__(self): self.count = module.Count("a.counted")
+class Own:
+    def tell(self): self._journal.warning("a.own"); self._log.bind(x=1).error("a.bound")
+def numbered(level): log.log(level, "a.numbered"); getattr(log, level)("a.named")
+def later(): return partial(log.error, "a.later")
+def of_python(): logging.getLogger("x").warning("a.python"); future.exception()
+log.warning("a.outside")
 """
 
 
 def test_the_reader_finds_levels_that_are_decided_at_run_time() -> None:
     names = {"plain", "error", "crash", "chosen", "given", "kept", "told", "counted"}
+    names |= {"own", "bound", "numbered", "named", "later", "python", "outside"}
     assert loud_events_of([CODE]) == {f"a.{name}" for name in names}
 
 
-@pytest.mark.parametrize("line", ["log.error(f'a.{what}')", "log.error(names[0])", "log.warning()"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "log.error(f'a.{what}')",
+        "log.error(names[0])",
+        "log.warning()",
+        "log.log(level, names[0])",
+        "getattr(log, level)(names[0])",
+        "call(log.error, what)",
+        "call(write=log.error)",
+        "partial(log.error, names[0])",
+    ],
+)
 def test_a_name_that_cannot_be_read_fails(line: str) -> None:
     with pytest.raises(Unreadable):
         loud_events_of([f"def f(what): {line}"])
