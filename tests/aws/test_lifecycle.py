@@ -11,7 +11,9 @@ from thumbq.aws.lifecycle import EXPIRES_AFTER_DAYS, RULE_ID
 from thumbq.aws.provision import provision
 from thumbq.aws.retentionrules import set_retention
 from thumbq.aws.session import open_clients
+from thumbq.commands.setup import setup
 from thumbq.errors import SetupError
+from thumbq.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,6 +76,17 @@ async def test_rules_of_records_and_of_retention_do_not_remove_each_other(aws: C
     await set_retention(bucket=name, days={"uploads/": 30})
     await provision(bucket=name, queues=[name])
     assert await prefixes() == {*EXPIRES_AFTER_DAYS, "uploads/"}
+
+
+async def test_a_retention_that_is_shorter_than_a_queue_keeps_its_dead_letters_is_refused(
+    aws: Clients, name: str
+) -> None:
+    settings = Settings(bucket=name, queue=name, retention={"uploads/": 20, "thumbnail/": 2})
+    assert (await setup(settings, retention=True))[-1].made
+    url = (await aws.control.get_queue_url(QueueName=name))["QueueUrl"]
+    await aws.control.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": str(14 * 86_400)})
+    with pytest.raises(SetupError, match="28 days old"):
+        await setup(settings, retention=True)
 
 
 async def test_a_missing_right_is_told(script: Script, name: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from thumbq.ports import QueueAttributes
 from thumbq.settings import QueueTable, Settings
-from thumbq.worker.warnings import callback_warnings, queue_warnings, weights_warning
+from thumbq.worker.warnings import callback_warnings, queue_warnings, retention_warnings, weights_warning
 
 GOOD = QueueAttributes(
     "jobs", visibility_timeout_s=30, retention_s=345_600, max_receive_count=10, dead_letter_retention_s=1_209_600
@@ -80,3 +81,12 @@ def test_the_queue_of_callbacks_that_setup_makes_needs_no_advice() -> None:
 def test_one_that_would_lose_callbacks_is_told_with_a_fix(change: dict[str, int | None], words: str) -> None:
     [problem] = callback_warnings(replace(OF_CALLBACKS, **change))  # type: ignore[arg-type]
     assert words in f"{problem.what}; {problem.fix}"
+
+
+def test_what_goes_before_the_dead_letters_of_a_queue_that_keeps_them_longer_is_told() -> None:
+    settings = Settings(local=Path("data"), retention={"uploads/": 18, "manifests/": 28, "thumbnail/": 1})
+    assert not list(retention_warnings(settings, GOOD))
+    [problem] = retention_warnings(settings, replace(GOOD, retention_s=14 * 86_400))
+    assert "'uploads/' = 18: dead letters of queue jobs, which become 28 days old" in problem.what
+    assert problem.fix.startswith("say 28 days or more")
+    assert not list(retention_warnings(settings, replace(GOOD, retention_s=None, dead_letter_retention_s=None)))

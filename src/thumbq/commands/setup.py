@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thumbq.backends import open_existing
 from thumbq.errors import Problem, SetupError
+from thumbq.worker.warnings import retention_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,5 +42,15 @@ async def setup(settings: Settings, *, events: bool = False, retention: bool = F
     if events:
         steps += await wire_events(bucket=settings.bucket, queue=default)
     if retention:
+        await _check_retention(settings)
         steps += await set_retention(bucket=settings.bucket, days=settings.retention)
     return steps
+
+
+async def _check_retention(settings: Settings) -> None:
+    """Raise SetupError for what would go before the dead letters that need it."""
+    async with open_existing(settings) as backends:
+        of_jobs = backends[: len(settings.queue_configs)]
+        looked_at = [await backend.queue.attributes() for backend in of_jobs]
+    if problems := [problem for each in looked_at for problem in retention_warnings(settings, each)]:
+        raise SetupError(problems)

@@ -46,6 +46,12 @@ class RetentionSettings(BaseModel):
                     what = f"[retention] {prefix!r} = {days}: dead letters, which become {least} days old, need it"
                 yield fault("retention", "presets", what=what, fix=f"say {least} days or more")
 
+    def kept_less_than(self, days: int, catalog: Catalog) -> Iterator[tuple[str, int]]:
+        """Yield each prefix that dead letters of this age would miss something of, with its days."""
+        for prefix, kept in self.retention.items():
+            if kept < days and _least_days(prefix, catalog) == DEAD_LETTERS_DAYS:
+                yield prefix, kept
+
 
 def _least_days(prefix: str, catalog: Catalog) -> int:
     if prefix.startswith(keys.PRESIGNED_PREFIX):

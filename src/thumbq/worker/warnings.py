@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core import callbackmessage, callbackretry
@@ -36,6 +37,7 @@ def start_warnings(
         yield from queue_warnings(
             attributes, visibility_timeout_s=visibility_timeout_s, beat_interval_s=beat_interval_s
         )
+        yield from retention_warnings(settings, attributes)
     if callbacks is not None:
         yield from callback_warnings(callbacks)
     if (weights := weights_warning(settings)) is not None:
@@ -75,6 +77,19 @@ def queue_warnings(
             f"a visibility time-out of {visibility_timeout_s} s is less than {_BEATS} heartbeats of"
             f" {beat_interval_s:g} s: one that fails may lose the message",
             "raise THUMBQ_VISIBILITY_TIMEOUT_S, or lower THUMBQ_HEARTBEAT_S",
+        )
+
+
+def retention_warnings(settings: Settings, attributes: QueueAttributes) -> Iterator[Problem]:
+    """Yield what goes before the dead letters that need it, where a queue keeps them longer than one of setup's."""
+    if attributes.retention_s is None or attributes.dead_letter_retention_s is None:
+        return
+    days = math.ceil((attributes.retention_s + attributes.dead_letter_retention_s) / 86_400)
+    for prefix, kept in settings.kept_less_than(days, settings.catalog):
+        yield Problem(
+            f"[retention] {prefix!r} = {kept}: dead letters of queue {attributes.name}, which become {days} days old,"
+            " need it",
+            f"say {days} days or more, or lower the retention of the queue or of its dead-letter queue",
         )
 
 
