@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from support.replicas.replica import Replica
     from thumbq.ports import Backend
 
-ORIGINALS, PROCESSES, UPLOADS = 3_000, 2, 20
+# 20,000 take two minutes, and have been done so: 5,000 are five pages of a listing and 157 batches, and a run knows no
+# more of its originals than the page and the batch that it is at.
+ORIGINALS, PROCESSES, UPLOADS = 5_000, 2, 20
 CONFIG = """\
 [[queues]]
 name = "uploads"
@@ -98,7 +100,7 @@ async def test_each_original_is_done_once_over_kill_9_and_uploads_wait_for_none_
 
         replica = await place.replica(processes=PROCESSES)
         # Cut off wherever it is, again and again, while the jobs are at work.
-        for cut_off_at in (100, 700, 1500):
+        for cut_off_at in (100, 1300, 2700):
             process = await anyio.open_process(command, env=environment, stdout=DEVNULL, stderr=DEVNULL)
 
             async def reached(number: int = cut_off_at) -> bool:
@@ -122,7 +124,7 @@ async def test_each_original_is_done_once_over_kill_9_and_uploads_wait_for_none_
 
         rest = await anyio.run_process(command, env=environment, stdout=PIPE, stderr=PIPE)
         assert b"went on after uploads/" in rest.stderr
-        assert len(rest.stdout.splitlines()) <= ORIGINALS - 1400
+        assert len(rest.stdout.splitlines()) <= ORIGINALS - 2600
         await place.queue_empty(within_s=120)
 
         async def drained() -> bool:
