@@ -35,10 +35,11 @@ def description(settings: Settings) -> dict[str, Any]:
     """Return what a log says at the start: which version of thumbq works with what."""
     place = {"bucket": settings.bucket} if settings.local is None else {"directory": str(settings.local)}
     queues = [config.queue or config.name or "local" for config in settings.queue_configs]
-    return {"version": _version(), **place, "queues": queues, "processes": settings.processes}
+    return {"version": version(), **place, "queues": queues, "processes": settings.processes}
 
 
-def _version() -> str:
+def version() -> str:
+    """Return the version of thumbq that this is."""
     try:
         return metadata.version("thumbq")
     except metadata.PackageNotFoundError:  # copied and not installed, as in the zip for Lambda

@@ -1,21 +1,25 @@
-"""What is told of a replica at work, as the settings have it: metrics for Prometheus, and for CloudWatch.
+"""What is told of a replica at work, as the settings have it: metrics for Prometheus, and for CloudWatch, and traces.
 
 Nothing is loaded of what is off.
 """
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+import re
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import structlog
 
+from thumbq.backends import version
 from thumbq.ports.observing import observed_by
+from thumbq.ports.tracing import followed_by
 from thumbq.telemetry.emf import EVERY_S, EmfLines
 from thumbq.telemetry.logs import write_document
 from thumbq.telemetry.looplag import LoopLag
 from thumbq.telemetry.state import ReplicaState
+from thumbq.telemetry.traceswitch import open_traces
 from thumbq.web.metrics import serving_metrics
 from thumbq.web.routes import ROUTES
 from thumbq.web.services import SERVICES, UPLOADS
@@ -23,7 +27,6 @@ from thumbq.worker.queuecounts import QueueCountsWatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from aiohttp import web
 
@@ -32,19 +35,25 @@ if TYPE_CHECKING:
     from thumbq.ports.observing import Exposition, Observer
     from thumbq.settings import Settings
     from thumbq.telemetry.metrics import Metrics
+    from thumbq.telemetry.traces import Traces
     from thumbq.worker.consumers import Consumers
     from thumbq.worker.pausewatch import PauseWatch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+_EXPORT_S: Final = 3.0
+"""How long a stop waits for an endpoint of traces that does not answer."""
+
+
 class Observation:
     """Who observes a replica, and what they ask for from time to time."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, *, replica: str) -> None:
         self._settings = settings
         self._clock = clock
-        self._metrics = _metrics(settings)
+        self._traces = make_traces(settings, replica)
+        self._metrics = _metrics(settings, self._traces)
         self._emf = EmfLines() if settings.emf else None
         self._lag = LoopLag()
         self._counts = QueueCountsWatch({})
@@ -55,9 +64,12 @@ class Observation:
         """The metrics as text; None where there are none."""
         return self._metrics
 
-    def observed(self) -> AbstractContextManager[None]:
-        """Return the context in which what happens is told to the observers."""
-        return observed_by(tuple(self._observers()))
+    @contextmanager
+    def observed(self) -> Iterator[None]:
+        """Have what is done in here followed, and what happens told to the observers."""
+        tracer = None if self._traces is None else self._traces.tracer
+        with observed_by(tuple(self._observers())), followed_by(tracer):
+            yield
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -113,6 +125,11 @@ class Observation:
             if self._emf is not None:
                 tasks.start_soon(self._write_lines, self._emf)
 
+    async def end(self, *, by: float) -> None:
+        """Have all spans exported, if that goes until ``by``, a time of the event loop, and goes soon."""
+        if self._traces is not None:
+            await self._traces.close(within_s=min(by - anyio.current_time(), _EXPORT_S))
+
     async def _write_lines(self, emf: EmfLines) -> None:
         try:
             while True:
@@ -126,12 +143,27 @@ class Observation:
             yield self._metrics
         if self._emf is not None:
             yield self._emf
+        if self._traces is not None:
+            yield self._traces.tracer
 
 
-def _metrics(settings: Settings) -> Metrics | None:
+def make_traces(settings: Settings, replica: str) -> Traces | None:
+    """Return the traces of a process, if the environment has them on."""
+    system = "aws_sqs" if settings.local is None else "thumbq"
+    return open_traces(system=system, queues=_own_names(settings), replica=replica, version=version())
+
+
+def _own_names(settings: Settings) -> dict[str, str]:
+    """Return the queues' own names, by those in the settings: of a URL or an ARN, the last part."""
+    named = {config.name: config.queue or config.name or "local" for config in settings.opened_queues}
+    return {name: re.split("[/:]", queue.rstrip("/"))[-1] for name, queue in named.items()}
+
+
+def _metrics(settings: Settings, traces: Traces | None) -> Metrics | None:
     if not settings.has_metrics:
         return None
     from thumbq.telemetry.metrics import Metrics  # noqa: PLC0415 - only who has metrics loads prometheus_client
 
     queues = [config.name for config in settings.opened_queues]
-    return Metrics(queues=queues, routes=[route.path for route in ROUTES], events=bool(settings.events))
+    told = {} if traces is None else {"trace_id": traces.trace_id}
+    return Metrics(queues=queues, routes=[route.path for route in ROUTES], events=bool(settings.events), **told)

@@ -82,7 +82,7 @@ async def serve(
         with stop.start:
             try:
                 left = descriptors.share(descriptors.raise_limit(), settings)
-                observation = Observation(settings, SystemClock())
+                observation = Observation(settings, SystemClock(), replica=replica)
                 with observation.observed():
                     async with observation.serving(), open_backends(settings) as backends:
                         parts: dict[str, Any] = {"replica": replica, "access": access, "observation": observation}
@@ -145,11 +145,8 @@ class Service:
             callbacks=sender,
             exposition=self._observation.exposition,
         )
-        server = HttpServer(
-            app,
-            shutdown_timeout_s=self._settings.shutdown_deadline_s,
-            max_connections=self._descriptors.connections,
-        )
+        shutdown_s, connections = self._settings.shutdown_deadline_s, self._descriptors.connections
+        server = HttpServer(app, shutdown_timeout_s=shutdown_s, max_connections=connections)
         try:
             await server.listen(self._settings.host, self._settings.port)
             async with render_pool(self._settings) as pool:
@@ -177,6 +174,7 @@ class Service:
                     await self._shut_down_server(server)
         finally:
             await self._shut_down_server(server)
+            await self._observation.end(by=self._ends_at(CLOSE_RESERVE_S / 2))
 
     async def _main_loop(
         self,
@@ -245,5 +243,8 @@ class Service:
 
     async def _shut_down_server(self, server: HttpServer) -> None:
         """Let open requests be answered; uploads whose bytes still come near the deadline are told to come again."""
-        end = min(self._deadline, anyio.current_time() + self._settings.shutdown_deadline_s) - CLOSE_RESERVE_S
+        end = self._ends_at(CLOSE_RESERVE_S)
         await server.shut_down(by=end, cut_off_uploads_at=end - KILL_RESERVE_S / 2)
+
+    def _ends_at(self, reserve_s: float) -> float:
+        return min(self._deadline, anyio.current_time() + self._settings.shutdown_deadline_s) - reserve_s

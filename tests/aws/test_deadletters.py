@@ -59,7 +59,7 @@ async def test_a_receive_asks_for_the_note_and_hides_for_as_long_as_asked(
     ], "what SQS moved has the note of an earlier burial, if any; what another queue's is, is not ours"
     [asked] = script.documents
     assert (asked["QueueUrl"], asked["VisibilityTimeout"], asked["WaitTimeSeconds"]) == (URL, 60, 1)
-    assert asked["MessageAttributeNames"] == ["thumbq"]
+    assert asked["MessageAttributeNames"] == ["thumbq", "traceparent", "tracestate"]
 
 
 @pytest.mark.parametrize("trouble", [says(500), hangs_up, sqs_error(400, "ThrottlingException")])

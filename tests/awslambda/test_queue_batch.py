@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import structlog
 
+from support.doubles.tracing import SENDER, TRACE_ID, attributes, links, trace_id, traced
+from thumbq.aws_lambda.event import records
 from thumbq.aws_lambda.queuebatch import QueueBatch, Times
 from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import AccessDenied, BackendUnavailable
@@ -60,6 +62,7 @@ class Told:
     def batch(self, *, dead_letters: bool = True) -> QueueBatch:
         told = cast("Any", self)
         return QueueBatch(
+            name="photo-jobs",
             queue=told,
             handler=told,
             burial=Burial(told if dead_letters else None, told, random=random.Random(1)),
@@ -114,3 +117,28 @@ async def test_without_time_nothing_starts_and_all_comes_again() -> None:
     with structlog.testing.capture_logs() as logs:
         assert await told.batch().handle(received("done"), Times.within(0)) == ["id-done"]
     assert [line["event"] for line in logs] == ["message.out_of_time"]
+
+
+def record(**attributes: Any) -> dict[str, Any]:
+    """Return a message as an SQS trigger hands it over."""
+    return {
+        "messageId": "m-1",
+        "receiptHandle": "r-1",
+        "body": "done",
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1545082649183"},
+        "messageAttributes": attributes,
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-2:123456789012:photo-jobs",
+    }
+
+
+async def test_a_message_is_processed_in_the_trace_that_the_trigger_hands_over() -> None:
+    named = {name: {"stringValue": value, "dataType": "String"} for name, value in SENDER.values.items()}
+    found = records({"Records": [record(**named, other={"binaryValue": "AA==", "dataType": "Binary"}), record()]})
+    messages = [each.message for each in found]
+    assert [message.sender for message in messages] == [SENDER, None]
+    with traced(system="aws_sqs") as (_, spans):
+        await Told({"done": Delete()}).batch().handle(messages[:1], Times.within(60))
+    span = spans.one("process photo-jobs")
+    assert (trace_id(span), links(span)) == (TRACE_ID, [SENDER.ids[:2]])
+    assert attributes(span)["thumbq.disposition"] == "delete"

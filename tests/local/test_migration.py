@@ -61,6 +61,18 @@ ALTER TABLE dead_letters ADD COLUMN receipt TEXT;
 CREATE INDEX dead_letters_by_visibility ON dead_letters (visible_at);
 PRAGMA user_version = 2;
 """
+TO_VERSION_3 = """
+ALTER TABLE messages ADD COLUMN queue TEXT NOT NULL DEFAULT '';
+ALTER TABLE messages ADD COLUMN group_id TEXT;
+ALTER TABLE dead_letters ADD COLUMN queue TEXT NOT NULL DEFAULT '';
+ALTER TABLE dead_letters ADD COLUMN group_id TEXT;
+DROP INDEX messages_by_visibility;
+DROP INDEX dead_letters_by_visibility;
+CREATE INDEX messages_by_visibility ON messages (queue, visible_at, group_id);
+CREATE INDEX messages_in_order ON messages (queue, seq, visible_at, group_id);
+CREATE INDEX dead_letters_by_visibility ON dead_letters (queue, visible_at);
+PRAGMA user_version = 3;
+"""
 BLOB = "0123456789abcdef" * 2
 OBJECT = f"""INSERT INTO objects (bucket, key, blob, size, etag, content_type, metadata)
     VALUES ('local', 'kept', '{BLOB}', 4, 'e', 'text/plain', '{{}}')"""
@@ -71,7 +83,11 @@ MOVED = """INSERT INTO dead_letters (id, body, note, sent_at, buried_at, receive
     VALUES ('p', 'poison', NULL, 3, 4, 10)"""
 
 
-STATEMENTS = {1: VERSION_1, 2: VERSION_1 + TO_VERSION_2}
+STATEMENTS = {
+    1: VERSION_1,
+    2: VERSION_1 + TO_VERSION_2,
+    3: VERSION_1 + TO_VERSION_2 + TO_VERSION_3,
+}
 """How each older version made its tables."""
 
 
@@ -183,7 +199,7 @@ async def test_what_was_there_is_of_the_one_queue_without_a_name(old: Path) -> N
 
 async def test_a_migration_that_fails_leaves_everything_as_it_was(old: Path, old_version: int) -> None:
     with closing(sqlite3.connect(old / schema.DATABASE_NAME)) as connection:
-        connection.execute("CREATE TABLE messages_in_order (a)")  # in the way of an index, one of the last steps
+        connection.execute("ALTER TABLE dead_letters ADD COLUMN tracestate")  # in the way of the last step
     before = tables(old)
     with pytest.raises(SetupError):
         async with open_local(old, clock=SystemClock()):

@@ -33,6 +33,7 @@ UPPY: Final = f"{_DOCS}/uppy.md"
 SETTINGS: Final = f"{_DOCS}/settings.md"
 OPERATIONS: Final = f"{_DOCS}/operations.md"
 METRICS: Final = f"{_DOCS}/metrics.md"
+TRACES: Final = f"{_DOCS}/traces.md"
 SCALE: Final = f"{_DOCS}/scale.md"
 BENCHMARK: Final = f"{_DOCS}/benchmark.md"
 COMPARISON: Final = f"{_DOCS}/comparison.md"
@@ -53,6 +54,7 @@ ALL: Final = (
         OPERATIONS,
         SCALE,
         METRICS,
+        TRACES,
         BENCHMARK,
         COMPARISON,
         DEPLOY,

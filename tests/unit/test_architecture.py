@@ -38,7 +38,6 @@ OLD_WORDS = (
     "QueueFacts",
     "JpegFacts",
     "advice",
-    "Traces",
     "Offer",
     "DirectUploads",
     "direct upload",

@@ -189,7 +189,7 @@ def test_what_counting_takes_of_a_job(at_most: AtMost) -> None:
 
 def test_metrics_are_counted_only_where_they_are_asked_for() -> None:
     def exposition(**settings: Any) -> object:
-        return Observation(Settings(local=Path("there"), **settings), SystemClock()).exposition
+        return Observation(Settings(local=Path("there"), **settings), SystemClock(), replica="one").exposition
 
     assert exposition() is exposition(emf=True) is None
     assert exposition(metrics=True) is not None
@@ -209,7 +209,7 @@ def test_what_is_off_is_not_loaded() -> None:
         "from thumbq.observation import Observation\n"
         "from thumbq.process import SystemClock\n"
         "from thumbq.settings import Settings\n"
-        "Observation(Settings(local='there'), SystemClock())\n"
+        "Observation(Settings(local='there'), SystemClock(), replica='one')\n"
         "print([name for name in sys.modules if name.partition('.')[0] in ('prometheus_client', 'opentelemetry')])\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)

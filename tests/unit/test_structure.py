@@ -27,6 +27,8 @@ VALUES = {
     "thumbq.jobs.delivery.JobResult",
     "thumbq.jobs.resources.JobResources",
     "thumbq.ports.Backend",
+    "thumbq.ports.deadletters.DeadLetter",
+    "thumbq.ports.queueing.ReceivedMessage",
     "thumbq.ports.rendering.Rendered",
     "thumbq.web.route.Route",
     "thumbq.web.services.WebServices",

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from thumbq.aws import requests
 from thumbq.aws.errors import member, not_offered, translated
 from thumbq.aws.requests import Outgoing
-from thumbq.core import message
-from thumbq.core.deadletter import ATTRIBUTE
+from thumbq.core import message, tracecontext
+from thumbq.core.deadletter import ATTRIBUTE, ATTRIBUTE_TYPE
 from thumbq.errors import BackendError
 from thumbq.ports import DeadLetter, MoveProgress
+from thumbq.ports.tracing import Sending, during, trace_to_send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,7 @@ _SYSTEM_ATTRIBUTES: Final = [
     "SentTimestamp",
     "DeadLetterQueueSourceArn",
     "MessageGroupId",
+    "AWSTraceHeader",
 ]
 _MOVING: Final = {"RUNNING", "CANCELLING"}
 
@@ -51,8 +53,12 @@ class SqsDeadLetters:
     async def send(self, body: str, note: str, *, group: str | None = None) -> None:
         """Send a message with its note, as they are; each call is one dead letter, on a FIFO queue too."""
         message.check_sendable(body)
-        attributes = {ATTRIBUTE: {"DataType": "String", "StringValue": note}}
-        await requests.send(self._control, self._dead.url, Outgoing(body, group, attributes))
+        attributes = {ATTRIBUTE: {"DataType": ATTRIBUTE_TYPE, "StringValue": note}}
+        room = self.max_bytes - len(note.encode()) - len(ATTRIBUTE) - len(ATTRIBUTE_TYPE)
+        with during(Sending(self._dead.name)) as told:
+            trace = tracecontext.beside(trace_to_send(), body, max_bytes=room)
+            outgoing = Outgoing(body, group, attributes, trace=trace)
+            told(message_id=await requests.send(self._control, self._dead.url, outgoing))
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:
         """Receive dead letters with their notes; see requests.receive."""
@@ -63,7 +69,7 @@ class SqsDeadLetters:
             wait_s=wait_s,
             visibility_timeout_s=visibility_timeout_s,
             attributes=_SYSTEM_ATTRIBUTES,
-            MessageAttributeNames=[ATTRIBUTE],
+            MessageAttributeNames=[ATTRIBUTE, *tracecontext.ATTRIBUTES],
         )
         return [_dead_letter(entry, self._queue_arn) for entry in received]
 
@@ -140,4 +146,5 @@ def _dead_letter(received: Received, queue_arn: str) -> DeadLetter:
         receive_count=received.receive_count or 1,
         moved=moved,
         group=received.attributes.get("MessageGroupId"),
+        sender=tracecontext.of_message(received.notes, received.attributes.get("AWSTraceHeader")),
     )

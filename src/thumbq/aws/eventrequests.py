@@ -110,6 +110,7 @@ class BusRequests:
             "Detail": event.body,
             "Resources": [f"arn:{self.bus.partition}:s3:::{event.source}"],
             "EventBusName": self.bus.text,
+            **({} if event.trace is None else {"TraceHeader": event.trace.xray}),
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -13,6 +14,7 @@ from thumbq.aws.eventrequests import BusRequests, EventQueueRequests, TopicReque
 from thumbq.aws.messagesender import MessageSender
 from thumbq.core import targetarn
 from thumbq.errors import BadAnswer, Problem, SetupError
+from thumbq.ports.tracing import Publishing, during, trace_to_send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +68,24 @@ async def open_targets(
             tasks.start_soon(find, arn)
     if problems:
         raise SetupError(problems)
-    return tuple(MessageSender(found[arn]) for arn in arns)
+    return tuple(Target(arn, MessageSender(found[arn.text])) for arn in _parsed(arns))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An EventTarget: a topic, a queue or a bus, and what sends to it."""
+
+    arn: TargetArn
+    sender: MessageSender[JobEvent]
+
+    async def send(self, event: JobEvent) -> str:
+        """Publish an event, which takes the trace of ports.tracing along; see EventTarget."""
+        with during(Publishing(self.arn.service, self.arn.name)) as note:
+            if (trace := trace_to_send()) is not None:
+                event = replace(event, trace=trace)
+            event_id = await self.sender.send(event)
+            note(message_id=event_id)
+        return event_id
 
 
 def _parsed(arns: Sequence[str]) -> list[TargetArn]:

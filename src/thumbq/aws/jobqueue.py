@@ -9,9 +9,10 @@ from thumbq.aws.addresses import redrive_policy, retention_s, whole_number
 from thumbq.aws.errors import member, translated
 from thumbq.aws.messagesender import MessageSender
 from thumbq.aws.requests import Outgoing, QueueRequests
-from thumbq.core import message
+from thumbq.core import message, tracecontext
 from thumbq.errors import SendRefused
 from thumbq.ports import QueueAttributes, QueueCounts, ReceivedMessage
+from thumbq.ports.tracing import Sending, during, trace_to_send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,11 @@ class SqsQueue:
         message.check_sendable(body)
         if self._address.fifo and group is None:
             raise SendRefused(f"{self._address.name} is a FIFO queue: a message needs a group, and this one has none")
-        return await self._sender.send(Outgoing(body, group))
+        with during(Sending(self._address.name)) as note:
+            trace = tracecontext.beside(trace_to_send(), body, max_bytes=message.MAX_BODY_BYTES)
+            message_id = await self._sender.send(Outgoing(body, group, trace=trace))
+            note(message_id=message_id)
+        return message_id
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[ReceivedMessage]:
         """Receive messages, unless receives were stopped; see requests.receive."""
@@ -74,6 +79,7 @@ class SqsQueue:
             wait_s=wait_s,
             visibility_timeout_s=visibility_timeout_s,
             attributes=_SYSTEM_ATTRIBUTES,
+            MessageAttributeNames=list(tracecontext.ATTRIBUTES),
         )
         return [_message(entry) for entry in received]
 
@@ -116,13 +122,15 @@ class SqsQueue:
 
 
 def _message(received: Received) -> ReceivedMessage:
+    xray = received.attributes.get("AWSTraceHeader")
     return ReceivedMessage(
         id=received.id,
         receipt=received.receipt,
         body=received.body,
         receive_count=received.receive_count or 1,
         sent_at=received.sent_at,
-        trace=received.attributes.get("AWSTraceHeader"),
+        trace=xray,
         group=received.attributes.get("MessageGroupId"),
         counted=received.receive_count is not None,
+        sender=tracecontext.of_message(received.notes, xray),
     )

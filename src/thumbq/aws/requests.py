@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from types_aiobotocore_sqs.client import SQSClient
 
+    from thumbq.core.tracecontext import TraceContext
     from thumbq.ports import VisibilityChange
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -32,7 +33,7 @@ _POLL_SLACK_S: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to be sent, with its group and its message attributes, as SQS takes these.
+    """A message to be sent, with its group, its message attributes, as SQS takes these, and its trace, as two more.
 
     On a FIFO queue each call is a message of its own (see SqsQueue.send), unless it says what it is a copy of.
     """
@@ -41,11 +42,12 @@ class Outgoing:
     group: str | None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     deduplication_id: str | None = None
+    trace: TraceContext | None = None
 
     @property
     def size(self) -> int:
-        """How many bytes its body has, at most."""
-        return 4 * len(self.body)
+        """How many bytes its body and its trace have, at most."""
+        return 4 * len(self.body) + (0 if self.trace is None else self.trace.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,11 @@ def _outgoing(message: Outgoing, url: str) -> dict[str, Any]:
     parameters: dict[str, Any] = {"MessageBody": message.body}
     if message.attributes:
         parameters["MessageAttributes"] = message.attributes
+    if message.trace is not None:
+        parameters["MessageAttributes"] = {**message.attributes, **message.trace.attributes}
+        # No part of the message's size (Amazon SQS API Reference, SendMessage, "MessageSystemAttributes").
+        xray = {"DataType": "String", "StringValue": message.trace.xray}
+        parameters["MessageSystemAttributes"] = {"AWSTraceHeader": xray}
     if message.group is not None:
         parameters["MessageGroupId"] = message.group
     if is_fifo(url):

@@ -13,6 +13,7 @@ import anyio
 from thumbq.aws.errors import is_conflict, member, translated
 from thumbq.errors import BackendUnavailable, BadAnswer, ObjectExists, ObjectMissing, ObjectTooLarge
 from thumbq.ports import ListedObject, ObjectInfo
+from thumbq.ports.tracing import Asking, during
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +81,7 @@ class S3Store:
         return None
 
     async def _put(self, ref: ObjectRef, request: dict[str, Any]) -> str:
-        with translated(f"put {ref}", within_s=_TRANSFER_S):
+        with during(Asking("PutObject", ref.bucket, ref.key)), translated(f"put {ref}", within_s=_TRANSFER_S):
             answer = await self._fast_path.put(ref, request)
             if answer is None:
                 answer = await self._client.put_object(Bucket=ref.bucket, Key=ref.key, **request)
@@ -94,6 +95,10 @@ class S3Store:
 
     async def fetch(self, ref: ObjectRef, sink: Sink, *, max_bytes: int) -> ObjectInfo:
         """Write an object's bytes to ``sink`` as they arrive, in pieces of less than 1 MiB."""
+        with during(Asking("GetObject", ref.bucket, ref.key)):
+            return await self._fetch(ref, sink, max_bytes)
+
+    async def _fetch(self, ref: ObjectRef, sink: Sink, max_bytes: int) -> ObjectInfo:
         action = f"get {ref}"
         with translated(action, within_s=_TRANSFER_S):
             answer = await self._fast_path.get(ref)
@@ -122,7 +127,7 @@ class S3Store:
         return _info(answer, action, answer.get("ContentLength"))
 
     async def _head(self, ref: ObjectRef) -> Any:
-        with translated(f"head {ref}", within_s=_ANSWER_S):
+        with during(Asking("HeadObject", ref.bucket, ref.key)), translated(f"head {ref}", within_s=_ANSWER_S):
             answer = await self._fast_path.head(ref)
             if answer is None:
                 answer = await self._client.head_object(Bucket=ref.bucket, Key=ref.key)
@@ -131,7 +136,8 @@ class S3Store:
     async def delete(self, ref: ObjectRef) -> None:
         """Remove an object; it is no error when there is none."""
         try:
-            with translated(f"delete {ref}", within_s=_ANSWER_S):
+            asking = during(Asking("DeleteObject", ref.bucket, ref.key))
+            with asking, translated(f"delete {ref}", within_s=_ANSWER_S):
                 if not await self._fast_path.delete(ref):
                     await self._client.delete_object(Bucket=ref.bucket, Key=ref.key)
         except ObjectMissing:
@@ -144,7 +150,7 @@ class S3Store:
             request["StartAfter"] = after
         action = f"list {bucket}/{prefix}"
         while True:
-            with translated(action, within_s=_ANSWER_S):
+            with during(Asking("ListObjectsV2", bucket, prefix)), translated(action, within_s=_ANSWER_S):
                 answer = await self._client.list_objects_v2(**request)
             if not answer.keys() - {"ResponseMetadata"}:
                 raise BadAnswer(f"{action}: the answer is no listing")

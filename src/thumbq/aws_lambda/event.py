@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel, to_pascal
 
+from thumbq.core import tracecontext
 from thumbq.errors import Problem, SetupError
 from thumbq.ports import ReceivedMessage
 
@@ -20,6 +21,12 @@ class _Attributes(BaseModel):
     trace: str | None = Field(default=None, alias="AWSTraceHeader")
 
 
+class _MessageAttribute(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel)
+
+    string_value: str | None = None
+
+
 class Record(BaseModel):
     """One message of a batch, and the queue that it is from."""
 
@@ -29,12 +36,14 @@ class Record(BaseModel):
     receipt_handle: str
     body: str
     attributes: _Attributes
+    message_attributes: dict[str, _MessageAttribute] = Field(default_factory=dict)
     event_source: Literal["aws:sqs"]
     queue_arn: str = Field(alias="eventSourceARN", pattern=r"^arn:[^:]+:sqs:[^:]+:[^:]+:[^:]+$")
 
     @property
     def message(self) -> ReceivedMessage:
         """The message, as if it had been received."""
+        named = {name: {"StringValue": each.string_value} for name, each in self.message_attributes.items()}
         return ReceivedMessage(
             id=self.message_id,
             receipt=self.receipt_handle,
@@ -43,6 +52,7 @@ class Record(BaseModel):
             sent_at=self.attributes.sent_timestamp / 1000,
             trace=self.attributes.trace,
             group=self.attributes.message_group_id,
+            sender=tracecontext.of_message(named, self.attributes.trace),
         )
 
 

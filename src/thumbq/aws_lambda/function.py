@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
 from thumbq.aws_lambda.event import records
 from thumbq.aws_lambda.queuebatch import Times
 from thumbq.aws_lambda.runtime import LambdaRuntime, keep_open
+from thumbq.backends import version
 from thumbq.ports.observing import observed_by
+from thumbq.ports.tracing import followed_by
 from thumbq.process import SystemClock, replica_name
 from thumbq.settings import load
 from thumbq.telemetry.emf import EmfLines
 from thumbq.telemetry.logs import configure, write_document
+from thumbq.telemetry.traceswitch import open_traces
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Sequence
 
     from thumbq.aws_lambda.event import Record
     from thumbq.ports import ReceivedMessage
+    from thumbq.telemetry.traces import Traces
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_EXPORT_S: Final = 2.0
+"""How long a call waits for its spans to be exported, at most; and never for more than half of what is left."""
 
 
 class Context(Protocol):
@@ -49,6 +56,7 @@ class Function:
         self._opening: asyncio.Task[None] | None = None
         self._runtime: LambdaRuntime | None = None
         self._emf: EmfLines | None = None
+        self._traces: Traces | None = None
 
     def __call__(self, event: Any, context: Context) -> dict[str, Any]:
         """Work off the messages of ``event``; returns which of them have to come again.
@@ -84,10 +92,16 @@ class Function:
         log.info("batch.done", messages=len(batch), failed=len(failed))
         if self._emf is not None:
             write_document(self._emf.line(SystemClock().wall()))
+        if self._traces is not None:
+            # Between two calls nothing runs, and nobody knows whether there will be another.
+            await self._traces.flush(within_s=min(_EXPORT_S, context.get_remaining_time_in_millis() / 2000))
         return failed
 
-    def _observed(self) -> AbstractContextManager[None]:
-        return observed_by(() if self._emf is None else (self._emf,))
+    @contextmanager
+    def _observed(self) -> Iterator[None]:
+        tracer = None if self._traces is None else self._traces.tracer
+        with observed_by([each for each in (self._emf, tracer) if each is not None]), followed_by(tracer):
+            yield
 
     async def _end(self) -> None:
         if self._opening is not None:
@@ -102,6 +116,8 @@ class Function:
             configure(settings.log_level, replica=replica_name())
             opened: asyncio.Future[LambdaRuntime] = asyncio.get_running_loop().create_future()
             self._emf = EmfLines() if settings.emf else None
+            about = {"replica": replica_name(), "version": version()}
+            self._traces = open_traces(system="aws_sqs", queues={}, **about)
             with self._observed():
                 self._opening = asyncio.create_task(keep_open(settings, opened.set_result))
             awaited: list[asyncio.Future[Any]] = [self._opening, opened]

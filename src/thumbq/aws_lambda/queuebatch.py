@@ -14,6 +14,7 @@ from thumbq.errors import AccessDenied, BackendError
 from thumbq.jobs.handler import BUG_DELAY_S
 from thumbq.jobs.stopping import StopRequest
 from thumbq.ports import VisibilityChange, batches
+from thumbq.ports.tracing import Handling, during
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,9 +47,15 @@ class Times:
 
 
 class QueueBatch:
-    """Handles messages of one queue, ``places`` at once. A FIFO queue's come one after the other in each group."""
+    """Handles messages of one queue, which is called ``name``, ``places`` at once.
 
-    def __init__(self, *, queue: JobQueue, handler: MessageHandler, burial: Burial, places: anyio.Semaphore) -> None:
+    A FIFO queue's come one after the other in each group.
+    """
+
+    def __init__(
+        self, *, name: str, queue: JobQueue, handler: MessageHandler, burial: Burial, places: anyio.Semaphore
+    ) -> None:
+        self._name = name
         self._queue = queue
         self._handler = handler
         self._burial = burial
@@ -81,6 +88,14 @@ class QueueBatch:
     async def _one(self, delivery: Delivery, times: Times) -> Delete | Release:
         message = delivery.message
         structlog.contextvars.bind_contextvars(message_id=message.id, receive_count=message.receive_count)
+        with during(Handling(self._name, message.id, message.receive_count, message.sender)) as note:
+            settled = await self._settled(delivery, times)
+            note(disposition=type(settled).__name__.lower())
+        return settled
+
+    async def _settled(self, delivery: Delivery, times: Times) -> Delete | Release:
+        """Handle a message, bury it where that is to be, and say what is left to do with it."""
+        message = delivery.message
         decided: Delete | Release | Bury = Release()
         settled: Delete | Release = Release()
         try:

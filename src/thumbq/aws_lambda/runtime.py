@@ -100,12 +100,13 @@ class LambdaRuntime:
                 clock=self._clock,
                 announcers=await self._announcers(backend),
             )
-        resources = self._resources
+        resources, attributes = self._resources, await backend.queue.attributes()
         return QueueBatch(
+            name=attributes.name,
             queue=backend.queue,
             handler=MessageHandler(
                 resources,
-                attributes=await backend.queue.attributes(),
+                attributes=attributes,
                 max_source_bytes=self._settings.max_source_bytes,
                 random=self._random,
             ),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from thumbq.core.manifest import Manifest
     from thumbq.core.outcome import Outcome
+    from thumbq.core.tracecontext import TraceContext
 
 SOURCE: Final = "thumbq"
 """The source of events on EventBridge."""
@@ -61,10 +62,12 @@ class JobEvent:
     status: str
     presets: tuple[str, ...]
     ended_at: datetime
+    trace: TraceContext | None = None
+    """The trace that it is published in."""
 
     @property
     def attributes(self) -> Mapping[str, Attribute]:
-        """What subscriptions filter on; no attribute may be empty, and such a one is absent.
+        """What subscriptions filter on, and the trace; no attribute may be empty, and such a one is absent.
 
         ``String.Array`` is SNS's own type. For SQS it is a String with a label of ours, as SNS itself delivers it raw.
         """
@@ -74,6 +77,8 @@ class JobEvent:
             attributes["presets"] = Attribute("String.Array", listed)
         if self.prefix and not _UNSENDABLE.search(self.prefix):
             attributes["prefix"] = Attribute("String", self.prefix)
+        if self.trace is not None:
+            attributes |= {name: Attribute("String", value) for name, value in self.trace.values.items()}
         return attributes
 
     @property

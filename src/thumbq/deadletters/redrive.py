@@ -19,6 +19,7 @@ from thumbq.deadletters.scan import Scan
 from thumbq.deadletters.show import others
 from thumbq.errors import AccessDenied, BackendError, BackendUnavailable, NotSent
 from thumbq.ports import MAX_BATCH, batches
+from thumbq.ports.tracing import copying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -149,7 +150,8 @@ class Redrive:
         try:
             parsed = parse(dead_letter, self._backend.bucket)
             body = await whole_body(self._backend.store, self._backend.bucket, parsed)
-            message_id = await self._backend.queue.send(body, group=self._group_of(dead_letter))
+            with copying(dead_letter.sender):
+                message_id = await self._backend.queue.send(body, group=self._group_of(dead_letter))
         except BackendError as error:
             self._failed(dead_letter, None, str(error))
             self._unanswered += isinstance(error, BackendUnavailable | NotSent)

@@ -25,6 +25,7 @@ TOPICS: Final = (
     "access",
     "operations",
     "metrics",
+    "traces",
     "scale",
     "benchmark",
     "comparison",

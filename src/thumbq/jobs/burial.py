@@ -10,6 +10,7 @@ from thumbq.core.retry import Bury, Delete, Release
 from thumbq.errors import BackendError
 from thumbq.jobs import fencing
 from thumbq.jobs.reporting import report_buried, report_request
+from thumbq.ports.tracing import copying, trace_to_send
 
 if TYPE_CHECKING:
     from random import Random
@@ -38,14 +39,17 @@ class Burial:
     async def copy(self, message: ReceivedMessage, bury: Bury) -> None:
         """Send the copy, where there are dead letters. Raises BackendError."""
         if self._dead_letters is not None:
-            await self._send(message, bury, self._dead_letters)
+            with copying(message.sender):
+                await self._send(message, bury, self._dead_letters)
         report_buried(bury, dead_letter=self._dead_letters is not None)
 
     async def _send(self, message: ReceivedMessage, bury: Bury, dead_letters: DeadLetters) -> None:
-        """Send the copy. A body that leaves no room for its note is kept whole in the store first, and cut."""
+        """Send the copy. A body that leaves no room for its note and trace is kept whole in the store, and cut."""
+        trace = trace_to_send()
+        max_bytes = dead_letters.max_bytes - (0 if trace is None else trace.size)
         body, note = message.body, Note(bury.code, bury.text, message.id, message.receive_count, message.trace)
-        if not deadletter.fits(body, note, dead_letters.max_bytes):
+        if not deadletter.fits(body, note, max_bytes):
             await self._manifests.keep_message(message, bury)
-            body, note = deadletter.cut(body, note, dead_letters.max_bytes)
+            body, note = deadletter.cut(body, note, max_bytes)
         fencing.check()
         await dead_letters.send(body, note.encode(), group=message.group)

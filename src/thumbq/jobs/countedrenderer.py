@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from thumbq.ports.observing import StageEnded, emit
+from thumbq.ports.tracing import InStage, during
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -39,10 +40,11 @@ class CountedRenderer:
             async with self._renderer.acquire(queue) as process:
                 waits.close()
                 began = anyio.current_time()
-                try:
-                    yield process
-                finally:
-                    emit(StageEnded("render", queue, anyio.current_time() - began))
+                with during(InStage("render", queue)):
+                    try:
+                        yield process
+                    finally:
+                        emit(StageEnded("render", queue, anyio.current_time() - began))
 
     @contextmanager
     def _one_more(self) -> Iterator[None]:

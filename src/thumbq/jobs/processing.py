@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from thumbq.core.job import ObjectRef
@@ -21,6 +21,7 @@ from thumbq.errors import (
 from thumbq.jobs.delivery import JobResult, Outcome
 from thumbq.manifests import rendition_record
 from thumbq.ports.observing import StageEnded, emit
+from thumbq.ports.tracing import InStage, during
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from thumbq.jobs.resources import JobResources
     from thumbq.ports import ObjectInfo, RenderedImage, RenderSource
     from thumbq.ports.observing import Stage
+    from thumbq.ports.tracing import Note
 
 _FIRST_RESERVE: Final = 16 << 20
 """What is reserved before the size of an original is known; nearly all that phones and cameras make is smaller."""
@@ -55,30 +57,35 @@ class Processor:
         limit = self._max_source_bytes
         began = self._resources.clock.monotonic()
         size = min(_FIRST_RESERVE, limit)
-        while True:
-            async with self._resources.budget.reserve(size, self._queue_name):
-                with self._resources.renderer.source() as original:
-                    try:
-                        with original_answers(source), _missing_is_final(source):
-                            info = await self._resources.store.fetch(source, original, max_bytes=size)
-                    except ObjectTooLarge as error:
-                        if error.size > limit:
-                            text = f"the original has {error.size} bytes, more than {limit}"
-                            raise RenderRefused("too-large", text) from error
-                        size = error.size
-                    else:
-                        self._ended("fetch", began, info.size or 0)
-                        yield info, original
-                        return
+        with ExitStack() as stage:
+            note = stage.enter_context(during(InStage("fetch", self._queue_name, source.key)))
+            while True:
+                async with self._resources.budget.reserve(size, self._queue_name):
+                    with self._resources.renderer.source() as original:
+                        try:
+                            with original_answers(source), _missing_is_final(source):
+                                info = await self._resources.store.fetch(source, original, max_bytes=size)
+                        except ObjectTooLarge as error:
+                            if error.size > limit:
+                                text = f"the original has {error.size} bytes, more than {limit}"
+                                raise RenderRefused("too-large", text) from error
+                            size = error.size
+                        else:
+                            self._ended("fetch", began, info.size or 0, note)
+                            stage.close()
+                            yield info, original
+                            return
 
     async def store(self, source: ObjectRef, images: Sequence[RenderedImage]) -> dict[str, RenditionRecord]:
         """Store renditions, and return their records by preset. Raises BackendError."""
         began = self._resources.clock.monotonic()
-        records = {image.preset: await self._store_rendition(source, image) for image in images}
-        self._ended("store", began, sum(len(image.body) for image in images))
+        with during(InStage("store", self._queue_name, source.key)) as note:
+            records = {image.preset: await self._store_rendition(source, image) for image in images}
+            self._ended("store", began, sum(len(image.body) for image in images), note)
         return records
 
-    def _ended(self, stage: Stage, began: float, size: int) -> None:
+    def _ended(self, stage: Stage, began: float, size: int, note: Note) -> None:
+        note(size=size)
         emit(StageEnded(stage, self._queue_name, self._resources.clock.monotonic() - began, size))
 
     async def _store_rendition(self, source: ObjectRef, image: RenderedImage) -> RenditionRecord:

@@ -56,6 +56,7 @@ def report(result: JobResult, job: Job, queue_name: str, *, now: float) -> None:
             code=result.disposition.code if isinstance(result.disposition, Bury) else None,
             wait_s=began_after_s,
             work_s=result.render_s,
+            key=job.source.key,
         )
     )
 

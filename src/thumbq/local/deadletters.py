@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.core import message
+from thumbq.core import message, tracecontext
 from thumbq.core.deadletter import ATTRIBUTE, ATTRIBUTE_TYPE
 from thumbq.errors import BackendError, SendRefused
 from thumbq.local import deadlettertable, leases
 from thumbq.local.leasedtable import LeasedTable
+from thumbq.ports.tracing import Sending, during, trace_to_send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,17 +50,14 @@ class LocalDeadLetters:
         size = len(body.encode()) + len(note.encode()) + len(ATTRIBUTE) + len(ATTRIBUTE_TYPE)
         if size > self.max_bytes:
             raise SendRefused(f"a dead letter has at most {self.max_bytes} bytes with its note, this one has {size}")
-        await self._database.write(
-            lambda connection: deadlettertable.send(
-                connection,
-                self._rules.queue,
-                message_id=str(uuid.uuid4()),
-                body=body,
-                note=note,
-                group=group,
-                now=self._clock.wall(),
+        message_id = str(uuid.uuid4())
+        with during(Sending(f"dead letters of {self._rules.label}")) as told:
+            trace = tracecontext.beside(trace_to_send(), body, max_bytes=self.max_bytes - size + len(body.encode()))
+            append = partial(deadlettertable.send, body=body, note=note, group=group, trace=trace)
+            await self._database.write(
+                lambda connection: append(connection, self._rules.queue, message_id=message_id, now=self._clock.wall())
             )
-        )
+            told(message_id=message_id)
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:
         """Receive dead letters; see DeadLetters.receive. A cancelled call is undone."""

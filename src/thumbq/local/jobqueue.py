@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.core import message
+from thumbq.core import message, tracecontext
 from thumbq.errors import BackendUnavailable, NotSent
 from thumbq.local import errors, messagetable
 from thumbq.local.leasedtable import LeasedTable
 from thumbq.ports import QueueAttributes
+from thumbq.ports.tracing import Sending, during, trace_to_send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,16 +52,18 @@ class LocalQueue:
         message.check_sendable(body)
         self._rules.check_group(group)
         message_id = str(uuid.uuid4())
-        try:
-            await self._database.write(
-                lambda connection: messagetable.send(
-                    connection, self._rules, message_id=message_id, body=body, group=group, now=self._clock.wall()
+        with during(Sending(self._rules.label)) as note:
+            trace = tracecontext.beside(trace_to_send(), body, max_bytes=message.MAX_BODY_BYTES)
+            append = partial(messagetable.send, message_id=message_id, body=body, group=group, trace=trace)
+            try:
+                await self._database.write(
+                    lambda connection: append(connection, self._rules, now=self._clock.wall()),
                 )
-            )
-        except BackendUnavailable as error:
-            if errors.left_nothing(error):
-                raise NotSent(str(error)) from error
-            raise
+            except BackendUnavailable as error:
+                if errors.left_nothing(error):
+                    raise NotSent(str(error)) from error
+                raise
+            note(message_id=message_id)
         self._wake_polls()
         return message_id
 

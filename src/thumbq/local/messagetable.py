@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from thumbq.core import tracecontext
 from thumbq.errors import SendRefused
 from thumbq.local import deadlettertable, leases
 from thumbq.ports import FIFO_ENDING, QueueCounts, ReceivedMessage
@@ -13,10 +14,12 @@ from thumbq.ports import FIFO_ENDING, QueueCounts, ReceivedMessage
 if TYPE_CHECKING:
     import sqlite3
 
+    from thumbq.core.tracecontext import TraceContext
+
 # The + lets SQLite walk an index in order instead of sorting all that are visible: the oldest are nearly always at the
 # front.
 _OLDEST: Final = (
-    "SELECT seq, id, body, receive_count, sent_at, group_id FROM messages"
+    "SELECT seq, id, body, receive_count, sent_at, group_id, traceparent, tracestate FROM messages"
     " WHERE queue = :queue AND (+visible_at <= :now OR +visible_at > :latest)"
 )
 
@@ -28,6 +31,7 @@ _OF_FREE_GROUPS: Final = (
 _IN_ORDER: Final = " ORDER BY seq"
 
 
+ONLY_QUEUE: Final = "local"
 COUNTED: Final = 1000
 """How many messages of a queue are counted at a start."""
 
@@ -38,6 +42,11 @@ class QueueRules:
 
     queue: str
     max_receive_count: int
+
+    @property
+    def label(self) -> str:
+        """Its name for people: the only queue has one too."""
+        return self.queue or ONLY_QUEUE
 
     @property
     def fifo(self) -> bool:
@@ -56,13 +65,21 @@ class QueueRules:
 
 
 def send(
-    connection: sqlite3.Connection, rules: QueueRules, *, message_id: str, body: str, group: str | None, now: float
+    connection: sqlite3.Connection,
+    rules: QueueRules,
+    *,
+    message_id: str,
+    body: str,
+    group: str | None,
+    trace: TraceContext | None,
+    now: float,
 ) -> None:
     """Append a message."""
     connection.execute(
-        "INSERT INTO messages (queue, id, body, group_id, sent_at, visible_at)"
-        " VALUES (:queue, :id, :body, :group, :now, :now)",
-        {"queue": rules.queue, "id": message_id, "body": body, "group": group, "now": now},
+        "INSERT INTO messages (queue, id, body, group_id, traceparent, tracestate, sent_at, visible_at)"
+        " VALUES (:queue, :id, :body, :group, :parent, :state, :now, :now)",
+        {"queue": rules.queue, "id": message_id, "body": body, "group": group, "now": now}
+        | deadlettertable.columns_of(trace),
     )
 
 
@@ -82,11 +99,11 @@ def take(
     A message that was handed out ``max_receive_count`` times already becomes a dead letter. In a FIFO queue the next
     of its group takes its place.
     """
-    chosen: list[tuple[int, str, str, int, float, str | None]] = []
+    chosen: list[tuple[int, str, str, int, float, str | None, str | None, str | None]] = []
     dead: list[int] = []
     with closing(connection.execute(rules.oldest_first, {"queue": rules.queue, **leases.visibility(now)})) as found:
         for row in found:
-            seq, _, _, receive_count, _, _ = row
+            seq, _, _, receive_count, *_ = row
             if receive_count >= rules.max_receive_count:
                 dead.append(seq)
                 continue
@@ -103,8 +120,9 @@ def take(
             receive_count + 1,
             sent_at,
             group=group,
+            sender=tracecontext.parse(parent, state),
         )
-        for seq, message_id, body, receive_count, sent_at, group in chosen
+        for seq, message_id, body, receive_count, sent_at, group, parent, state in chosen
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from thumbq.errors import Problem, SetupError
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 DATABASE_NAME: Final = "thumbq.sqlite3"
 OBJECTS: Final = "objects"
 BUCKET: Final = "local"
@@ -56,7 +57,9 @@ _TABLES: Final = (
         received_at REAL,
         receipt TEXT,
         queue TEXT NOT NULL DEFAULT '',
-        group_id TEXT
+        group_id TEXT,
+        traceparent TEXT,
+        tracestate TEXT
     )""",
     """CREATE TABLE dead_letters (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -70,7 +73,9 @@ _TABLES: Final = (
         received_at REAL,
         receipt TEXT,
         queue TEXT NOT NULL DEFAULT '',
-        group_id TEXT
+        group_id TEXT,
+        traceparent TEXT,
+        tracestate TEXT
     )""",
     *_INDEXES,
 )
@@ -93,7 +98,18 @@ _FROM_VERSION_2: Final = (
     "DROP INDEX dead_letters_by_visibility",
     *_INDEXES,
 )
-_STEPS: Final = {0: _TABLES, 1: (*_FROM_VERSION_1, *_FROM_VERSION_2), 2: _FROM_VERSION_2}
+_FROM_VERSION_3: Final = (
+    "ALTER TABLE messages ADD COLUMN traceparent TEXT",
+    "ALTER TABLE messages ADD COLUMN tracestate TEXT",
+    "ALTER TABLE dead_letters ADD COLUMN traceparent TEXT",
+    "ALTER TABLE dead_letters ADD COLUMN tracestate TEXT",
+)
+_CHANGES: Final = (_FROM_VERSION_1, _FROM_VERSION_2, _FROM_VERSION_3)
+
+
+def _steps(version: int) -> tuple[str, ...]:
+    """Return the statements that make the tables of a version those of today; version 0 has none."""
+    return tuple(chain(*_CHANGES[version - 1 :])) if version else _TABLES
 
 
 def connect(directory: Path, *, writes: bool = True) -> sqlite3.Connection:
@@ -153,7 +169,7 @@ def _prepare(connection: sqlite3.Connection, directory: Path) -> None:
             _refuse_orphans(directory)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         if version < SCHEMA_VERSION:
-            for statement in _STEPS[version]:
+            for statement in _steps(version):
                 connection.execute(statement)
         # Also where it is so already: a transaction that changes nothing would go well where nothing can be written.
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

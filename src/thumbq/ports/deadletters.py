@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from thumbq.core.tracecontext import TraceContext
     from thumbq.ports.queueing import EntryResult, VisibilityChange
 
 
@@ -30,6 +31,8 @@ class DeadLetter:
     """Whether its queue moved it here by itself, after the last receive."""
     group: str | None = None
     """The message group that it was sent to."""
+    sender: TraceContext | None = None
+    """The trace that its message was sent in, if it names one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,10 @@ class DeadLetters(Protocol):
         ...
 
     async def send(self, body: str, note: str, *, group: str | None = None) -> None:
-        """Send a copy of a message of this ``group`` here, with ``note`` (JSON) as its attribute ``thumbq``."""
+        """Send a copy of a message of this ``group`` here, with ``note`` (JSON) as its attribute ``thumbq``.
+
+        It takes the trace of ports.tracing along, if there is room.
+        """
         ...
 
     async def receive(self, *, max_messages: int, wait_s: int, visibility_timeout_s: int) -> Sequence[DeadLetter]:

@@ -35,8 +35,8 @@ class Attempted(NamedTuple):
     """How one attempt at a job or a callback ended. Times are POSIX seconds.
 
     ``queue`` is the queue's name in the settings. ``settled``: there was nothing to do (any more), or a stop came
-    before. ``code`` is why it has failed for good. ``wait_s`` lasted from the send to the beginning of the attempt,
-    ``work_s`` the render or the call; None where there was none, or nobody knows.
+    before. ``code`` is why it has failed for good, ``key`` that of the original. ``wait_s`` lasted from the send to the
+    beginning of the attempt, ``work_s`` the render or the call; None where there was none, or nobody knows.
     """
 
     queue: str
@@ -46,6 +46,7 @@ class Attempted(NamedTuple):
     code: str | None = None
     wait_s: float | None = None
     work_s: float | None = None
+    key: str | None = None
 
 
 class StageEnded(NamedTuple):

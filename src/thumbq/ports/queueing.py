@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from thumbq.core.tracecontext import TraceContext
+
 T = TypeVar("T")
 
 MAX_LEASE_S: Final = 43_200
@@ -43,6 +45,8 @@ class ReceivedMessage:
     """The message group. In a FIFO queue its messages come one after the other; in a standard queue it is a tenant."""
     counted: bool = True
     """Whether the queue says how often the message was received; ``receive_count`` is 1 when it does not."""
+    sender: TraceContext | None = None
+    """The trace that it was sent in, if it names one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,9 @@ class JobQueue(Protocol):
 
         ``group`` (1 to 128 ASCII letters, digits and punctuation, see core.message.group_id) is the message group: the
         order of a FIFO queue, which refuses a message without one; the tenant of a fair queue. Each call is one
-        message, also when its request is repeated. Raises SendRefused when the message is certainly not in the queue
-        (NotSent, one kind of it, when another send may do), BackendUnavailable when it may be.
+        message, also when its request is repeated. It takes the trace of ports.tracing along, if there is room.
+        Raises SendRefused when the message is certainly not in the queue (NotSent, one kind of it, when another send
+        may do), BackendUnavailable when it may be.
         """
         ...
 

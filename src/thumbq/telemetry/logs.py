@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 
+from thumbq.ports.tracing import trace_at_work
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -37,6 +39,13 @@ def _name_replica(replica: str, _logger: Any, _method: str, line: EventDict) -> 
     return line
 
 
+def _name_trace(_logger: Any, _method: str, line: EventDict) -> EventDict:
+    trace = trace_at_work()
+    if trace is not None:
+        line["trace_id"], line["span_id"], _ = trace.ids
+    return line
+
+
 def write_document(document: Mapping[str, Any]) -> None:
     """Write a line that programs read and no level holds back, beside the log's own."""
     _Lossy(sys.stderr).write(f"{json.dumps(document)}\n")
@@ -51,6 +60,7 @@ def configure(level: str, *, replica: str | None = None) -> None:
     terminal = sys.stderr.isatty()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _name_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
     ]

@@ -7,6 +7,7 @@ answers come as fast as clients ask.
 from __future__ import annotations
 
 import time
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from aiohttp import web
 
 from thumbq.core import keys
 from thumbq.ports.observing import Answered, emit
+from thumbq.ports.tracing import Answering, during
 from thumbq.web.access import TOKEN_NAME
 from thumbq.web.door import DOOR
 from thumbq.web.problems import INTERNAL_ERROR, PROBLEMS
@@ -24,6 +26,8 @@ from thumbq.web.services import HEALTH_PATHS
 from thumbq.web.tally import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp.typedefs import Handler
 
     from thumbq.web.problems import HttpProblem
@@ -54,6 +58,32 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
     structlog.contextvars.clear_contextvars()
     request[REQUEST_ID] = request_id(request.headers)
     structlog.contextvars.bind_contextvars(request_id=request[REQUEST_ID])
+    if request.path in HEALTH_PATHS:
+        response = await _answered(request, handler, log.debug)
+    else:
+        with during(_answering(request)) as note:
+            response = await _answered(request, handler, log.info)
+            refused = response.get(PROBLEMS, ())
+            note(status=response.status, code=refused[0].code if refused else None)
+            for problem in refused:
+                request.app[REFUSALS].add(problem)
+    structlog.contextvars.clear_contextvars()
+    return response
+
+
+def _answering(request: web.Request) -> Answering:
+    route = route_of(request)
+    path = None if route is None else route.path
+    return Answering(request.method, path, request.rel_url.raw_path, request.headers, partial(_origin, request))
+
+
+def _origin(request: web.Request) -> tuple[str, str]:
+    """Return the scheme that the client used, and its address."""
+    proxies = request.app[DOOR].proxies
+    return proxies.scheme(request), proxies.client_address(request)
+
+
+async def _answered(request: web.Request, handler: Handler, write: Callable[..., Any]) -> web.StreamResponse:
     began = time.perf_counter()
     response = await handler(request)
     refused = response.get(PROBLEMS, ())
@@ -62,8 +92,6 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
     bytes_in, bytes_out = request.content.total_bytes, response.content_length or 0
     path = None if route is None else route.path
     emit(Answered(path, request.method, response.status, duration_s, bytes_in, bytes_out))
-    health = request.path in HEALTH_PATHS
-    write = log.debug if health else log.info
     write(
         "http.request",
         method=request.method,
@@ -76,10 +104,6 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
         **({"token": request[TOKEN_NAME]} if TOKEN_NAME in request else {}),
         **(_refusal(request, refused) if refused else {}),
     )
-    if not health:
-        for problem in refused:
-            request.app[REFUSALS].add(problem)
-    structlog.contextvars.clear_contextvars()
     return response
 
 

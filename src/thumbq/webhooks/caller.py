@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from thumbq.core import tracecontext
 from thumbq.errors import NotReached
 from thumbq.ports import Answered
+from thumbq.ports.tracing import Calling, during, trace_at_work
 from thumbq.webhooks.lookup import Lookup
 
 if TYPE_CHECKING:
@@ -50,13 +52,15 @@ class Caller:
         session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, timeout=self._timeout
         )
-        sent = {**_HEADERS, **headers}
-        try:
-            async with session, session.post(url, data=body, headers=sent, allow_redirects=False) as answer:
-                await _read(answer)
-                return Answered(answer.status, _retry_after_s(answer.headers))
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise NotReached(gate.reason or _reason(error, self._timeout.total)) from error
+        with during(Calling(url)) as note:
+            sent = {**_HEADERS, **headers, **_trace()}
+            try:
+                async with session, session.post(url, data=body, headers=sent, allow_redirects=False) as answer:
+                    note(status=answer.status)
+                    await _read(answer)
+                    return Answered(answer.status, _retry_after_s(answer.headers))
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise NotReached(gate.reason or _reason(error, self._timeout.total)) from error
 
 
 class _Gate:
@@ -86,6 +90,12 @@ class _Gate:
         if self._refused is None or self._opened:
             return None
         return f"its host has no address that may be called, but {self._refused}"
+
+
+def _trace() -> dict[str, str]:
+    """Return the header that names the call's trace. What tracing systems keep in its state is not for strangers."""
+    trace = trace_at_work()
+    return {} if trace is None else {tracecontext.PARENT: trace.parent}
 
 
 async def _read(answer: aiohttp.ClientResponse) -> None:

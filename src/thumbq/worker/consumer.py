@@ -12,6 +12,7 @@ from thumbq.core.retry import Abandon, Bury, Delete, Disposition, Release
 from thumbq.jobs.fencing import fenced
 from thumbq.jobs.stopping import StopRequest
 from thumbq.ports.observing import LeaseLost, emit
+from thumbq.ports.tracing import Handling, during
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,6 +115,16 @@ class Consumer:
     async def _consume(self, lease: Lease, delivery: Delivery) -> None:
         message = lease.message
         structlog.contextvars.bind_contextvars(message_id=message.id, receive_count=message.receive_count)
+        with during(Handling(self._queue.name, message.id, message.receive_count, message.sender)) as note:
+            disposition = await self._disposition(lease, delivery)
+            note(disposition=type(disposition).__name__.lower())
+            if isinstance(disposition, Release | Abandon):
+                # What waits behind it goes back with it. The queue hands out none of them before this one is visible.
+                delivery.position.end(removed=False)
+            delivery.position.end(removed=await self._end(lease, delivery, disposition))
+
+    async def _disposition(self, lease: Lease, delivery: Delivery) -> Disposition:
+        """Handle a message under its lease, and say what becomes of it."""
         disposition: Disposition = Release()
         with lease.cancelling() as scope:
             self._handling.add(scope)
@@ -129,10 +140,7 @@ class Consumer:
             disposition = Abandon()
             emit(LeaseLost(self._queue.name))
             log.warning("lease.lost", reason=lease.lost_because)
-        if isinstance(disposition, Release | Abandon):
-            # What waits behind it goes back with it. The queue hands out none of them before this one is visible.
-            delivery.position.end(removed=False)
-        delivery.position.end(removed=await self._end(lease, delivery, disposition))
+        return disposition
 
     async def _end(self, lease: Lease, delivery: Delivery, disposition: Disposition) -> bool:
         """Carry a disposition out, also while the consumer stops; True when the message is off the queue."""

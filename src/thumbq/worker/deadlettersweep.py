@@ -127,6 +127,7 @@ class DeadLetterSweep:
             self._receives,
             dead_letter.sent_at,
             group=dead_letter.group,
+            sender=dead_letter.sender,
         )
         with structlog.contextvars.bound_contextvars(message_id=dead_letter.id):
             try:

@@ -11,6 +11,7 @@ import structlog
 from thumbq.errors import BackendError
 from thumbq.jobs.reporting import report_away
 from thumbq.ports.observing import StageEnded, emit
+from thumbq.ports.tracing import InStage, during
 from thumbq.worker.acks import Acks
 from thumbq.worker.heartbeat import Heartbeat
 from thumbq.worker.lease import Lease
@@ -143,11 +144,12 @@ class LeasedQueue:
         if not await lease.close():
             return False
         began = self._clock.monotonic()
-        try:
-            return await self._acks.delete(lease, urgent=urgent)
-        finally:
-            lease.closed()
-            emit(StageEnded("ack", self.name, self._clock.monotonic() - began))
+        with during(InStage("ack", self.name)):
+            try:
+                return await self._acks.delete(lease, urgent=urgent)
+            finally:
+                lease.closed()
+                emit(StageEnded("ack", self.name, self._clock.monotonic() - began))
 
     async def release(self, lease: Lease, delay_s: float) -> None:
         """Make a message visible again after ``delay_s``, or as late as that can be, if its lease still stands."""

@@ -1,0 +1,95 @@
+"""The context of a trace, as it travels with a message or a request (W3C Trace Context).
+
+It is the trace's id, the id of the span that comes before, and whether the trace is recorded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PARENT: Final = "traceparent"
+STATE: Final = "tracestate"
+"""The names of the headers, and of the message attributes."""
+
+ATTRIBUTES: Final = (PARENT, STATE)
+
+_TYPE: Final = "String"
+_MAX_STATE: Final = 512
+
+# W3C Trace Context, "traceparent Header Field Values": a later version may have more behind a dash; ff is none.
+_PARENT: Final = re.compile(
+    r"(?!ff)(?P<version>[0-9a-f]{2})-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})"
+    r"-(?P<flags>[0-9a-f]{2})(?P<more>-[\x20-\x7e]{0,200})?"
+)
+_STATE: Final = re.compile(rf"[\x20-\x7e]{{1,{_MAX_STATE}}}")
+
+# AWS X-Ray Developer Guide, "Tracing header".
+_XRAY_ROOT: Final = re.compile(r"1-([0-9a-f]{8})-([0-9a-f]{24})")
+_SAMPLED: Final = 1
+
+
+class TraceContext(NamedTuple):
+    """The two values that name a trace: ``traceparent``, and what tracing systems have added to it."""
+
+    parent: str
+    state: str | None = None
+
+    @property
+    def ids(self) -> tuple[str, str, int]:
+        """The ids of the trace and of the span, in hex, and the flags."""
+        _, trace, span, flags = self.parent.split("-")[:4]
+        return trace, span, int(flags, 16)
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Its headers."""
+        return {PARENT: self.parent} if self.state is None else {PARENT: self.parent, STATE: self.state}
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Its message attributes, as SQS and SNS take them."""
+        return {name: {"DataType": _TYPE, "StringValue": value} for name, value in self.values.items()}
+
+    @property
+    def size(self) -> int:
+        """How many bytes of a message they are: names and types count too (Amazon SQS Developer Guide)."""
+        return sum(len(name) + len(_TYPE) + len(value) for name, value in self.values.items())
+
+    @property
+    def xray(self) -> str:
+        """The same for AWS X-Ray, which knows no state."""
+        trace, span, flags = self.ids
+        return f"Root=1-{trace[:8]}-{trace[8:]};Parent={span};Sampled={flags & _SAMPLED}"
+
+
+def parse(parent: str | None, state: str | None = None) -> TraceContext | None:
+    """Return the context that two headers give; None for a ``traceparent`` that is none. A bad state is left out."""
+    found = _PARENT.fullmatch(parent or "")
+    if found is None or (found["version"] == "00" and found["more"]):
+        return None
+    return TraceContext(found[0], state if state and _STATE.fullmatch(state) else None)
+
+
+def of_message(attributes: Mapping[str, Any], xray: str | None = None) -> TraceContext | None:
+    """Return the context that a message has in its attributes, else that of its ``AWSTraceHeader``."""
+    values = (attributes.get(name, {}).get("StringValue") for name in ATTRIBUTES) if attributes else (None, None)
+    return parse(*values) or (_of_xray(xray) if xray else None)
+
+
+def _of_xray(header: str) -> TraceContext | None:
+    parts = dict(part.strip().partition("=")[::2] for part in header.split(";"))
+    root = _XRAY_ROOT.fullmatch(parts.get("Root", ""))
+    if root is None:
+        return None
+    return parse(f"00-{root[1]}{root[2]}-{parts.get('Parent', '')}-0{int(parts.get('Sampled') == '1')}")
+
+
+def beside(trace: TraceContext | None, body: str, *, max_bytes: int) -> TraceContext | None:
+    """Return the context if there is room for it beside a body: no message is too large for its trace."""
+    if trace is None or (len(body) * 4 + trace.size > max_bytes and len(body.encode()) + trace.size > max_bytes):
+        return None
+    return trace

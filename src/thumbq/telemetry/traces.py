@@ -1,0 +1,104 @@
+"""The traces of a process: OpenTelemetry's SDK, set up by its own variables, and the exporter's end.
+
+Spans wait in a queue of bounded length, and a thread exports them in batches: an endpoint that is away costs spans, and
+never a job. Nothing here is of the process as a whole: no global provider, and no handler at its exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import (
+    SERVICE_INSTANCE_ID,
+    SERVICE_NAME,
+    SERVICE_VERSION,
+    OTELResourceDetector,
+    Resource,
+)
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import TraceFlags
+
+from thumbq.telemetry.spans import SCHEMA, Descriptions
+from thumbq.telemetry.tracer import OtelTracer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.sdk.trace import SpanProcessor
+
+_SERVICE: Final = "thumbq"
+
+
+class Traces:
+    """Makes spans, and has them exported, unless they are not to be ``exported``.
+
+    Raises ValueError and OSError for what the variables say and cannot be.
+    """
+
+    def __init__(
+        self,
+        *,
+        system: str,
+        queues: Mapping[str, str],
+        replica: str,
+        version: str,
+        exported: bool,
+    ) -> None:
+        provider = TracerProvider(resource=_resource(replica, version), shutdown_on_exit=False)
+        self._provider = provider
+        self._exporter = OTLPSpanExporter() if exported else None
+        if self._exporter is not None:
+            self.export_by(BatchSpanProcessor(self._exporter))
+        descriptions = Descriptions(system=system, queues=queues)
+        self.tracer = OtelTracer(provider.get_tracer(_SERVICE, version, SCHEMA), descriptions)
+
+    def export_by(self, processor: SpanProcessor) -> None:
+        """Have spans exported by this one, too."""
+        self._provider.add_span_processor(processor)
+
+    def trace_id(self) -> str | None:
+        """Return the id of the trace that goes on, for a metric's exemplar; None where none is recorded."""
+        trace = self.tracer.trace()
+        if trace is None:
+            return None
+        trace_id, _, flags = trace.ids
+        return trace_id if flags & TraceFlags.SAMPLED else None
+
+    async def flush(self, *, within_s: float) -> None:
+        """Export what waits, as far as that goes in the time."""
+        await _in_time(self._provider.force_flush, within_s)
+
+    async def close(self, *, within_s: float) -> None:
+        """Export what waits, as far as that goes in the time, and no more after it."""
+        await _in_time(self._provider.shutdown, within_s)
+        if self._exporter is not None:
+            await _in_time(self._exporter.shutdown, within_s)
+
+
+def _resource(replica: str, version: str) -> Resource:
+    """Return what the spans are of; what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say goes before."""
+    given = OTELResourceDetector().detect().attributes
+    ours = {SERVICE_NAME: _SERVICE, SERVICE_VERSION: version, SERVICE_INSTANCE_ID: replica}
+    return Resource.create({name: value for name, value in ours.items() if name not in given})
+
+
+async def _in_time(work: Callable[[], object], within_s: float) -> None:
+    """Do what blocks in a thread that the end of the process does not wait for."""
+    loop, done = asyncio.get_running_loop(), anyio.Event()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="traces", daemon=True).start()
+    with anyio.move_on_after(within_s):
+        await done.wait()
