@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
 import time
@@ -18,6 +19,7 @@ from support.servers.emulators import REGION, aws_env, aws_environment, plain_cl
 from support.servers.fault_proxy import Asked, fault_proxy
 from thumbq.aws.events import wire_events
 from thumbq.aws.provision import provision
+from thumbq.aws.retentionrules import set_retention
 from thumbq.commands.doctor import Examined, Level, examine
 from thumbq.process import SystemClock
 from thumbq.settings import Settings
@@ -97,7 +99,32 @@ class Place:
         given |= {"processes": 1, "max_uploads": 1, "render_memory_bytes": 256 << 20, "max_in_flight_bytes": 32 << 20}
         given |= {"max_source_bytes": 32 << 20}
         settings = Settings(**given | self.settings)
-        return await examine(settings, {}, clock=self.clock, renders=False)
+        before, asked_before = self.objects(), len(self.proxy.asked)
+        try:
+            return await examine(settings, {}, clock=self.clock, renders=False)
+        finally:
+            changing = [asked for asked in self.proxy.asked[asked_before:] if self._may_change(asked)]
+            assert changing == []
+            assert self.objects() == before
+
+    def objects(self) -> list[Any]:
+        """Return every version and marker in the bucket."""
+        listed = self.client("s3").list_object_versions(Bucket=self.bucket)
+        return [listed.get(kind, []) for kind in ("Versions", "DeleteMarkers")]
+
+    def _may_change(self, asked: Asked) -> bool:
+        """Whether a request could change anything but our own object, which is removed again."""
+        if asked.service == "s3":
+            key = asked.path.partition("?")[0].partition(self.bucket)[2]
+            return asked.operation not in ("HEAD", "GET") and key not in KEYS
+        if asked.operation.startswith(("Get", "List", "Describe")):
+            return False
+        if asked.service == "sns":
+            return "PublishBatchRequestEntries.member" in asked.body
+        body: dict[str, Any] = json.loads(asked.body)
+        if asked.service == "events":
+            return any(entry.keys() - {"EventBusName"} for entry in body["Entries"])
+        return body.get("Entries") != [] and body.get("MaxNumberOfMessages") != 0
 
     async def found(self) -> list[str]:
         """Return what is to be mended."""
@@ -106,10 +133,9 @@ class Place:
     def state(self) -> Any:
         """Return all that the doctor could change."""
         s3, sqs = self.client("s3"), self.client("sqs")
-        versions = s3.list_object_versions(Bucket=self.bucket)
         names = ("jobs", "jobs-dlq", "jobs-webhooks", "jobs-webhooks-dlq")
         return (
-            [versions.get(kind, []) for kind in ("Versions", "DeleteMarkers")],
+            self.objects(),
             [sqs.get_queue_attributes(QueueUrl=self.url(name), AttributeNames=["All"])["Attributes"] for name in names],
             s3.get_bucket_notification_configuration(Bucket=self.bucket).get("QueueConfigurations"),
             s3.get_public_access_block(Bucket=self.bucket)["PublicAccessBlockConfiguration"],
@@ -160,12 +186,6 @@ async def test_what_is_set_up_as_it_should_be_has_no_findings_and_stays_as_it_is
     examined = await place.examined()
     assert (examined.findings, examined.exit_code) == ((), 0)
     assert place.state() == before
-    for asked in place.proxy.asked:
-        if asked.service == "s3" and asked.operation not in ("HEAD", "GET"):
-            assert asked.path.partition("?")[0].partition(place.bucket)[2] in KEYS
-        elif asked.service == "sqs" and not asked.operation.startswith(("Get", "List")):
-            body = json.loads(asked.body)
-            assert body.get("Entries") == [] or body.get("MaxNumberOfMessages") == 0
 
 
 @pytest.mark.long
@@ -185,6 +205,24 @@ async def test_a_versioned_bucket_keeps_no_version_of_what_was_tried(place: Plac
     before = place.state()
     assert await place.found() == [f"bucket {place.bucket} keeps all versions for ever"]
     assert place.state() == before
+
+
+async def test_a_versioned_bucket_whose_versions_nobody_may_remove_gets_none(place: Place) -> None:
+    s3 = place.client("s3")
+    s3.put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=place.bucket, Key="uploads/one", Body=b"")
+
+    hidden = {"nothing"}
+
+    def refused(asked: Asked) -> tuple[int, str] | None:
+        removes = asked.service == "s3" and asked.operation == "DELETE" and "versionId" in asked.path
+        return (403, "AccessDenied") if removes or needed(asked)[0] in hidden else None
+
+    place.proxy.refused = refused
+    for right in ("nothing", "s3:GetBucketVersioning"):
+        hidden.add(right)
+        notes = [each.what for each in (await place.examined()).findings if each.level is Level.NOTE]
+        assert f"s3:PutObject and s3:DeleteObject were not tried: bucket {place.bucket} is versioned" in notes
 
 
 async def test_a_right_that_is_missing_is_the_one_finding_and_the_rest_is_looked_at(place: Place) -> None:
@@ -209,7 +247,7 @@ async def test_without_any_right_all_the_rest_is_reported(place: Place) -> None:
     place.proxy.refused = lambda asked: (403, "AccessDenied" if asked.service == "s3" else "AccessDeniedException")
     found = await place.found()
     assert found[0] == "thumbq is open on 0.0.0.0"
-    rights = {"s3:ListBucket", "s3:PutObject", "s3:DeleteObject", "sqs:GetQueueUrl"}
+    rights = {"s3:ListBucket", "s3:DeleteObject", "sqs:GetQueueUrl"}  # what cannot be removed is not put
     assert {each.partition(" on ")[0] for each in found[1:]} == rights
 
 
@@ -273,6 +311,13 @@ def redrive(place: Place, name: str, dead: str, receives: int, account: str = AC
     place.set(name, RedrivePolicy=json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": receives}))
 
 
+def dead_letters_gone(place: Place) -> None:
+    sqs = place.client("sqs")
+    url = sqs.create_queue(QueueName=f"{place.bucket}-gone")["QueueUrl"]
+    redrive(place, "jobs", "jobs-gone", 10)
+    sqs.delete_queue(QueueUrl=url)
+
+
 def another_source(place: Place) -> None:
     place.client("sqs").create_queue(QueueName=f"{place.bucket}-other")
     redrive(place, "jobs-other", "jobs-dlq", 10)
@@ -283,6 +328,22 @@ def lifecycle(place: Place, **rule: Any) -> None:
         Bucket=place.bucket,
         LifecycleConfiguration={"Rules": [{"ID": "old", "Status": "Enabled", "Filter": {"Prefix": ""}} | rule]},
     )
+
+
+async def other_retention(place: Place) -> None:
+    await set_retention(bucket=place.bucket, days={"uploads/": 100})
+    place.settings["retention"] = {"uploads/": 365}
+
+
+def retention_of_some(place: Place) -> None:
+    """Make a rule that goes by a tag too, and so removes nothing for sure."""
+    chosen = {"And": {"Prefix": "uploads/", "Tags": [{"Key": "old", "Value": "yes"}]}}
+    lifecycle(place, Filter=chosen, Expiration={"Days": 365})
+    place.settings["retention"] = {"uploads/": 365}
+
+
+async def retention_left(place: Place) -> None:
+    await set_retention(bucket=place.bucket, days={"thumbnail/": 30})
 
 
 def cors(place: Place) -> None:
@@ -337,6 +398,11 @@ BROKEN: dict[str, tuple[Callable[[Place], Any], str]] = {
     "short-visibility": (given(visibility_timeout_s=30, heartbeat_s=14), "less than 3 heartbeats"),
     "few-receives": (lambda place: redrive(place, "jobs", "jobs-dlq", 2), "allows 2 receives"),
     "no-redrive": (lambda place: place.set("jobs", RedrivePolicy=""), "has no redrive policy"),
+    "no-dead-letter-queue": (dead_letters_gone, "there is no dead-letter queue"),
+    "no-callback-queue": (
+        lambda place: place.client("sqs").delete_queue(QueueUrl=place.url("jobs-webhooks")),
+        "-webhooks",
+    ),
     "short-dead-letters": (lambda place: place.set("jobs-dlq", MessageRetentionPeriod="3600"), "are kept for 3600 s"),
     "shared-dead-letters": (another_source, "also takes the dead letters of"),
     "callbacks-receives": (lambda place: redrive(place, "jobs-webhooks", "jobs-webhooks-dlq", 3), "allows 3 receives"),
@@ -345,6 +411,10 @@ BROKEN: dict[str, tuple[Callable[[Place], Any], str]] = {
     "public": (lambda place: place.client("s3").delete_public_access_block(Bucket=place.bucket), "public access"),
     "plain": (lambda place: place.client("s3").delete_bucket_encryption(Bucket=place.bucket), "encrypts nothing"),
     "expires": (lambda place: lifecycle(place, Expiration={"Days": 3}), "removes originals after 3 days"),
+    "no-retention": (given(retention={"uploads/": 365}), "'uploads/' of bucket"),
+    "other-retention": (other_retention, "after 365 days, and the lifecycle rules do it after 100"),
+    "retention-of-some": (retention_of_some, "after 365 days, and no lifecycle rule does it"),
+    "retention-left": (retention_left, "removes 'thumbnail/' after 30 days, and [retention] does not"),
     "archives": (
         lambda place: lifecycle(place, Transitions=[{"Days": 1, "StorageClass": "GLACIER"}]),
         "archives originals",
@@ -371,7 +441,9 @@ BROKEN: dict[str, tuple[Callable[[Place], Any], str]] = {
 )
 async def test_what_is_set_up_wrong_is_the_one_finding(place: Place, name: str) -> None:
     break_it, what = BROKEN[name]
-    break_it(place)
+    made = break_it(place)
+    if inspect.isawaitable(made):
+        await made
     examined = await place.examined()
     found = [each for each in examined.findings if each.level is not Level.NOTE]
     assert len(found) == 1, found
