@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from aiohttp import web
 from support.commands import thumbq
 from thumbq.backends import open_backends
 from thumbq.cli.status import lines
-from thumbq.commands.status import History, Replica, Status, sparkline, statuses
+from thumbq.commands.status import History, QueueStatus, Replica, Status, sparkline, squeezed, statuses
 from thumbq.errors import SetupError
 from thumbq.ports import QueueCounts
 from thumbq.settings import Settings
@@ -104,8 +105,8 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path) -> None:
     assert (done.exit_code, done.output.splitlines()) == (
         0,
         [
-            "queue   waiting in flight   delayed      dead  change/s",
-            "local         1         0         0         0         -  █",
+            "queue     waiting in flight   delayed      dead  change/s",
+            "default         1         0         0         0         -  █",
         ],
     )
     document = json.loads(thumbq("status", "--json", *local).output)
@@ -159,10 +160,35 @@ async def replica() -> AsyncIterator[str]:
 
 async def test_a_replica_says_whether_it_is_ready_and_what_has_ended_on_it(replica: str) -> None:
     [look] = await looks(1, Settings(), Replica(f"{replica}/", TOKEN))
-    assert list(lines(look)) == [
+    assert list(lines(look, 80)) == [
         f"{replica}: ready ok, store ok, queue away since 2026-11-29T10:00:00Z",
-        "  jobs: done 14.0, failed 1.0 a minute  ▁▅█▆▂ paused",
+        "  jobs: paused, done 14.0, failed 1.0 a minute  ▁▅█▆▂",
     ]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+async def test_no_line_is_longer_than_the_terminal(columns: int) -> None:
+    """A minute's looks, and 240 steps of an hour, are more than fit behind the numbers of a terminal's 80 columns."""
+    counts = QueueCounts(visible=1_234_567, in_flight=120_000, delayed=0, dead=12)
+    queues = [QueueStatus("default", counts, -12.5, list(range(60))), QueueStatus("webhooks", None, None, [1] * 60)]
+    series = {"step_s": 15, "done": [*[0] * 200, *range(40)], "failed": [0] * 240}
+    told = {"queues": [{"name": "default", "paused": False, "series": series}]}
+    replica = {"url": "http://127.0.0.1:8080", "/readyz": {"status": "ok", "store": "ok"}, "/queues": {"data": told}}
+    shown = list(lines(Status("2026-11-29T10:00:00Z", queues, replica), columns))
+    assert max(map(len, shown)) <= columns
+    bars = [re.search("[▁▂▃▄▅▆▇█]*$", line) for line in shown]
+    assert [len(found[0]) for found in bars if found is not None] == {
+        60: [0, 0, 0, 0, 16],
+        80: [0, 20, 0, 0, 35],
+        200: [0, 60, 0, 0, 120],
+    }[columns]
+
+
+@pytest.mark.parametrize("room", [1, 7, 240, 1000])
+def test_squeezed_steps_lose_nothing(room: int) -> None:
+    values = list(range(240))
+    assert sum(squeezed(values, room)) == sum(values)
+    assert len(squeezed(values, room)) <= room
 
 
 async def test_a_token_that_is_not_enough_is_said(replica: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from contextlib import aclosing
 from dataclasses import asdict
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _CLEARED: Final = "\033[H\033[J"  # ECMA-48: cursor to the first place, erase to the end of the screen
 _MINUTE_S: Final = 60
+_GAP: Final = 2
+"""What is between numbers and their bars."""
 
 
 @click.command(cls=Command)
@@ -61,7 +64,8 @@ def status(
         printed = True
         async with aclosing(statuses(settings, replica, clock=SystemClock(), every_s=every)) as looks:
             async for look in looks:
-                text = json_line(asdict(look)) if as_json else "\n".join(lines(look))
+                columns = shutil.get_terminal_size().columns
+                text = json_line(asdict(look)) if as_json else "\n".join(lines(look, columns))
                 printed = say(f"{_CLEARED if cleared else ''}{text}")
                 if not (watch and printed):
                     break
@@ -80,34 +84,45 @@ def _token(file: str | None) -> str | None:
     return text.strip()
 
 
-def lines(look: Status) -> Iterator[str]:
-    """Yield the lines of a table of the queues, and what the replica says."""
+def lines(look: Status, columns: int) -> Iterator[str]:
+    """Yield the lines of a table of the queues, and what the replica says; bars take what is left of the columns."""
     width = max((len(queue.name) for queue in look.queues), default=0)
     if look.queues:
         yield f"{'queue':<{max(width, 5)}} {'waiting':>9} {'in flight':>9} {'delayed':>9} {'dead':>9} {'change/s':>9}"
     for queue in look.queues:
-        yield f"{printable(queue.name):<{max(width, 5)}} {_numbers(queue)}".rstrip()
+        numbers = f"{printable(queue.name):<{max(width, 5)}} {_numbers(queue)}"
+        backlog = () if queue.counts is None else queue.backlog
+        yield f"{numbers}  {_latest(backlog, columns - len(numbers) - _GAP)}".rstrip()
     if look.replica is not None:
-        yield from _of_replica(look.replica)
+        yield from _of_replica(look.replica, columns)
+
+
+def _latest(backlog: Sequence[int], room: int) -> str:
+    from thumbq.commands.status import sparkline  # noqa: PLC0415 - it is loaded by now
+
+    return sparkline(backlog[-room:]) if room > 0 else ""
 
 
 def _numbers(queue: QueueStatus) -> str:
-    from thumbq.commands.status import sparkline  # noqa: PLC0415 - it is loaded by now
-
     if queue.counts is None:
         return "does not answer"
     counts = queue.counts
     change = "-" if queue.change_per_s is None else f"{queue.change_per_s:+.1f}"
     numbers = (counts.visible, counts.in_flight, counts.delayed, counts.dead, change)
-    return f"{' '.join(f'{number:>9}' for number in numbers)}  {sparkline(queue.backlog)}"
+    return " ".join(f"{number:>9}" for number in numbers)
 
 
-def _of_replica(replica: Any) -> Iterator[str]:
+def _of_replica(replica: Any, columns: int) -> Iterator[str]:
     ready = replica.get("/readyz", {})
     parts = ready if "error" in ready or "status" not in ready else {"ready": ready["status"], **_parts(ready)}
     yield f"{printable(replica['url'])}: " + ", ".join(f"{name} {printable(str(what))}" for name, what in parts.items())
-    for queue in replica.get("/queues", {}).get("data", {}).get("queues", []):
-        yield f"  {printable(queue['name'])}: {_ended(queue['series'])}{' paused' if queue.get('paused') else ''}"
+    queues = replica.get("/queues", {})
+    why = queues.get("error") or queues.get("detail")
+    if why is not None and "error" not in ready:
+        yield f"  queues: {printable(str(why))}"
+    for queue in queues.get("data", {}).get("queues", []):
+        start = f"  {printable(queue['name'])}: {'paused, ' if queue.get('paused') else ''}"
+        yield _ended(start, queue["series"], columns)
 
 
 def _parts(ready: Any) -> dict[str, Any]:
@@ -117,13 +132,15 @@ def _parts(ready: Any) -> dict[str, Any]:
     return {name: what for name, what in ready.items() if name != "status"}
 
 
-def _ended(series: Any) -> str:
-    """Return what has ended on a replica: per minute over the last whole steps, and a bar for each step."""
-    from thumbq.commands.status import sparkline  # noqa: PLC0415 - it is loaded by now
+def _ended(start: str, series: Any, columns: int) -> str:
+    """Return what has ended on a replica: per minute over the last whole steps, and bars of the last hour."""
+    from thumbq.commands.status import sparkline, squeezed  # noqa: PLC0415 - it is loaded by now
 
     def per_minute(numbers: Sequence[int]) -> str:
         steps = numbers[-max(1, _MINUTE_S // series["step_s"]) - 1 : -1] or numbers
         return f"{sum(steps) * _MINUTE_S / (len(steps) * series['step_s']):.1f}"
 
     done, failed = per_minute(series["done"]), per_minute(series["failed"])
-    return f"done {done}, failed {failed} a minute  {sparkline(series['done'])}"
+    numbers = f"{start}done {done}, failed {failed} a minute"
+    room = columns - len(numbers) - _GAP
+    return f"{numbers}  {sparkline(squeezed(series['done'], room)) if room > 0 else ''}".rstrip()

@@ -94,7 +94,7 @@ async def statuses(
             backends = await stack.enter_async_context(open_existing(settings))
         timeout = aiohttp.ClientTimeout(total=_ANSWER_S)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
-        names = [config.name or config.queue or "local" for config in settings.opened_queues]
+        names = [config.label for config in settings.opened_queues]
         histories = [History() for _ in names]
         while True:
             queues = [
@@ -136,6 +136,13 @@ async def _ask(session: aiohttp.ClientSession, replica: Replica) -> dict[str, An
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             found[path] = {"error": str(error) or type(error).__name__}
     return found
+
+
+def squeezed(values: Sequence[float], room: int) -> Sequence[float]:
+    """Return numbers that are counted step by step as so many at the most: of longer steps, the oldest may be short."""
+    step = -(-len(values) // max(room, 1)) or 1
+    ends = range(len(values), 0, -step)
+    return [sum(values[max(end - step, 0) : end]) for end in ends][::-1]
 
 
 def sparkline(values: Sequence[float]) -> str:
