@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,16 @@ async def test_requests_and_files_are_counted_by_route_and_code(served: Served) 
     assert 'thumbq_uploads_total{code="",outcome="accepted"} 1.0' in text
     assert 'thumbq_uploads_total{code="unsupported-format",outcome="refused"} 1.0' in text
     assert f"thumbq_upload_bytes_total {float(len(JPEG))}" in text
+
+
+async def test_requests_that_cannot_be_read_are_counted_once_each(served: Served) -> None:
+    for head in (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", b"nonsense\r\n\r\n"):
+        assert b" 400 " in await served.exchange(head)
+    head = b"GET /livez HTTP/1.1\r\nHost: a\r\nExpect: another\r\nConnection: close\r\n\r\n"
+    assert b" 417 " in await served.exchange(head)
+    text = await get(served)
+    counted = re.findall(r"thumbq_http_requests_total\{.*route=\"(\S+)\",status=\"(\d+)\"\} (\S+)", text)
+    assert sorted(counted) == [("/livez", "417", "1.0"), ("none", "400", "2.0")]
 
 
 async def test_the_first_answer_again_is_counted_as_a_request_and_as_no_upload(served: Served) -> None:

@@ -33,6 +33,7 @@ from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from thumbq.ports.observing import Answered, emit
 from thumbq.web import problems, requestid, unreadable
 from thumbq.web.answerheaders import complete
 from thumbq.web.requestid import REQUEST_ID
@@ -171,6 +172,7 @@ class Connection(RequestHandler):
         answer = problems.response(problem)
         complete(request, answer, self._origins)
         answer.force_close()
+        emit(Answered(None, request.method, answer.status, 0.0, 0, answer.content_length or 0))
         return answer
 
     @property
