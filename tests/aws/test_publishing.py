@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 from aiobotocore.session import AioSession
 
+from support.doubles.observing import Observed
 from support.servers.emulators import REGION, aws_environment
 from support.servers.scripted import says, sqs_error, stalls
 from thumbq.aws.eventtargets import open_targets
@@ -21,6 +22,7 @@ from thumbq.backends import open_backends
 from thumbq.core.job import ObjectRef
 from thumbq.core.jobevent import JobEvent
 from thumbq.errors import BackendUnavailable, NotSent, SendRefused, SetupError
+from thumbq.ports.observing import Called, observed_by
 from thumbq.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,14 +90,20 @@ async def test_a_topics_subscriptions_filter_on_the_attributes(moto: str, name: 
             attributes = {"FilterPolicy": json.dumps(policy), "RawMessageDelivery": "true"}
             await sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=attributes)
             urls.append(url)
-        async with targets(topic) as [target]:
-            await asyncio.gather(
-                target.send(event("uploads/a", presets=("small", "large"))),
-                target.send(event("uploads/b", status="failed", presets=())),
-                target.send(event("pngfiles/c")),
-            )
+        observed = Observed()
+        with observed_by([observed]):
+            async with targets(topic) as [target]:
+                await asyncio.gather(
+                    target.send(event("uploads/a", presets=("small", "large"))),
+                    target.send(event("uploads/b", status="failed", presets=())),
+                    target.send(event("pngfiles/c")),
+                )
         found = [[json.loads(message["Body"])["id"] for message in await arrived(sqs, url)] for url in urls]
     assert found == [["uploads/b"], [], ["uploads/a"]]
+    assert [each for each in observed.happened if isinstance(each, Called)] == [
+        Called("sns", "GetTopicAttributes", 200),
+        Called("sns", "PublishBatch", 200),
+    ]
 
 
 async def test_a_queue_has_the_same_attributes(moto: str, name: str) -> None:

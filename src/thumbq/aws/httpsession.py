@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
 _SERVICE_PLACE: Final = 3
+_UNSIGNED: Final = "unsigned"
+_BY_METHOD: Final = frozenset({"s3", _UNSIGNED})
 
 _contexts: Final[WeakValueDictionary[tuple[str, int], ssl.SSLContext]] = WeakValueDictionary()
 """What the sessions that are open check certificates by, for each file of authorities as it was."""
@@ -65,7 +67,7 @@ class HttpSession(AIOHTTPSession):
             response = await super().send(request)
             status = response.status_code
         finally:
-            emit(Called(*_call(request.method, request.headers), status))
+            emit(Called(*_call(request), status))
         return response
 
     async def _get_session(self, proxy_url: str | None) -> ClientSession:
@@ -93,17 +95,21 @@ class HttpSession(AIOHTTPSession):
             return context, None
 
 
-def _call(method: str | None, headers: Mapping[str, str | bytes]) -> tuple[str, str]:
+def _call(request: Any) -> tuple[str, str]:
     """Return the service that a request was signed for, and what it asks: S3's method, or the action.
 
-    Source: Signature Version 4, "Credential": the key's id, the date, the region and the service, by slashes.
+    Sources: Signature Version 4, "Credential": the key's id, the date, the region and the service, by slashes. Smithy,
+    "AWS JSON protocol" and "AWS query protocol": the action is in a header, or first in the form.
     """
+    headers: Mapping[str, str | bytes] = request.headers
     scope = _text(headers.get("Authorization")).partition("Credential=")[2].split("/", 4)
-    service = scope[3] if len(scope) > _SERVICE_PLACE else "unsigned"
-    if service == "s3":
-        return service, method or ""
-    return service, _text(headers.get("X-Amz-Target")).rpartition(".")[2]
+    service = scope[3] if len(scope) > _SERVICE_PLACE else _UNSIGNED
+    if service in _BY_METHOD:
+        return service, request.method or ""
+    if (target := headers.get("X-Amz-Target")) is not None:
+        return service, _text(target).rpartition(".")[2]
+    return service, _text(request.body).partition("&")[0].removeprefix("Action=")
 
 
-def _text(header: str | bytes | None) -> str:
-    return header.decode("latin-1") if isinstance(header, bytes) else header or ""
+def _text(value: str | bytes | None) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value or ""
