@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiobotocore.session import AioSession
 
+from support.emf import metrics_of
 from support.lambda_runtime.sqs_trigger import THROTTLED, ten_messages, trigger
 from support.pictures.images import small_jpeg
 from support.processes.marked_pool import gone, marked_pool
@@ -187,5 +188,5 @@ async def test_a_batch_makes_one_line_for_cloudwatch(
             ids = [await source.job(f"photos/{name}.jpg", small_jpeg()) for name in names]
             event = await source.event(*ids)
             await source.delete(event, await call(event))
-    written = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith('{"_aws"')]
+    written = [metrics_of(line) for line in capsys.readouterr().err.splitlines() if line.startswith('{"_aws"')]
     assert [(line["JobsDone"], len(line["RenderTime"])) for line in written] == [(2, 2), (1, 1)]

@@ -17,14 +17,27 @@ from support import documents, tables
 from support.doubles.observing import EVERYTHING
 from support.promtool import promtool
 from thumbq.core import callbackmessage
+from thumbq.core.retry import JOB_CODES
 from thumbq.observation import Observation
 from thumbq.ports import QueueCounts
-from thumbq.ports.observing import Answered, Attempted, Called, StageEnded, Told, Uploaded, emit, observed_by
+from thumbq.ports.observing import (
+    CAUSES,
+    Answered,
+    Attempted,
+    Called,
+    ProcessReplaced,
+    StageEnded,
+    Told,
+    Uploaded,
+    emit,
+    observed_by,
+)
 from thumbq.process import SystemClock
 from thumbq.settings import Settings
 from thumbq.telemetry.families import FAMILIES, PREFIX
 from thumbq.telemetry.metrics import Metrics
 from thumbq.telemetry.state import ReplicaState
+from thumbq.web.problems import STATUSES
 
 if TYPE_CHECKING:
     from typing import Any
@@ -61,8 +74,13 @@ def samples(of: Metrics) -> dict[tuple[str, ...], float]:
 
 def test_prometheus_own_tool_has_nothing_to_say_of_them_after_everything_that_can_happen() -> None:
     made = metrics()
-    for happened in EVERYTHING:
+    of_codes = (
+        *(Uploaded(code) for code in STATUSES),
+        *(Attempted("", "failed", 0.0, None, code=c) for c in JOB_CODES),
+    )
+    for happened in (*EVERYTHING, *of_codes, *map(ProcessReplaced, CAUSES)):
         made.observe(happened)
+    assert 'code="other"' not in made.expose(TEXT)[0].decode()
     body, _ = made.expose(TEXT)
     assert promtool("check", "metrics", stdin=body) == ""
 
