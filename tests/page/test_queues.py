@@ -204,6 +204,8 @@ async def looked_at(page: Page, proxy: FaultProxy, ids: Sequence[str]) -> None:
     assert await letters.count() == 3
     assert looks(proxy) > before
     for each in ids:
+        # Those that can be seen are loaded, one after another.
+        await letters.filter(has_text=each).scroll_into_view_if_needed()
         picture = page.locator(f".letters img[src$='/originals/{each}']")
         await until(partial(picture.evaluate, "image => image.naturalWidth"), within_s=10, what="its picture")
 
@@ -229,7 +231,7 @@ async def redriven(page: Page, place: Place, job_id: str) -> None:
     await letter.locator("input").check()
     await page.get_by_role("button", name="Redrive 1", exact=True).click()
     dialog = page.get_by_role("dialog")
-    assert "Redrive 1 dead letters?" in await dialog.inner_text()
+    assert "Redrive 1 dead letter?" in await dialog.inner_text()
     await dialog.get_by_role("button", name="Redrive 1").click()
     await letter.wait_for(state="detached")
     assert (await place.finished(place.replicas[0], job_id, within_s=20))["status"] == "done"

@@ -47,7 +47,7 @@ def heads() -> Iterator[bytes]:
 async def test_the_page_tells_formats_as_thumbq_does(place: Place, visit: Callable[..., Any]) -> None:
     page: Visit = await visit((await place.replica()).url)
     await page.page.wait_for_selector(".panel")
-    [module] = [name for name in load_assets()[1] if name.startswith("upload-check.")]
+    [module] = [name for name in load_assets()[1] if name.startswith("upload-files.")]
     given = list(heads())
     told = await page.page.evaluate(SNIFFED, [f"/page/{module}", [list(head) for head in given]])
     expected = [None if (known := sniff(head)) is None else known.name for head in given]

@@ -47,6 +47,7 @@ class KnownPreset(Answer):
     fit: str
     format: str
     quality: int
+    focal_point: tuple[float, float] | None
 
 
 class Client(Answer):
@@ -122,4 +123,5 @@ def _preset(preset: Preset) -> KnownPreset:
         fit=preset.fit,
         format=preset.format,
         quality=preset.quality,
+        focal_point=preset.focal_point,
     )

@@ -27,7 +27,7 @@ INDEX: Final = "index.html"
 FOLDER: Final = "page"
 """What addresses of assets begin with, beside the index."""
 
-_HASH_CHARS: Final = 10
+_HASH_CHARS: Final = 8
 _IMPORTED: Final = re.compile(
     r"""(?P<before>\b(?:from|import)\s*\(?\s*)(?P<quote>['"])(?P<path>\.{1,2}/[^'"]+)(?P=quote)"""
 )
@@ -35,11 +35,19 @@ _LINKED: Final = re.compile(r"""(?P<before>\b(?:href|src)=)"(?P<path>[\w./-]+\.(
 _STYLE: Final = "style.css"
 _COMMENT: Final = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?!!).*?\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
 _AROUND_SIGNS: Final = re.compile(r"\s*([{};,])\s*|(?<=:) ")
-_IDLE: Final = re.compile(
-    r"(?<=[{(\[,;])\n|,?\n(?=[}\])])|(?<=\)) (?={)|(?<={) | (?=})| (?P<sign>=>|[=!]==|&&|\|\||\?\?) "
+_TEMPLATE: Final = r"`(?:[^`\\$]|\\.|\$(?!\{)|\$\{(?:[^`{}]|`[^`]*`|\{[^{}]*\})*\})*`"
+_PARTS: Final = re.compile(
+    rf"""(?P<kept>"(?:[^"\\\n]|\\.)*"|{_TEMPLATE}|/(?![*/\s])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/)|[^"`/]+|/""",
+    re.DOTALL,
 )
-"""Line ends, last commas and spaces that say nothing in modules of our own: none of their texts has any."""
+"""A module's texts, templates and patterns, which are ``kept``, and what is between them."""
+_IDLE: Final = re.compile(r"(?<=[{}(\[,;])\n|,?\n(?=[}\])])|[ \t]*([=*<>!&|?:,;{}()\[\]]+)[ \t]*")
+"""Line ends, last commas and spaces that say nothing between them."""
 _VENDORED: Final = "vendor/"
+_FUNCTION: Final = re.compile(r"^(?=export function )", re.MULTILINE)
+_NAME: Final = re.compile(r"\b(\w+)\(")
+_USED: Final = {"vendor/thumbhash.js": {"thumbHashToDataURL"}}
+"""Of vendored modules browsers get these functions, and what they need."""
 _BEST: Final = 12  # of libdeflate's levels
 _AS_MODULES: Final = {"vendor/uPlot.iife.min.js": "\nexport default uPlot;\n"}
 """What scripts that are no modules need to be imported."""
@@ -92,6 +100,17 @@ def _sources(folder: Traversable, prefix: str = "") -> list[tuple[str, str]]:
     return found
 
 
+def _with_what_is_used(text: str, used: set[str]) -> str:
+    """Return a module of functions without those that neither ``used`` has nor any function that it has."""
+    before, *functions = _FUNCTION.split(text)
+    of_name = {_NAME.findall(function)[0]: function for function in functions}
+    found: set[str] = set()
+    while used:
+        found |= used
+        used = {name for each in found for name in _NAME.findall(of_name[each]) if name in of_name} - found
+    return before + "".join(function for name, function in of_name.items() if name in found)
+
+
 def _asset(path: str, text: str, named: Callable[[str], str]) -> Asset:
     folder = posixpath.dirname(path)
 
@@ -106,7 +125,9 @@ def _asset(path: str, text: str, named: Callable[[str], str]) -> Asset:
         text = _AROUND_SIGNS.sub(r"\1", text)
     if extension == "js":
         if not path.startswith(_VENDORED):
-            text = _IDLE.sub(lambda found: found["sign"] or "", text)
+            text = _PARTS.sub(lambda part: part["kept"] or _IDLE.sub(r"\1", part[0]), text)
+        if path in _USED:
+            text = _with_what_is_used(text, _USED[path])
         text = _IMPORTED.sub(renamed, text) + _AS_MODULES.get(path, "")
     body = text.encode()
     digest = hashlib.sha256(body).hexdigest()[:_HASH_CHARS]

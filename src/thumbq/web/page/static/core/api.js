@@ -1,8 +1,9 @@
 // Requests to thumbq. Addresses are made from the page's own, so that a path in front of it does no harm.
 
-import { sessionEnded } from "./session.js";
-
 const BASE = new URL(".", location.href);
+
+let ask = null;
+let asking = null;
 
 /** Returns the address of something of thumbq's, such as "jobs/7r3k…". */
 export function address(path) {
@@ -17,6 +18,11 @@ export class Problem extends Error {
     this.code = document?.code ?? "";
     this.retryAfter = Number(retryAfter) || 0;
     this.data = document?.data;
+  }
+
+  /** Whether a proxy says so, as thumbq does not answer. */
+  get isOfProxy() {
+    return !this.code && this.status > 501;
   }
 
   /** Whether it may pass by itself. */
@@ -62,4 +68,15 @@ async function read(answer, signal) {
     if (signal?.aborted) throw error;
     throw new Unreachable();
   }
+}
+
+/** Says who asks for a token: a function that resolves once there is a session again. */
+export function askWith(dialog) {
+  ask = dialog;
+}
+
+/** Waits until there is a session again. All who wait share one dialog. */
+export function sessionEnded() {
+  asking ??= ask().finally(() => (asking = null));
+  return asking;
 }

@@ -46,6 +46,27 @@ export function button({ text, label, name, kind = "", ...properties }) {
   return h("button", { type: "button", class: look, "aria-label": label, title: text ? undefined : label, ...properties }, ...shown);
 }
 
+/**
+ * Does some work without losing the focus: what has it keeps it, and when that is gone or can have it no more, `instead` is
+ * asked for an element, or else the view gets it.
+ */
+export function keepFocus(work, instead = () => null) {
+  const had = document.activeElement;
+  work();
+  if (had === document.body || (had === document.activeElement && usable(had))) return;
+  const next = [had, instead(), document.getElementById("main")].find((element) => element && usable(element));
+  next?.focus({ preventScroll: next.id === "main" });
+}
+
+/** Returns what stands where something should be: what is wrong, and what can be done about it. */
+export function trouble(...children) {
+  return h("div", { class: "gallery-state" }, icon("alert"), children);
+}
+
+function usable(element) {
+  return element.checkVisibility() && !element.disabled;
+}
+
 function filled(element, properties, children) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null || value === false) continue;
@@ -60,4 +81,15 @@ function filled(element, properties, children) {
 
 function present(children) {
   return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+}
+
+const region = h("div", { class: "unseen", role: "status", "aria-live": "polite" });
+let timer = 0;
+
+document.body.append(region);
+
+/** Tells a screen reader something that it has not asked for. Of much in a short time it tells the last. */
+export function say(text) {
+  clearTimeout(timer);
+  timer = setTimeout(() => (region.textContent = text), 300);
 }

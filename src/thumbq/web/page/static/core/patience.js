@@ -18,10 +18,14 @@ export async function patiently(work, { signal, onWait } = {}) {
   try {
     for (let tries = 0; ; tries += 1) {
       try {
-        return await work();
+        const result = await work();
+        note(mark, false);
+        // It is back for all others, too.
+        if (away.size > 0) dispatchEvent(new Event("online"));
+        return result;
       } catch (error) {
         if (!(error instanceof Unreachable || (error instanceof Problem && error.passes)) || signal?.aborted) throw error;
-        if (error instanceof Unreachable) note(mark, true);
+        if (error instanceof Unreachable || error.isOfProxy) note(mark, true);
         onWait?.(error);
         await pause(Math.max(Math.min(500 * 2 ** tries, LONGEST_MS) * (0.75 + Math.random() / 2), error.retryAfter * 1000 || 0), signal);
       }

@@ -7,8 +7,12 @@ let known = null;
 
 /** Asks thumbq. */
 export async function loadService() {
-  known = (await patiently(() => request("service"))).data;
-  return known;
+  know((await patiently(() => request("service"))).data);
+}
+
+/** Takes what thumbq has said. */
+export function know(said) {
+  known = said;
 }
 
 export function service() {

@@ -1,10 +1,11 @@
 // News of jobs: one held request for all that are waited for.
 
-import { request } from "./api.js";
+import { Problem, request } from "./api.js";
 import { patiently } from "./patience.js";
 
 const AT_ONCE = 50;
 const HELD_S = 25;
+const AGAIN_MS = 5000;
 
 const waiting = new Map();
 let asking = null;
@@ -19,7 +20,7 @@ export function whenEnded(id, callback) {
   }
   return () => {
     callbacks.delete(callback);
-    if (callbacks.size === 0) waiting.delete(id);
+    if (callbacks.size === 0 && waiting.get(id) === callbacks) waiting.delete(id);
   };
 }
 
@@ -28,7 +29,8 @@ function askAnew() {
   asking?.abort();
   asking = new AbortController();
   ask(asking.signal).catch((error) => {
-    if (error.name !== "AbortError") throw error;
+    if (error instanceof Problem) setTimeout(askAnew, AGAIN_MS);
+    else if (error.name !== "AbortError") throw error;
   });
 }
 

@@ -1,5 +1,7 @@
 // Texts in the browser's language, and numbers as it writes them.
 
+import { h } from "./dom.js";
+
 let texts = {};
 let locale = "en";
 
@@ -46,6 +48,16 @@ export function seconds(value) {
 
 export function time(text, style = { dateStyle: "medium", timeStyle: "medium" }) {
   return new Intl.DateTimeFormat(locale, style).format(new Date(text));
+}
+
+const AGES = [["day", 86_400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+/** Returns how long ago a time was, as an element that says when it was, too. */
+export function ago(text) {
+  const passed = Math.max(0, (Date.now() - Date.parse(text)) / 1000);
+  const [unit, length] = AGES.find(([, least]) => passed >= least) ?? AGES.at(-1);
+  const said = new Intl.RelativeTimeFormat(locale).format(-Math.floor(passed / length), unit);
+  return h("time", { datetime: text, title: time(text) }, said);
 }
 
 export function percent(share) {

@@ -1,8 +1,9 @@
 // The first view: files go in, and the newest pictures lie below.
 
-import { button, fill, h, icon } from "../core/dom.js";
+import { button, fill, h, icon, keepFocus, trouble } from "../core/dom.js";
 import { framed, placeholder, renditionAddress } from "../core/picture.js";
 import { may } from "../core/service.js";
+import { whenEnded } from "../core/watch.js";
 import { bytes, formatName, t } from "../core/words.js";
 import { uploadList } from "../upload/list.js";
 import { uploadPanel } from "../upload/panel.js";
@@ -18,11 +19,12 @@ let scrolled = 0;
 /** Opens the view in an element. Returns what closes it. */
 export function open(container) {
   const list = may("upload") ? uploadList() : null;
-  const state = h("div", { class: "gallery-state" });
+  const state = h("div");
+  const waiting = new Map();
   const grid = cardGrid({
     label: t("gallery.title"),
     count: () => source.records.length,
-    make: (place) => card(source.records[place]),
+    make: (place) => (watch(source.records[place]), card(source.records[place])),
     keyOf: (place) => keyOf(source.records[place]),
     near: (last) => last + AHEAD > source.records.length && !source.complete && void more(),
   });
@@ -50,20 +52,27 @@ export function open(container) {
     show();
   }
 
+  /** Sees to it that a card tells when its job has ended, also one that others have uploaded. */
+  function watch({ id, status }) {
+    if (waiting.has(id) || (status !== "queued" && status !== "awaiting-upload")) return;
+    waiting.set(id, whenEnded(id, (job) => (job ? take(job) : (source.remove(id), show()))));
+  }
+
   async function more() {
     fill(state, source.records.length === 0 && !source.complete && may("read") && h("p", { class: "hint" }, t("loading")));
     try {
       await source.more();
     } catch (error) {
       if (error.name === "AbortError") return;
-      return fill(state, icon("alert"), h("p", {}, error.message), button({ text: t("again"), onclick: more }));
+      return fill(state, trouble(h("p", {}, error.message), button({ text: t("again"), onclick: more })));
     }
     show();
   }
 
   function show() {
     grid.draw();
-    fill(state, source.complete && source.records.length === 0 && [icon("picture"), h("p", {}, t(may("read") ? "gallery.empty" : "gallery.own"))]);
+    const empty = source.complete && source.records.length === 0;
+    keepFocus(() => fill(state, empty && h("div", { class: "gallery-state" }, icon("picture"), h("p", {}, t(may("read") ? "gallery.empty" : "gallery.own")))));
   }
 
   return () => {
@@ -72,6 +81,7 @@ export function open(container) {
     grid.close();
     list?.close();
     stop();
+    for (const stopWaiting of waiting.values()) stopWaiting();
   };
 }
 

@@ -1,8 +1,7 @@
 // Links to copy: the page, the renditions, a command, and an <img> with all widths.
 
 import { address } from "../core/api.js";
-import { button, fill, h, icon } from "../core/dom.js";
-import { say } from "../core/live.js";
+import { button, fill, h, icon, say } from "../core/dom.js";
 import { service } from "../core/service.js";
 import { t } from "../core/words.js";
 
@@ -49,7 +48,7 @@ function linkTo(job, preset, rendition) {
 }
 
 function command(job, preset, rendition) {
-  const token = service().client.name ? ' -H "Authorization: Bearer $THUMBQ_TOKEN"' : "";
+  const token = service().client.name ? ` -H "Authorization: Bearer $THUMBQ_TOKEN"` : "";
   const extension = rendition.content_type.replace("image/", "").replace("jpeg", "jpg");
   return `curl${token} -o ${preset}.${extension} ${linkTo(job, preset, rendition)}`;
 }

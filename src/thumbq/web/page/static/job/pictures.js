@@ -1,11 +1,10 @@
 // The original and its renditions side by side, with what was done to each.
 
 import { address } from "../core/api.js";
-import { button, h, icon } from "../core/dom.js";
+import { button, fill, h, icon, keepFocus } from "../core/dom.js";
 import { framed, placeholder, renditionAddress } from "../core/picture.js";
 import { may } from "../core/service.js";
-import { bytes, formatName, percent, t } from "../core/words.js";
-import { stepsInWords } from "./steps.js";
+import { bytes, formatName, number, percent, t } from "../core/words.js";
 
 const SHOWN_BY_BROWSERS = new Set(["image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/bmp"]);
 const SHOWN_AT_ONCE = 8_000_000;
@@ -44,11 +43,12 @@ function original(job) {
   const holder = h("div", { class: "holder" }, place);
   const offer = () => place.append(button({ text: t("job.show", bytes(size)), kind: "quiet", onclick: show }));
   const show = () => {
-    const frame = framed({ src: href, alt: t("job.original", filename ?? ""), width, height, blur: placeholder(job.original) });
+    const frame = framed({ src: href, alt: t("job.original", filename ?? ""), width, height, blur: placeholder(job.original), original: true });
     // Few originals are sent at once: thumbq may have had no room for this one.
     frame.querySelector(".picture").addEventListener("error", () => (holder.replaceChildren(place), offer()), { once: true });
     place.replaceChildren(icon("picture"));
-    holder.replaceChildren(h("a", { href, target: "_blank", rel: "noreferrer" }, frame));
+    const link = h("a", { href, target: "_blank", rel: "noreferrer" }, frame);
+    keepFocus(() => fill(holder, link), () => link);
   };
   if (!SHOWN_BY_BROWSERS.has(type)) place.append(h("span", { class: "note" }, t("job.notShown", formatName(type))));
   else if (size > SHOWN_AT_ONCE) offer();
@@ -59,4 +59,23 @@ function original(job) {
 
 function figure(picture, title, facts, ...more) {
   return h("figure", {}, picture, h("figcaption", {}, h("b", {}, title), h("span", { class: "facts" }, facts), ...more));
+}
+
+/** Returns a text for each step; what was not done has none. */
+function stepsInWords(steps) {
+  if (!steps) return [];
+  const { orientation = 1, profile, flattened_on: background, frames_dropped: dropped = 0, shrink_on_load: shrunk } = steps;
+  return [
+    orientation > 1 && t(`steps.orientation.${orientation}`),
+    profile && t(`steps.profile.${profile}`),
+    background && t("steps.flattened", background),
+    dropped > 0 && t("steps.dropped", number(dropped)),
+    shrunk && shrinking(shrunk),
+  ].filter(Boolean);
+}
+
+function shrinking(shrunk) {
+  if (shrunk === "embedded-thumbnail") return t("steps.embedded");
+  const [scale, scans] = shrunk.split(" ");
+  return t(scans ? "steps.shrunkScans" : "steps.shrunk", scale);
 }

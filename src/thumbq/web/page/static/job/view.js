@@ -2,17 +2,17 @@
 
 import { Problem, request } from "../core/api.js";
 import { confirmed } from "../core/dialog.js";
-import { button, fill, h, icon } from "../core/dom.js";
-import { say } from "../core/live.js";
+import { button, fill, h, icon, keepFocus, say, trouble } from "../core/dom.js";
 import { patiently } from "../core/patience.js";
 import { may } from "../core/service.js";
 import { whenEnded } from "../core/watch.js";
-import { bytes, formatName, hasText, number, t } from "../core/words.js";
+import { bytes, formatName, hasText, number, seconds, t, time } from "../core/words.js";
 import { source } from "../gallery/source.js";
 import { forget } from "../upload/uploads.js";
 import { copyLinks } from "./links.js";
 import { pictures } from "./pictures.js";
-import { times } from "./times.js";
+
+const PARTS = ["waited", "fetched", "rendered", "stored"];
 
 /** Opens the view of the job with this id in an element. Returns what closes it. */
 export function open(container, { id }) {
@@ -33,7 +33,7 @@ export function open(container, { id }) {
     if (data.status === "queued" || data.status === "awaiting-upload") {
       stopWaiting = whenEnded(id, (job) => {
         if (job === null) return load();
-        show(job);
+        keepFocus(() => show(job));
         say(t(`states.${job.status}`));
       });
     }
@@ -82,7 +82,7 @@ function back() {
 }
 
 function nothing(error) {
-  return h("div", { class: "gallery-state" }, icon("alert"), h("h1", {}, t("job.none")), h("p", {}, error.message));
+  return trouble(h("h1", {}, t(error.status === 404 || error.status === 410 ? "job.none" : "nav.job")), h("p", {}, error.message));
 }
 
 function facts({ original }) {
@@ -107,6 +107,26 @@ function faults({ error, failed }) {
     { class: "faults", role: "group", "aria-label": t("job.faults") },
     all.map(([preset, { code, message }]) =>
       h("p", {}, icon("alert"), h("span", {}, preset && h("b", {}, `${preset}: `), message, " ", hasText(`advice.${code}`) && t(`advice.${code}`), " ", h("code", {}, code))),
+    ),
+  );
+}
+
+/** Returns how long each part took, as a bar and in figures. */
+function times(job) {
+  const parts = PARTS.map((part) => [part, job.times?.[`${part}_s`]]).filter(([, value]) => value !== null && value !== undefined);
+  if (!job.finished_at) return null;
+  const all = parts.reduce((sum, [, value]) => sum + value, 0);
+  return h(
+    "section",
+    { class: "times", "aria-labelledby": "times-title" },
+    h("h2", { id: "times-title" }, t("job.times")),
+    all > 0 && h("div", { class: "bar", "aria-hidden": "true" }, parts.map(([part, value]) => h("span", { class: part, style: { "flex-grow": String((100 * value) / all) } }))),
+    h(
+      "dl",
+      {},
+      parts.map(([part, value]) => h("div", {}, h("dt", { class: part }, t(`times.${part}`)), h("dd", {}, seconds(value)))),
+      parts.length > 1 && h("div", {}, h("dt", {}, t("times.all")), h("dd", {}, seconds(all))),
+      h("div", {}, h("dt", {}, t("times.finished")), h("dd", {}, time(job.finished_at))),
     ),
   );
 }

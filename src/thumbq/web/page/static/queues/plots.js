@@ -54,7 +54,7 @@ export function plots(queue) {
       drawn[place]?.destroy();
       const lines = [...found.keys()].flatMap((name, index) => plot.lines.map((_, which) => ({ label: name, stroke: colour(hue(index)), width: 1.5, dash: which ? [4, 4] : [], points: { show: true, size: 4, filter: alone } })));
       const axes = [
-        { ...axis, size: 24, gap: 2, space: 80, values: (_, splits) => splits.map((at) => clock(at)) },
+        { ...axis, size: 28, gap: 6, space: 80, values: (_, splits) => splits.map((at) => clock(at)) },
         { ...axis, size: 56, space: 30, values: (_, splits) => splits.map((value) => plot.write(value)) },
       ];
       const options = { width: frames[place].clientWidth || 300, height: HEIGHT, series: [{}, ...lines], axes, legend: { show: false }, cursor: { show: false }, scales: { y: { range: (_, least, most) => [0, Math.max(most || 0, plot.least) * 1.05] } } };

@@ -2,10 +2,9 @@
 
 import { request } from "../core/api.js";
 import { confirmed } from "../core/dialog.js";
-import { button, fill, h, icon } from "../core/dom.js";
-import { say } from "../core/live.js";
+import { button, fill, h, icon, say } from "../core/dom.js";
 import { patiently } from "../core/patience.js";
-import { number, t, time } from "../core/words.js";
+import { ago, number, t, time } from "../core/words.js";
 import { letters } from "./letters.js";
 import { plots } from "./plots.js";
 
@@ -85,12 +84,12 @@ export function open(container) {
   function card(name) {
     const heading = h("h2", { id: `queue-${name}` }, name);
     const figures = h("dl");
-    const tools = h("div", { class: "row" });
+    const badges = h("div", { class: "row" });
+    const turning = button({ text: t("queues.pause") });
     const drawn = plots(name);
     const dead = letters(name, look);
-    const element = h("section", { class: "queue", "aria-labelledby": heading.id }, h("header", { class: "row" }, heading, tools), h("div", { class: "times" }, figures), drawn.element, dead.element);
+    const element = h("section", { class: "queue", "aria-labelledby": heading.id }, h("header", { class: "row" }, heading, badges, turning), h("div", { class: "times" }, figures), drawn.element, dead.element);
     const oldest = new Map();
-    let looks = "";
     return {
       element,
       close: drawn.close,
@@ -98,17 +97,15 @@ export function open(container) {
         const shown = COUNTS.map((count) => [t(`queues.counts.${count}`), queue.counts ? number(queue.counts[count]) : "–"]);
         oldest.set(replica, queue.oldest_seen_at);
         const [first] = [...oldest.values()].filter(Boolean).sort();
-        shown.push([t("queues.counts.oldest"), first ? time(first) : "–"]);
+        shown.push([t("queues.counts.oldest"), first ? ago(first) : "–"]);
         fill(figures, shown.map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", {}, value))));
-        // What has the focus stays as long as it is true.
-        if (looks !== (looks = `${queue.paused} ${queue.counts === null}`)) {
-          fill(
-            tools,
-            queue.paused && h("span", { class: "badge failed" }, t("queues.paused", queue.paused_since && time(queue.paused_since))),
-            !queue.counts && h("span", { class: "badge failed" }, icon("alert"), t("queues.away")),
-            button({ text: t(queue.paused ? "queues.resume" : "queues.pause"), onclick: () => void turn(name, !queue.paused) }),
-          );
-        }
+        turning.firstChild.textContent = t(queue.paused ? "queues.resume" : "queues.pause");
+        turning.onclick = () => void turn(name, !queue.paused);
+        fill(
+          badges,
+          queue.paused && h("span", { class: "badge failed" }, t("queues.paused", queue.paused_since && time(queue.paused_since))),
+          !queue.counts && h("span", { class: "badge failed" }, icon("alert"), t("queues.away")),
+        );
         drawn.add(replica, queue.series);
         dead.show(queue);
       },

@@ -6,6 +6,7 @@ import { patiently } from "../core/patience.js";
 import { service } from "../core/service.js";
 import { bytes, formatName, seconds, t } from "../core/words.js";
 import { copyButton } from "../job/links.js";
+import { refusalOf } from "../upload/files.js";
 
 const COLUMNS = ["width", "height", "fit", "format", "quality"];
 
@@ -20,11 +21,12 @@ export function open(container) {
     fit: choice(["contain", "cover", "fill", "none"]),
     format: choice(["jpeg", "webp", "avif", "png", "auto"]),
     quality: input("range", 1, 100, 1),
-    x: input("range", 0, 1, 0.05),
-    y: input("range", 0, 1, 0.05),
+    x: input("range", 0, 1, 0.01),
+    y: input("range", 0, 1, 0.01),
   };
-  const picker = h("input", { type: "file", "aria-label": t("settings.title"), onchange: () => take(picker.files[0]) });
-  const picture = h("img", { alt: "", hidden: true });
+  const values = { quality: h("output"), x: h("output"), y: h("output") };
+  const picker = h("input", { type: "file", hidden: true, onchange: () => void take(picker.files[0]) });
+  const picture = h("img", { alt: t("settings.picture"), hidden: true });
   const facts = h("p", { role: "status" }, t("settings.drop"));
   const lines = h("code", { tabindex: "0" });
   let name = "";
@@ -38,12 +40,10 @@ export function open(container) {
     h("section", { class: "queue" }, h("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": t("nav.presets") }, table())),
     h(
       "section",
-      { class: "queue try", "data-drop": "", "aria-labelledby": "try-title", ondragover: (event) => event.preventDefault(), ondrop: drop },
-      h("h2", { id: "try-title" }, t("settings.title")),
-      picker,
-      h("div", { class: "row", oninput: changed }, Object.entries(inputs).map(([key, control]) => h("label", {}, t(`settings.${key}`), control))),
-      facts,
-      picture,
+      { class: "queue try", "data-drop": "", "aria-labelledby": "try-title", onfiles: ({ detail }) => void take(detail[0]) },
+      h("div", { class: "row" }, h("h2", { id: "try-title" }, t("settings.title")), button({ text: t("settings.choose"), name: "picture", onclick: () => picker.click() }), picker),
+      h("div", { class: "row options", oninput: changed }, Object.entries(inputs).map(([key, control]) => h("label", {}, h("span", {}, t(`settings.${key}`), " ", values[key]), control))),
+      h("div", { class: "made" }, facts, picture),
       h("pre", {}, lines, copyButton("TOML", lines)),
     ),
   );
@@ -51,26 +51,31 @@ export function open(container) {
 
   function table() {
     const row = (preset) =>
-      h("tr", {}, h("td", {}, button({ text: preset.name, onclick: () => begin(preset) })), COLUMNS.map((key) => h("td", {}, preset[key] ?? "")));
-    return h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, t("settings.name")), COLUMNS.map((key) => h("th", {}, t(`settings.${key}`))))), h("tbody", {}, presets.map(row)));
+      h("tr", {}, h("th", { scope: "row" }, button({ text: preset.name, kind: "quiet", onclick: () => begin(preset) })), COLUMNS.map((key) => h("td", {}, preset[key] ?? "")));
+    return h("table", {}, h("thead", {}, h("tr", {}, ["name", ...COLUMNS].map((key) => h("th", { scope: "col" }, t(`settings.${key}`))))), h("tbody", {}, presets.map(row)));
   }
 
   /** Goes on from a preset. */
   function begin(preset) {
     ({ name } = preset);
     for (const key of COLUMNS) inputs[key].value = preset[key] ?? "";
-    inputs.x.value = inputs.y.value = 0.5;
+    [inputs.x.value, inputs.y.value] = preset.focal_point ?? [0.5, 0.5];
     changed();
   }
 
-  function drop(event) {
-    event.preventDefault();
-    take(event.dataTransfer.files[0]);
+  async function take(taken) {
+    picker.value = "";
+    if (!taken) return;
+    file = null;
+    const refusal = await refusalOf(taken).catch(() => ({ text: t("advice.unreadable") }));
+    if (refusal) return refuse(refusal);
+    file = taken;
+    changed();
   }
 
-  function take(taken) {
-    file = taken ?? file;
-    changed();
+  function refuse({ text, message = text, code }) {
+    picture.hidden = true;
+    fill(facts, message, " ", code && h("code", {}, code));
   }
 
   /** Returns the options that mean something beside each other. */
@@ -89,7 +94,10 @@ export function open(container) {
 
   /** Shows the lines, and makes the picture. However fast changes come, one is made at a time, and the last of them. */
   async function changed() {
+    for (const key in values) fill(values[key], inputs[key].value);
     for (const key of ["x", "y"]) inputs[key].parentElement.hidden = inputs.fit.value !== "cover";
+    for (const key of ["width", "height"]) inputs[key].disabled = inputs.fit.value === "none";
+    inputs.quality.disabled = inputs.format.value === "png";
     lines.textContent = [`[presets.${name}]`, ...options().map(([key, value]) => `${key} = ${Array.isArray(value) ? `[${value.join(", ")}]` : isNaN(value) ? `"${value}"` : value}`)].join("\n");
     stale = file !== null;
     if (runs) return;
@@ -104,8 +112,7 @@ export function open(container) {
       show(await answer.blob(), answer.headers.get("Server-Timing"));
     } catch (error) {
       if (signal.aborted) return;
-      picture.hidden = true;
-      fill(facts, error.message, " ", h("code", {}, error.code));
+      refuse(error);
     }
   }
 

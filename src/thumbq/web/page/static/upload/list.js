@@ -1,7 +1,6 @@
 // The list of uploads, a row each. Of very many only the first ones are shown that have something to say.
 
-import { button, fill, h, icon } from "../core/dom.js";
-import { say } from "../core/live.js";
+import { button, fill, h, icon, keepFocus, say } from "../core/dom.js";
 import { bestFor, framed, placeholder, renditionAddress } from "../core/picture.js";
 import { bytes, hasText, percent, t } from "../core/words.js";
 import { again, clear, onUploads, remove, uploads } from "./uploads.js";
@@ -31,7 +30,7 @@ export function uploadList() {
     // In the order in which they came, so that nothing jumps while one looks; but what needs somebody is on top.
     const ordered = uploads.filter((upload) => rows.has(upload)).sort((one, other) => wanting(other) - wanting(one));
     const wanted = ordered.map((upload) => rows.get(upload).element);
-    if (wanted.length !== list.children.length || wanted.some((element, place) => element !== list.children[place])) keepFocus(() => fill(list, wanted));
+    if (wanted.length !== list.children.length || wanted.some((element, place) => element !== list.children[place])) keepFocus(() => fill(list, wanted), beside());
     more.textContent = uploads.length > shown.length ? t("upload.more", uploads.length - shown.length) : "";
   }
 
@@ -39,22 +38,23 @@ export function uploadList() {
     section.hidden = uploads.length === 0;
     const count = (state) => uploads.filter((upload) => upload.state === state).length;
     const text = t("upload.summary", { all: uploads.length, done: count("done"), refused: count("refused") + count("failed") });
-    tidy.hidden = count("done") === 0;
+    keepFocus(() => (tidy.hidden = count("done") === 0), beside());
     if (summary.textContent === text) return;
     summary.textContent = text;
     if (uploads.length) say(text);
   }
 
+  /** Returns what finds the last button of the row that is where the focus was, so that one row after the other can be removed. */
+  function beside() {
+    const place = Math.max(0, items().findIndex((row) => row.contains(document.activeElement)));
+    return () => items().slice(0, place + 1).at(-1)?.querySelector(".tools button:last-child");
+  }
+
+  const items = () => Array.from(list.children);
+
   arrange();
   summarise();
   return { element: section, close: stop };
-}
-
-/** Does something to the list without losing the focus of what stays in it. */
-function keepFocus(work) {
-  const focused = document.activeElement;
-  work();
-  if (focused?.isConnected && focused !== document.activeElement) focused.focus();
 }
 
 function wanting({ state }) {
@@ -85,14 +85,14 @@ function row(upload) {
     element.dataset.state = state;
     fill(name, job ? h("a", { href: `#/jobs/${job.id}` }, upload.name) : upload.name);
     fill(picture, pictureOf(upload));
-    keepFocus(() => fill(tools, toolsOf(upload)));
+    keepFocus(() => fill(tools, toolsOf(upload)), () => tools.lastElementChild);
   }
 
   return { element, update };
 }
 
 function toolsOf(upload) {
-  const trying = upload.state === "refused" && button({ label: t("upload.again", upload.name), name: "again", kind: "quiet", onclick: () => again(upload) });
+  const trying = wanting(upload) > 0 && button({ label: t("upload.again", upload.name), name: "again", kind: "quiet", onclick: () => again(upload) });
   const label = upload.state === "done" || upload.state === "queued" ? t("upload.hide", upload.name) : t("upload.remove", upload.name);
   return [trying, button({ label, name: "close", kind: "quiet", onclick: () => remove(upload) })];
 }

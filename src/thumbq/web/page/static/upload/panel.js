@@ -1,15 +1,21 @@
 // Where files come in: a place to drop them, the buttons, and how they are to be done.
 
 import { button, h } from "../core/dom.js";
-import { service } from "../core/service.js";
+import { may, service } from "../core/service.js";
 import { formatName, number, t } from "../core/words.js";
-import { dropped, hasFiles, pasted } from "./collect.js";
+import { dropped, hasFiles, pasted } from "./files.js";
 import { add, options } from "./uploads.js";
 
-/** Takes what is dropped or pasted anywhere on the page. `taken` is called each time. */
+/**
+ * Takes what is dropped or pasted anywhere on the page: for the part of it that has the attribute data-drop, which gets an
+ * event "files", or else to upload it. Then `taken` is called.
+ */
 export function takeEverywhere(taken) {
   const take = (files) => {
+    const part = document.querySelector("[data-drop]");
     if (files.length === 0) return;
+    if (part) return part.dispatchEvent(new CustomEvent("files", { detail: files }));
+    if (!may("upload")) return;
     add(files);
     taken();
   };
@@ -20,19 +26,14 @@ export function takeEverywhere(taken) {
   };
   addEventListener("dragenter", (event) => hasFiles(event.dataTransfer) && show(1));
   addEventListener("dragleave", (event) => hasFiles(event.dataTransfer) && show(-1));
-  addEventListener("dragover", (event) => hasFiles(event.dataTransfer) && !elsewhere(event) && event.preventDefault());
+  addEventListener("dragover", (event) => hasFiles(event.dataTransfer) && event.preventDefault());
   addEventListener("drop", async (event) => {
     show(-depth);
-    if (!hasFiles(event.dataTransfer) || elsewhere(event)) return;
+    if (!hasFiles(event.dataTransfer)) return;
     event.preventDefault();
     take(await dropped(event.dataTransfer));
   });
   addEventListener("paste", (event) => take(pasted(event.clipboardData)));
-}
-
-/** Returns whether another part of the page takes what is dropped here. */
-function elsewhere(event) {
-  return event.target instanceof Element && event.target.closest("[data-drop]") !== null;
 }
 
 /** Returns the panel. */
@@ -68,7 +69,8 @@ export function uploadPanel() {
 function picker(properties) {
   const input = h("input", { type: "file", hidden: true, tabindex: "-1", "aria-hidden": "true", ...properties });
   input.addEventListener("change", () => {
-    add(Array.from(input.files));
+    // Folders have files of the system's own.
+    add(Array.from(input.files).filter(({ name }) => !input.webkitdirectory || !name.startsWith(".")));
     input.value = "";
   });
   return input;

@@ -1,7 +1,6 @@
 // Sends a file. XMLHttpRequest, since it alone tells how much of it has gone.
 
-import { Problem, Unreachable, address } from "../core/api.js";
-import { sessionEnded } from "../core/session.js";
+import { Problem, Unreachable, address, sessionEnded } from "../core/api.js";
 
 /** Sends one file once; resolves to its job. Raises Problem when it is refused, Unreachable when it is unknown. */
 export async function send(file, { name, key, presets, queue, signal, onProgress }) {

@@ -3,8 +3,7 @@
 import { Problem } from "../core/api.js";
 import { patiently } from "../core/patience.js";
 import { whenEnded } from "../core/watch.js";
-import { refusalOf } from "./check.js";
-import { previewOf } from "./preview.js";
+import { previewOf, refusalOf } from "./files.js";
 import { send } from "./send.js";
 
 const AT_ONCE = 3;
