@@ -67,11 +67,16 @@ class Replica:
         self.renderer = RenderModel(
             self, random.Random(draw(32)), processes=shape.settings.processes, timeout_s=shape.render_timeout_s
         )
-        self.intake = UploadIntake(
-            backend=self.backend, clock=self.clock, random=random.Random(draw(32)), presets=PRESETS
-        )
         seeds = random.Random(f"{world.seed} {name}")
-        self.claims = Claims(self.backend.store, self.backend.bucket, self.clock, seeds)
+        spread = seeds.choice([1, 1, 4])
+        self.intake = UploadIntake(
+            backend=self.backend,
+            clock=self.clock,
+            random=random.Random(draw(32)),
+            presets=PRESETS,
+            key_prefixes=spread,
+        )
+        self.claims = Claims(self.backend.store, self.backend.bucket, self.clock, seeds, key_prefixes=spread)
         self._random = random.Random(draw(32))
         self.context = contextvars.copy_context()
         self.context.run(PROCESS.set, self.process)

@@ -159,6 +159,9 @@ CHECKED_BY: Final = {
     (KUBERNETES, "Configuration", "text"): (
         "tests/deploy/test_kubernetes.py::test_pods_ask_for_the_tokens_of_a_secret_that_is_not_in_the_repository"
     ),
+    (SCALE, "Simulation", "sh"): (
+        "tests/simulation/scale/test_scale.py::test_two_hundred_replicas_do_as_three_and_the_document_shows_it"
+    ),
     (SCALE, "Spread keys", "sh"): "tests/e2e/test_spread_keys.py::test_the_documented_command_shows_the_prefix",
     (LAMBDA, "Build", "sh"): LAMBDA_BUILD,
     (LAMBDA, "Deployment", "text"): LAMBDA_BUILD,
