@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import sqlite3
@@ -157,6 +158,41 @@ def test_what_is_no_finished_backup_is_refused(tmp_path: Path, what: str) -> Non
     with pytest.raises(SetupError, match="is no backup"):
         restore(backup, tmp_path / "again", quiet)
     assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("what", ["cut.tar", "cut in a header.tar", "no database", "a page is another"])
+async def test_a_damaged_backup_is_refused_and_makes_no_directory_of_thumbqs(
+    backend: Backend, directory: Path, tmp_path: Path, what: str
+) -> None:
+    await put(backend, "kept", b"kept" * 1000)
+    backup = tmp_path / what
+    back_up(directory, backup, quiet)
+    if backup.suffix:
+        backup.write_bytes(backup.read_bytes()[: 3000 if what == "cut.tar" else 300])
+    elif what == "no database":
+        (backup / schema.DATABASE_NAME).write_bytes(b"junk" * 100)
+    else:
+        with (backup / schema.DATABASE_NAME).open("r+b") as database:
+            database.seek(4096 * 2)
+            database.write(b"\xff" * 4096)
+    with pytest.raises(SetupError, match=r"is (damaged|no backup)"):
+        restore(backup, tmp_path / "again", quiet)
+    assert not (tmp_path / "again" / schema.DATABASE_NAME).exists()
+
+
+async def test_a_compressed_archive_is_no_backup_and_a_file_no_place_for_one(
+    backend: Backend, directory: Path, tmp_path: Path
+) -> None:
+    await put(backend, "kept", b"kept")
+    back_up(directory, tmp_path / "b.tar", quiet)
+    (tmp_path / "b.tar.gz").write_bytes(gzip.compress((tmp_path / "b.tar").read_bytes()))
+    with pytest.raises(SetupError, match="is no backup"):
+        restore(tmp_path / "b.tar.gz", tmp_path / "again", quiet)
+    (tmp_path / "file").touch()
+    with pytest.raises(SetupError, match="is no directory"):
+        restore(tmp_path / "b.tar", tmp_path / "file", quiet)
+    with pytest.raises(SetupError, match="is no directory"):
+        back_up(directory, tmp_path / "file", quiet)
 
 
 async def test_an_archive_that_names_other_places_writes_to_none_of_them(

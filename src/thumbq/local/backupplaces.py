@@ -114,7 +114,9 @@ def forget_members(tar: tarfile.TarFile) -> None:
 
 
 def make_empty(directory: Path, fix: str) -> None:
-    """Make a directory with the folders of objects. Raises SetupError when there is anything in it."""
+    """Make a directory with the folders of objects. Raises SetupError when there is anything in it, or it is a file."""
+    if directory.exists() and not directory.is_dir():
+        raise SetupError([Problem(f"{directory} is no directory", fix)])
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):
         raise SetupError([Problem(f"{directory} is not empty", fix)])

@@ -39,28 +39,37 @@ def restore(backup: Path, directory: Path, progress: Callable[[int], None]) -> R
     or the directory is not empty, and BackendUnavailable.
     """
     archive = not backup.is_dir()
-    if not (_is_archive(backup) if archive else (backup / schema.DATABASE_NAME).is_file()):
-        fix = "name a directory or a .tar file that thumbq local backup has finished"
-        raise SetupError([Problem(f"{backup} is no backup of a local directory", fix)])
     try:
+        if not (_is_archive(backup) if archive else (backup / schema.DATABASE_NAME).is_file()):
+            fix = "name a directory or a .tar file that thumbq local backup has finished"
+            raise SetupError([Problem(f"{backup} is no backup of a local directory", fix)])
         make_empty(directory, "name a new directory, or move this one away first")
         (_unpack if archive else _copy)(backup, directory, progress)
-        restored = _checked(directory)
+        restored = _checked(directory, backup)
         os.sync()
         (directory / _UNFINISHED).rename(directory / schema.DATABASE_NAME)
         os.sync()
-    except (OSError, sqlite3.Error, tarfile.TarError) as error:
-        if isinstance(error, tarfile.TarError):
-            raise SetupError([Problem(f"{backup} is damaged: {error}", "take another backup")]) from error
+    except tarfile.TarError as error:
+        raise _damaged(backup, error) from error
+    except (OSError, sqlite3.Error) as error:
+        if getattr(error, "sqlite_errorname", "").startswith(schema.BROKEN):
+            raise _damaged(backup, error) from error
         raise errors.translated(error, directory) from error
     return restored
 
 
+def _damaged(backup: Path, error: object) -> SetupError:
+    return SetupError([Problem(f"{backup} is damaged: {error}", "take another backup, and a new directory")])
+
+
 def _is_archive(backup: Path) -> bool:
+    """Whether this is a tar file with a database in it. Raises TarError for one that was cut."""
     try:
-        return tarfile.is_tarfile(backup) and any(member.name == schema.DATABASE_NAME for member in _members(backup))
-    except OSError:
+        with tarfile.open(backup, "r:"):
+            pass
+    except (OSError, tarfile.TarError):
         return False
+    return any(member.name == schema.DATABASE_NAME for member in _members(backup))
 
 
 def _copy(backup: Path, directory: Path, progress: Callable[[int], None]) -> None:
@@ -114,10 +123,13 @@ def _members(backup: Path) -> Iterator[tarfile.TarInfo]:
             yield member
 
 
-def _checked(directory: Path) -> Restored:
+def _checked(directory: Path, backup: Path) -> Restored:
     """Remove rows without a whole file, and files that no row names."""
     blobs = Blobs(directory)
     with closing(sqlite3.connect(directory / _UNFINISHED)) as database, database:
+        (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise _damaged(backup, verdict)
         named, broken = set[str](), list[str]()
         for blob, size in database.execute("SELECT blob, size FROM objects"):
             path = blobs.path(blob)

@@ -106,6 +106,9 @@ _FROM_VERSION_3: Final = (
 )
 _CHANGES: Final = (_FROM_VERSION_1, _FROM_VERSION_2, _FROM_VERSION_3)
 
+BROKEN: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+"""How the names of SQLite's errors begin that say that a database is damaged, or none."""
+
 
 def _steps(version: int) -> tuple[str, ...]:
     """Return the statements that make the tables of a version those of today; version 0 has none."""
@@ -210,7 +213,7 @@ def _unusable(directory: Path, error: OSError | sqlite3.Error) -> SetupError:
         fix = "choose a directory that this user may write, on a disk with room"
         return SetupError([Problem(what, fix)])
     code = getattr(error, "sqlite_errorname", "")
-    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if code.startswith(BROKEN):
         return SetupError([_damaged(path, str(error))])
     return SetupError(
         [Problem(f"{path}: {errors.reason(error)}", "see that the directory can be written and try again")]
