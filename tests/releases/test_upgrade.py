@@ -27,14 +27,17 @@ from support.replicas.place import Place, opened
 from support.replicas.replica import THUMBQ
 from support.servers.emulators import aws_env, aws_environment, plain_client, without_aws
 from thumbq.aws.provision import provision
-from thumbq.core import deadletter, keys
-from thumbq.core.job import ObjectRef
+from thumbq.core import deadletter, keys, message
+from thumbq.core.job import JobRequest, ObjectRef
 from thumbq.core.manifest import MANIFEST_VERSION
 from thumbq.local.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+EVERYTHING = JobRequest(ObjectRef("b", "k"), ("p",), "https://example.com", deletion=True, again=True, rerender="all")
+"""A message with all members that there are."""
 
 KEPT = sorted((ROOT / "tests" / "releases").glob("*.json"))
 
@@ -82,11 +85,21 @@ def asked_for(written: dict[str, Any], where: str) -> set[str]:
         return {json.loads(body)["key"] for (body,) in connection.execute("SELECT body FROM messages")}
 
 
+def members_of_messages() -> set[str]:
+    """Return what the table says that messages of this release have."""
+    cells = re.findall(
+        r"^\| \d+\.\d+\.\d+ \| (.+) \| \d+ \| \d+ \|$", section(OPERATIONS, "Upgrade and rollback"), re.MULTILINE
+    )
+    assert all(cell.startswith("the same, ") for cell in cells[1:])
+    return set(re.findall("`([a-z_]+)`", " ".join(cells)))
+
+
 def test_the_table_of_releases_has_this_one_and_each_whose_work_is_kept_here() -> None:
     rows = re.findall(
         r"^\| (\d+\.\d+\.\d+) \|.*\| (\d+) \| (\d+) \|$", section(OPERATIONS, "Upgrade and rollback"), re.MULTILINE
     )
     *older, (release, manifest, directory) = rows
+    assert members_of_messages() == set(json.loads(message.encode(EVERYTHING)))
     assert release == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert (int(manifest), int(directory)) == (MANIFEST_VERSION, SCHEMA_VERSION)
     kept = {path.stem: json.loads(path.read_text()) for path in KEPT}
