@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from e2e.test_presigned_upload import finished, offered, post, setup_events
 from support.documents import SCALE, example
 from support.pictures import images
 from support.replicas.replica import THUMBQ
@@ -53,6 +54,24 @@ async def test_replicas_that_spread_keys_otherwise_or_not_at_all_serve_the_same_
     assert done.stderr.endswith(b"11 keys, 0 originals without a manifest\n"), done
     done = await anyio.run_process([THUMBQ, "rerender", "--all", *arguments], env=environment, check=False)
     assert [json.loads(line)["key"] for line in done.stdout.splitlines()] == sorted(map(keys.upload_key, ids[1:]))
+
+
+@pytest.mark.parametrize("place", ["local", "ministack"], indirect=True)
+async def test_a_presigned_upload_is_spread_too_and_its_event_comes(place: Place) -> None:
+    if "THUMBQ_BUCKET" in place.environment:
+        await setup_events(place)
+    replicas = [await place.replica(key_prefixes=prefixes, wait_time_s=1) for prefixes in (8, 1)]
+    offer = await offered(place, replicas[0])
+    job_id = offer["id"]
+    assert (len(job_id), keys.inbox_key(job_id)) == (27, offer["upload"]["fields"]["key"])
+    assert (await place.job(replicas[1], job_id))["status"] == "awaiting-upload"
+    assert await post(place, offer, images.photo_jpeg(320, 240)) == 204
+    assert (await finished(place, replicas[1], job_id))["status"] == "done"
+    async with place.backend() as backend:
+        listed = {entry.key for entry in await backend.store.list(backend.bucket, prefix="")}
+    assert {keys.inbox_key(job_id), keys.presigned_key(job_id)} <= listed
+    async with place.session.get(f"{replicas[1].url}/jobs") as answer:
+        assert [job["id"] for job in (await answer.json())["data"]["jobs"]] == [job_id]
 
 
 async def test_the_documented_command_shows_the_prefix(tmp_path: Path) -> None:

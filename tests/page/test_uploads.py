@@ -129,7 +129,7 @@ async def the_other_views(page: Visit, shots: Path) -> None:
     await page.page.wait_for_selector("dialog")
     await page.accessible()
     await page.page.click("text=Cancel")
-    await page.page.evaluate("() => void (location.hash = '#/jobs/' + '0'.repeat(26))")
+    await page.page.evaluate("() => void (location.hash = '#/jobs/' + '0'.repeat(27))")
     page.expected_errors += ("404",)
     await page.page.wait_for_selector("text=There is no such picture")
     await page.accessible()

@@ -277,6 +277,13 @@ MUTATIONS: Final = (
         "an upload under one key",
     ),
     Mutation(
+        "who takes a claim over spreads its keys as its own setting says",
+        "thumbq.intake.claims",
+        "        record = (found if counts else mine).model_copy(update=claimed)\n",
+        "        record = found.model_copy(update=dict(claimed, key_prefixes=self._key_prefixes))\n",
+        "an upload under one key",
+    ),
+    Mutation(
         "an original that an earlier try has stored gets another id",
         "thumbq.intake.keyedupload",
         "        upload_id = record.id_of(number, file.fingerprint)\n",

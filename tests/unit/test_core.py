@@ -40,7 +40,8 @@ def test_an_id_alone_tells_its_keys_however_many_prefixes_there_were() -> None:
             assert keys.upload_id(key) == each
             assert keys.folder_of(key) in {"uploads/", "inbox/"}
     strange = [f"uploads/{spread[0]}", f"uploads/-y/{spread[0]}", f"uploads/-z/{spread[0][:26]}", "uploads/-z/cat.png"]
-    assert [keys.upload_id(key) for key in strange] == [None] * 4
+    strange += [f"uploads/-!/{spread[0][:26]}!", f"inbox/-z/{spread[0]}z", f"photos/-z/{spread[0]}"]
+    assert [keys.upload_id(key) for key in strange] == [None] * len(strange)
     assert keys.folder_of("uploads/-z/cat.png") == "uploads/-z/"
 
 

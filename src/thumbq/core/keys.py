@@ -48,6 +48,13 @@ _SHARDS: Final = _ALPHABET[::-1]
 
 _SHARD_MARK: Final = "-"
 """Begins a shard's folder. It comes before all ids in a listing."""
+
+_UPLOAD: Final = re.compile(
+    f"(?:{UPLOADS_PREFIX}|{INBOX_PREFIX})"
+    f"(?:(?P<plain>[{_ALPHABET}]{{{_PLAIN_CHARS}}})"
+    f"|{_SHARD_MARK}(?P<shard>[{_ALPHABET}])/(?P<spread>[{_ALPHABET}]{{{_PLAIN_CHARS}}}(?P=shard)))"
+)
+"""What ``upload_key`` and ``inbox_key`` make of ids."""
 _TEMPLATE_FIELDS: Final = frozenset({"preset", "name", "ext", "hash"})
 
 
@@ -136,8 +143,8 @@ def key_record_key(digest: str, generation: int = 1) -> str:
 
 def upload_id(source_key: str) -> str | None:
     """Return the id of an upload from its original's key, or None for an original that came another way."""
-    name = source_key.rpartition("/")[2]
-    return name if is_id(name) and source_key in (upload_key(name), inbox_key(name)) else None
+    found = _UPLOAD.fullmatch(source_key)
+    return found and (found["plain"] or found["spread"])
 
 
 def folder_of(source_key: str) -> str:
