@@ -36,6 +36,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import anyio
 from pathlib import Path
+import thumbq.telemetry.traces
 from thumbq.aws_lambda import handler
 from thumbq.core.preset import THUMBNAIL
 from thumbq.rendering import render_pool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -23,7 +24,6 @@ from thumbq.core.tracecontext import TraceContext
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from support.replicas.place import Place
     from support.replicas.replica import Replica
@@ -53,6 +53,11 @@ async def upload(place: Place, replica: Replica, body: bytes) -> str:
 async def stopped(replica: Replica) -> None:
     replica.signal(signal.SIGTERM)
     assert await replica.ended(within_s=20) == 0, replica.stderr()
+
+
+def loads_protobuf(pid: int) -> bool:
+    """Whether a process has loaded what spans are exported in."""
+    return "google/_upb" in Path(f"/proc/{pid}/maps").read_text()
 
 
 def named(spans: Sequence[Collected], name: str) -> Collected:
@@ -160,6 +165,8 @@ async def test_one_trace_from_the_upload_through_two_processes_to_rendition_call
         working = await place.replica(program=LOOPBACK, wait_time_s=1)
         await until(lambda: endpoint.calls, within_s=30, what=lambda: f"a call\n{working.stderr()}")
         await place.queue_empty(within_s=20)
+        assert loads_protobuf(working.process.pid)
+        assert not any(map(loads_protobuf, working.children()))
         await stopped(working)
         spans = collector.of(trace_id)
         process = check_job(spans, queue, send)

@@ -14,6 +14,7 @@ from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.jobs.poison import NO_CRASHES
 from thumbq.jobs.reporting import report, report_retry, report_unreadable
 from thumbq.jobs.runner import JobRunner, not_recorded
+from thumbq.ports.tracing import Handling, during
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,8 @@ class MessageHandler:
         Raises BackendError when the store does not answer.
         """
         text = f"the queue moved the message after {received.receive_count} receives, none of which ended"
-        return await self._give_up(received, text)
+        with during(Handling(self._queue_name, received.id, received.receive_count, received.sender)):
+            return await self._give_up(received, text)
 
     async def unfinished(self, delivery: Delivery, why: str) -> Delete | Release | Bury:
         """Decide about a message that cannot be gone on with now.

@@ -1,14 +1,23 @@
-"""The tracer: a span of OpenTelemetry for each piece of work, and what its observer adds to it.
+"""The tracer: a span for each piece of work, and what its observer adds to it.
 
-A request and a message begin spans in any case; all the rest is part of one of these, and has no span without.
+A request and a message begin spans in any case; all the rest is part of one of these, and has no span without. The
+sampler decides when they begin, and the spans within follow.
+
+A span of OpenTelemetry's SDK takes 40 µs of CPU time. These take a few, and become one of the SDK's, which is no more
+than a record, when they are handed to who exports them.
 """
 
 from __future__ import annotations
 
+import random
+import time
 from contextvars import ContextVar
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -31,84 +40,150 @@ if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
 
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.sampling import Sampler
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from thumbq.ports.observing import Happened
     from thumbq.ports.tracing import Note, Work
-    from thumbq.telemetry.spans import Descriptions
+    from thumbq.telemetry.spans import Described, Descriptions
 
-_NONE: Final = Context()
+_UNSET: Final = Status(StatusCode.UNSET)
 _ERROR: Final = Status(StatusCode.ERROR)
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
 _FAILED: Final = ("failed", "retried", "given-up")
+_RANDOM: Final = 2
+"""The flag of a trace whose id is random (W3C Trace Context Level 2, "Random Trace ID Flag")."""
 
-_current: Final[ContextVar[_Followed | None]] = ContextVar("span", default=None)
+_current: Final[ContextVar[_Span | None]] = ContextVar("span", default=None)
 
 
 class OtelTracer:
-    """A Tracer and an Observer: it follows what is done, and adds to spans what happens in them."""
+    """A Tracer and an Observer: it follows what is done, and adds to spans what happens in them.
 
-    def __init__(self, tracer: Tracer, descriptions: Descriptions) -> None:
-        self._tracer = tracer
+    What has ended is handed to ``exported_by``, as spans of this ``resource`` and ``scope``.
+    """
+
+    def __init__(
+        self,
+        descriptions: Descriptions,
+        *,
+        sampler: Sampler,
+        resource: Resource,
+        scope: InstrumentationScope,
+        exported_by: SpanProcessor,
+    ) -> None:
         self._descriptions = descriptions
+        self._sampler = sampler
+        self._resource = resource
+        self._scope = scope
+        self._exported_by = exported_by
 
     def during(self, work: Work) -> AbstractContextManager[Note]:
         """Stand around a piece of work; see Tracer."""
+        if isinstance(work, Answering | Handling):
+            return self._begun(self._descriptions.of(work))
         within = _current.get()
-        begins = isinstance(work, Answering | Handling)
-        if not begins and (within is None or not within.span.is_recording()):
+        if within is None or not within.recorded:
             return UNFOLLOWED
         described = self._descriptions.of(work)
-        if begins:
-            parent = _NONE if described.parent is None else set_span_in_context(_remote(described.parent), _NONE)
-        else:
-            assert within is not None
-            parent = within.context
-        links = () if described.link is None else (Link(_remote(described.link).get_span_context()),)
-        span = self._tracer.start_span(
-            described.name, parent, kind=described.kind, attributes=described.attributes, links=links
-        )
-        return _Followed(span, described.kind)
+        return _Span(self, described, described.attributes, within.context, within.context, recorded=True)
 
     def trace(self) -> TraceContext | None:
         """Return the trace of this context's work; see Tracer."""
-        followed = _current.get()
-        return None if followed is None else followed.trace
+        span = _current.get()
+        return None if span is None else span.trace
 
     def observe(self, happened: Happened) -> None:
         """Add to the span that goes on what happens in it; see Observer."""
-        followed = _current.get()
-        if followed is None:
+        span = _current.get()
+        if span is None or not span.recorded:
             return
         match happened:
             case Attempted():
-                followed.add("attempted", ending=happened.ending, code=happened.code, key=happened.key)
+                span.add("attempted", ending=happened.ending, code=happened.code, key=happened.key)
                 if happened.ending in _FAILED:
-                    followed.failed(happened.code or happened.ending)
+                    span.failed(happened.code or happened.ending)
             case Uploaded():
-                followed.add("uploaded", code=happened.code, size=happened.size)
+                span.add("uploaded", code=happened.code, size=happened.size)
             case Told():
-                followed.add("told", by=happened.by, ending=happened.ending, attempt=happened.attempt)
+                span.add("told", by=happened.by, ending=happened.ending, attempt=happened.attempt)
             case Called(service="s3", status=int(status)):
-                followed.span.set_attribute("http.response.status_code", status)
+                span.attributes["http.response.status_code"] = status
             case _:
                 pass
 
+    def ended(self, span: _Span) -> None:
+        """Hand a span on that is to be exported."""
+        link = span.described.link
+        read = ReadableSpan(
+            span.described.name,
+            span.context,
+            span.parent,
+            self._resource,
+            span.attributes,
+            [Event(name, members, at) for name, members, at in span.events],
+            () if link is None else (Link(_context_of(link)),),
+            span.described.kind,
+            status=span.status,
+            start_time=span.began_at,
+            end_time=time.time_ns(),
+            instrumentation_scope=self._scope,
+        )
+        self._exported_by.on_end(read)
 
-class _Followed:
-    """A piece of work, and its span."""
+    def _begun(self, described: Described) -> _Span:
+        """Begin a span whose parent is in another process, or that has none; the sampler decides about it."""
+        parent = None if described.parent is None else _context_of(described.parent)
+        trace_id = random.getrandbits(128) if parent is None else parent.trace_id
+        above = Context() if parent is None else set_span_in_context(NonRecordingSpan(parent), Context())
+        sampled = self._sampler.should_sample(above, trace_id, described.name, described.kind, described.attributes)
+        flags = _RANDOM if parent is None else parent.trace_flags & _RANDOM
+        if sampled.decision is Decision.RECORD_AND_SAMPLE:
+            flags |= TraceFlags.SAMPLED
+        root = SpanContext(trace_id, 1, is_remote=False, trace_flags=TraceFlags(flags), trace_state=sampled.trace_state)
+        attributes = {**described.attributes, **sampled.attributes}
+        return _Span(self, described, attributes, root, parent, recorded=sampled.decision is not Decision.DROP)
 
-    def __init__(self, span: Span, kind: SpanKind) -> None:
-        self.span = span
-        self.context = set_span_in_context(span, _NONE)
-        self._kind = kind
-        self._token: Token[_Followed | None] | None = None
 
-    @property
+class _Span:
+    """A piece of work: ``of`` is a context of its trace, ``parent`` that of the span above it."""
+
+    def __init__(
+        self,
+        tracer: OtelTracer,
+        described: Described,
+        attributes: dict[str, str | int],
+        of: SpanContext,
+        parent: SpanContext | None,
+        *,
+        recorded: bool,
+    ) -> None:
+        self.described = described
+        self.attributes = attributes
+        self.parent = parent
+        self.recorded = recorded
+        self.events: list[tuple[str, dict[str, str | int], int]] = []
+        self.status = _UNSET
+        self.began_at = time.time_ns()
+        self._tracer = tracer
+        self._of = of
+        self._token: Token[_Span | None] | None = None
+
+    @cached_property
+    def context(self) -> SpanContext:
+        """Its own context."""
+        span_id, of = random.getrandbits(64) or 1, self._of
+        return SpanContext(
+            of.trace_id, span_id, is_remote=False, trace_flags=of.trace_flags, trace_state=of.trace_state
+        )
+
+    @cached_property
     def trace(self) -> TraceContext:
-        """The context that travels with what this work sends."""
-        context = self.span.get_span_context()
+        """The context as it travels with what this work sends."""
+        context = self.context
         parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
         return TraceContext(parent, context.trace_state.to_header() or None)
 
@@ -121,35 +196,35 @@ class _Followed:
     ) -> None:
         if self._token is not None:
             _current.reset(self._token)
-        if error is not None:
-            self.failed(getattr(error, "code", None) or type(error).__name__)
-        self.span.end()
+        if self.recorded:
+            if error is not None:
+                self.failed(getattr(error, "code", None) or type(error).__name__)
+            self._tracer.ended(self)
 
     def add(self, name: str, **members: str | int | None) -> None:
-        """Add an event to the span."""
-        self.span.add_event(name, {f"thumbq.{name}": value for name, value in members.items() if value is not None})
+        """Add an event."""
+        known = {f"thumbq.{member}": value for member, value in members.items() if value is not None}
+        self.events.append((name, known, time.time_ns()))
 
     def failed(self, error_type: str) -> None:
         """Say that the work has failed."""
-        self.span.set_attribute("error.type", error_type)
-        self.span.set_status(_ERROR)
+        self.attributes["error.type"] = error_type
+        self.status = _ERROR
 
     def _note(self, **members: str | int | None) -> None:
         for name, value in members.items():
             if value is not None:
-                self.span.set_attribute(NOTES[name], value)
+                self.attributes[NOTES[name]] = value
         status = members.get("status")
         # HTTP spans, "Status": what a client has done wrong is no error of the server.
-        least = _SERVER_ERROR if self._kind is SpanKind.SERVER else _CLIENT_ERROR
+        least = _SERVER_ERROR if self.described.kind is SpanKind.SERVER else _CLIENT_ERROR
         if isinstance(status, int) and status >= least:
             self.failed(str(status))
 
 
-def _remote(trace: TraceContext) -> NonRecordingSpan:
+def _context_of(trace: TraceContext) -> SpanContext:
     trace_id, span_id, flags = trace.ids
     state = TraceState.from_header([trace.state]) if trace.state else None
-    return NonRecordingSpan(
-        SpanContext(
-            int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(flags), trace_state=state
-        )
+    return SpanContext(
+        int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(flags), trace_state=state
     )

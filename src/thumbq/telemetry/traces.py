@@ -20,8 +20,9 @@ from opentelemetry.sdk.resources import (
     OTELResourceDetector,
     Resource,
 )
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import TraceFlags
 
 from thumbq.telemetry.spans import SCHEMA, Descriptions
@@ -50,17 +51,23 @@ class Traces:
         version: str,
         exported: bool,
     ) -> None:
-        provider = TracerProvider(resource=_resource(replica, version), shutdown_on_exit=False)
-        self._provider = provider
+        self._exported_by = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]  # its only form
         self._exporter = OTLPSpanExporter() if exported else None
         if self._exporter is not None:
             self.export_by(BatchSpanProcessor(self._exporter))
-        descriptions = Descriptions(system=system, queues=queues)
-        self.tracer = OtelTracer(provider.get_tracer(_SERVICE, version, SCHEMA), descriptions)
+        resource = _resource(replica, version)
+        self.tracer = OtelTracer(
+            Descriptions(system=system, queues=queues),
+            # The SDK reads the sampler's variables for its provider only.
+            sampler=TracerProvider(resource=resource, shutdown_on_exit=False).sampler,
+            resource=resource,
+            scope=InstrumentationScope(_SERVICE, version, SCHEMA),
+            exported_by=self._exported_by,
+        )
 
     def export_by(self, processor: SpanProcessor) -> None:
         """Have spans exported by this one, too."""
-        self._provider.add_span_processor(processor)
+        self._exported_by.add_span_processor(processor)
 
     def trace_id(self) -> str | None:
         """Return the id of the trace that goes on, for a metric's exemplar; None where none is recorded."""
@@ -72,11 +79,11 @@ class Traces:
 
     async def flush(self, *, within_s: float) -> None:
         """Export what waits, as far as that goes in the time."""
-        await _in_time(self._provider.force_flush, within_s)
+        await _in_time(self._exported_by.force_flush, within_s)
 
     async def close(self, *, within_s: float) -> None:
         """Export what waits, as far as that goes in the time, and no more after it."""
-        await _in_time(self._provider.shutdown, within_s)
+        await _in_time(self._exported_by.shutdown, within_s)
         if self._exporter is not None:
             await _in_time(self._exporter.shutdown, within_s)
 
