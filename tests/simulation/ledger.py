@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +44,10 @@ class Ledger:
         """Keys of accepted uploads, and their kinds."""
         self.replaced: dict[str, set[str]] = {}
         """Keys of originals that others store, and the presets that each has in the end."""
+        self.deleting: set[str] = set()
+        """Keys of originals whose jobs their senders have asked to delete."""
+        self.deleted: set[str] = set()
+        """Of these those for which that was answered."""
         self.unsure: set[str] = set()
         """Requests that were carried out without an answer, perhaps late, or not at all: refused ones, too."""
         self.late: set[str] = set()
@@ -78,7 +83,7 @@ class Ledger:
         if key.startswith(keys.MANIFESTS_PREFIX):
             before, after = Manifest.decode(old), Manifest.decode(new)
             undone = before and after and (before.status, after.status) == ("done", "failed")
-            if before and undone and before.source.key not in self.replaced:
+            if before and undone and before.source.key not in self.replaced.keys() | self.deleting:
                 self._referee.violated(f"a failure was put over what was done: {key}")
 
     def check_render(self, hold: Hold) -> None:
@@ -86,7 +91,7 @@ class Ledger:
         if hold.message.receive_count == 1:
             return  # nothing has been made for this message
         jobs = messages.parse(hold.message.body, default_bucket=self._services.bucket).jobs
-        if any(job.source.key in self.replaced for job in jobs):
+        if any(job.source.key in self.replaced.keys() | self.deleting for job in jobs):
             return
         done_since = (self._done_since.get(keys.manifest_key(job.source.key), self._loop.now) for job in jobs)
         if all(since < hold.arrived_at for since in done_since):
@@ -96,6 +101,11 @@ class Ledger:
         """Check that a message's outcome is stored before the message is deleted."""
         if not self.has_ended(hold):
             self._referee.violated(f"deleted before its outcome was stored: {hold} {hold.message.body}")
+
+    def is_about_deleted(self, hold: Hold) -> bool:
+        """Whether a message asks for a job that its sender deletes, and not for that deletion."""
+        body = hold.message.body
+        return any(key in body for key in self.deleting) and "deletion" not in json.loads(body)
 
     def has_ended(self, hold: Hold) -> bool:
         """Whether the outcome of a message is stored."""
@@ -108,7 +118,8 @@ class Ledger:
     def _job_has_ended(self, hold: Hold, source: ObjectRef) -> bool:
         if source.bucket != self._services.bucket:
             return self._is_kept(hold)
-        return self._shape.settings.catalog.is_output(source.key) or self.manifest_of(source.key) is not None
+        ended = self._shape.settings.catalog.is_output(source.key) or source.key in self.deleting
+        return ended or self.manifest_of(source.key) is not None
 
     def _is_kept(self, hold: Hold) -> bool:
         return self._services.read(keys.failed_message_key(hold.message.id)) is not None
@@ -116,7 +127,8 @@ class Ledger:
     def unsettled(self) -> list[str]:
         """Return what has not come to its end yet."""
         left = [f"message {one} is in the queue" for one in self._services.messages()]
-        left += [f"{key} has no manifest" for key in (*self.accepted, *self.replaced) if self.manifest_of(key) is None]
+        with_outcome = [key for key in (*self.accepted, *self.replaced) if key not in self.deleting]
+        left += [f"{key} has no manifest" for key in with_outcome if self.manifest_of(key) is None]
         records = self._services.keys(keys.CRASH_RECORDS_PREFIX)
         left += [f"{key} is left" for key in records if not self._excused_record(key)]
         left += [f"dead letter {one} has no reason" for one, note in self._services.letters() if note is None]
@@ -140,10 +152,28 @@ class Ledger:
     def check_uploads(self) -> None:
         """Check how each accepted upload has ended."""
         for key, kind in self.accepted.items():
-            self._check_upload(key, kind)
-
+            if key not in self.deleted:
+                self._check_upload(key, kind)
+        for key in self.deleted:
+            self._check_deleted(key)
         for key, presets in self.replaced.items():
             self._check_upload(key, "good", presets)
+
+    def _check_deleted(self, key: str) -> None:
+        """Check that nothing is left of a deleted job but the tombstone, neither in the store nor as a dead letter."""
+        job_id = keys.upload_id(key) or ""
+        if self._services.read(keys.tombstone_key(job_id)) is None:
+            self._referee.violated(f"nothing says that {key} was deleted")
+        letters = [body for body in self._services.letter_bodies() if key in body]
+        if any(json.loads(body).get("deletion") for body in letters):
+            return  # it could not be brought to its end, and that is what says so
+        asked = {one.message.id for one in self._referee.attempts.values() if key in one.message.body}
+        left = [stored for stored in self._services.keys("") if job_id in stored]
+        left += [kept for one in asked if self._services.read(kept := keys.failed_message_key(one)) is not None]
+        if left:
+            self._referee.violated(f"{key} was deleted, and is left: {left}")
+        if letters:
+            self._referee.violated(f"{key} was deleted, and there is a dead letter")
 
     def _check_upload(self, key: str, kind: str, presets: set[str] | None = None) -> None:
         record = self.manifest_of(key)

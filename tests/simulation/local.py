@@ -280,6 +280,9 @@ class LocalServices:
     def letters(self) -> list[tuple[str, str | None]]:
         return self._rows("SELECT id, note FROM dead_letters")
 
+    def letter_bodies(self) -> list[str]:
+        return [body for (body,) in self._rows("SELECT body FROM dead_letters")]
+
     def _rows(self, statement: str, *parameters: object) -> list[Any]:
         assert self._truth is not None
         return self._truth.execute(statement, parameters).fetchall()

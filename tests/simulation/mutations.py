@@ -290,4 +290,25 @@ MUTATIONS: Final = (
         "        upload_id = record.id_of(number + record.generation, file.fingerprint)\n",
         "an upload under one key",
     ),
+    Mutation(
+        "a deletion does not wait for attempts that are under way",
+        "thumbq.deletion.tombstones",
+        "left_s = max(0.0, HOLD_S - self.age_s(tombstone))",
+        "left_s = 0.0",
+        "was deleted, and is left",
+    ),
+    Mutation(
+        "an attempt at a deleted job does not look for a tombstone",
+        "thumbq.jobs.deletions",
+        "if await resources.tombstones.find(job_id) is not None:",
+        "if False:",
+        "was deleted, and",
+    ),
+    Mutation(
+        "the dead letters of a deleted job stay",
+        "thumbq.jobs.deletions",
+        "all([await each.remove(source.key, ended=ended) for each in self._dead_letters])",
+        "True",
+        "was deleted, and there is a dead letter",
+    ),
 )

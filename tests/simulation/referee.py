@@ -17,7 +17,7 @@ import structlog
 from thumbq.ports import MAX_LEASE_S, EntryResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from simulation.replica import Replica
     from simulation.virtualloop import VirtualLoop
@@ -75,6 +75,8 @@ class Referee:
     loop: VirtualLoop
     keep_trace: bool = False
     max_receive_count: int | None = None
+    may_go: Callable[[Hold], bool] = lambda _: False
+    """Whether nobody wants a message's job any more: then its dead letter goes, too."""
     closed: bool = False
     """Nothing counts any more: the run is over, and its tasks are thrown away."""
     trace: list[str] = field(default_factory=list)
@@ -165,7 +167,8 @@ class Referee:
         if hold.settled:
             self.violated(f"{how} once more on {hold}, though it was answered")
         last = self.max_receive_count is not None and hold.message.receive_count >= self.max_receive_count
-        if last and how != "delete" and not (hold.unrecorded or hold.replica.stopping):
+        excused = hold.unrecorded or hold.replica.stopping or self.may_go(hold)
+        if last and how != "delete" and not excused:
             self.violated(f"the last receive was given back, so that the queue moves it without a word: {hold}")
         hold.ended_by = how
 

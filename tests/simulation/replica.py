@@ -12,6 +12,9 @@ from simulation.model import EPOCH
 from simulation.rendering import PRESETS, RenderModel
 from simulation.virtualloop import PROCESS, Process
 from simulation.watched import watched
+from thumbq.core.catalog import CatalogInForce
+from thumbq.deletion.deleting import JobDeleter
+from thumbq.deletion.tombstones import Tombstones
 from thumbq.intake.claims import Claims
 from thumbq.intake.uploads import UploadIntake
 from thumbq.jobs.resources import make_job_resources
@@ -77,6 +80,10 @@ class Replica:
             key_prefixes=spread,
         )
         self.claims = Claims(self.backend.store, self.backend.bucket, self.clock, seeds, key_prefixes=spread)
+        tombstones = Tombstones(
+            self.backend.store, self.backend.bucket, CatalogInForce(shape.settings.catalog), self.clock
+        )
+        self.deleter = JobDeleter(tombstones, [self.backend])
         self._random = random.Random(draw(32))
         self.context = contextvars.copy_context()
         self.context.run(PROCESS.set, self.process)

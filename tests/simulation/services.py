@@ -87,6 +87,10 @@ class Services(Protocol):
         """Return the ids and notes of the dead letters."""
         ...
 
+    def letter_bodies(self) -> list[str]:
+        """Return what the dead letters asked for."""
+        ...
+
 
 class ModelServices:
     """S3 and SQS as models."""
@@ -149,6 +153,9 @@ class ModelServices:
 
     def letters(self) -> list[tuple[str, str | None]]:
         return [] if self.queue.dead is None else [(one.id, one.note) for one in self.queue.dead.messages]
+
+    def letter_bodies(self) -> list[str]:
+        return [] if self.queue.dead is None else [one.body for one in self.queue.dead.messages]
 
     def counts(self) -> QueueCounts:
         """Count the messages, as SQS does when it is exact."""

@@ -32,6 +32,8 @@ class Shape:
     disasters: int
     pictures: int
     """How many originals others store, under keys where they are replaced."""
+    deletions: float = 0.0
+    """How likely the sender of an upload is to delete its job."""
 
 
 @lru_cache(maxsize=1024)
@@ -42,7 +44,8 @@ def _settings(**values: int) -> Settings:
 def draw_shape(draw: random.Random, *, local: bool) -> Shape:
     """Draw a run's shape. The local backend looks for messages often, so that hours would take too long there."""
     kind = draw.choices(["faults", "deploys", "hours"], weights=[0.875, 0.12, 0.0 if local else 0.005])[0]
-    timeout_s = draw.choice([4, 6, 10, 30]) if kind != "hours" else 14_400
+    # Never 30: a deletion's message is given back for so long, which must not look like a beat.
+    timeout_s = draw.choice([4, 6, 10, 31]) if kind != "hours" else 14_400
     processes = draw.randint(1, 3)
     settings = _settings(
         processes=processes,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from simulation.deletions import WALL_CLOCKS_APART_S, delete_job
 from simulation.faults import Faults
 from simulation.ledger import Ledger
 from simulation.leftovers import Tasks
@@ -59,13 +60,16 @@ class World:
         self.random = random.Random(seed)
         self.loop = VirtualLoop(max_turns=MAX_TURNS, max_time_s=MAX_TIME_S)
         self.referee = Referee(self.loop, keep_trace)
-        self.shape = draw_shape(self.random, local=backend == "local")
+        self._deletions = random.Random(f"{seed} deletions")
+        likely = self._deletions.choice([0.0, 0.0, 0.3, 0.8])
+        self.shape = replace(draw_shape(self.random, local=backend == "local"), deletions=likely)
         self.referee.max_receive_count = self.shape.max_receive_count
         self.faults = Faults(self.loop, self.random, ends_at=self.shape.faults_s, none=self.shape.kind == "deploys")
         self.services: Services = LocalServices(self) if backend == "local" else ModelServices(self)
         self.over = False
         """Nothing is answered any more, so that what is left over comes to its end."""
         self.ledger = Ledger(self.loop, self.shape, self.services, self.referee)
+        self.referee.may_go = self.ledger.is_about_deleted
         self.replicas: list[Replica] = []
         self._keyed: dict[str, bytes] = {}  # originals that were uploaded under an idempotency key
         self._kills = 0
@@ -165,14 +169,14 @@ class World:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.referee.violated(f"{replica.name} died of {error!r}")
 
-    def _serving(self) -> list[Replica]:
+    def serving(self) -> list[Replica]:
         return [replica for replica in self.replicas if replica.serving]
 
     async def _client(self, kind: str, number: int) -> None:
         """Upload one image, as often as it takes to have it accepted."""
         await asyncio.sleep(self.random.random() * self.shape.faults_s * self.random.random())
         while True:
-            if serving := [one for one in self._serving() if not one.process.frozen]:
+            if serving := [one for one in self.serving() if not one.process.frozen]:
                 replica = self.random.choice(serving)
                 accepting = self._upload(replica, kind, number, keyed=number % 2 == 0)
                 call = self.loop.create_task(accepting, context=replica.context.copy())
@@ -183,6 +187,8 @@ class World:
                     self.ledger.accepted[key] = kind
                     if number % 2 == 0:
                         self._keyed[key] = image(kind, number)
+                    if self._deletions.random() < self.shape.deletions:
+                        await delete_job(self, key, self._deletions)
                     return
                 if call.done() and not isinstance(call.exception(), BackendError | KeyNotFree):
                     self.referee.violated(f"an upload was answered with {call.exception()!r}")
@@ -207,7 +213,7 @@ class World:
     async def _disaster(self) -> None:
         """Do something to a replica at some time."""
         await asyncio.sleep(self.random.random() * self.shape.faults_s)
-        serving = self._serving()
+        serving = self.serving()
         if not serving:
             return
         replica = self.random.choice(serving)
@@ -228,7 +234,8 @@ class World:
         elif what == "kill":
             replica.kill()
         elif what == "wall":
-            self.services.set_wall_clock(replica, self.random.choice([-600, -60, 60, 600]) * self.random.random())
+            by_s = self.random.choice([-600, -60, 60, 600]) * self.random.random()
+            self.services.set_wall_clock(replica, by_s * WALL_CLOCKS_APART_S / 600 if self.shape.deletions else by_s)
         else:
             replica.freeze()
             asleep_s = self.random.choice([0.5, 0.9, 1.0, 3.0]) * self.shape.settings.visibility_timeout_s
@@ -241,7 +248,7 @@ class World:
         while unsettled := self.ledger.unsettled():
             if self.loop.now > end:
                 self.referee.violated(f"not settled: {'; '.join(unsettled)}")
-            if not self._serving() and not any(one.serving for one in self.replicas):
+            if not self.serving() and not any(one.serving for one in self.replicas):
                 self._start()
             await asyncio.sleep(5)
 
@@ -257,7 +264,8 @@ class World:
         self.ledger.check_uploads()
         originals = {key: self.services.read(key) for key in self.services.keys(keys.UPLOADS_PREFIX)}
         for key, body in self._keyed.items():
-            if (stored := [one for one, found in originals.items() if found == body]) != [key]:
+            expected = [] if key in self.ledger.deleted else [key]
+            if (stored := [one for one, found in originals.items() if found == body]) != expected:
                 self.referee.violated(f"an upload under one key was answered with {key} and is stored as {stored}")
         self.referee.check_slots(self.shape.settings.jobs_in_flight)
         if left := self._tasks.alive():

@@ -40,7 +40,7 @@ class Tombstones:
     async def find(self, job_id: str) -> Tombstone | None:
         """Return the tombstone of a job; None when it was not deleted, or longer ago than is remembered."""
         found = await read_record(self._store, self._ref(job_id), Tombstone)
-        return None if found is None or self._age_s(found) >= REMEMBERED_S else found
+        return None if found is None or self.age_s(found) >= REMEMBERED_S else found
 
     async def put(self, job_id: str) -> Tombstone:
         """Record that a job is deleted now."""
@@ -62,7 +62,7 @@ class Tombstones:
         Return how many seconds it takes yet until no attempt can store anything more: so long its manifest says that it
         is deleted, and has what is to be removed. 0 when that is gone, too.
         """
-        left_s = max(0.0, HOLD_S - self._age_s(tombstone))
+        left_s = max(0.0, HOLD_S - self.age_s(tombstone))
         manifest = await read_manifest(self._store, source)
         standing = _deleted(source, manifest, tombstone)
         if left_s and manifest != standing:
@@ -73,6 +73,10 @@ class Tombstones:
         if not left_s:
             await self._store.delete(manifest_ref(source))
         return left_s
+
+    def age_s(self, tombstone: Tombstone) -> float:
+        """Return how many seconds ago a job was deleted."""
+        return self._clock.wall() - tombstone.deleted_at
 
     def _rest(self, source: ObjectRef, manifest: Manifest) -> Iterator[ObjectRef]:
         """Return where there may be something of a job, beside original and manifest."""
@@ -100,9 +104,6 @@ class Tombstones:
                     tasks.start_soon(remove, ref)
         except* BackendError as errors:
             raise errors.exceptions[0] from None
-
-    def _age_s(self, tombstone: Tombstone) -> float:
-        return self._clock.wall() - tombstone.deleted_at
 
     def _ref(self, job_id: str) -> ObjectRef:
         return ObjectRef(self._bucket, keys.tombstone_key(job_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -10,9 +11,10 @@ from thumbq.core import callbackmessage, deadletter, keys, message
 from thumbq.core.job import ObjectRef
 from thumbq.errors import MalformedMessage
 from thumbq.jobs.deadletterwalk import walking
+from thumbq.ports import EntryResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from thumbq.ports import DeadLetter, DeadLetters, JobQueue, ObjectStore
 
@@ -20,20 +22,29 @@ MOST_LOOKED_AT: Final = 10_000
 """SQS has no search: a walk receives each dead letter, ten in a request."""
 
 
-def of_jobs(body: str, bucket: str) -> Sequence[ObjectRef]:
-    """Return the originals of a message's jobs. Raises MalformedMessage."""
-    return [job.source for job in message.parse(body, default_bucket=bucket).jobs]
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which originals a dead letter is about; or it is of a ``deletion``, which was not brought to its end."""
+
+    originals: Sequence[ObjectRef]
+    deletion: bool = False
 
 
-def of_callback(body: str, _: str) -> Sequence[ObjectRef]:
-    """Return the original that a callback is about. Raises MalformedMessage."""
-    return [callbackmessage.decode(body).original]
+def of_jobs(body: str, bucket: str) -> About:
+    """Return what a message of jobs is about. Raises MalformedMessage."""
+    jobs = message.parse(body, default_bucket=bucket).jobs
+    return About([job.source for job in jobs], deletion=any(job.deletion for job in jobs))
+
+
+def of_callback(body: str, _: str) -> About:
+    """Return what a callback is about. Raises MalformedMessage."""
+    return About([callbackmessage.decode(body).original])
 
 
 class DeadLetterRemoval:
     """Removes dead letters from one queue. One walk serves all jobs that are deleted before it begins.
 
-    ``originals`` says which ones a dead letter's body is about: ``of_jobs``, or ``of_callback`` for those of callbacks.
+    ``about`` says what a dead letter's body is about: ``of_jobs``, or ``of_callback`` for those of callbacks.
     Who else of this replica goes through the dead letters holds ``walking``: what one has received, another does not
     see.
     """
@@ -45,51 +56,65 @@ class DeadLetterRemoval:
         store: ObjectStore,
         bucket: str,
         *,
-        originals: Callable[[str, str], Sequence[ObjectRef]],
+        about: Callable[[str, str], About],
     ) -> None:
         self._queue = queue
         self._dead_letters = dead_letters
         self._store = store
         self._bucket = bucket
-        self._originals = originals
+        self._about = about
         self.walking = anyio.Lock()
-        self._wanted: set[str] = set()
+        self._wanted: dict[str, bool] = {}  # whether the deletion has ended but for dead letters
         self._saw_all = True
 
-    async def remove(self, source_key: str) -> bool:
+    async def remove(self, source_key: str, *, ended: bool) -> bool:
         """Remove the dead letters that are about this original and about no other that stays. Raises BackendError.
 
+        Those of deletions that were not brought to an end stay until another one has ``ended``: they alone say so.
         Return whether all were seen: somebody else may be looking at some, and there may be too many.
         """
-        self._wanted.add(source_key)
+        self._wanted[source_key] = self._wanted.get(source_key, False) or ended
         async with self.walking:
             if source_key in self._wanted:
-                wanted = frozenset(self._wanted)
+                wanted = dict(self._wanted)
                 seen = await self._walk(wanted)
                 self._saw_all = seen >= MOST_LOOKED_AT or seen >= (await self._queue.counts()).dead
-                self._wanted -= wanted
+                self._wanted = {key: ended for key, ended in self._wanted.items() if wanted.get(key) != ended}
             return self._saw_all
 
-    async def _walk(self, wanted: frozenset[str]) -> int:
-        """Go through the dead letters, and return how many have stayed."""
+    async def _walk(self, wanted: Mapping[str, bool]) -> int:
+        """Go through the dead letters, and return how many there are that may stay."""
+        left = 0
         async with walking(self._dead_letters, at_most=MOST_LOOKED_AT) as walk:
             async for found in walk.pages():
                 meant = [dead_letter for dead_letter in found if self._is_about(dead_letter, wanted)]
-                walk.held += [dead_letter.receipt for dead_letter in found if dead_letter not in meant]
-                await self._remove(meant)
-        return len(walk.held)
+                receipts = [dead_letter.receipt for dead_letter in found]
+                walk.held += receipts  # until they are removed: what fails on the way is given back, too
+                removed = await self._remove(meant)
+                walk.held[-len(receipts) :] = [receipt for receipt in receipts if receipt not in removed]
+                left += len(meant) - len(removed)
+        return len(walk.held) - left
 
-    def _is_about(self, dead_letter: DeadLetter, wanted: frozenset[str]) -> bool:
+    def _is_about(self, dead_letter: DeadLetter, wanted: Mapping[str, bool]) -> bool:
         try:
-            originals = self._originals(dead_letter.body, self._bucket)
+            about = self._about(dead_letter.body, self._bucket)
         except MalformedMessage:
             return False
-        return bool(originals) and all(each.bucket == self._bucket and each.key in wanted for each in originals)
+        found = [wanted.get(each.key) if each.bucket == self._bucket else None for each in about.originals]
+        return bool(found) and all(ended is not None and ended >= about.deletion for ended in found)
 
-    async def _remove(self, meant: Sequence[DeadLetter]) -> None:
-        if not meant:
-            return
-        await self._dead_letters.delete([dead_letter.receipt for dead_letter in meant])
+    async def _remove(self, meant: Sequence[DeadLetter]) -> Collection[str]:
+        """Remove dead letters, and return the receipts of those that the queue has removed.
+
+        What the store has of their messages goes first: afterwards nothing would name it.
+        """
         for dead_letter in meant:
-            if (note := deadletter.decode(dead_letter.note)) is not None:
-                await self._store.delete(ObjectRef(self._bucket, keys.failed_message_key(note.message_id)))
+            note = deadletter.decode(dead_letter.note)
+            message_id = dead_letter.id if note is None else note.message_id
+            jobs = len(self._about(dead_letter.body, self._bucket).originals)
+            crashed = [keys.crash_record_key(message_id, number) for number in range(1, jobs + 1)]
+            for key in (*crashed, keys.failed_message_key(message_id)):
+                await self._store.delete(ObjectRef(self._bucket, key))
+        receipts = [dead_letter.receipt for dead_letter in meant]
+        results = await self._dead_letters.delete(receipts) if receipts else []
+        return {receipt for receipt, one in zip(receipts, results, strict=True) if one is EntryResult.OK}

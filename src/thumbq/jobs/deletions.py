@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from thumbq.jobs.resources import JobResources
 
 
-_WALKS: Final = 5
-"""So many walks through the dead letters are enough, also when none has seen all."""
+_LOOKED_FOR_S: Final = 120.0
+"""So long after a deletion its dead letters are looked for, also when no walk has seen all. One hides them for 60 s."""
 
-_LOOKED_AT_S: Final = 10.0
+_LOOKED_AT_S: Final = 15.0
 """How long somebody else may be looking at them: a sweep does not take longer, as a rule."""
 
 
@@ -60,16 +60,16 @@ class Deletions:
         It comes twice: at once, for a deletion that was cut off, and when attempts that were under way have ended. A
         last receive waits for that here.
         """
-        source, job_id, walks = job.source, keys.upload_id(job.source.key), job.message.receive_count
+        source, job_id = job.source, keys.upload_id(job.source.key)
         tombstone = None if job_id is None else await self._tombstones.find(job_id)
         while job_id is not None and tombstone is not None:
             if await self._tombstones.has_original(source):
                 # Not removed yet, or posted again: until now an attempt may have begun.
                 tombstone = await self._tombstones.put(job_id)
             left_s = await self._tombstones.clear(source, tombstone)
-            if not await self._removed_dead_letters(source) and walks < _WALKS:
+            removed = await self._removed_dead_letters(source, ended=not left_s)
+            if not removed and self._tombstones.age_s(tombstone) < _LOOKED_FOR_S:
                 left_s = max(left_s, _LOOKED_AT_S)
-            walks += 1
             if not left_s:
                 break
             if not delivery.last_receive:
@@ -77,8 +77,8 @@ class Deletions:
             await anyio.sleep(left_s)
         return JobResult(Outcome.DELETED, Delete())
 
-    async def _removed_dead_letters(self, source: ObjectRef) -> bool:
-        return all([await each.remove(source.key) for each in self._dead_letters])
+    async def _removed_dead_letters(self, source: ObjectRef, *, ended: bool) -> bool:
+        return all([await each.remove(source.key, ended=ended) for each in self._dead_letters])
 
     async def end(self, source: ObjectRef) -> JobResult:
         """Remove what an attempt at a deleted job has stored; the deletion's own message does the rest."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from thumbq.core import callbackmessage
 from thumbq.jobs.burial import Burial
-from thumbq.jobs.deadletterremoval import DeadLetterRemoval, of_callback, of_jobs
+from thumbq.jobs.deadletterremoval import About, DeadLetterRemoval, of_callback, of_jobs
 from thumbq.jobs.handler import MessageHandler
 from thumbq.jobs.manifestwriter import ManifestWriter
 from thumbq.ports import MAX_BATCH
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from thumbq.core.job import ObjectRef
     from thumbq.jobs.resources import JobResources
     from thumbq.ports import Backend, QueueAttributes
     from thumbq.settings import QueueConfig, Settings
@@ -141,10 +140,8 @@ def make_consumer(
     return Consumer(queue=queue, receiver=receiver, handler=handler, burial=burial, sweep=sweep)
 
 
-def _removal(
-    backend: Backend, resources: JobResources, originals: Callable[[str, str], Sequence[ObjectRef]]
-) -> DeadLetterRemoval | None:
+def _removal(backend: Backend, resources: JobResources, about: Callable[[str, str], About]) -> DeadLetterRemoval | None:
     if backend.dead_letters is None:
         return None
     queue, dead_letters = backend.queue, backend.dead_letters
-    return DeadLetterRemoval(queue, dead_letters, resources.store, resources.bucket, originals=originals)
+    return DeadLetterRemoval(queue, dead_letters, resources.store, resources.bucket, about=about)
