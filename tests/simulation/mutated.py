@@ -19,7 +19,7 @@ def main() -> int:
     from simulation.run import run_seeds  # noqa: PLC0415 - the mutation has to be there before the worker is imported
 
     others = 0
-    for outcome in run_seeds(range(mutation.seeds), mutation.backend, cached=True):
+    for outcome in run_seeds(range(mutation.first, mutation.first + mutation.seeds), mutation.backend, cached=True):
         if outcome.violation and re.search(mutation.found_as, outcome.violation):
             print(f"seed {outcome.seed}: {outcome.violation[:300]}")
             return 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Mutation:
     """One mistake: in ``module`` the text ``old``, which is there exactly once, becomes ``new``.
 
-    ``found_as`` is a part of what the referee says of it, within so many ``seeds``.
+    ``found_as`` is a part of what the referee says of it, within so many ``seeds`` from the ``first`` on.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Mutation:
     new: str
     found_as: str
     seeds: int = 200
+    first: int = 0
     backend: str = "model"
 
 
@@ -176,6 +177,7 @@ MUTATIONS: Final = (
         "return False and",
         "not of the newest picture",
         seeds=1500,
+        first=1100,  # in the seeds before it is not found, which takes two minutes to see
     ),
     Mutation(
         "a buried message leaves no dead letter",
