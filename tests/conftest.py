@@ -15,6 +15,7 @@ import structlog
 from _pytest.assertion import rewrite
 from _pytest.runner import runtestprotocol
 
+from support.replicas.forker import Forker
 from support.servers.emulators import EmulatorMissing, ministack_server, moto_server
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ sys.dont_write_bytecode = False
 # hypothesis would fail an example that a busy machine makes wait for 0.2 s.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
+
+# Where rich is installed structlog has it draw the variables of each frame of an exception.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 # A thousand tests open a database on a directory of their own. On a disk half of what they cost is the kernel's work
 # for their syncs and removals, and no test cuts the power. Docker's 64 MB are too few for all.
@@ -158,16 +167,24 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def _forker() -> Iterator[Forker]:
+    with Forker() as forker:
+        yield forker
+
+
+@pytest.fixture
+def forker(request: pytest.FixtureRequest) -> Forker | None:
+    """Return what starts the processes of this test: None, which is a start as a shell's, in tests that run apart."""
+    apart = any(request.node.get_closest_marker(name) for name in APART)
+    return None if apart else request.getfixturevalue("_forker")
+
+
+@pytest.fixture(scope="session")
 def models_read_once() -> Iterator[None]:
-    """Share botocore's service models among this process's sessions: reading them is most of what a session costs."""
-    import botocore.loaders  # noqa: PLC0415 - most tests get along without botocore
+    """Let this process's sessions of botocore share what is the same for all, which is most of what one costs."""
+    from support.aws.remembering import remembering  # noqa: PLC0415 - most tests get along without botocore
 
-    from thumbq.aws.models import model_loader  # noqa: PLC0415 - the same
-
-    usual, ours = botocore.loaders.create_loader(), model_loader(None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.session.create_loader", lambda _search_path: usual)
-        patch.setattr("thumbq.aws.session.model_loader", lambda _search_path: ours)
+    with remembering():
         yield
 
 

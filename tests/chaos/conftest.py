@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from support.replicas.forker import Forker
     from support.replicas.place import Place
     from support.servers.fault_proxy import FaultProxy
 
@@ -49,13 +50,13 @@ async def proxy(ministack_url: str, random: Random) -> AsyncIterator[FaultProxy]
 
 
 @pytest.fixture
-async def place(ministack_url: str, tmp_path: Path) -> AsyncIterator[Place]:
+async def place(ministack_url: str, tmp_path: Path, forker: Forker | None) -> AsyncIterator[Place]:
     """Make a bucket and a queue on the emulator itself; replicas are given the proxy's endpoints."""
-    async with opened(tmp_path, await set_up(ministack_url)) as place:
+    async with opened(tmp_path, await set_up(ministack_url), forker) as place:
         yield place
 
 
 @pytest.fixture
-async def local_place(tmp_path: Path) -> AsyncIterator[Place]:
-    async with opened(tmp_path, {"THUMBQ_LOCAL": str(tmp_path / "data")}) as place:
+async def local_place(tmp_path: Path, forker: Forker | None) -> AsyncIterator[Place]:
+    async with opened(tmp_path, {"THUMBQ_LOCAL": str(tmp_path / "data")}, forker) as place:
         yield place

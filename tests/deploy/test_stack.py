@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import uuid
@@ -26,8 +25,7 @@ from support.aws.templates import read_template
 from support.patience import until
 from support.pictures import images
 from support.replicas.place import Place, opened
-from support.replicas.replica import THUMBQ
-from support.servers.emulators import REGION, aws_env, aws_environment, without_aws
+from support.servers.emulators import REGION, aws_env, aws_environment
 from support.servers.endpoint import LOOPBACK, listening, write_table
 from thumbq.aws.eventtargets import open_targets
 from thumbq.aws.session import open_clients
@@ -38,6 +36,7 @@ from thumbq.core.jobevent import JobEvent
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from support.replicas.forker import Forker
     from support.replicas.replica import Replica
     from support.servers.endpoint import Endpoint
 
@@ -184,10 +183,10 @@ async def refused(place: Place, replica: Replica, recorder: Recorder) -> None:
 
 async def sent(stack: Stack, place: Place, photo: Path) -> None:
     """Send a file as article C's sender does, to a queue that is known by its name."""
-    environment = without_aws(os.environ) | place.environment | {"THUMBQ_QUEUE": stack.outputs["QueueName"]}
-    done = await anyio.run_process([THUMBQ, "send", str(photo), "--prefix", "pngfiles/"], env=environment, check=False)
+    name = stack.outputs["QueueName"]
+    done = await place.command("send", str(photo), "--prefix", "pngfiles/", THUMBQ_QUEUE=name)
     assert b"pngfiles/sampleImage.png" in done.stdout, done
-    done = await anyio.run_process([THUMBQ, "resume"], env=environment, check=False)
+    done = await place.command("resume", THUMBQ_QUEUE=name)
     assert done.stdout == b"default: was not paused\nwebhooks: was not paused\n", done
 
 
@@ -199,9 +198,8 @@ async def called_back(place: Place, replica: Replica, endpoint: Endpoint, upload
     ended = ("callback.done", "callback.given_up", "callback.failed")
     await until(lambda: all(map(replica.events, ended)), within_s=20, what=lambda: f"all kinds\n{replica.stderr()}")
     again = len(endpoint.calls)
-    environment = without_aws(os.environ) | place.environment
-    environment["THUMBQ_QUEUE"] = environment["THUMBQ_QUEUE"].rpartition("/")[2]
-    done = await anyio.run_process([THUMBQ, "webhook", "replay", uploaded], env=environment, check=False)
+    name = place.environment["THUMBQ_QUEUE"].rpartition("/")[2]
+    done = await place.command("webhook", "replay", uploaded, THUMBQ_QUEUE=name)
     assert done.returncode == 0, done
     await until(lambda: len(endpoint.calls) > again, within_s=20, what="another call")
 
@@ -261,7 +259,7 @@ async def whole_run(stack: Stack, place: Place, recorder: Recorder, photo: Path,
 
 
 async def test_thumbq_runs_on_the_stack_and_needs_its_rights_and_no_others(
-    stack: Stack, recorder: Recorder, tmp_path: Path
+    stack: Stack, recorder: Recorder, tmp_path: Path, forker: Forker | None
 ) -> None:
     photo = tmp_path / "sampleImage.png"
     photo.write_bytes(images.encoded(images.scene(40, 30), "PNG"))
@@ -269,7 +267,7 @@ async def test_thumbq_runs_on_the_stack_and_needs_its_rights_and_no_others(
     environment = aws_environment(await recorder.endpoint("thumbq"))
     environment |= {"THUMBQ_BUCKET": bucket, "THUMBQ_QUEUE": queue, "THUMBQ_CONFIG": str(tmp_path / "thumbq.toml")}
     environment["THUMBQ_WEBHOOK_SECRETS"] = f"whsec_{'a' * 32}"
-    async with opened(tmp_path, environment) as place, listening(500, 410) as endpoint:
+    async with opened(tmp_path, environment, forker) as place, listening(500, 410) as endpoint:
         write_table(tmp_path / "thumbq.toml", endpoint.url)
         await whole_run(stack, place, recorder, photo, endpoint)
         alarmed = alarming([line for replica in place.replicas for line in replica.stderr().splitlines()])

@@ -12,15 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from support.replicas.forker import Forker
     from support.replicas.place import Place
 
 
 @pytest.fixture(params=["local", "aws"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+async def place(request: pytest.FixtureRequest, tmp_path: Path, forker: Forker | None) -> AsyncIterator[Place]:
     if request.param == "local":
         environment = {"THUMBQ_LOCAL": str(tmp_path / "data")}
     else:
         emulator = "ministack_url" if request.param == "ministack" else "moto_url"
         environment = await set_up(request.getfixturevalue(emulator))
-    async with opened(tmp_path, environment) as place:
+    async with opened(tmp_path, environment, forker) as place:
         yield place

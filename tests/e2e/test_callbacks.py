@@ -20,8 +20,6 @@ from support.documents import CALLBACKS, example
 from support.patience import until
 from support.pictures import images
 from support.replicas.place import AWS_IS_LONG
-from support.replicas.replica import THUMBQ
-from support.servers.emulators import without_aws
 from support.servers.endpoint import LOOPBACK, dead, listening, write_table
 from thumbq.core import callbackmessage, keys
 from thumbq.core.job import ObjectRef
@@ -47,7 +45,7 @@ async def with_callbacks(place: Place, directory: Path, url: str, *others: str) 
 
 
 async def thumbq(place: Place, *arguments: str) -> str:
-    done = await anyio.run_process([THUMBQ, *arguments], env=without_aws(os.environ) | place.environment, check=False)
+    done = await place.command(*arguments)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 

@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import signal
-from subprocess import PIPE, CompletedProcess
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -23,16 +22,12 @@ from thumbq.core.job import ObjectRef
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from subprocess import CompletedProcess
 
     from support.replicas.place import Place
     from thumbq.ports import DeadLetters
 
 on_local = pytest.mark.parametrize("place", ["local"], indirect=True)
-
-
-async def thumbq(place: Place, *arguments: str, stdin: int | None = None, **variables: str) -> CompletedProcess[bytes]:
-    environment = without_aws(os.environ) | place.environment | variables
-    return await anyio.run_process([THUMBQ, *arguments], env=environment, check=False, stdin=stdin, stdout=PIPE)
 
 
 async def bury(place: Place, number: int) -> None:
@@ -73,7 +68,7 @@ async def test_fail_look_mend_redrive_done(place: Place) -> None:
     await until(lambda: len(replica.events("message.buried")) == 2, within_s=20, what="two burials")
 
     async def both() -> dict[str, Any] | None:
-        found = {line["key"]: line for line in lines(await thumbq(place, "dlq", "list", "--json"))}
+        found = {line["key"]: line for line in lines(await place.command("dlq", "list", "--json"))}
         return found if len(found) == 2 else None
 
     listed = await until(both, within_s=90, what="both dead letters")
@@ -82,7 +77,7 @@ async def test_fail_look_mend_redrive_done(place: Place) -> None:
         "holiday/late.jpg": "source-missing",
     }
     assert listed["holiday/late.jpg"]["message_id"] == asked_for
-    shown = await thumbq(place, "dlq", "show", asked_for)
+    shown = await place.command("dlq", "show", asked_for)
     assert shown.returncode == 0
     assert b'\n{"key": "holiday/late.jpg"}\n' in shown.stdout
 
@@ -90,11 +85,11 @@ async def test_fail_look_mend_redrive_done(place: Place) -> None:
         for key in listed:
             photo = images.photo_jpeg(640, 480)
             await backend.store.put(ObjectRef(backend.bucket, key), photo, content_type="image/jpeg")
-    by_id = await thumbq(place, "dlq", "redrive", asked_for, "not-there")
+    by_id = await place.command("dlq", "redrive", asked_for, "not-there")
     assert by_id.returncode == 1
     assert by_id.stdout.splitlines()[-1] == b"redriven: 1"
     assert b"not-there: there is no such dead letter" in by_id.stderr
-    everything = await thumbq(place, "dlq", "redrive", "--all", "--rate", "100")
+    everything = await place.command("dlq", "redrive", "--all", "--rate", "100")
     assert (everything.returncode, everything.stdout.splitlines()[-1]) == (0, b"redriven: 1"), everything.stderr
 
     async def broken_is_done() -> bool:
@@ -126,7 +121,7 @@ async def test_a_purge_asks_on_a_terminal(place: Place) -> None:
     for answer, code, left in ((b"n\n", 1, 3), (b"y\n", 0, 0)):
         ours, theirs = pty.openpty()
         os.write(ours, answer)
-        done = await thumbq(place, "dlq", "purge", "--all", stdin=theirs)
+        done = await place.command("dlq", "purge", "--all", stdin=theirs)
         os.close(ours)
         os.close(theirs)
         assert done.returncode == code, done.stderr
@@ -138,8 +133,8 @@ async def test_a_purge_asks_on_a_terminal(place: Place) -> None:
 async def test_the_table_fits_its_terminal(place: Place, tmp_path: Path) -> None:
     await bury(place, 5)
     ours, theirs = pty.openpty()
-    environment = without_aws(os.environ) | place.environment | {"COLUMNS": "60"}
-    await anyio.run_process([THUMBQ, "dlq", "list"], env=environment, cwd=tmp_path, stdout=theirs)
+    done = await place.command("dlq", "list", cwd=tmp_path, stdout=theirs, COLUMNS="60")
+    assert done.returncode == 0, done.stderr
     rows = os.read(ours, 65_536).decode().splitlines()
     os.close(ours)
     os.close(theirs)
@@ -153,8 +148,7 @@ async def test_a_listing_whose_reader_has_gone_stops_and_gives_back(place: Place
     await bury(place, 40)
     reader, writer = os.pipe()
     os.close(reader)
-    environment = without_aws(os.environ) | place.environment
-    done = await anyio.run_process([THUMBQ, "dlq", "list"], env=environment, check=False, stdout=writer)
+    done = await place.command("dlq", "list", stdout=writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
     assert await visible(place) == 40

@@ -9,13 +9,10 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-import anyio
 import pytest
 
 from support.patience import until
 from support.pictures import images
-from support.replicas.replica import THUMBQ
-from support.servers.emulators import without_aws
 from thumbq.core import keys
 
 if TYPE_CHECKING:
@@ -75,8 +72,7 @@ async def test_within_a_minute_nothing_is_left_whatever_the_state(place: Place) 
     for pid in frozen:
         os.kill(pid, signal.SIGCONT)
     await nothing_left(place)
-    environment = without_aws(os.environ) | place.environment
-    found = await anyio.run_process([THUMBQ, "reconcile", "--older-than", "0s"], env=environment, check=False)
+    found = await place.command("reconcile", "--older-than", "0s")
     assert (found.returncode, found.stdout) == (0, b"0 keys, 0 originals without a manifest\n"), found
 
 

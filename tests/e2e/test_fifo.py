@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from dataclasses import dataclass, field
@@ -17,8 +16,7 @@ from PIL import Image
 from support.patience import until
 from support.pictures import images
 from support.replicas.place import opened, put_unsigned, set_up
-from support.replicas.replica import THUMBQ
-from support.servers.emulators import aws_env, without_aws
+from support.servers.emulators import aws_env
 from thumbq.aws.session import open_clients
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
@@ -190,5 +188,6 @@ async def test_dead_letters_of_a_fifo_queue_are_listed_and_redriven_in_order(pla
 
 
 async def thumbq(place: Place, *arguments: str) -> bytes:
-    environment = without_aws(os.environ) | place.environment
-    return (await anyio.run_process([THUMBQ, *arguments], env=environment)).stdout
+    done = await place.command(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -5,18 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-import anyio
 import pytest
 from PIL import Image
 
 from support.patience import until
 from support.pictures import images
-from support.replicas.replica import THUMBQ
-from support.servers.emulators import aws_env, without_aws
+from support.servers.emulators import aws_env
 from thumbq.aws.session import open_clients
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
@@ -32,9 +29,7 @@ CALLBACK: Final = "https://example.org/done"
 
 async def setup_events(place: Place) -> list[str]:
     """Run `thumbq setup --events`, and return what it says of each step."""
-    done = await anyio.run_process(
-        [THUMBQ, "setup", "--events"], env=without_aws(os.environ) | place.environment, check=False
-    )
+    done = await place.command("setup", "--events")
     assert done.returncode == 0, done.stderr.decode()
     return [line.split()[0] for line in done.stdout.decode().splitlines()]
 

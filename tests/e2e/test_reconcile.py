@@ -9,7 +9,7 @@ import re
 import shlex
 import signal
 from functools import partial
-from subprocess import PIPE, CompletedProcess
+from subprocess import PIPE
 from typing import TYPE_CHECKING
 
 import anyio
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
 on_local = pytest.mark.parametrize("place", ["local"], indirect=True)
 
 
-async def thumbq(place: Place, *arguments: str) -> CompletedProcess[bytes]:
-    environment = without_aws(os.environ) | place.environment
-    return await anyio.run_process([THUMBQ, *arguments], env=environment, check=False, stdout=PIPE)
-
-
 async def put(place: Place, names: Iterable[str]) -> None:
     async with place.backend() as backend, anyio.create_task_group() as tasks:
         for key in names:
@@ -52,16 +47,16 @@ async def test_an_upload_whose_message_was_lost_is_found_queued_and_done(place: 
         await place.finished(replica, name, within_s=20)
     await put(place, ["uploads/lost-1", "uploads/lost-2"])
 
-    assert (await thumbq(place, "reconcile")).stdout.splitlines()[-1].endswith(b", 0 originals without a manifest")
-    dry = await thumbq(place, "reconcile", "--older-than", "0s", "--json")
+    assert (await place.command("reconcile")).stdout.splitlines()[-1].endswith(b", 0 originals without a manifest")
+    dry = await place.command("reconcile", "--older-than", "0s", "--json")
     assert dry.returncode == 0
     assert [json.loads(line)["key"] for line in dry.stdout.splitlines()] == ["uploads/lost-1", "uploads/lost-2"]
     assert b"4 keys, 2 originals without a manifest; nothing was changed, --apply queues them" in dry.stderr
-    applied = await thumbq(place, "reconcile", "--older-than", "0", "--apply")
+    applied = await place.command("reconcile", "--older-than", "0", "--apply")
     assert applied.returncode == 0, applied.stderr
     assert applied.stdout.splitlines()[-1] == b"4 keys, 2 originals without a manifest, 2 queued"
     await until(lambda: len(replica.events("job.done")) == 3, within_s=20, what=replica.stderr)
-    assert b" 0 originals" in (await thumbq(place, "reconcile", "--older-than", "0", "--apply")).stdout
+    assert b" 0 originals" in (await place.command("reconcile", "--older-than", "0", "--apply")).stdout
 
 
 @on_local
@@ -89,13 +84,13 @@ async def test_ctrl_c_says_how_to_go_on_and_together_both_runs_find_all(place: P
     assert next_command, said
     words = shlex.split(next_command[1])
     assert words == ["thumbq", "reconcile", "--older-than=0", "--json", "--after", found[-1]]
-    rest = await thumbq(place, *words[1:])
+    rest = await place.command(*words[1:])
     assert [*found, *(json.loads(line)["key"] for line in rest.stdout.splitlines())] == names[10:]
 
 
 @on_local
 async def test_only_the_prefixes_asked_for_are_looked_under(place: Place) -> None:
     await put(place, ["pngfiles/cat.png", "uploads/a", "cat.png"])
-    done = await thumbq(place, "reconcile", "--older-than", "0", "--prefix", "pngfiles/")
+    done = await place.command("reconcile", "--older-than", "0", "--prefix", "pngfiles/")
     assert [line.split("\t")[2:] for line in done.stdout.decode().splitlines()[:-1]] == [["pngfiles/cat.png"]]
     assert done.stdout.startswith(b"20")

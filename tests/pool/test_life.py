@@ -10,7 +10,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -30,8 +30,8 @@ SECRETS = {"AWS_SECRET_ACCESS_KEY": "wJalr", "THUMBQ_BUCKET": "b", "DATABASE_PAS
 
 
 @contextmanager
-def program(directory: Path, *marks: str) -> Iterator[tuple[Replica, IO[bytes]]]:
-    """Run the program with one render for each mark; give it and its output."""
+def program(directory: Path, *marks: str) -> Iterator[tuple[Replica, subprocess.Popen[bytes]]]:
+    """Run the program with one render for each mark; give its tree and it."""
     announced = directory / "started"
     announced.touch()
     paths = os.pathsep.join(path for path in sys.path if path)
@@ -43,9 +43,8 @@ def program(directory: Path, *marks: str) -> Iterator[tuple[Replica, IO[bytes]]]
         stderr=subprocess.PIPE,
     )
     tree = Replica(process, directory)
-    assert process.stdout is not None
     try:
-        yield tree, process.stdout
+        yield tree, process
     finally:
         left = tree.children()
         process.kill()
@@ -54,10 +53,11 @@ def program(directory: Path, *marks: str) -> Iterator[tuple[Replica, IO[bytes]]]
             kill(pid)
 
 
-def processes(output: IO[bytes]) -> list[int]:
+def processes(process: subprocess.Popen[bytes]) -> list[int]:
     """Read the program's first lines."""
-    assert output.readline() == b"main module\n"
-    pids: list[int] = json.loads(output.readline())
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"main module\n"
+    pids: list[int] = json.loads(process.stdout.readline())
     return pids
 
 
@@ -69,8 +69,8 @@ async def started(directory: Path) -> None:
 
 @pytest.mark.parametrize("mark", ["hold", "spin", "stop"])
 async def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path, mark: str) -> None:
-    with program(tmp_path, "announce " + mark) as (tree, output):
-        renderers = processes(output)
+    with program(tmp_path, "announce " + mark) as (tree, process):
+        renderers = processes(process)
         await started(tmp_path)
         family = tree.children()
         assert set(renderers) < set(family)
@@ -85,8 +85,8 @@ async def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path, mark: st
 async def test_processes_and_fork_server_know_nothing_of_the_parents_environment(
     tmp_path: Path, marks: list[str]
 ) -> None:
-    with program(tmp_path, *marks, "announce hold") as (tree, output):
-        renderers = processes(output)
+    with program(tmp_path, *marks, "announce hold") as (tree, process):
+        renderers = processes(process)
         await started(tmp_path)
         for pid in tree.children():
             if pid not in renderers and not is_fork_server(pid) and marks:
@@ -106,29 +106,29 @@ def is_fork_server(pid: int) -> bool:
 
 
 def test_a_program_with_a_pool_ends_silently_and_its_main_module_runs_once(tmp_path: Path) -> None:
-    with program(tmp_path, "ok", "ok", "ok") as (tree, output):
-        processes(output)
-        rest, errors = tree.process.communicate(timeout=patience(10))
-        assert (tree.process.returncode, rest, errors) == (0, b"", b"")
+    with program(tmp_path, "ok", "ok", "ok") as (_tree, process):
+        processes(process)
+        rest, errors = process.communicate(timeout=patience(10))
+        assert (process.returncode, rest, errors) == (0, b"", b"")
 
 
 def test_a_pool_that_cannot_start_its_processes_says_so(tmp_path: Path) -> None:
-    with program(tmp_path, "no-python") as (tree, _):
-        printed, _ = tree.process.communicate(timeout=patience(10))
-        assert tree.process.returncode == 2
+    with program(tmp_path, "no-python") as (_, process):
+        printed, _ = process.communicate(timeout=patience(10))
+        assert process.returncode == 2
         assert b"a render process cannot be started: FileNotFoundError" in printed
 
 
 async def test_ctrl_c_ends_the_program_and_its_processes_silently(tmp_path: Path) -> None:
-    with program(tmp_path, "announce hold") as (tree, output):
-        processes(output)
+    with program(tmp_path, "announce hold") as (tree, process):
+        processes(process)
         await started(tmp_path)
         family = tree.children()
-        for pid in [*family, tree.process.pid]:
+        for pid in [*family, process.pid]:
             os.kill(pid, signal.SIGINT)
-        _, errors = tree.process.communicate(timeout=patience(10))
+        _, errors = process.communicate(timeout=patience(10))
         assert not errors, errors.decode()
-        assert tree.process.returncode == 130
+        assert process.returncode == 130
         await until(lambda: not any(alive(pid) for pid in family), within_s=2, what=f"the end of {family}")
 
 

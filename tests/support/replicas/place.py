@@ -8,11 +8,14 @@ import secrets
 import time
 import uuid
 from contextlib import ExitStack, asynccontextmanager
+from subprocess import DEVNULL, PIPE, CompletedProcess
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import anyio
 import pytest
+from anyio import to_thread
 
 from support.patience import until
 from support.replicas.replica import THUMBQ, Replica, running
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
     from pathlib import Path
 
+    from support.replicas.forker import Forker
     from thumbq.ports import Backend
 
 AWS_IS_LONG: Final = pytest.mark.parametrize(
@@ -42,8 +46,9 @@ In README's command real replicas meet S3 and SQS in ``tests/chaos``, in the art
 class Place:
     """A bucket and a queue, and the replicas on them."""
 
-    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+    def __init__(self, directory: Path, environment: dict[str, str], forker: Forker | None = None) -> None:
         self._directory = directory
+        self._forker = forker
         self._replicas = ExitStack()
         self.environment = environment
         self.replicas: list[Replica] = []
@@ -69,11 +74,48 @@ class Place:
             extra["AWS_ENDPOINT_URL"] = endpoint
         directory = self._directory / f"replica-{len(self.replicas) + 1}"
         replica = self._replicas.enter_context(
-            running(directory, self.environment | extra, open_files=open_files, program=program)
+            running(directory, self.environment | extra, open_files=open_files, program=program, forker=self._forker)
         )
         self.replicas.append(replica)
         await replica.ready(wait_for)
         return replica
+
+    async def command(
+        self,
+        *arguments: str,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        cwd: Path | None = None,
+        **variables: str,
+    ) -> CompletedProcess[bytes]:
+        """Run a command of ``thumbq`` on this place, with further variables, and return how it ended.
+
+        What it prints goes to ``stdout`` or into the result. Without ``stdin`` there is nothing to read.
+        """
+        argv = [THUMBQ, *arguments]
+        env = without_aws(os.environ) | self.environment | variables
+        if self._forker is None:
+            return await anyio.run_process(
+                argv,
+                env=env,
+                cwd=cwd,
+                check=False,
+                stdin=DEVNULL if stdin is None else stdin,
+                stdout=PIPE if stdout is None else stdout,
+            )
+        with TemporaryFile() as empty, TemporaryFile() as printed, TemporaryFile() as errors:
+            streams = (
+                empty.fileno() if stdin is None else stdin,
+                printed.fileno() if stdout is None else stdout,
+                errors.fileno(),
+            )
+            process = self._forker.start(argv, env=env, cwd=cwd, streams=streams)
+            try:
+                code = await to_thread.run_sync(process.wait, abandon_on_cancel=True)
+            finally:
+                process.kill()
+            said = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0) for file in (printed, errors)]
+            return CompletedProcess(argv, code, *said)
 
     @asynccontextmanager
     async def backend(self) -> AsyncIterator[Backend]:
@@ -146,9 +188,9 @@ class Place:
 
 
 @asynccontextmanager
-async def opened(directory: Path, environment: dict[str, str]) -> AsyncIterator[Place]:
-    """Open a place; leaving ends its replicas."""
-    place = Place(directory, environment)
+async def opened(directory: Path, environment: dict[str, str], forker: Forker | None = None) -> AsyncIterator[Place]:
+    """Open a place whose processes the ``forker`` starts, if there is one; leaving ends its replicas."""
+    place = Place(directory, environment, forker)
     async with aiohttp.ClientSession() as place.session:
         try:
             yield place

@@ -17,13 +17,15 @@ from support.servers.emulators import without_aws
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from support.replicas.forker import ForkedProcess, Forker
+
 THUMBQ = str(Path(sys.executable).with_name("thumbq"))
 
 
 class Replica:
     """One `thumbq serve` and all that it started."""
 
-    def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | ForkedProcess, directory: Path) -> None:
         self.process = process
         self._directory = directory
         self.url = ""
@@ -80,6 +82,7 @@ class Replica:
         await until(
             lambda: self.process.poll() is not None, within_s=within_s, what=lambda: f"the end\n{self.stderr()}"
         )
+        assert self.process.returncode is not None
         return self.process.returncode
 
 
@@ -91,24 +94,27 @@ def running(
     port: int = 0,
     open_files: int | None = None,
     program: Sequence[str] = (THUMBQ,),
+    forker: Forker | None = None,
 ) -> Iterator[Replica]:
     """Start a replica whose output goes to ``directory``; leaving kills what is left of it.
 
-    It may open so many files; None: as many as this process. ``program`` takes the place of ``thumbq``.
+    It may open so many files; None: as many as this process. ``program`` takes the place of ``thumbq``. A ``forker``
+    starts it; None: a start as a shell's.
     """
-    limit = [] if open_files is None else ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh"]
     directory.mkdir(parents=True)
+    env = {**without_aws(os.environ), **environment, "THUMBQ_PORT": str(port)}
     with ExitStack() as files:
+        stdin = files.enter_context(Path(os.devnull).open("rb"))
         stdout = files.enter_context((directory / "stdout").open("wb"))
         stderr = files.enter_context((directory / "stderr").open("wb"))
-        process = subprocess.Popen(
-            [*limit, *program, "serve"],
-            cwd=directory,
-            env={**without_aws(os.environ), **environment, "THUMBQ_PORT": str(port)},
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-        )
+        process: subprocess.Popen[bytes] | ForkedProcess
+        if forker is not None:
+            streams = (stdin.fileno(), stdout.fileno(), stderr.fileno())
+            process = forker.start([*program, "serve"], env=env, cwd=directory, streams=streams, open_files=open_files)
+        else:
+            limit = [] if open_files is None else ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh"]
+            command = [*limit, *program, "serve"]
+            process = subprocess.Popen(command, cwd=directory, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
     replica = Replica(process, directory)
     try:
         yield replica
