@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from fuzz.tally import Tally
 
 _SHORT = 240
-EVERY_SEED = [seed for family in seeds().values() for seed in family]
+
+
+def every_seed() -> list[Seed]:
+    return [seed for family in seeds().values() for seed in family]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -47,21 +50,21 @@ async def test_hostile_images_are_answered_within_limits_and_without_metadata(se
 
 def test_what_mutations_begin_with_is_whole() -> None:
     small = Preset(name="small", width=20, height=20)
-    made = {seed.name: render(seed.data, [small], Limits()) for seed in EVERY_SEED}
+    made = {seed.name: render(seed.data, [small], Limits()) for seed in every_seed()}
     assert {name: answer for name, answer in made.items() if isinstance(answer, Refusal)} == {}
 
 
 def test_files_come_apart_and_together_again() -> None:
-    for seed in EVERY_SEED:
+    for seed in every_seed():
         assert fileparts.whole(seed.format, fileparts.parts_of(seed.format, seed.data)) == seed.data, seed.name
         assert sniff(seed.data) is seed.format
 
 
 def test_every_format_that_holds_metadata_has_canaries() -> None:
-    planted = {seed.format for seed in EVERY_SEED if any(trace in seed.data for trace in canaries.TRACES)}
+    planted = {seed.format for seed in every_seed() if any(trace in seed.data for trace in canaries.TRACES)}
     assert planted == set(FORMATS)
     places = {"Make", "UserComment", "GPSAreaInformation", "XMP", "IPTC", "COM", "GIF", "tEXt", "udes"}
-    assert {place for place in places if not any(_has(seed, place) for seed in EVERY_SEED)} == set()
+    assert {place for place in places if not any(_has(seed, place) for seed in every_seed())} == set()
 
 
 def _has(seed: Seed, place: str) -> bool:
@@ -168,7 +171,7 @@ async def test_a_campaign_sees_faults_of_processes(mark: bytes, outcome: str, vi
 async def _tallied(mark: bytes) -> Tally:
     async with marked_pool(memory_limit_bytes=1 << 30) as pool:
         tested = Campaign(pool)
-        await tested.run([Input(0, 0, EVERY_SEED[0], mark)])
+        await tested.run([Input(0, 0, every_seed()[0], mark)])
     return tested.tally
 
 

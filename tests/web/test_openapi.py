@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from thumbq.web.openapi import make_document, problem_codes
 from thumbq.web.problems import STATUSES
@@ -21,6 +20,8 @@ CHECKED_IN: Final = Path(__file__).parents[2] / "deploy" / "openapi.json"
 
 
 def test_the_document_is_valid() -> None:
+    from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415 - slow to import, in each worker
+
     OpenAPIV31SpecValidator(json.loads(make_document(ROUTES))).validate()
 
 

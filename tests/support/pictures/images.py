@@ -43,7 +43,7 @@ _STORED_FROM_UPRIGHT: Final = {
 _ORIENTATION_TAG: Final = 274
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def scene(width: int, height: int) -> Image.Image:
     """Draw a photo-like RGB picture: soft gradients, hard edges, sensor noise and four coloured corners."""
     image = _landscape(min(width, 1000), min(height, 750)).resize((width, height), Image.Resampling.BICUBIC)
@@ -71,7 +71,7 @@ def _landscape(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.clip(np.stack(planes, axis=-1), 0, 255).astype(np.uint8))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def photo_jpeg(
     width: int = 4000,
     height: int = 3000,

@@ -15,6 +15,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from support.patience import patience
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -124,10 +126,10 @@ def _ministack_python() -> str:
             capture_output=True,
             text=True,
             check=False,
-            timeout=180,
+            timeout=patience(30),
         )
     except subprocess.TimeoutExpired as error:
-        raise EmulatorMissing(f"{MINISTACK} did not arrive within 180 s") from error
+        raise EmulatorMissing(f"{MINISTACK} did not arrive within {patience(30):g} s") from error
     if done.returncode != 0:
         raise EmulatorMissing(f"uv cannot get {MINISTACK}:\n{done.stderr.strip()[-2000:]}")
     return done.stdout.strip()
@@ -192,7 +194,7 @@ def _started(place: Path, command: Callable[[int], tuple[list[str], dict[str, st
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        end = time.monotonic() + _START_S
+        end = time.monotonic() + patience(_START_S)
         while not _answers(f"{url}{ready}"):
             if process.poll() is not None or time.monotonic() > end:
                 process.kill()
