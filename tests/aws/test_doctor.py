@@ -156,10 +156,6 @@ async def set_up(emulator: str, ending: str = "") -> AsyncIterator[Place]:
     if not ending:
         await wire_events(bucket=bucket, queue=bucket)
     environment = aws_environment(emulator)
-    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-    plain_client("s3", environment).put_bucket_encryption(
-        Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
-    )
     async with fault_proxy(emulator, random.Random(1)) as proxy:
         with aws_env(await proxy.endpoint("doctor")):
             yield Place(proxy, environment, bucket)

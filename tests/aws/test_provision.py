@@ -41,6 +41,7 @@ async def test_setup_makes_everything_and_says_so(aws: Clients, name: str) -> No
     assert [str(step) for step in steps] == [
         f"made   bucket {name}",
         f"made   public-access block of bucket {name}",
+        f"made   encryption of bucket {name}",
         f"made   lifecycle rules of bucket {name}",
         f"made   dead-letter queue {name}-dlq",
         f"made   queue {name}",
@@ -152,7 +153,7 @@ async def test_a_name_that_ends_in_fifo_makes_fifo_queues_of_high_throughput(aws
 
 async def test_several_queues_are_made_each_with_its_dead_letters(aws: Clients, name: str) -> None:
     steps = await provision(bucket=name, queues=[f"{name}-high", f"{name}-low.fifo"])
-    assert [step.what for step in steps[3:]] == [
+    assert [step.what for step in steps[4:]] == [
         f"dead-letter queue {name}-high-dlq",
         f"queue {name}-high",
         f"redrive policy of queue {name}-high",
@@ -195,6 +196,25 @@ async def test_a_bucket_name_that_is_taken_is_reported(script: Script) -> None:
     assert caught.value.problems[0].fix == "choose another THUMBQ_BUCKET"
 
 
+async def test_a_bucket_is_encrypted_and_one_that_says_how_is_left_alone(aws: Clients, name: str) -> None:
+    await provision(bucket=name, queues=[name])
+    rule: Any = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    [made] = (await aws.s3.get_bucket_encryption(Bucket=name))["ServerSideEncryptionConfiguration"]["Rules"]
+    assert made["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    await aws.s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    await provision(bucket=name, queues=[name])
+    [kept] = (await aws.s3.get_bucket_encryption(Bucket=name))["ServerSideEncryptionConfiguration"]["Rules"]
+    assert kept["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+
+
+async def test_who_may_not_see_the_encryption_makes_the_rest(script: Script) -> None:
+    no, not_there = s3_error(403, "AccessDenied"), sqs_error(500, "InternalFailure")
+    script.then(says(200), says(200), no, s3_error(501, "NotImplemented"), not_there)
+    with pytest.raises(SetupError) as caught:
+        await provision(bucket="photos", queues=["q"])
+    assert [problem.what.partition(" ")[0] for problem in caught.value.problems] == ["SQS"]
+
+
 async def test_a_server_that_knows_no_access_block_and_no_lifecycle_gets_none_and_notes_say_so(
     script: Script,
 ) -> None:
@@ -203,6 +223,6 @@ async def test_a_server_that_knows_no_access_block_and_no_lifecycle_gets_none_an
     queue = {"Attributes": {"QueueArn": "arn:aws:sqs:eu-west-1:1:q", "RedrivePolicy": policy}}
     dead = {"Attributes": {"QueueArn": "arn:aws:sqs:eu-west-1:1:q-dlq"}}
     no = s3_error(501, "NotImplemented")
-    script.then(says(200), no, no, says(200, url), says(200, queue), says(200, url), says(200, dead))
+    script.then(says(200), no, no, no, says(200, url), says(200, queue), says(200, url), says(200, dead))
     steps = await provision(bucket="photos", queues=["q"])
-    assert [step.note for step in steps] == ["", *["left out: this server has no such thing"] * 2, "", "", ""]
+    assert [step.note for step in steps] == ["", *["left out: this server has no such thing"] * 3, "", "", ""]
