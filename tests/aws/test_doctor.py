@@ -399,6 +399,8 @@ BROKEN: dict[str, tuple[Callable[[Place], Any], str]] = {
         lambda place: place.client("sqs").delete_queue(QueueUrl=place.url("jobs-webhooks")),
         "-webhooks",
     ),
+    "small-messages": (lambda place: place.set("jobs", MaximumMessageSize="1024"), "at most 1024 bytes"),
+    "small-callbacks": (lambda place: place.set("jobs-webhooks", MaximumMessageSize="2048"), "at most 2048 bytes"),
     "short-dead-letters": (lambda place: place.set("jobs-dlq", MessageRetentionPeriod="3600"), "are kept for 3600 s"),
     "shared-dead-letters": (another_source, "also takes the dead letters of"),
     "callbacks-receives": (lambda place: redrive(place, "jobs-webhooks", "jobs-webhooks-dlq", 3), "allows 3 receives"),

@@ -31,6 +31,7 @@ def test_what_setup_makes_needs_no_advice() -> None:
         ({"max_receive_count": 4}, "4 receives"),
         ({"max_receive_count": 9, "fifo": True}, "9 receives: each failure in a group"),
         ({"dead_letter_retention_s": 345_600}, "dead letters"),
+        ({"max_message_bytes": 1024}, "at most 1024 bytes"),
         ({"max_receive_count": None, "dead_letter_retention_s": None}, "no redrive policy"),
     ],
 )

@@ -33,7 +33,7 @@ _SYSTEM_ATTRIBUTES: Final = [
 ]
 _VISIBILITY_TIMEOUT_S: Final = 30
 """What a queue has that does not say it (Amazon SQS API Reference, CreateQueue)."""
-_SETTINGS: Final[list[Any]] = ["VisibilityTimeout", "MessageRetentionPeriod", "RedrivePolicy"]
+_SETTINGS: Final[list[Any]] = ["VisibilityTimeout", "MessageRetentionPeriod", "RedrivePolicy", "MaximumMessageSize"]
 _BACKLOG: Final[list[Any]] = [
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -106,6 +106,7 @@ class SqsQueue:
             max_receive_count=redrive_policy(attributes).max_receives,
             dead_letter_retention_s=self._address.dead.retention_s if self._address.dead else None,
             fifo=self._address.fifo,
+            max_message_bytes=whole_number(attributes, "MaximumMessageSize"),
         )
 
     async def counts(self) -> QueueCounts:

@@ -74,7 +74,8 @@ class QueueAttributes:
     """The attributes of a queue. Times are seconds; a retention of None is for ever.
 
     ``max_receive_count`` and ``dead_letter_retention_s`` are None when the queue has no redrive policy. ``fifo``: the
-    messages of a group come in order, none while an earlier one of its group is in flight.
+    messages of a group come in order, none while an earlier one of its group is in flight. ``max_message_bytes`` is
+    None where the queue takes all that any takes.
     """
 
     name: str
@@ -83,6 +84,7 @@ class QueueAttributes:
     max_receive_count: int | None
     dead_letter_retention_s: int | None = None
     fifo: bool = False
+    max_message_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ LEAST_CALLBACK_RECEIVES: Final = 2 * callbackretry.CALLS
 LEAST_CALLBACK_RETENTION_S: Final = 4 * 86_400
 """All calls take 64 hours, if no endpoint asks for longer waits."""
 
+LEAST_MESSAGE_BYTES: Final = 32 << 10
+"""A callback has up to 20 KiB besides its address; S3's events and uploads with metadata have a few."""
+
 _BEATS: Final = 3
 
 
@@ -48,6 +51,7 @@ def queue_warnings(
     attributes: QueueAttributes, *, visibility_timeout_s: int, beat_interval_s: float
 ) -> Iterator[Problem]:
     """Yield what an operator should know of a queue of jobs."""
+    yield from _size_warnings(attributes)
     if attributes.max_receive_count is None:
         yield Problem(
             f"queue {attributes.name} has no redrive policy: what always fails comes back until its retention ends",
@@ -95,6 +99,7 @@ def retention_warnings(settings: Settings, attributes: QueueAttributes) -> Itera
 
 def callback_warnings(attributes: QueueAttributes) -> Iterator[Problem]:
     """Yield what an operator should know of the queue of callbacks."""
+    yield from _size_warnings(attributes)
     if attributes.max_receive_count is None:
         yield Problem(
             f"queue {attributes.name} has no redrive policy: nothing is known of callbacks that were given up",
@@ -111,6 +116,15 @@ def callback_warnings(attributes: QueueAttributes) -> Iterator[Problem]:
             f"queue {attributes.name} keeps messages for {attributes.retention_s} s: callbacks would be lost before"
             f" their {callbackretry.CALLS} calls were made",
             "raise its retention to 14 days",
+        )
+
+
+def _size_warnings(attributes: QueueAttributes) -> Iterator[Problem]:
+    if attributes.max_message_bytes is not None and attributes.max_message_bytes < LEAST_MESSAGE_BYTES:
+        yield Problem(
+            f"queue {attributes.name} takes messages of at most {attributes.max_message_bytes} bytes: it refuses larger"
+            " ones, as of uploads with metadata, events of S3, callbacks",
+            f"raise its MaximumMessageSize to 262144, and not below {LEAST_MESSAGE_BYTES}",
         )
 
 
