@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.doubles.observing import Observed
 from support.servers.scripted import s3_error, says
 from thumbq.errors import AccessDenied, BackendUnavailable
 from thumbq.ports import ListedObject
+from thumbq.ports.observing import Called, observed_by
 
 if TYPE_CHECKING:
     from support.servers.scripted import Answer, Script
@@ -32,7 +34,10 @@ async def test_a_page_without_keys_is_not_the_end_while_more_follow(script: Scri
 
 async def test_an_empty_last_page_is_the_end(script: Script, store: S3Store) -> None:
     script.then(page(token="t1"), page())
-    assert await store.list("bucket-of-tests", prefix="a") == []
+    observed = Observed()
+    with observed_by([observed]):
+        assert await store.list("bucket-of-tests", prefix="a") == []
+    assert [each for each in observed.happened if isinstance(each, Called)] == [Called("s3", "LIST", 200)] * 2
 
 
 async def test_a_missing_bucket_is_an_outage_and_not_an_empty_listing(script: Script, store: S3Store) -> None:

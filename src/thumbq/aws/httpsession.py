@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
 _SERVICE_PLACE: Final = 3
+_LIST: Final = "LIST"
 _UNSIGNED: Final = "unsigned"
 _BY_METHOD: Final = frozenset({"s3", _UNSIGNED})
 
@@ -96,7 +97,7 @@ class HttpSession(AIOHTTPSession):
 
 
 def _call(request: Any) -> tuple[str, str]:
-    """Return the service that a request was signed for, and what it asks: S3's method, or the action.
+    """Return the service that a request was signed for, and what it asks: S3's method or LIST, or the action.
 
     Sources: Signature Version 4, "Credential": the key's id, the date, the region and the service, by slashes. Smithy,
     "AWS JSON protocol" and "AWS query protocol": the action is in a header, or first in the form.
@@ -105,7 +106,8 @@ def _call(request: Any) -> tuple[str, str]:
     scope = _text(headers.get("Authorization")).partition("Credential=")[2].split("/", 4)
     service = scope[3] if len(scope) > _SERVICE_PLACE else _UNSIGNED
     if service in _BY_METHOD:
-        return service, request.method or ""
+        # A listing is priced as a PUT is, and not as a GET.
+        return service, _LIST if "list-type=" in request.url.partition("?")[2] else request.method or ""
     if (target := headers.get("X-Amz-Target")) is not None:
         return service, _text(target).rpartition(".")[2]
     return service, _text(request.body).partition("&")[0].removeprefix("Action=")

@@ -87,7 +87,7 @@ class Told(NamedTuple):
 class Called(NamedTuple):
     """A request to AWS has its answer. ``status`` is HTTP's; None when none came.
 
-    ``service`` is as signatures name it; ``call`` is the method for S3, else the action.
+    ``service`` is as signatures name it; ``call`` is the method for S3, or LIST; else the action.
     """
 
     service: str

@@ -31,7 +31,12 @@ FAMILIES: Final = (
     Family("counter", "fetched_bytes_total", ("queue",), "Bytes of originals that jobs have fetched."),
     Family("counter", "stored_bytes_total", ("queue",), "Bytes of renditions that jobs have stored."),
     Family("counter", "notifications_total", ("by", "outcome", "attempt"), "Calls of callbacks, and sends of events."),
-    Family("counter", "aws_requests_total", ("service", "call", "result"), "Requests to AWS by their answer."),
+    Family(
+        "counter",
+        "aws_requests_total",
+        ("service", "call", "result"),
+        "Requests to AWS: S3 by method or LIST, others by action.",
+    ),
     Family("counter", "leases_lost_total", ("queue",), "Leases that were lost before their jobs had ended."),
     Family("counter", "heartbeats_failed_total", ("queue",), "Heartbeats of leases without an answer, or refused."),
     Family("counter", "render_processes_replaced_total", ("cause",), "Render processes that were replaced."),
