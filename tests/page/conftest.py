@@ -30,8 +30,9 @@ async def browser() -> AsyncIterator[Browser]:
     playwright: Any = module("playwright.async_api")
     path = program("chromium", "chromium-browser", "google-chrome")
     async with playwright.async_playwright() as started:
-        # As root Chromium starts without its sandbox only.
-        chromium = await started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # As root Chromium starts without its sandbox only. Names of tests are this machine.
+        args = ["--no-sandbox", "--host-resolver-rules=MAP *.test 127.0.0.1"]
+        chromium = await started.chromium.launch(executable_path=path, args=args)
         try:
             yield chromium
         finally:

@@ -9,6 +9,7 @@ import aiohttp
 from aiohttp import web
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
 PATH: Final = "/pictures"
@@ -23,6 +24,8 @@ class Front:
         self.target: str | None = None
         self.astray: list[str] = []
         """Requests for anything beside PATH."""
+        self.left_out: set[str] = set()
+        """Names of headers of answers, in lower case, that are not passed on."""
         self._session = session
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -33,6 +36,7 @@ class Front:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_ONE_HOP}
         # As a proxy on this machine should: the door compares it with the origin of the page.
         headers["Host"] = request.host
+        headers["X-Forwarded-Proto"] = request.scheme
         body = await request.read()
         try:
             if self.target is None:
@@ -45,22 +49,22 @@ class Front:
             return web.Response()
         passed_on = web.Response(status=answer.status, body=content)
         passed_on.headers.extend(
-            (name, value) for name, value in answer.headers.items() if name.lower() not in _OF_ONE_HOP
+            (name, value) for name, value in answer.headers.items() if name.lower() not in _OF_ONE_HOP | self.left_out
         )
         return passed_on
 
 
 @asynccontextmanager
-async def front() -> AsyncIterator[Front]:
-    """Serve a Front on loopback."""
+async def front(*, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[Front]:
+    """Serve a Front on loopback, which browsers know by the name ``host``."""
     async with aiohttp.ClientSession(skip_auto_headers={"Content-Type"}) as session:
         made = Front(session)
         server = web.Server(made.handle, access_log=None, client_max_size=1 << 26)
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            made.address = f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}"
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+            made.address = f"{'http' if tls is None else 'https'}://{host}:{runner.addresses[0][1]}{PATH}"
             yield made
         finally:
             await runner.cleanup()

@@ -9,9 +9,13 @@ import aiohttp
 import anyio
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from page.front import front
+from page.slowline import slow_line
 from support.patience import until
 from support.pictures.images import photo_jpeg
+from support.servers.certificates import server_context, signed
 from thumbq.core.token import RANDOM_BYTES, Scope, Token, digest_of, new_token
 
 if TYPE_CHECKING:
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.long
 
 ALL, UPLOADS, LATER, WRONG = (new_token(bytes([number]) * RANDOM_BYTES) for number in range(4))
+
+HOST: Final = "pictures.test"
 
 FROM_ELSEWHERE: Final = """async (thumbq) => {
     const form = new FormData();
@@ -128,6 +134,82 @@ async def test_a_page_of_another_origin_can_do_nothing_with_the_cookie(
         assert (await answer.json())["data"]["jobs"] == []
     await page.page.reload()
     await page.page.wait_for_selector(".panel")
+
+
+@pytest.mark.parametrize("name", ["__Host-thumbq", "thumbq"], ids=["https", "http"])
+async def test_the_cookie_is_as_safe_as_the_address(
+    place: Place, tokens: Path, visit: Callable[..., Any], other: str, name: str
+) -> None:
+    is_safe = name != "thumbq"
+    tls = None
+    if is_safe:
+        ours, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+        authority = signed("authority", ours, by=None)
+        tls = server_context(signed(HOST, key, by=(authority.subject, ours)), key, tokens.parent)
+    async with front(host=HOST, tls=tls) as proxy:
+        replica = await place.replica(
+            tokens_file=tokens,
+            public_url=proxy.address,
+            allowed_hosts=HOST,
+            trusted_proxies="127.0.0.1",
+            wait_for="listening on",
+        )
+        proxy.target = replica.url
+        page: Visit = await visit(f"{proxy.address}/", errors=["401"], ignore_https_errors=True)
+        await page.page.wait_for_selector("dialog #token")
+        await log_in(page, ALL)
+        await page.drop(("photo.jpg", photo_jpeg(400, 300)))
+        await page.count(".upload[data-state=done] .picture", 1)
+        [cookie] = await page.page.context.cookies()
+        safe = (cookie["secure"], cookie["httpOnly"], cookie["sameSite"], cookie["path"])
+        assert (cookie["name"], *safe) == (name, is_safe, True, "Strict", "/")
+        # Somebody else's page at the same name.
+        elsewhere = await page.page.context.new_page()
+        await elsewhere.goto(other.replace("127.0.0.1", HOST))
+        assert await elsewhere.evaluate(FROM_ELSEWHERE, proxy.address) == ["refused"] * 3 + ["opaque"] * 2
+        await page.page.reload()
+        await page.count(".card", 1)
+
+
+async def test_a_session_that_ends_while_uploads_are_under_way_asks_once_and_all_go_on(
+    replica: Replica, tokens: Path, visit: Callable[..., Any]
+) -> None:
+    async with slow_line(replica.url, 1 << 20) as url:
+        page: Visit = await visit(url, errors=["401"])
+        await page.page.wait_for_selector("dialog #token")
+        await log_in(page, ALL)
+        await page.page.wait_for_selector(".panel")
+        await page.drop(*((f"{number}.jpg", photo_jpeg(400, 300)) for number in range(5)), zeros=1 << 20)
+        await page.page.wait_for_function("() => document.querySelector('progress').value > 0")
+        await anyio.Path(tokens).write_text(f"{line(LATER, *Scope)}\n")
+        replica.signal(signal.SIGHUP)
+        await page.page.wait_for_selector("dialog #token")
+        await log_in(page, LATER)
+        await page.count(".upload[data-state=done] .picture", 5, within_s=20)
+        assert await page.page.locator("dialog").count() == 0
+        await page.page.close()
+
+
+async def test_too_many_wrong_tokens_and_a_browser_without_cookies_are_told_so(
+    place: Place, tokens: Path, visit: Callable[..., Any]
+) -> None:
+    async with front() as proxy:
+        replica = await place.replica(tokens_file=tokens, wait_for="listening on")
+        proxy.target = replica.url
+        proxy.left_out.add("set-cookie")
+        page: Visit = await visit(f"{proxy.address}/", errors=["401", "429"])
+        await page.page.wait_for_selector("dialog #token")
+        await log_in(page, ALL)
+        await page.page.wait_for_selector("text=has kept no cookie")
+        for _ in range(5):
+            async with page.page.expect_response("**/session") as refused:
+                await log_in(page, WRONG)
+            assert (await refused.value).status == 401
+        async with page.page.expect_response("**/session") as refused:
+            await log_in(page, WRONG)
+        assert (await refused.value).status == 429
+        said = (await (await refused.value).json())["detail"]
+        await page.page.wait_for_selector(f"dialog >> text={said}")
 
 
 @pytest.fixture

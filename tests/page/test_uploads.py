@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from PIL import Image, ImageFilter
 
+from page.slowline import slow_line
 from support.patience import until
 from support.pictures.images import animated_gif, encoded, jpeg, photo_jpeg, png_with_alpha, scene, turned_heic
 
@@ -189,6 +190,51 @@ async def test_everything_goes_by_keyboard_alone(place: Place, tmp_path: Path, v
     await to(page, "Pictures")
     await page.page.keyboard.press("Enter")
     await page.count(".card .picture", 1)
+
+
+async def test_a_folder_is_dropped_with_all_that_is_in_it(
+    place: Place, tmp_path: Path, visit: Callable[..., Any]
+) -> None:
+    replica = await place.replica(processes=1)
+    album = tmp_path / "album"
+    for name in ("a.jpg", "deep/b.jpg", "deep/er/c.jpg"):
+        (album / name).parent.mkdir(parents=True, exist_ok=True)
+        (album / name).write_bytes(photo_jpeg(400, 300))
+    (album / ".DS_Store").write_bytes(b"of the system")
+    page: Visit = await visit(replica.url)
+    await page.page.wait_for_selector(".gallery-state p")
+    await page.drop_from_disk(album)
+    await page.count(".upload[data-state=done] .picture", 3)
+    assert sorted(await page.page.locator(".upload .name").all_inner_texts()) == ["a.jpg", "b.jpg", "c.jpg"]
+    # Where presets are tried, what is dropped anywhere is tried, and not stored.
+    await page.page.evaluate("() => void (location.hash = '#/settings')")
+    await page.page.wait_for_selector(".try")
+    await page.drop_from_disk(album / "a.jpg")
+    await page.page.wait_for_selector(".try img:not([hidden])")
+    assert len(page.uploads) == 3
+
+
+async def test_closing_asks_while_something_is_sent(place: Place, tmp_path: Path, visit: Callable[..., Any]) -> None:
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(photo_jpeg(400, 300) + bytes(20 << 20))
+    async with slow_line((await place.replica(processes=1)).url, 1 << 16) as url:
+        page: Visit = await visit(url)
+        await page.page.wait_for_selector(".gallery-state p")
+        # Chromium asks only whom a person has used.
+        async with page.page.expect_file_chooser() as choosing:
+            await page.page.click("text=Choose pictures")
+        await (await choosing.value).set_files(file)
+        await page.page.wait_for_selector(".upload[data-state=sending]")
+        async with page.page.expect_event("dialog") as asked:
+            await page.page.evaluate("() => void setTimeout(() => location.reload())")
+        question = await asked.value
+        assert question.type == "beforeunload"
+        await question.dismiss()
+        await page.page.click(".upload .tools button")
+        await page.count(".upload", 0)
+        await page.page.reload()
+        await page.page.wait_for_selector(".gallery-state p")
+        await page.page.close()
 
 
 async def to(visit: Visit, name: str) -> None:

@@ -117,6 +117,13 @@ class Visit:
         transfer = await self._transfer(files, zeros)
         await self.page.dispatch_event("main", "drop", {"dataTransfer": transfer})
 
+    async def drop_from_disk(self, path: Path) -> None:
+        """Drop a file or a folder, as a person does."""
+        session = await self.page.context.new_cdp_session(self.page)
+        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        for event in ("dragEnter", "dragOver", "drop"):
+            await session.send("Input.dispatchDragEvent", {"type": event, "x": 20, "y": 100, "data": data})
+
     async def paste(self, *files: tuple[str, bytes]) -> None:
         """Paste files."""
         await (await self._transfer(files, 0)).evaluate(_PASTE)

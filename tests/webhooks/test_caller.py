@@ -8,7 +8,6 @@ import random
 import socket
 import ssl
 import threading
-from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
@@ -16,11 +15,10 @@ from unittest.mock import Mock
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from support.servers.certificates import server_context, signed
 from support.servers.listener import NO_CONTENT, listener
 from thumbq.errors import NotReached
 from thumbq.ports import Answered
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey as PrivateKey
 
 pytestmark = pytest.mark.real_time
 
@@ -330,31 +327,6 @@ async def test_a_reason_tells_no_address(names: Callable[..., Names]) -> None:
     assert await call("http://127.1/", anything) == "its URL cannot be called"
 
 
-KEY_USES = (
-    *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
-    *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
-)
-
-
-def signed(name: str, key: PrivateKey, *, by: tuple[x509.Name, PrivateKey] | None, days: int = 1) -> x509.Certificate:
-    """Return a certificate for a name until so many days from now; without a signer it is one of an authority."""
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    issuer, signer = (subject, key) if by is None else by
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=9)).not_valid_after(now + timedelta(days=days))
-    builder = builder.add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    # From Python 3.13 on a default context wants these (VERIFY_X509_STRICT).
-    by_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
-    builder = builder.add_extension(by_key, critical=False)
-    if by is None:
-        use = dict.fromkeys(KEY_USES, False) | {"key_cert_sign": True}
-        builder = builder.add_extension(x509.KeyUsage(**use), critical=True)
-    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    return builder.sign(signer, hashes.SHA256())
-
-
 class Authority:
     """Signs for servers; the caller trusts it and nobody else."""
 
@@ -370,13 +342,7 @@ class Authority:
         """Return what a server of this name shows; ``own``: nobody else has signed it."""
         key = ec.generate_private_key(ec.SECP256R1())
         shown = signed(name, key, by=None if own else (self._name, self._key), days=days)
-        file = self._directory / "server.pem"
-        file.write_bytes(
-            shown.public_bytes(Encoding.PEM) + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
+        return server_context(shown, key, self._directory)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ const BASE = new URL(".", location.href);
 
 let ask = null;
 let asking = null;
+let logIns = 0;
 
 /** Returns the address of something of thumbq's, such as "jobs/7r3k…". */
 export function address(path) {
@@ -40,9 +41,10 @@ export class Unreachable extends Error {}
  */
 export async function request(path, { method = "GET", body, headers = {}, signal, whole = false } = {}) {
   for (;;) {
+    const began = session();
     const answer = await fetched(path, { method, body, headers, signal, credentials: "same-origin" });
     if (answer.status === 401) {
-      await sessionEnded();
+      await sessionEnded(began);
       continue;
     }
     if (whole && answer.ok) return answer;
@@ -75,8 +77,14 @@ export function askWith(dialog) {
   ask = dialog;
 }
 
-/** Waits until there is a session again. All who wait share one dialog. */
-export function sessionEnded() {
-  asking ??= ask().finally(() => (asking = null));
+/** Returns which session it is that requests go with now. */
+export function session() {
+  return logIns;
+}
+
+/** Waits until there is another session than the one that has ended. All who wait share one dialog. */
+export function sessionEnded(ended) {
+  // The answer may be late: somebody has logged in since the request was sent.
+  if (ended === logIns) asking ??= ask().finally(() => ((logIns += 1), (asking = null)));
   return asking;
 }

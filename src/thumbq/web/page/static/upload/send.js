@@ -1,6 +1,6 @@
 // Sends a file. XMLHttpRequest, since it alone tells how much of it has gone.
 
-import { Problem, Unreachable, address, sessionEnded } from "../core/api.js";
+import { Problem, Unreachable, address, session, sessionEnded } from "../core/api.js";
 
 /** Sends one file once; resolves to its job. Raises Problem when it is refused, Unreachable when it is unknown. */
 export async function send(file, { name, key, presets, queue, signal, onProgress }) {
@@ -9,8 +9,9 @@ export async function send(file, { name, key, presets, queue, signal, onProgress
   if (queue) form.append("priority", queue);
   form.append("file", file, name);
   for (;;) {
+    const began = session();
     const { status, document, retryAfter } = await exchange(form, key, signal, onProgress);
-    if (status === 401) await sessionEnded();
+    if (status === 401) await (onProgress(0), sessionEnded(began));
     else if (status === 201 || status === 200) return document.data.jobs[0];
     else throw new Problem(status, document, retryAfter);
   }
