@@ -101,7 +101,7 @@ def test_setup_says_what_it_made_and_changes_nothing_the_second_time(moto_url: s
     for said in ("made", "there"):
         done = thumbq("setup", **variables)
         assert done.exit_code == 0, done.stderr
-        assert [line.split()[0] for line in done.stdout.splitlines()] == [said] * 6
+        assert [line.split()[0] for line in done.stdout.splitlines()] == [said] * 7
 
 
 def test_send_goes_on_past_a_file_that_fails_and_exits_with_1(folder: Path) -> None:
