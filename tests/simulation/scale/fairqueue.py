@@ -1,13 +1,15 @@
 """A standard queue of SQS with tenants, for many messages and many receivers.
 
 Sources: Amazon SQS Developer Guide, "How Amazon SQS fair queues work" (a tenant is noisy with more than a tenth of what
-is in flight, and 30 messages at the least; those of others come first then) and "Quotas related to messages" (120,000
-in flight).
+is in flight, and 30 messages at the least, or with more than a tenth of the time that was spent on messages of late;
+those of others come first then) and "Quotas related to messages" (120,000 in flight). How long "of late" is it does not
+say.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from itertools import count
@@ -27,6 +29,8 @@ T = TypeVar("T")
 MAX_IN_FLIGHT: Final = 120_000
 _NOISY_SHARE: Final = 0.1
 _NOISY_MESSAGES: Final = 30
+_OF_LATE_S: Final = 10.0
+"""What was spent so long ago counts for a third of what is spent now."""
 
 
 @dataclass(eq=False, slots=True)
@@ -40,6 +44,7 @@ class QueuedMessage:
     sent_at: float
     receive_count: int = 0
     receipt: str = ""
+    received_at: float = 0.0
     hidden_until: float | None = None
     """While it is in flight."""
 
@@ -53,6 +58,8 @@ class QueuedMessage:
 class _Tenant:
     visible: deque[QueuedMessage] = field(default_factory=deque)
     in_flight: int = 0
+    spent: float = 0.0
+    """How long its messages were in flight, later ones with more weight."""
 
 
 @dataclass(eq=False, slots=True)
@@ -77,6 +84,7 @@ class FairQueue(Generic[T]):
         self._pollers: list[_Poller[T]] = []
         self._serials = count(1)
         self._messages: dict[str, QueuedMessage] = {}
+        self._spent = 0.0
         self.in_flight = 0
         self.most_in_flight = 0
 
@@ -132,10 +140,13 @@ class FairQueue(Generic[T]):
 
     def _next(self) -> QueuedMessage:
         """Take the oldest message of the quiet tenants; of the noisy ones when those have none."""
-        noisy_from = max(_NOISY_MESSAGES, _NOISY_SHARE * self.in_flight + 1)
-        name, tenant = min(
-            self._waiting.items(), key=lambda item: (item[1].in_flight >= noisy_from, item[1].visible[0].sent_at)
-        )
+        many, long = max(_NOISY_MESSAGES, _NOISY_SHARE * self.in_flight + 1), _NOISY_SHARE * self._spent
+
+        def turn(item: tuple[str, _Tenant]) -> tuple[bool, float]:
+            tenant = item[1]
+            return tenant.in_flight >= many or tenant.spent > long, tenant.visible[0].sent_at
+
+        name, tenant = min(self._waiting.items(), key=turn)
         message = tenant.visible.popleft()
         if not tenant.visible:
             del self._waiting[name]
@@ -145,6 +156,7 @@ class FairQueue(Generic[T]):
         self._receipts.pop(message.receipt, None)
         message.receipt = f"{message.id}#{next(self._serials)}"
         message.receive_count += 1
+        message.received_at = self._loop.now
         self._receipts[message.receipt] = message
         self._tenants[message.tenant].in_flight += 1
         self.in_flight += 1
@@ -167,8 +179,12 @@ class FairQueue(Generic[T]):
 
     def _land(self, message: QueuedMessage) -> None:
         message.hidden_until = None
+        tenant = self._tenants[message.tenant]
+        tenant.in_flight -= 1
         self.in_flight -= 1
-        self._tenants[message.tenant].in_flight -= 1
+        spent = (self._loop.now - message.received_at) * math.exp(self._loop.now / _OF_LATE_S)
+        tenant.spent += spent
+        self._spent += spent
 
     def _show(self, message: QueuedMessage) -> None:
         tenant = self._tenants[message.tenant]

@@ -73,8 +73,8 @@ def main() -> int:
     lost = 0
     began_at = time.process_time()
     for one in rows:
-        load_s = math.ceil(_LEAST_UPLOADS / one.rate)
-        given = Load(one.replicas, one.rate, load_s, key_prefixes=one.prefixes, seed=options.seed)
+        rounds = math.ceil(_LEAST_UPLOADS / one.rate)
+        given = Load(one.replicas, one.rate, rounds, key_prefixes=one.prefixes, seed=options.seed)
         outcome = run(given)
         lost += len(outcome.lost)
         print(row(given, outcome), flush=True)

@@ -50,27 +50,39 @@ def test_splits_help_spread_keys_and_never_those_that_begin_with_the_time() -> N
 
 
 @pytest.fixture
-def queue() -> Iterator[FairQueue[QueuedMessage]]:
+def loop() -> Iterator[VirtualLoop]:
     loop = VirtualLoop(max_turns=1000, max_time_s=1000)
-    yield FairQueue(loop, random.Random(1), lambda message: message)
+    yield loop
     loop.close()
 
 
-def received(queue: FairQueue[QueuedMessage], times: int = 1) -> list[str]:
-    """Receive ten messages so many times, and return their tenants."""
+@pytest.fixture
+def queue(loop: VirtualLoop) -> FairQueue[QueuedMessage]:
+    return FairQueue(loop, random.Random(1), lambda message: message)
+
+
+def received(queue: FairQueue[QueuedMessage], times: int = 1) -> list[QueuedMessage]:
+    """Receive ten messages so many times."""
     found: list[QueuedMessage] = []
     for _ in range(times):
         queue.poll(10, 0, 30, found.extend)
-    return [message.tenant for message in found]
+    return found
 
 
-def test_a_tenant_with_much_in_flight_comes_after_all_others(queue: FairQueue[QueuedMessage]) -> None:
+@pytest.mark.parametrize("much", ["in flight", "time", "none"])
+def test_a_tenant_with_much_in_flight_or_much_time_spent_comes_after_all_others(
+    loop: VirtualLoop, queue: FairQueue[QueuedMessage], much: str
+) -> None:
     for _ in range(200):
         queue.send("", "loud")
-    assert received(queue, 4) == ["loud"] * 40
+    for message in received(queue, 4 if much == "in flight" else 2):
+        if much == "time":
+            loop.now += 0.1
+            queue.delete(message.receipt)
     for tenant in ("quiet", "calm"):
         queue.send("", tenant)
-    assert received(queue) == ["quiet", "calm"] + ["loud"] * 8
+    others = [] if much == "none" else ["quiet", "calm"]
+    assert [message.tenant for message in received(queue)] == others + ["loud"] * (10 - len(others))
 
 
 def test_no_more_is_in_flight_than_sqs_allows(queue: FairQueue[QueuedMessage], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +133,7 @@ def test_two_hundred_replicas_do_as_three_and_the_document_shows_it() -> None:
     assert (many[slow_downs], many[refused]) == (0, 0)
     assert many[requests] == pytest.approx(three[requests], rel=0.1)
     assert many[wait] < 2
-    assert many[wait] < three[wait]
+    assert many[wait] < 1.1 * three[wait]
     assert many[drained_s] < 1.1 * three[drained_s]
     assert many[in_flight] < fairqueue.MAX_IN_FLIGHT / 10
     assert plain[slow_downs] > 10_000

@@ -50,20 +50,23 @@ TENANTS: Final = 20
 _BEGINS_S: Final = 0.5
 """When the uploads begin: the replicas receive by then."""
 
+_REST_S: Final = 3.0
+"""All of a round is done by then, unless S3 refuses it."""
+
 _MAX_TURNS: Final = 10**9
 _MAX_TIME_S: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What comes: uploads for so many seconds, and amid each of these a crowd of one tenant's messages, at once.
+    """What comes: in each round uploads for a second, amid it a crowd of one tenant's messages at once, then a rest.
 
-    A crowd has half as many as the uploads of a second.
+    A crowd has half as many as the uploads of the second.
     """
 
     replicas: int
     a_second: int
-    load_s: int = 1
+    rounds: int = 1
     key_prefixes: int = 1
     with_tenants: bool = True
     """Whether messages say whose they are."""
@@ -156,13 +159,14 @@ class World:
     async def _live(self) -> Outcome:
         replicas = [_Replica(self, number) for number in range(self.load.replicas)]
         await asyncio.sleep(_BEGINS_S)
-        ends_at = self.loop.now + self.load.load_s
-        for second in range(self.load.load_s):
-            self.loop.world_later(second + 0.5, self._send_crowd)
         clients: list[asyncio.Task[Any]] = []
-        while self.loop.now < ends_at:
-            await asyncio.sleep(self._draw.expovariate(self.load.a_second))
-            clients.append(self.loop.create_task(self._upload(replicas, len(clients))))
+        for number in range(self.load.rounds):
+            await asyncio.sleep(_REST_S if number else 0)
+            ends_at = self.loop.now + 1
+            self.loop.world_later(0.5, self._send_crowd)
+            while self.loop.now < ends_at:
+                await asyncio.sleep(self._draw.expovariate(self.load.a_second))
+                clients.append(self.loop.create_task(self._upload(replicas, len(clients))))
         await asyncio.gather(*clients)
         while len(self.shared.done_at) < len(self._sent_at):
             await asyncio.sleep(0.05)
