@@ -114,6 +114,18 @@ def test_metrics_that_everybody_may_read_are_a_note() -> None:
     assert (Level.NOTE, "metrics are open on 0.0.0.0, port 9090") in [(one.level, one.what) for one in findings.all()]
 
 
+def test_traces_that_there_will_not_be_are_what_the_service_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found() -> list[str]:
+        findings = Findings()
+        look_at_settings(Settings(local="data"), findings)  # type: ignore[arg-type]
+        return [finding.what for finding in findings.all() if "traces" in finding.what]
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    assert found() == []
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    assert found() == ["traces are not sent by 'grpc'"]
+
+
 def test_memory_and_open_files_are_what_the_service_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "memory_problem", lambda _: Problem("it may take 9 MiB: too much", "set it"))
     monkeypatch.setattr("thumbq.descriptors.raise_limit", lambda: 80)

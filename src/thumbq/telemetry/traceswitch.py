@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -22,6 +23,7 @@ _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_P
 _DISABLED: Final = "OTEL_SDK_DISABLED"
 _EXPORTER: Final = "OTEL_TRACES_EXPORTER"
 _PROTOCOL: Final = "http/protobuf"
+_NEEDED: Final = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
 
 def open_traces(*, system: str, queues: Mapping[str, str], replica: str, version: str) -> Traces | None:
@@ -29,30 +31,49 @@ def open_traces(*, system: str, queues: Mapping[str, str], replica: str, version
 
     ``system`` is the messaging system, ``queues`` has the queues' own names by those in the settings.
     """
-    if _first(_ENDPOINTS) is None or os.environ.get(_DISABLED, "").strip().lower() == "true":
+    if not _wanted():
         return None
-    opened = _opened(system=system, queues=queues, replica=replica, version=version)
-    if isinstance(opened, Problem):
-        log.warning("traces.off", problem=opened.what, fix=opened.fix)
-        return None
-    return opened
+    if (problem := traces_problem()) is None:
+        from thumbq.telemetry.traces import Traces  # noqa: PLC0415 - takes 0.1 s, and most have no traces
+
+        try:
+            exported = _exporter() == "otlp"
+            return Traces(system=system, queues=queues, replica=replica, version=version, exported=exported)
+        except (ValueError, OSError) as error:  # a number that is none, a certificate that is missing
+            problem = Problem(f"OpenTelemetry cannot be set up: {error}", "correct the variables OTEL_…")
+    log.warning("traces.off", problem=problem.what, fix=problem.fix)
+    return None
 
 
-def _opened(**about: Any) -> Traces | Problem:
-    exporter, protocol = os.environ.get(_EXPORTER) or "otlp", _first(_PROTOCOLS) or _PROTOCOL
+def traces_problem() -> Problem | None:
+    """Return what is seen, without loading anything, to keep away traces that are wanted."""
+    if not _wanted():
+        return None
+    exporter, protocol = _exporter(), _first(_PROTOCOLS) or _PROTOCOL
     if exporter not in {"otlp", "none"}:
         return Problem(f"{_EXPORTER} is {exporter!r}", "set it to otlp or none, or unset it")
     if protocol != _PROTOCOL and exporter == "otlp":
         fix = f"send to the collector's port for HTTP (4318), and set the protocol to {_PROTOCOL}"
         return Problem(f"traces are not sent by {protocol!r}", fix)
-    try:
-        from thumbq.telemetry.traces import Traces  # noqa: PLC0415 - takes 0.1 s, and most have no traces
+    if missing := [name for name in _NEEDED if not _is_installed(name)]:
+        what = f"traces are asked for, and OpenTelemetry is not installed: there is no {missing[0]}"
+        return Problem(what, "pip install 'thumbq[otel]'")
+    return None
 
-        return Traces(**about, exported=exporter == "otlp")
-    except ImportError as error:
-        return Problem(f"OpenTelemetry is not installed: {error}", "pip install 'thumbq[otel]'")
-    except (ValueError, OSError) as error:  # a number that is none, a certificate that is missing
-        return Problem(f"OpenTelemetry cannot be set up: {error}", "correct the variables OTEL_…")
+
+def _wanted() -> bool:
+    return _first(_ENDPOINTS) is not None and os.environ.get(_DISABLED, "").strip().lower() != "true"
+
+
+def _exporter() -> str:
+    return os.environ.get(_EXPORTER) or "otlp"
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # a package around it
+        return False
 
 
 def _first(names: tuple[str, ...]) -> str | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ANY: Final = "*"
 
 _REQUEST_HEADERS: Final = (
-    *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Prefer", "traceparent"),
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Prefer", "traceparent", "tracestate"),
 )
 _EXPOSED: Final = (
     *("Location", "ETag", "Retry-After", "Preference-Applied", "RateLimit", "RateLimit-Policy", "X-Request-Id"),

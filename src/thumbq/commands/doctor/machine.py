@@ -13,6 +13,7 @@ from thumbq.memory import derived, memory_problem
 from thumbq.rendering import render_pool
 from thumbq.settings.access import is_loopback, problems_to_serve
 from thumbq.settings.webhooks import secret_problems
+from thumbq.telemetry.traceswitch import traces_problem
 from thumbq.worker.warnings import start_warnings
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def look_at_settings(settings: Settings, findings: Findings) -> None:
             "let only Prometheus reach the port; or unset THUMBQ_METRICS_PORT and scrape /metrics with a token",
         )
     fitted = derived(settings)
-    findings.problems([memory_problem(fitted)])
+    findings.problems([memory_problem(fitted), traces_problem()])
     try:
         findings.problems([descriptors.share(descriptors.raise_limit(), fitted).warning])
     except SetupError as error:
