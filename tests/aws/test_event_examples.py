@@ -100,7 +100,7 @@ async def test_the_documented_commands_bring_a_topics_and_a_bus_events_where_the
     async with open_backends(settings) as [backend]:
         [publisher] = event_announcers(settings, backend)
         for told in (manifest(1), manifest(2, preset="card"), manifest(3, failed=True)):
-            await publisher.announce(told)
+            await publisher.announce(told, attempt=1)
     assert [job["id"] for job in await bodies(name)] == [f"{1:026}"]
     [event] = await bodies(f"{name}-rule")
     assert (event["detail-type"], event["detail"]["id"]) == ("job.failed", f"{3:026}")

@@ -77,7 +77,7 @@ async def announce(served: Served, job_id: str) -> None:
         served.behind.real.store, ObjectRef(served.behind.real.bucket, keys.upload_key(job_id))
     )
     assert manifest is not None
-    await served.app[SERVICES].waiters.announce(manifest)
+    await served.app[SERVICES].waiters.announce(manifest, attempt=1)
 
 
 async def test_a_job_has_an_etag_that_changes_with_its_state(served: Served) -> None:

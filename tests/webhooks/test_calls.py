@@ -29,7 +29,7 @@ from thumbq.deletion.tombstones import Tombstones
 from thumbq.errors import BackendUnavailable, NotReached, RenderRefused
 from thumbq.local import schema
 from thumbq.ports import Answered, QueueCounts
-from thumbq.ports.observing import Attempted, observed_by
+from thumbq.ports.observing import Attempted, Told, observed_by
 from thumbq.webhooks.endpoints import CALLS_DEAD, CALLS_EACH, MAX_HELD
 
 if TYPE_CHECKING:
@@ -404,6 +404,11 @@ async def test_each_call_is_told_to_observers_with_its_time(tmp_path: Path) -> N
             await replica.settled(dead=1)
             await replica.callbacks.queue.send("no callback")
             await replica.settled(dead=2)
+    assert [each for each in observed.happened if isinstance(each, Told)] == [
+        Told("callback", "failed", 1),
+        Told("callback", "done", 2),
+        Told("callback", "given-up", 1),
+    ]
     attempts = [each for each in observed.happened if isinstance(each, Attempted)]
     calls = [attempt for attempt in attempts if attempt.queue == callbackmessage.QUEUE]
     assert [(each.ending, each.code) for each in calls] == [

@@ -23,7 +23,8 @@ class Listener:
         self._backend = backend
         self._failures = failures
 
-    async def announce(self, manifest: Manifest) -> None:
+    async def announce(self, manifest: Manifest, *, attempt: int) -> None:
+        assert attempt >= 1
         assert await record(self._backend, manifest.source.key) == manifest, "told before it was stored"
         assert (await self._backend.queue.counts()).in_flight == 1, "told after the message was gone"
         self.told.append(manifest)

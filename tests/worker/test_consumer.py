@@ -21,12 +21,14 @@ from support.doubles.consuming import (
     settled,
     upload,
 )
+from support.doubles.observing import Observed
 from support.doubles.rendering import FakeRenderer
 from support.patience import until
 from thumbq.core import keys
 from thumbq.core.job import ObjectRef
 from thumbq.errors import AccessDenied, BackendRefused, BackendUnavailable, BadAnswer, RenderKilled, RenderRefused
 from thumbq.ports import Backend, EntryResult
+from thumbq.ports.observing import BeatsFailed, LeaseLost, observed_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,15 +172,19 @@ async def test_a_lost_lease_kills_the_render_and_no_request_follows(backend: Bac
 
     renderer = FakeRenderer(3600.0)
     queue: JobQueue = NoBeats(backend.queue)
-    async with consuming(replace(backend, queue=queue), renderer, visibility_timeout_s=4) as consumer:
-        await upload(backend)
-        await until(lambda: renderer.killed, within_s=5, what="the end of the render")
+    observed = Observed()
+    with observed_by([observed]):
+        async with consuming(replace(backend, queue=queue), renderer, visibility_timeout_s=4) as consumer:
+            await upload(backend)
+            await until(lambda: renderer.killed, within_s=5, what="the end of the render")
 
-        async def visible() -> bool:
-            return (await backend.queue.counts()).visible == 1
+            async def visible() -> bool:
+                return (await backend.queue.counts()).visible == 1
 
-        await until(visible, within_s=3, what="the message back by its time-out")
-        consumer.abort(within_s=1)
+            await until(visible, within_s=3, what="the message back by its time-out")
+            consumer.abort(within_s=1)
+    assert [each for each in observed.happened if isinstance(each, LeaseLost)] == [LeaseLost("")]
+    assert BeatsFailed("", 1) in observed.happened
     assert NoBeats.after_loss == []
     assert await record(backend) is None
 

@@ -105,7 +105,8 @@ class Jobs:
                 left[(ids or ["nobody"])[0]].append(entry.key)
         return dict(left)
 
-    async def announce(self, manifest: Manifest) -> None:
+    async def announce(self, manifest: Manifest, *, attempt: int) -> None:
+        assert attempt >= 1
         assert manifest.status != "deleted"
         self.told.append(manifest)
 

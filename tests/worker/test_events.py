@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from support.backends import open_local
 from support.doubles.clocks import SystemClock
 from support.doubles.consuming import KEY, consuming, record, settled, upload
+from support.doubles.observing import Observed
 from support.doubles.rendering import FakeRenderer
 from thumbq.core.catalog import Catalog, CatalogInForce
 from thumbq.core.job import ObjectRef
@@ -19,6 +20,7 @@ from thumbq.core.links import NO_BASE
 from thumbq.core.preset import BUILT_IN
 from thumbq.errors import AccessDenied, BackendUnavailable, NotSent, RenderRefused, SendRefused
 from thumbq.jobs.eventpublisher import EventPublisher
+from thumbq.ports.observing import Told, observed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +99,18 @@ async def test_a_target_that_is_away_for_a_minute_has_nothing_made_twice(
     assert len(away.taken) == 1
     assert len(there.taken) == away.asked, "the others get it again"
     assert len({(event.id, event.body) for event in (*there.taken, *away.taken)}) == 1
+
+
+async def test_each_send_is_told_to_observers_with_its_attempt(backend: Backend) -> None:
+    observed = Observed()
+    target = Target(backend, lambda asked: BackendUnavailable("away") if asked < 3 else None)
+    with observed_by([observed]):
+        async with consuming(backend, FakeRenderer(), announcers=[publisher(backend, target)]):
+            await upload(backend)
+            await settled(backend, within_s=600)
+    told = [each for each in observed.happened if isinstance(each, Told)]
+    assert [(each.by, each.ending) for each in told] == [("event", "failed")] * 2 + [("event", "done")]
+    assert [each.attempt for each in told] == [1, 2, 3]
 
 
 class Losing(Target):

@@ -185,7 +185,8 @@ async def test_another_message_about_an_upload_that_is_done_does_not_end_it_a_se
     told: list[str | None] = []
 
     class Told:
-        async def announce(self, manifest: Manifest) -> None:
+        async def announce(self, manifest: Manifest, *, attempt: int) -> None:
+            assert attempt >= 1
             told.append(manifest.message_id)
 
     await put(backend, key)

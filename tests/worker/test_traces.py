@@ -70,7 +70,8 @@ async def test_a_message_of_nobody_begins_a_trace(backend: Backend) -> None:
 
 async def test_what_is_sent_while_a_message_is_processed_is_sent_in_its_trace(backend: Backend) -> None:
     class Sending:
-        async def announce(self, manifest: Manifest) -> None:
+        async def announce(self, manifest: Manifest, *, attempt: int) -> None:
+            assert attempt >= 1
             await backend.queue.send(json.dumps({"told": manifest.source.key}))
 
     with copying(SENDER):
@@ -145,7 +146,8 @@ async def test_a_message_that_is_not_sampled_makes_no_spans_and_says_so_to_the_n
     seen: list[str] = []
 
     class Looking:
-        async def announce(self, _: Manifest) -> None:
+        async def announce(self, _: Manifest, *, attempt: int) -> None:
+            assert attempt >= 1
             trace = trace_at_work()
             assert trace is not None
             seen.append(trace.parent)

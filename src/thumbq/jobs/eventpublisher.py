@@ -32,7 +32,7 @@ class EventPublisher:
     catalogs: CatalogInForce
     links: Links
 
-    async def announce(self, manifest: Manifest) -> None:
+    async def announce(self, manifest: Manifest, *, attempt: int) -> None:
         """Publish the end that a manifest records, to all targets at the same time; see Announcer.
 
         One that fails keeps none of the others from it. They get it again together with that one.
@@ -41,7 +41,7 @@ class EventPublisher:
         failures: list[BackendError] = []
         async with anyio.create_task_group() as tasks:
             for target in self.targets:
-                tasks.start_soon(_publish, target, event, manifest.receive_count or 1, failures)
+                tasks.start_soon(_publish, target, event, attempt, failures)
         if failures:
             raise failures[0]
 

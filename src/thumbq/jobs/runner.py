@@ -187,7 +187,7 @@ class JobRunner:
         """Tell of the end that this message has brought about. Raises BackendError."""
         if result.manifest is not None and result.manifest.message_id == job.message.id:
             for announcer in self._resources.announcers:
-                await announcer.announce(result.manifest)
+                await announcer.announce(result.manifest, attempt=job.message.receive_count)
 
 
 def not_recorded(resources: JobResources, receive_count: int, error: BackendError, *, jitter: float) -> Release:

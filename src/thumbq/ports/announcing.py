@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 class Announcer(Protocol):
     """Tells somebody of every job that has ended."""
 
-    async def announce(self, manifest: Manifest) -> None:
+    async def announce(self, manifest: Manifest, *, attempt: int) -> None:
         """Tell of the end that a stored manifest records. When this returns, the word is durable.
 
+        ``attempt`` is which receive of the message it is, from 1 on.
         It may come again for the same end: after a kill, or when another announcer has failed. Raises BackendError
         when nobody can be told now: then the message comes back, and nothing is made again.
         """

@@ -124,8 +124,9 @@ class Waiters:
         self._waiters: set[_Waiter] = set()
         self._stopping = False
 
-    async def announce(self, manifest: Manifest) -> None:
+    async def announce(self, manifest: Manifest, *, attempt: int) -> None:
         """Tell those who wait for this job."""
+        del attempt
         job_id = keys.upload_id(manifest.source.key)
         if job_id is not None:
             self.has_ended(job_id)

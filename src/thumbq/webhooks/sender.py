@@ -44,8 +44,9 @@ class CallbackSender:
     catalogs: CatalogInForce
     links: Links
 
-    async def announce(self, manifest: Manifest) -> None:
+    async def announce(self, manifest: Manifest, *, attempt: int) -> None:
         """Send the callback of an outcome; see Announcer."""
+        del attempt
         url = manifest.callback_url or self.default_url
         if url is None:
             return
