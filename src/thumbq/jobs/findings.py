@@ -91,7 +91,15 @@ class Findings:
         return by_another and job.redelivered and job.replaceable and not self.source_gone
 
     def leave_alone(self, previous: Manifest | None) -> bool:
-        """Whether a manifest says done, and this attempt knows of no other original than that one's."""
-        if previous is None or previous.status != "done" or self.info is not None:
+        """Whether a manifest says done, and this attempt knows of nothing else.
+
+        That is no other original, or the same one of which the manifest says for each preset what has become of it.
+        """
+        if previous is None or previous.status != "done":
+            return False
+        wanted = {preset.name: preset.fingerprint for preset in self.presets}
+        if wanted and wanted.keys() <= previous.settled(etag=self.etag, fingerprints=wanted):
+            return True
+        if self.info is not None:
             return False
         return self.etag is None or self.etag == previous.source.etag
