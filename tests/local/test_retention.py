@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from support.backends import open_local
 from support.doubles.clocks import HandClock, SystemClock
 from thumbq.core.job import ObjectRef
-from thumbq.errors import StoreFull
+from thumbq.errors import BackendUnavailable, StoreFull
 from thumbq.local import retention as module
 from thumbq.local import schema
 from thumbq.local.backup import back_up
@@ -139,6 +139,16 @@ async def test_an_upload_is_refused_while_it_would_leave_too_little_room(
     with pytest.raises(StoreFull):
         await watermark.check(1)
     assert looks == 2
+
+
+async def test_a_directory_that_is_gone_is_a_store_that_is_away(tmp_path: Path) -> None:
+    clock = HandClock()
+    (tmp_path / "data").mkdir()
+    watermark = Watermark(tmp_path / "data", 100, clock)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    clock.now += 1
+    with pytest.raises(BackendUnavailable):
+        await watermark.check(1)
 
 
 REMOVES = """

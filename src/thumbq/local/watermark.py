@@ -9,6 +9,7 @@ import anyio
 from anyio import to_thread
 
 from thumbq.errors import StoreFull
+from thumbq.local import errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,12 +34,15 @@ class Watermark:
         self._looked_at = clock.monotonic()
 
     async def check(self, size: int) -> None:
-        """Take ``size`` bytes of the room. Raises StoreFull."""
+        """Take ``size`` bytes of the room. Raises StoreFull, and BackendUnavailable where nobody can be asked."""
         now = self._clock.monotonic()
         if now - self._looked_at >= _EVERY_S:
             self._looked_at = now
             # Where the file system hangs, so does the thread; the put that follows says what is wrong with it.
-            self._free = await to_thread.run_sync(self._look, limiter=self._looking, abandon_on_cancel=True)
+            try:
+                self._free = await to_thread.run_sync(self._look, limiter=self._looking, abandon_on_cancel=True)
+            except OSError as error:
+                raise errors.translated(error, self._directory) from error
         if self._free - size < self._least:
             raise StoreFull(f"{self._directory}: {self._free} bytes are free, and {self._least} are kept")
         self._free -= size
