@@ -59,7 +59,7 @@ async def front(*, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -
     """Serve a Front on loopback, which browsers know by the name ``host``."""
     async with aiohttp.ClientSession(skip_auto_headers={"Content-Type"}) as session:
         made = Front(session)
-        server = web.Server(made.handle, access_log=None, client_max_size=1 << 26)
+        server = web.Server(made.handle, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         try:

@@ -167,6 +167,36 @@ async def test_while_nobody_looks_nothing_is_asked(place: Place, visit: Callable
     await until(lambda: asked == 2, within_s=5, what="a look at once")
 
 
+async def test_a_dead_letter_that_is_gone_is_told_of_and_the_others_go(place: Place, visit: Callable[..., Any]) -> None:
+    replica = await place.replica(processes=1)
+    for number in range(4):
+        job_id = await place.upload(replica, images.truncated_jpeg(), f"{number}.jpg")
+        await place.finished(replica, job_id, within_s=20)
+    opened_page: Visit = await visit(f"{replica.url}/#/queues")
+    page = opened_page.page
+    await page.locator(".dead > summary").click()
+    await page.get_by_role("button", name="Look").click()
+    letters = page.locator(".letters li")
+    await opened_page.count(".letters li", 4)
+    # thumbq sends two originals at a time; the page asks for one after the other.
+    for number in range(4):
+        await letters.nth(number).scroll_into_view_if_needed()
+        picture = letters.nth(number).locator("img")
+        await until(partial(picture.evaluate, "image => image.naturalWidth"), within_s=10, what="its picture")
+    gone = (await letters.first.get_attribute("id") or "").removeprefix("letter-")
+    url = f"{replica.url}/queues/default/dead-letters/remove"
+    async with place.session.post(url, json={"ids": [gone]}) as answer:
+        assert (await answer.json())["data"]["number"] == 1
+    await page.get_by_label("Choose all shown").check()
+    await page.get_by_role("button", name="Redrive 4", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    assert "Redrive 4 dead letters?" in await dialog.inner_text()
+    await dialog.get_by_role("button", name="Redrive 4").click()
+    await opened_page.count(".letters li", 1)
+    assert "It is gone" in await letters.inner_text()
+    assert await page.locator(".dead [role=status]").inner_text() == "3 redriven"
+
+
 async def two_lines(page: Page, names: Sequence[str], proxy: FaultProxy) -> None:
     before, asked = looks(proxy), 0
 
