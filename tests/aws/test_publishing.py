@@ -13,6 +13,7 @@ import pytest
 from aiobotocore.session import AioSession
 
 from support.doubles.observing import Observed
+from support.doubles.tracing import SENDER, TRACE_ID, attributes, span_id, traced
 from support.servers.emulators import REGION, aws_environment
 from support.servers.scripted import says, sqs_error, stalls
 from thumbq.aws.eventtargets import open_targets
@@ -23,6 +24,7 @@ from thumbq.core.job import ObjectRef
 from thumbq.core.jobevent import JobEvent
 from thumbq.errors import BackendUnavailable, NotSent, SendRefused, SetupError
 from thumbq.ports.observing import Called, observed_by
+from thumbq.ports.tracing import Handling, during
 from thumbq.settings import Settings
 
 if TYPE_CHECKING:
@@ -262,6 +264,20 @@ async def test_one_that_is_not_taken_costs_the_others_nothing(script: Script, to
     assert taken == "m"
     asked = [parse_qs(body.decode())["Action"] for _, body in script.requests]
     assert asked == [["PublishBatch"], ["Publish"], ["Publish"]]
+
+
+async def test_an_event_takes_the_trace_of_its_job_along(script: Script, bus: EventTarget, topic: EventTarget) -> None:
+    script.when("AWSEvents.PutEvents", says(200, {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}))
+    with traced(system="aws_sqs") as (_, spans), during(Handling("", "m", 1, SENDER)):
+        await bus.send(event())
+        script.then(says(200, sns("Publish", "<MessageId>m</MessageId>")))
+        await topic.send(event())
+    to_bus, to_topic = spans.named("send ended")
+    put, published = script.requests
+    [entry] = json.loads(put[1])["Entries"]
+    assert entry["TraceHeader"] == f"Root=1-{TRACE_ID[:8]}-{TRACE_ID[8:]};Parent={span_id(to_bus)};Sampled=1"
+    assert f"00-{TRACE_ID}-{span_id(to_topic)}-01" in str(parse_qs(published[1].decode()))
+    assert [attributes(span)["messaging.system"] for span in (to_bus, to_topic)] == ["aws.eventbridge", "aws.sns"]
 
 
 async def test_what_an_answer_leaves_out_has_failed(script: Script, bus: EventTarget) -> None:

@@ -10,9 +10,13 @@ import anyio
 import pytest
 from aiohttp import web
 
+from support.doubles.tracing import SENDER
 from support.patience import within
 from support.servers.scripted import Script, hangs_up, says, sqs_error, stalls
+from thumbq.core import tracecontext
+from thumbq.core.tracecontext import TraceContext
 from thumbq.errors import BackendUnavailable, BadAnswer, NotSent, SendRefused
+from thumbq.ports.tracing import copying
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,3 +205,20 @@ async def test_a_request_ends_with_the_last_of_its_senders(script: Script, queue
     with within(5):
         while any("MessageSender" in repr(task) for task in asyncio.all_tasks() - before):  # noqa: ASYNC110
             await asyncio.sleep(0)
+
+
+async def test_messages_that_go_together_have_their_own_traces(script: Script, queue: SqsQueue) -> None:
+    script.when("SendMessageBatch", takes_all)
+
+    async def send(body: str, trace: TraceContext | None) -> None:
+        with copying(trace):
+            await queue.send(body)
+
+    other = TraceContext(SENDER.parent.replace("8", "9"))
+    await asyncio.gather(send("a", SENDER), send("b", None), send("c", other))
+    [asked] = script.documents
+    a, b, c = asked["Entries"]
+    assert tracecontext.of_message(a["MessageAttributes"]) == SENDER
+    assert tracecontext.of_message(c["MessageAttributes"]) == other
+    assert a["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"] == SENDER.xray
+    assert b.keys() == {"Id", "MessageBody"}

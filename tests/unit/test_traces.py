@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from support.doubles.tracing import SENDER, TRACE_ID, traced
+from support.doubles.tracing import SENDER, TRACE_ID, attributes, traced
 from support.patience import within
+from thumbq.observation import make_traces
 from thumbq.ports.observing import STAGES, Attempted, Called, StageEnded, emit, observed_by
 from thumbq.ports.tracing import Asking, Handling, InStage, Sending, during, followed_by, trace_to_send
+from thumbq.settings import Settings
 from thumbq.telemetry.metrics import Metrics
 from thumbq.telemetry.traces import Traces
 from thumbq.telemetry.traceswitch import open_traces
@@ -107,6 +110,27 @@ def test_spans_name_the_service_and_the_replica(
     assert said["service.instance.id"] == ("own" if service == "shop" else "one")
     assert span.instrumentation_scope is not None
     assert span.instrumentation_scope.schema_url == "https://opentelemetry.io/schemas/1.44.0"
+
+
+@pytest.mark.parametrize(
+    ("queue", "name"),
+    [
+        ("photo-jobs", "photo-jobs"),
+        ("https://sqs.us-east-2.amazonaws.com/123456789012/photo-jobs", "photo-jobs"),
+        ("arn:aws:sqs:us-east-2:123456789012:photo-jobs.fifo", "photo-jobs.fifo"),
+    ],
+)
+def test_spans_have_the_queues_own_name(monkeypatch: pytest.MonkeyPatch, queue: str, name: str) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", ENDPOINT)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    traces = make_traces(Settings(bucket="photos", queue=queue), "host-1")
+    assert traces is not None
+    exporter = InMemorySpanExporter()
+    traces.export_by(SimpleSpanProcessor(exporter))
+    with followed_by(traces.tracer), during(HANDLING):
+        pass
+    [span] = exporter.get_finished_spans()
+    assert (span.name, attributes(span)["messaging.system"]) == (f"process {name}", "aws_sqs")
 
 
 def test_the_sampler_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
