@@ -39,7 +39,7 @@ from conformance import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import ModuleType
 
     from conformance.claims import Claim
@@ -101,12 +101,16 @@ resolution in pHYs, and CMYK as FOGRA39.
 """
 
 
+def claims_of(subject: str, module: ModuleType) -> Iterator[Claim]:
+    """Make the claims of a module; their names begin with its subject."""
+    for claim in module.claims():
+        name = f"{subject}/{claim.name}"
+        yield replace(claim, name=name, own_choice=name.startswith(_OWN_CHOICES))
+
+
 @cache
 def all_claims() -> tuple[Claim, ...]:
-    """Return every claim; its name begins with its subject."""
+    """Return every claim."""
     return tuple(
-        replace(claim, name=(name := f"{subject}/{claim.name}"), own_choice=name.startswith(_OWN_CHOICES))
-        for subject, modules in SUBJECTS.items()
-        for module in modules
-        for claim in module.claims()
+        claim for subject, modules in SUBJECTS.items() for module in modules for claim in claims_of(subject, module)
     )
