@@ -37,10 +37,13 @@ class Row(NamedTuple):
 ROWS: Final = (Row(10, 2, 1), Row(150, 3, 1), Row(1_000, 20, 1), Row(10_000, 200, 1), Row(10_000, 200, 8))
 
 
-def run(given: Load, *, share: float = 1.0) -> Outcome:
-    """Run a load in a bucket that has had such a load before."""
+def run(given: Load, *, share: float = 1.0, cached: bool = False) -> Outcome:
+    """Run a load in a bucket that has had such a load before.
+
+    ``cached`` loggers are those of this run for the rest of the process.
+    """
     partitions, _ = warmed_up(given.a_second, given.key_prefixes, share=share)
-    with listening(everything=False, cached=True):
+    with listening(everything=False, cached=cached):
         return World(given, partitions).run()
 
 
@@ -75,7 +78,7 @@ def main() -> int:
     for one in rows:
         rounds = math.ceil(_LEAST_UPLOADS / one.rate)
         given = Load(one.replicas, one.rate, rounds, key_prefixes=one.prefixes, seed=options.seed)
-        outcome = run(given)
+        outcome = run(given, cached=True)
         lost += len(outcome.lost)
         print(row(given, outcome), flush=True)
     print(f"{lost} lost; {time.process_time() - began_at:.0f} s of CPU time", file=sys.stderr)
