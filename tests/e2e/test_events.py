@@ -87,6 +87,14 @@ async def make_targets(clients: dict[str, Any], name: str) -> dict[str, str]:
     return urls
 
 
+async def let_be_received_often(sqs: Any, queue: str) -> None:
+    """Let SQS move no message away: each replica that is to die may receive those of all before it."""
+    url = (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]
+    found = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+    policy = json.loads(found["Attributes"]["RedrivePolicy"]) | {"maxReceiveCount": 1000}
+    await sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
+
+
 async def hear(sqs: Any, urls: dict[str, str], backend: Backend, told: dict[str, set[str]]) -> None:
     """Keep the ids of the jobs that each way tells of; each one's renditions can be read when it does."""
     while True:
@@ -143,6 +151,7 @@ async def test_a_kill_between_any_two_steps_costs_no_event_and_none_comes_before
                 for service in ("sns", "sqs", "events")
             }
         urls = await make_targets(clients, name)
+        await let_be_received_often(clients["sqs"], place.environment["THUMBQ_QUEUE"])
         backend = await stack.enter_async_context(place.backend())
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(hear, clients["sqs"], urls, backend, told)
