@@ -24,9 +24,9 @@ IN_MODEL = MODEL_FAULTS | {"moved-silently"}
     ("backend", "seeds", "faults"),
     [
         pytest.param("model", range(28, 50), IN_MODEL, id="S3 and SQS"),
-        pytest.param("local", range(20), LOCAL_FAULTS, id="local"),
+        pytest.param("local", range(8), LOCAL_FAULTS, id="local"),
         pytest.param("model", range(50, 226), IN_MODEL, id="S3 and SQS, more", marks=pytest.mark.long),
-        pytest.param("local", range(20, 150), LOCAL_FAULTS, id="local, more", marks=pytest.mark.long),
+        pytest.param("local", range(8, 150), LOCAL_FAULTS, id="local, more", marks=pytest.mark.long),
     ],
 )
 def test_nothing_is_lost_done_twice_or_stuck_in_any_world_and_each_fault_occurs(

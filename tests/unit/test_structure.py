@@ -52,15 +52,22 @@ def name_of(path: Path) -> str:
 SOURCES = {name_of(path): path.read_text() for path in sorted(ROOT.rglob("*.py"))}
 
 
-@cache  # the tests are few: each worker that has one parses all sources
-def trees() -> dict[str, ast.Module]:
-    return {name: ast.parse(source) for name, source in SOURCES.items()}
+@cache
+def tree_of(name: str) -> ast.Module:
+    return ast.parse(SOURCES[name])
+
+
+def nodes(*words: str) -> Iterator[tuple[str, ast.AST]]:
+    """Give all nodes of the sources that have one of these words, each with its module: parsing takes a second."""
+    for name, source in SOURCES.items():
+        if any(word in source for word in words):
+            yield from ((name, node) for node in ast.walk(tree_of(name)))
 
 
 def imports_of(name: str) -> set[str]:
     """Return the modules of thumbq that a module imports, also those that only its annotations need."""
     found: set[str] = set()
-    for node in ast.walk(trees()[name]):
+    for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -76,10 +83,9 @@ def room_of(name: str) -> str:
 
 
 def classes() -> Iterator[tuple[str, ast.ClassDef]]:
-    for name, tree in trees().items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                yield f"{name}.{node.name}", node
+    for name, node in nodes("class "):
+        if isinstance(node, ast.ClassDef):
+            yield f"{name}.{node.name}", node
 
 
 def constructor_arguments(node: ast.ClassDef) -> int:
@@ -102,8 +108,7 @@ def test_no_file_is_long() -> None:
 def test_no_function_is_long_and_no_class_takes_many_arguments() -> None:
     functions = {
         f"{name}.{node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
-        for name, tree in trees().items()
-        for node in ast.walk(tree)
+        for name, node in nodes("def ")
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assert not {name: count for name, count in functions.items() if count > MAX_FUNCTION_LINES}
@@ -126,8 +131,7 @@ def test_tasks_live_in_task_groups() -> None:
     bare = ("asyncio.create_task", "ensure_future", "loop.create_task", "loop().create_task")
     found = {
         name
-        for name, tree in trees().items()
-        for node in ast.walk(tree)
+        for name, node in nodes("create_task", "ensure_future")
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(bare)
     }
     assert found == OWN_TASKS.keys()
@@ -136,8 +140,7 @@ def test_tasks_live_in_task_groups() -> None:
 def test_queries_are_read_in_one_place_which_refuses_what_is_no_utf8() -> None:
     readers = {
         name
-        for name, tree in trees().items()
-        for node in ast.walk(tree)
+        for name, node in nodes("query")
         if isinstance(node, ast.Attribute) and ast.unparse(node) in {"request.query", "request.rel_url.query"}
     }
     # A route looks for the names of parameters only, to know which scope is enough.
