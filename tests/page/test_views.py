@@ -166,7 +166,7 @@ async def troubles(looked: Looked, replica: Replica, tokens: Path) -> None:
     await visit.count(".upload[data-state=done]", 4)
     await anyio.Path(tokens).write_text(f"{line(UPLOADS, Scope.UPLOAD, name='uploads')}\n")
     replica.signal(signal.SIGHUP)
-    await until(lambda: replica.events("tokens.read"), within_s=5, what="the new tokens")
+    await until(lambda: replica.events("settings.read"), within_s=5, what="the new tokens")
     await page.reload()
     await page.wait_for_selector("dialog #token")
     await log_in(visit, UPLOADS)

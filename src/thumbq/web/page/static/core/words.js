@@ -25,6 +25,11 @@ export function hasText(name) {
   return name.split(".").reduce((part, key) => part?.[key], texts) !== undefined;
 }
 
+/** Returns what is told as a clause as a sentence, so that another can follow. */
+export function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1).replace(/(?<![.。])$/, ".");
+}
+
 export function number(value, digits = 0) {
   return new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(value);
 }

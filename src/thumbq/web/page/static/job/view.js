@@ -6,7 +6,7 @@ import { button, fill, h, icon, keepFocus, say, trouble } from "../core/dom.js";
 import { patiently } from "../core/patience.js";
 import { may } from "../core/service.js";
 import { whenEnded } from "../core/watch.js";
-import { bytes, formatName, hasText, number, seconds, t, time } from "../core/words.js";
+import { bytes, formatName, hasText, number, seconds, sentence, t, time } from "../core/words.js";
 import { source } from "../gallery/source.js";
 import { forget } from "../upload/uploads.js";
 import { copyLinks } from "./links.js";
@@ -106,7 +106,7 @@ function faults({ error, failed }) {
     "div",
     { class: "faults", role: "group", "aria-label": t("job.faults") },
     all.map(([preset, { code, message }]) =>
-      h("p", {}, icon("alert"), h("span", {}, preset && h("b", {}, `${preset}: `), message, " ", hasText(`advice.${code}`) && t(`advice.${code}`), " ", h("code", {}, code))),
+      h("p", {}, icon("alert"), h("span", {}, preset && h("b", {}, `${preset}: `), sentence(message), " ", hasText(`advice.${code}`) && t(`advice.${code}`), " ", h("code", {}, code))),
     ),
   );
 }

@@ -2,7 +2,7 @@
 
 import { button, fill, h, icon, keepFocus, say } from "../core/dom.js";
 import { bestFor, framed, placeholder, renditionAddress } from "../core/picture.js";
-import { bytes, hasText, percent, t } from "../core/words.js";
+import { bytes, hasText, percent, sentence, t } from "../core/words.js";
 import { again, clear, onUploads, remove, uploads } from "./uploads.js";
 
 const SHOWN = 60;
@@ -107,7 +107,7 @@ function pictureOf({ state, canvas, job }) {
 function wordsOf({ state, share, file, problem, job }) {
   if (state === "refused" || state === "failed") {
     const advice = problem && hasText(`advice.${problem.code}`) ? t(`advice.${problem.code}`) : "";
-    return `${problem?.text ?? t(`upload.states.${state}`)} ${advice}`.trim();
+    return `${sentence(problem?.text ?? t(`upload.states.${state}`))} ${advice}`.trim();
   }
   const failed = Object.keys(job?.failed ?? {});
   if (state === "done" && failed.length) return t("upload.partly", failed);
