@@ -192,6 +192,12 @@ async def test_nobody_waits_for_a_collector_that_hangs() -> None:
     assert len(spans.all()) == 1000
 
 
+async def test_an_end_in_time_has_nothing_to_say(caplog: pytest.LogCaptureFixture) -> None:
+    traces = Traces(system="thumbq", queues={}, replica="one", version="1", exported=True)
+    await traces.close(within_s=60)
+    assert caplog.messages == []
+
+
 @pytest.mark.measured
 def test_what_following_takes_of_a_job(at_most: AtMost) -> None:
     """At most 3 % of a tiny job's 5 ms of CPU time, and so less than 1 % of a camera's 40 ms (docs/benchmark.md)."""

@@ -83,9 +83,10 @@ class Traces:
 
     async def close(self, *, within_s: float) -> None:
         """Export what waits, as far as that goes in the time, and no more after it."""
-        await _in_time(self._exported_by.shutdown, within_s)
-        if self._exporter is not None:
-            await _in_time(self._exporter.shutdown, within_s)
+        ended = await _in_time(self._exported_by.shutdown, within_s)
+        if self._exporter is not None and not ended:
+            # Else it tries again for as long as the endpoint does not answer.
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]  # its only form
 
 
 def _resource(replica: str, version: str) -> Resource:
@@ -95,8 +96,8 @@ def _resource(replica: str, version: str) -> Resource:
     return Resource.create({name: value for name, value in ours.items() if name not in given})
 
 
-async def _in_time(work: Callable[[], object], within_s: float) -> None:
-    """Do what blocks in a thread that the end of the process does not wait for."""
+async def _in_time(work: Callable[[], object], within_s: float) -> bool:
+    """Do what blocks in a thread that the end of the process does not wait for. Returns whether it has ended."""
     loop, done = asyncio.get_running_loop(), anyio.Event()
 
     def run() -> None:
@@ -109,3 +110,4 @@ async def _in_time(work: Callable[[], object], within_s: float) -> None:
     threading.Thread(target=run, name="traces", daemon=True).start()
     with anyio.move_on_after(within_s):
         await done.wait()
+    return done.is_set()
