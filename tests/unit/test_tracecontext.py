@@ -37,9 +37,22 @@ def test_a_later_version_is_read_as_far_as_it_is_known() -> None:
     assert found.ids == SENDER.ids
 
 
-@pytest.mark.parametrize("state", [None, "", "x" * 513, "line\n", "猫=1"])
+@pytest.mark.parametrize(
+    "state",
+    [
+        *(None, "", " ", ",", "x" * 513, "nonsense", "a=", "a=1=2", "A=1", "line=1\n", "猫=1", "a=1,a=2"),
+        ",".join(f"a{number}=1" for number in range(33)),
+    ],
+)
 def test_a_state_that_cannot_be_passed_on_is_left_out(state: str | None) -> None:
     assert tracecontext.parse(PARENT, state) == TraceContext(PARENT)
+
+
+@pytest.mark.parametrize(
+    ("state", "passed_on"), [("a=1,,b@c=2", "a=1,,b@c=2"), (" a=1 ,\tb-*/_=x y ", "a=1 ,\tb-*/_=x y"), (",a=1,", "a=1")]
+)
+def test_a_state_may_have_gaps(state: str, passed_on: str) -> None:
+    assert tracecontext.parse(PARENT, state) == TraceContext(PARENT, passed_on)
 
 
 def test_what_goes_along_with_a_message_is_read_from_it_again() -> None:

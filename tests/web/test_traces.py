@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.trace import SpanKind, StatusCode
 
 from support.doubles.tracing import SENDER, TRACE_ID, attributes, links, parent_id, span_id, trace_id, traced
@@ -60,6 +61,18 @@ async def test_a_request_without_a_trace_begins_one(followed: tuple[Served, Span
     one, other = spans.named("GET /jobs")
     assert (parent_id(one), parent_id(other)) == (None, None)
     assert trace_id(one) != trace_id(other)
+
+
+async def test_what_a_client_sends_can_be_exported_and_is_no_line_of_the_log(
+    followed: tuple[Served, Spans], caplog: pytest.LogCaptureFixture
+) -> None:
+    served, spans = followed
+    lines = (b"GET /jobs HTTP/1.1", b"Host: a\xffb", b"User-Agent: c\xff", b"Connection: close", b"tracestate: =")
+    await served.exchange(b"\r\n".join((*lines, f"traceparent: {SENDER.parent}".encode(), b"", b"")))
+    said = attributes(spans.one("GET /jobs"))
+    assert (said["server.address"], said["user_agent.original"]) == ("a\ufffdb", "c\ufffd")
+    encode_spans(spans.all())
+    assert caplog.messages == []
 
 
 async def test_a_fault_of_ours_is_an_error_and_one_of_the_client_is_none(followed: tuple[Served, Spans]) -> None:

@@ -25,7 +25,12 @@ _PARENT: Final = re.compile(
     r"(?!ff)(?P<version>[0-9a-f]{2})-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})"
     r"-(?P<flags>[0-9a-f]{2})(?P<more>-[\x20-\x7e]{0,200})?"
 )
-_STATE: Final = re.compile(rf"[\x20-\x7e]{{1,{_MAX_STATE}}}")
+# The same, "tracestate Header Field Values": the key, which may name a tenant, and its value.
+_MEMBER: Final = re.compile(
+    r"(?P<key>[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+_MOST_MEMBERS: Final = 32
 
 # AWS X-Ray Developer Guide, "Tracing header".
 _XRAY_ROOT: Final = re.compile(r"1-([0-9a-f]{8})-([0-9a-f]{24})")
@@ -71,7 +76,18 @@ def parse(parent: str | None, state: str | None = None) -> TraceContext | None:
     found = _PARENT.fullmatch(parent or "")
     if found is None or (found["version"] == "00" and found["more"]):
         return None
-    return TraceContext(found[0], state if state and _STATE.fullmatch(state) else None)
+    return TraceContext(found[0], _state(state))
+
+
+def _state(text: str | None) -> str | None:
+    """Return a ``tracestate`` as it is passed on; None for one that is none, or too long."""
+    if not text or len(text) > _MAX_STATE:
+        return None
+    members = [member.strip(" \t") for member in text.split(",")]
+    found = [_MEMBER.fullmatch(member) for member in members if member]
+    keys = {member["key"] for member in found if member is not None}
+    # One that is wrong or there twice makes all of them worth nothing.
+    return text.strip(" \t,") if 0 < len(found) <= _MOST_MEMBERS and len(keys) == len(found) else None
 
 
 def of_message(attributes: Mapping[str, Any], xray: str | None = None) -> TraceContext | None:

@@ -109,18 +109,18 @@ def _answering(work: Answering) -> Described:
     method = work.method if work.method in _METHODS else "_OTHER"
     attributes: dict[str, str | int] = {
         "http.request.method": method,
-        "url.path": work.path,
+        "url.path": _text(work.path),
         "url.scheme": scheme,
         **_server(work.headers.get("Host", ""), scheme),
     }
     if method != work.method:
-        attributes["http.request.method_original"] = work.method
+        attributes["http.request.method_original"] = _text(work.method)
     if work.route is not None:
         attributes["http.route"] = work.route
     if client:
         attributes["client.address"] = client
     if agent := work.headers.get("User-Agent"):
-        attributes["user_agent.original"] = agent
+        attributes["user_agent.original"] = _text(agent)
     called = "HTTP" if method != work.method else method
     return Described(
         called if work.route is None else f"{called} {work.route}",
@@ -165,4 +165,9 @@ def _server(host: str, scheme: str) -> dict[str, str | int]:
     if found is None or not found["name"]:
         return {}
     port = int(found["port"]) if found["port"] else _PORTS.get(scheme, 0)
-    return {"server.address": found["name"].strip("[]"), "server.port": port}
+    return {"server.address": _text(found["name"].strip("[]")), "server.port": port}
+
+
+def _text(text: str) -> str:
+    """Return what a client has sent as a text that can be exported: bytes that were no UTF-8 are lone surrogates."""
+    return text if text.isascii() else text.encode(errors="surrogateescape").decode(errors="replace")
