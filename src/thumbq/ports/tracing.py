@@ -120,10 +120,7 @@ def copied() -> TraceContext | None:
 
 def trace_to_send() -> TraceContext | None:
     """Return the trace that belongs with what is sent now: of what it is a copy of, or of the work that goes on."""
-    if (copied := _copied.get()) is not None:
-        return copied
-    tracer = _tracer.get()
-    return None if tracer is None else tracer.trace()
+    return copied() or trace_at_work()
 
 
 def trace_at_work() -> TraceContext | None:
