@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections import Counter
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
+from aiobotocore.httpsession import AIOHTTPSession
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.compat import HTTPHeaders
 
 from support.doubles.observing import Observed
 from support.servers.emulators import aws_env
@@ -116,6 +121,40 @@ async def test_observers_are_told_of_each_request_that_goes_over_the_wire_and_of
         ("sqs", "ReceiveMessage"),
     ]
     assert [call.status for call in calls] == [200, 200, 503, 200, 200, None]
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "headers", "body", "told"),
+    [
+        ("s3", {"Content-Type": "image/png"}, b"Action=x&", ("s3", "PUT")),
+        # Directory buckets, and Object Lambda: a body may be a stream, too.
+        ("s3express", {"Content-Type": "image/png"}, b"Action=x&", ("s3express", "PUT")),
+        ("s3-object-lambda", {}, io.BytesIO(b"the bytes"), ("s3-object-lambda", "PUT")),
+        ("sqs", {"X-Amz-Target": "AmazonSQS.SendMessage"}, b"{}", ("sqs", "SendMessage")),
+        ("sns", FORM, b"Action=PublishBatch&Version=1", ("sns", "PublishBatch")),
+        (None, FORM, b"Action=AssumeRoleWithWebIdentity&Version=1", ("unsigned", "AssumeRoleWithWebIdentity")),
+        (None, {}, None, ("unsigned", "PUT")),
+    ],
+)
+async def test_what_a_request_asks_is_never_what_an_object_holds(
+    monkeypatch: pytest.MonkeyPatch, scope: str | None, headers: dict[str, str], body: Any, told: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(AIOHTTPSession, "send", AsyncMock(return_value=Mock(status_code=200)))
+    signed = {} if scope is None else {"Authorization": f"AWS4-HMAC-SHA256 Credential=a/1/x/{scope}/aws4_request"}
+    observed = Observed()
+    with observed_by([observed]):
+        request = AWSPreparedRequest(
+            method="PUT",
+            url="https://x.example/k",
+            headers=HTTPHeaders.from_dict(signed | headers),
+            body=body,
+            stream_output=False,
+        )
+        await HttpSession().send(request)
+    assert observed.happened == [Called(*told, 200)]
 
 
 def test_what_has_no_place_of_its_own_is_counted_too(counts: RequestCounts) -> None:

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 _SERVICE_PLACE: Final = 3
 _LIST: Final = "LIST"
-_UNSIGNED: Final = "unsigned"
-_BY_METHOD: Final = frozenset({"s3", _UNSIGNED})
+_FORM: Final = "application/x-www-form-urlencoded"
 
 _contexts: Final[WeakValueDictionary[tuple[str, int], ssl.SSLContext]] = WeakValueDictionary()
 """What the sessions that are open check certificates by, for each file of authorities as it was."""
@@ -97,20 +96,20 @@ class HttpSession(AIOHTTPSession):
 
 
 def _call(request: Any) -> tuple[str, str]:
-    """Return the service that a request was signed for, and what it asks: S3's method or LIST, or the action.
+    """Return the service that a request was signed for, and what it asks: the action, or S3's method or LIST.
 
     Sources: Signature Version 4, "Credential": the key's id, the date, the region and the service, by slashes. Smithy,
     "AWS JSON protocol" and "AWS query protocol": the action is in a header, or first in the form.
     """
     headers: Mapping[str, str | bytes] = request.headers
     scope = _text(headers.get("Authorization")).partition("Credential=")[2].split("/", 4)
-    service = scope[3] if len(scope) > _SERVICE_PLACE else _UNSIGNED
-    if service in _BY_METHOD:
-        # A listing is priced as a PUT is, and not as a GET.
-        return service, _LIST if "list-type=" in request.url.partition("?")[2] else request.method or ""
+    service = scope[3] if len(scope) > _SERVICE_PLACE else "unsigned"
     if (target := headers.get("X-Amz-Target")) is not None:
         return service, _text(target).rpartition(".")[2]
-    return service, _text(request.body).partition("&")[0].removeprefix("Action=")
+    if _text(headers.get("Content-Type")).startswith(_FORM):
+        return service, _text(request.body).partition("&")[0].removeprefix("Action=")
+    # Of all others the body is an object's. A listing is priced as a PUT is, and not as a GET.
+    return service, _LIST if "list-type=" in request.url.partition("?")[2] else request.method or ""
 
 
 def _text(value: str | bytes | None) -> str:
