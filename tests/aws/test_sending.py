@@ -10,6 +10,7 @@ import anyio
 import pytest
 from aiohttp import web
 
+from support.backends import open_aws
 from support.doubles.tracing import SENDER
 from support.patience import within
 from support.servers.scripted import Script, hangs_up, says, sqs_error, stalls
@@ -222,3 +223,21 @@ async def test_messages_that_go_together_have_their_own_traces(script: Script, q
     assert tracecontext.of_message(c["MessageAttributes"]) == other
     assert a["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"] == SENDER.xray
     assert b.keys() == {"Id", "MessageBody"}
+
+
+async def test_a_message_is_sent_without_its_trace_where_the_queue_has_no_room_for_both(
+    script: Script,
+) -> None:
+    script.when("HEAD /bucket-of-tests", says(200))
+    script.then(
+        says(200, {"QueueUrl": "https://sqs.example/1/q"}),
+        says(200, {"Attributes": {"QueueArn": "arn:aws:sqs:x:1:q", "MaximumMessageSize": "1024"}}),
+        *(SENT, SENT),
+    )
+    async with open_aws(bucket="bucket-of-tests", queue="q") as backend:
+        with copying(SENDER):
+            await backend.queue.send("x" * (1024 - SENDER.size))
+            await backend.queue.send("x" * (1025 - SENDER.size))
+    fits, fills = (json.loads(body) for operation, body in script.requests if operation == "SendMessage")
+    assert tracecontext.of_message(fits["MessageAttributes"]) == SENDER
+    assert fills.keys() == {"QueueUrl", "MessageBody"}

@@ -152,6 +152,27 @@ def test_what_belongs_to_no_request_and_no_message_has_no_span() -> None:
     assert spans.all() == []
 
 
+def test_the_limits_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "12")
+    with traced() as (_, spans), during(Handling("", "m" * 100, 1, None)):
+        for number in range(130):
+            emit(Attempted("", "done", 1.0, 0.0, key=f"photos/{number}/a-long-name.jpg"))
+    [span] = spans.all()
+    assert attributes(span)["messaging.message.id"] == "m" * 12
+    assert (len(span.events), span.dropped_events) == (128, 2)
+    assert (span.events[0].attributes or {})["thumbq.key"] == "photos/2/a-l"
+
+
+def test_the_status_of_a_request_to_s3_is_that_of_its_own_span_only() -> None:
+    with traced() as (_, spans), during(HANDLING):
+        emit(Called("s3", "GET", 404))  # as a probe's, which has no span
+        with during(Asking("GetObject", "b", "k")):
+            emit(Called("s3", "GET", 200))
+    asking, handling = spans.all()
+    assert attributes(asking)["http.response.status_code"] == 200
+    assert "http.response.status_code" not in attributes(handling)
+
+
 def test_histograms_have_the_trace_as_an_exemplar() -> None:
     with traced() as (traces, _):
         metrics = Metrics(queues=[""], routes=[], trace_id=traces.trace_id)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from thumbq.core.message import MAX_BODY_BYTES
 from thumbq.ports import FIFO_ENDING
 
 if TYPE_CHECKING:
@@ -35,11 +36,12 @@ class DeadLetterAddress:
 
 @dataclass(frozen=True, slots=True)
 class QueueAddress:
-    """A queue and its dead-letter queue, if it has one."""
+    """A queue, its limit on the bytes of a message, and its dead-letter queue, if it has one."""
 
     url: str
     arn: str
     dead: DeadLetterAddress | None
+    max_bytes: int = MAX_BODY_BYTES
 
     @property
     def fifo(self) -> bool:
@@ -88,6 +90,11 @@ def redrive_policy(attributes: Mapping[str, str]) -> RedrivePolicy:
         policy = {}
     policy = {name: str(value) for name, value in policy.items()}
     return RedrivePolicy(policy.get("deadLetterTargetArn", ""), whole_number(policy, "maxReceiveCount"))
+
+
+def max_bytes(attributes: Mapping[str, str]) -> int:
+    """Return from a queue's attributes how many bytes a message may have, its message attributes with it."""
+    return whole_number(attributes, "MaximumMessageSize") or MAX_BODY_BYTES
 
 
 def retention_s(attributes: Mapping[str, str]) -> int | None:

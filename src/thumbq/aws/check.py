@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from thumbq.aws.addresses import DeadLetterAddress, QueueAddress, redrive_policy, retention_s, whole_number
+from thumbq.aws.addresses import DeadLetterAddress, QueueAddress, max_bytes, redrive_policy, retention_s
 from thumbq.aws.errorkinds import FOREIGN
 from thumbq.aws.lookup import look_up
 from thumbq.aws.problems import bucket_problem
-from thumbq.core.message import MAX_BODY_BYTES
 from thumbq.errors import Problem, SetupError
 
 if TYPE_CHECKING:
@@ -75,13 +74,15 @@ async def _check_bucket(s3: S3Client, bucket: str, problems: list[Problem]) -> N
 
 async def _find_queue(sqs: SQSClient, queue: str, problems: list[Problem]) -> QueueAddress | None:
     try:
-        url, attributes = await look_up(sqs, f"queue {queue}", ["QueueArn", "RedrivePolicy"], **named(queue))
+        url, attributes = await look_up(
+            sqs, f"queue {queue}", ["QueueArn", "RedrivePolicy", "MaximumMessageSize"], **named(queue)
+        )
     except SetupError as error:
         problems.extend(error.problems)
         return None
     target = redrive_policy(attributes).target_arn
     dead = await _find_dead_letters(sqs, target, problems) if target else None
-    return QueueAddress(url, attributes["QueueArn"], dead)
+    return QueueAddress(url, attributes["QueueArn"], dead, max_bytes(attributes))
 
 
 async def _find_dead_letters(sqs: SQSClient, arn: str, problems: list[Problem]) -> DeadLetterAddress | None:
@@ -94,7 +95,7 @@ async def _find_dead_letters(sqs: SQSClient, arn: str, problems: list[Problem]) 
     return DeadLetterAddress(
         url,
         arn,
-        max_bytes=whole_number(attributes, "MaximumMessageSize") or MAX_BODY_BYTES,
+        max_bytes=max_bytes(attributes),
         retention_s=retention_s(attributes),
     )
 

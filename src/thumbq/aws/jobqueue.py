@@ -63,7 +63,7 @@ class SqsQueue:
         if self._address.fifo and group is None:
             raise SendRefused(f"{self._address.name} is a FIFO queue: a message needs a group, and this one has none")
         with during(Sending(self._address.name)) as note:
-            trace = tracecontext.beside(trace_to_send(), body, max_bytes=message.MAX_BODY_BYTES)
+            trace = tracecontext.beside(trace_to_send(), body, max_bytes=self._address.max_bytes)
             message_id = await self._sender.send(Outgoing(body, group, trace=trace))
             note(message_id=message_id)
         return message_id

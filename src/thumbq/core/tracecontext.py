@@ -18,19 +18,22 @@ STATE: Final = "tracestate"
 ATTRIBUTES: Final = (PARENT, STATE)
 
 _TYPE: Final = "String"
-_MAX_STATE: Final = 512
 
 # W3C Trace Context, "traceparent Header Field Values": a later version may have more behind a dash; ff is none.
 _PARENT: Final = re.compile(
     r"(?!ff)(?P<version>[0-9a-f]{2})-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})"
     r"-(?P<flags>[0-9a-f]{2})(?P<more>-[\x20-\x7e]{0,200})?"
 )
-# The same, "tracestate Header Field Values": the key, which may name a tenant, and its value.
+
+# W3C Trace Context, "tracestate Header Field Values" and "tracestate Limits".
 _MEMBER: Final = re.compile(
     r"(?P<key>[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
     r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
-_MOST_MEMBERS: Final = 32
+_MAX_MEMBERS: Final = 32
+_MAX_STATE: Final = 512
+_LONG_MEMBER: Final = 128
+_MAX_STATE_READ: Final = 8192
 
 # AWS X-Ray Developer Guide, "Tracing header".
 _XRAY_ROOT: Final = re.compile(r"1-([0-9a-f]{8})-([0-9a-f]{24})")
@@ -72,22 +75,30 @@ class TraceContext(NamedTuple):
 
 
 def parse(parent: str | None, state: str | None = None) -> TraceContext | None:
-    """Return the context that two headers give; None for a ``traceparent`` that is none. A bad state is left out."""
-    found = _PARENT.fullmatch(parent or "")
+    """Return the context that two headers give; None for a ``traceparent`` that is none. A bad state is left out.
+
+    Of headers that come several times the values are joined by commas (RFC 9110, 5.3): two parents are none.
+    """
+    found = _PARENT.fullmatch(parent) if parent else None
     if found is None or (found["version"] == "00" and found["more"]):
         return None
-    return TraceContext(found[0], _state(state))
+    return TraceContext(found[0], _state(state) if state else None)
 
 
-def _state(text: str | None) -> str | None:
-    """Return a ``tracestate`` as it is passed on; None for one that is none, or too long."""
-    if not text or len(text) > _MAX_STATE:
+def _state(text: str) -> str | None:
+    """Return a ``tracestate`` as it is passed on; None for one that is none. One that is too long loses members."""
+    if len(text) > _MAX_STATE_READ:
         return None
-    members = [member.strip(" \t") for member in text.split(",")]
-    found = [_MEMBER.fullmatch(member) for member in members if member]
-    keys = {member["key"] for member in found if member is not None}
-    # One that is wrong or there twice makes all of them worth nothing.
-    return text.strip(" \t,") if 0 < len(found) <= _MOST_MEMBERS and len(keys) == len(found) else None
+    members = [member for part in text.split(",") if (member := part.strip(" \t"))]
+    found = [_MEMBER.fullmatch(member) for member in members]
+    keys = [match["key"] for match in found if match is not None]
+    if len(keys) < len(members) or len(set(keys)) < len(keys) or len(keys) > _MAX_MEMBERS:
+        return None
+    if len(",".join(members)) > _MAX_STATE:
+        members = [member for member in members if len(member) <= _LONG_MEMBER]
+    while len(",".join(members)) > _MAX_STATE:
+        members.pop()
+    return ",".join(members) or None
 
 
 def of_message(attributes: Mapping[str, Any], xray: str | None = None) -> TraceContext | None:

@@ -24,7 +24,8 @@ Note: TypeAlias = "Callable[..., None]"
 class Answering(NamedTuple):
     """An HTTP request is answered. ``route`` is its path in the table of routes; None for none of these.
 
-    ``origin`` returns the scheme that the client used, and its address. Notes: ``status``, and ``code`` of a refusal.
+    ``origin`` returns the scheme that the client used, and its address; ``sender`` is the client's trace. Notes:
+    ``status``, and ``code`` of a refusal.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Answering(NamedTuple):
     path: str
     headers: Mapping[str, str]
     origin: Callable[[], tuple[str, str]]
+    sender: TraceContext | None
 
 
 class Sending(NamedTuple):

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from opentelemetry.trace import SpanKind
 
-from thumbq.core import tracecontext
 from thumbq.ports.tracing import Answering, Asking, Calling, Handling, InStage, Publishing, Sending, copied
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from thumbq.core.tracecontext import TraceContext
     from thumbq.ports.tracing import Work
 
+BUCKET: Final = "aws.s3.bucket"
 SCHEMA: Final = "https://opentelemetry.io/schemas/1.44.0"
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY"})
@@ -109,27 +109,24 @@ def _answering(work: Answering) -> Described:
     method = work.method if work.method in _METHODS else "_OTHER"
     attributes: dict[str, str | int] = {
         "http.request.method": method,
-        "url.path": _text(work.path),
+        "url.path": work.path,
         "url.scheme": scheme,
         **_server(work.headers.get("Host", ""), scheme),
     }
     if method != work.method:
-        attributes["http.request.method_original"] = _text(work.method)
+        attributes["http.request.method_original"] = work.method
     if work.route is not None:
         attributes["http.route"] = work.route
     if client:
         attributes["client.address"] = client
     if agent := work.headers.get("User-Agent"):
-        attributes["user_agent.original"] = _text(agent)
+        attributes["user_agent.original"] = agent
     called = "HTTP" if method != work.method else method
     return Described(
         called if work.route is None else f"{called} {work.route}",
         SpanKind.SERVER,
         attributes,
-        parent=tracecontext.parse(
-            work.headers.get(tracecontext.PARENT),
-            work.headers.get(tracecontext.STATE),
-        ),
+        parent=work.sender,
     )
 
 
@@ -138,7 +135,7 @@ def _asking(work: Asking) -> Described:
         "rpc.system": "aws-api",
         "rpc.service": "S3",
         "rpc.method": work.operation,
-        "aws.s3.bucket": work.bucket,
+        BUCKET: work.bucket,
         "aws.s3.key": work.key,
     }
     return Described(f"S3.{work.operation}", SpanKind.CLIENT, attributes)
@@ -165,9 +162,4 @@ def _server(host: str, scheme: str) -> dict[str, str | int]:
     if found is None or not found["name"]:
         return {}
     port = int(found["port"]) if found["port"] else _PORTS.get(scheme, 0)
-    return {"server.address": _text(found["name"].strip("[]")), "server.port": port}
-
-
-def _text(text: str) -> str:
-    """Return what a client has sent as a text that can be exported: bytes that were no UTF-8 are lone surrogates."""
-    return text if text.isascii() else text.encode(errors="surrogateescape").decode(errors="replace")
+    return {"server.address": found["name"].strip("[]"), "server.port": port}

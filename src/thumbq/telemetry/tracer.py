@@ -16,10 +16,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import (
-    Link,
     NonRecordingSpan,
     SpanContext,
     SpanKind,
@@ -28,25 +26,23 @@ from opentelemetry.trace import (
     TraceFlags,
     set_span_in_context,
 )
-from opentelemetry.trace.span import TraceState
 
 from thumbq.core.tracecontext import TraceContext
 from thumbq.ports.observing import Attempted, Called, Told, Uploaded
 from thumbq.ports.tracing import UNFOLLOWED, Answering, Handling
-from thumbq.telemetry.spans import NOTES
+from thumbq.telemetry.exports import Ended, context_of
+from thumbq.telemetry.spans import BUCKET, NOTES
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from contextvars import Token
     from types import TracebackType
 
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.sdk.trace.sampling import Sampler
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from thumbq.ports.observing import Happened
     from thumbq.ports.tracing import Note, Work
+    from thumbq.telemetry.exports import Exports
     from thumbq.telemetry.spans import Described, Descriptions
 
 _UNSET: Final = Status(StatusCode.UNSET)
@@ -61,25 +57,12 @@ _current: Final[ContextVar[_Span | None]] = ContextVar("span", default=None)
 
 
 class OtelTracer:
-    """A Tracer and an Observer: it follows what is done, and adds to spans what happens in them.
+    """A Tracer and an Observer: it follows what is done, and adds to spans what happens in them."""
 
-    What has ended is handed to ``exported_by``, as spans of this ``resource`` and ``scope``.
-    """
-
-    def __init__(
-        self,
-        descriptions: Descriptions,
-        *,
-        sampler: Sampler,
-        resource: Resource,
-        scope: InstrumentationScope,
-        exported_by: SpanProcessor,
-    ) -> None:
+    def __init__(self, descriptions: Descriptions, sampler: Sampler, exports: Exports) -> None:
         self._descriptions = descriptions
         self._sampler = sampler
-        self._resource = resource
-        self._scope = scope
-        self._exported_by = exported_by
+        self._exports = exports
 
     def during(self, work: Work) -> AbstractContextManager[Note]:
         """Stand around a piece of work; see Tracer."""
@@ -110,33 +93,20 @@ class OtelTracer:
                 span.add("uploaded", code=happened.code, size=happened.size)
             case Told():
                 span.add("told", by=happened.by, ending=happened.ending, attempt=happened.attempt)
-            case Called(service="s3", status=int(status)):
+            case Called(service="s3", status=int(status)) if BUCKET in span.attributes:
                 span.attributes["http.response.status_code"] = status
             case _:
                 pass
 
     def ended(self, span: _Span) -> None:
         """Hand a span on that is to be exported."""
-        link = span.described.link
-        read = ReadableSpan(
-            span.described.name,
-            span.context,
-            span.parent,
-            self._resource,
-            span.attributes,
-            [Event(name, members, at) for name, members, at in span.events],
-            () if link is None else (Link(_context_of(link)),),
-            span.described.kind,
-            status=span.status,
-            start_time=span.began_at,
-            end_time=time.time_ns(),
-            instrumentation_scope=self._scope,
+        self._exports.hand_on(
+            Ended(span.described, span.context, span.parent, span.attributes, span.events, span.status, span.began_at)
         )
-        self._exported_by.on_end(read)
 
     def _begun(self, described: Described) -> _Span:
         """Begin a span whose parent is in another process, or that has none; the sampler decides about it."""
-        parent = None if described.parent is None else _context_of(described.parent)
+        parent = None if described.parent is None else context_of(described.parent)
         trace_id = random.getrandbits(128) if parent is None else parent.trace_id
         above = Context() if parent is None else set_span_in_context(NonRecordingSpan(parent), Context())
         sampled = self._sampler.should_sample(above, trace_id, described.name, described.kind, described.attributes)
@@ -220,11 +190,3 @@ class _Span:
         least = _SERVER_ERROR if self.described.kind is SpanKind.SERVER else _CLIENT_ERROR
         if isinstance(status, int) and status >= least:
             self.failed(str(status))
-
-
-def _context_of(trace: TraceContext) -> SpanContext:
-    trace_id, span_id, flags = trace.ids
-    state = TraceState.from_header([trace.state]) if trace.state else None
-    return SpanContext(
-        int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(flags), trace_state=state
-    )

@@ -20,11 +20,12 @@ from opentelemetry.sdk.resources import (
     OTELResourceDetector,
     Resource,
 )
-from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import TraceFlags
 
+from thumbq.telemetry.exports import Exports
 from thumbq.telemetry.spans import SCHEMA, Descriptions
 from thumbq.telemetry.tracer import OtelTracer
 
@@ -51,23 +52,21 @@ class Traces:
         version: str,
         exported: bool,
     ) -> None:
-        self._exported_by = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]  # its only form
+        resource = _resource(replica, version)
+        self._exports = Exports(resource, InstrumentationScope(_SERVICE, version, SCHEMA))
         self._exporter = OTLPSpanExporter() if exported else None
         if self._exporter is not None:
             self.export_by(BatchSpanProcessor(self._exporter))
-        resource = _resource(replica, version)
         self.tracer = OtelTracer(
             Descriptions(system=system, queues=queues),
             # The SDK reads the sampler's variables for its provider only.
-            sampler=TracerProvider(resource=resource, shutdown_on_exit=False).sampler,
-            resource=resource,
-            scope=InstrumentationScope(_SERVICE, version, SCHEMA),
-            exported_by=self._exported_by,
+            TracerProvider(resource=resource, shutdown_on_exit=False).sampler,
+            self._exports,
         )
 
     def export_by(self, processor: SpanProcessor) -> None:
         """Have spans exported by this one, too."""
-        self._exported_by.add_span_processor(processor)
+        self._exports.add(processor)
 
     def trace_id(self) -> str | None:
         """Return the id of the trace that goes on, for a metric's exemplar; None where none is recorded."""
@@ -79,11 +78,11 @@ class Traces:
 
     async def flush(self, *, within_s: float) -> None:
         """Export what waits, as far as that goes in the time."""
-        await _in_time(self._exported_by.force_flush, within_s)
+        await _in_time(self._exports.flush, within_s)
 
     async def close(self, *, within_s: float) -> None:
         """Export what waits, as far as that goes in the time, and no more after it."""
-        ended = await _in_time(self._exported_by.shutdown, within_s)
+        ended = await _in_time(self._exports.shutdown, within_s)
         if self._exporter is not None and not ended:
             # Else it tries again for as long as the endpoint does not answer.
             self._exporter.shutdown()  # type: ignore[no-untyped-call]  # its only form

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiohttp import web
 
-from thumbq.core import keys
+from thumbq.core import keys, tracecontext
 from thumbq.ports.observing import Answered, emit
 from thumbq.ports.tracing import Answering, during
 from thumbq.web.access import TOKEN_NAME
@@ -74,7 +74,9 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
 def _answering(request: web.Request) -> Answering:
     route = route_of(request)
     path = None if route is None else route.path
-    return Answering(request.method, path, request.rel_url.raw_path, request.headers, partial(_origin, request))
+    parent, state = (",".join(request.headers.getall(name, ())) for name in tracecontext.ATTRIBUTES)
+    sender = tracecontext.parse(parent, state)
+    return Answering(request.method, path, request.rel_url.raw_path, request.headers, partial(_origin, request), sender)
 
 
 def _origin(request: web.Request) -> tuple[str, str]:

@@ -6,14 +6,21 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from thumbq.aws.addresses import DeadLetterAddress, QueueAddress, name_of, redrive_policy, retention_s, whole_number
+from thumbq.aws.addresses import (
+    DeadLetterAddress,
+    QueueAddress,
+    max_bytes,
+    name_of,
+    redrive_policy,
+    retention_s,
+    whole_number,
+)
 from thumbq.aws.check import named
 from thumbq.aws.errorkinds import Kind, kind_of
 from thumbq.aws.jobqueue import SqsQueue
 from thumbq.aws.problems import queue_problem
 from thumbq.commands.doctor.asking import ask, look, right_is_missing
 from thumbq.commands.doctor.findings import Level
-from thumbq.core.message import MAX_BODY_BYTES
 from thumbq.worker.warnings import start_warnings
 
 if TYPE_CHECKING:
@@ -79,11 +86,11 @@ async def _look_at_queue(clients: Clients, queue: str, findings: Findings, *, sw
             dead = DeadLetterAddress(
                 dead_found[0],
                 target,
-                max_bytes=whole_number(dead_found[1], "MaximumMessageSize") or MAX_BODY_BYTES,
+                max_bytes=max_bytes(dead_found[1]),
                 retention_s=retention_s(dead_found[1]),
             )
             _note_dead_letters(dead_found[1], name, findings)
-    return SeenQueue(QueueAddress(url, attributes["QueueArn"], dead), attributes)
+    return SeenQueue(QueueAddress(url, attributes["QueueArn"], dead, max_bytes(attributes)), attributes)
 
 
 async def _find(
