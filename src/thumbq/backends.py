@@ -34,7 +34,7 @@ See thumbq serve --help, or thumbq setup to make a bucket and a queue."""
 def description(settings: Settings) -> dict[str, Any]:
     """Return what a log says at the start: which version of thumbq works with what."""
     place = {"bucket": settings.bucket} if settings.local is None else {"directory": str(settings.local)}
-    queues = [config.queue or config.name or "local" for config in settings.queue_configs]
+    queues = [config.own_name for config in settings.queue_configs]
     return {"version": version(), **place, "queues": queues, "processes": settings.processes}
 
 

@@ -155,8 +155,7 @@ def make_traces(settings: Settings, replica: str) -> Traces | None:
 
 def _own_names(settings: Settings) -> dict[str, str]:
     """Return the queues' own names, by those in the settings: of a URL or an ARN, the last part."""
-    named = {config.name: config.queue or config.name or "local" for config in settings.opened_queues}
-    return {name: re.split("[/:]", queue.rstrip("/"))[-1] for name, queue in named.items()}
+    return {config.name: re.split("[/:]", config.own_name.rstrip("/"))[-1] for config in settings.opened_queues}
 
 
 def _metrics(settings: Settings, traces: Traces | None) -> Metrics | None:
@@ -165,5 +164,6 @@ def _metrics(settings: Settings, traces: Traces | None) -> Metrics | None:
     from thumbq.telemetry.metrics import Metrics  # noqa: PLC0415 - only who has metrics loads prometheus_client
 
     queues = [config.name for config in settings.opened_queues]
+    routes = [route.path for route in ROUTES]
     told = {} if traces is None else {"trace_id": traces.trace_id}
-    return Metrics(queues=queues, routes=[route.path for route in ROUTES], events=bool(settings.events), **told)
+    return Metrics(queues=queues, routes=routes, version=version(), events=bool(settings.events), **told)

@@ -136,7 +136,7 @@ def test_a_paused_queue_that_stands_is_no_reason_to_wake_anybody(tmp_path: Path)
 
 def test_what_alerts_count_is_there_before_it_has_happened() -> None:
     """``increase()`` sees no event that begins a series; a share of requests does without the first one."""
-    told = Metrics(queues=["q", callbackmessage.QUEUE], routes=[], events=True).expose("")[0].decode()
+    told = Metrics(queues=["q", callbackmessage.QUEUE], routes=[], version="1", events=True).expose("")[0].decode()
     there = {re.sub(r" \S+$", "", line) for line in told.splitlines() if not line.startswith("#")}
     asked = {name for alert, shown in EXAMPLES.items() if alert != "ThumbqRequestsRefused" for name in shown.fires}
     counted = {name for name in asked if re.match(r"\w+(_total|_bucket)\b", name)}

@@ -59,7 +59,7 @@ STATE: Final = ReplicaState(
 
 
 def metrics() -> Metrics:
-    made = Metrics(queues=["", callbackmessage.QUEUE], routes=["/upload"], events=True)
+    made = Metrics(queues=["", callbackmessage.QUEUE], routes=["/upload"], version="1", events=True)
     made.reads(lambda: STATE)
     return made
 
@@ -155,7 +155,7 @@ def test_even_a_bug_makes_a_bounded_number_of_series() -> None:
 
 
 def test_who_asks_for_open_metrics_gets_exemplars_and_no_times_of_creation() -> None:
-    made = Metrics(queues=[""], routes=["/upload"], trace_id=lambda: "0af7651916cd43dd8448eb211c80319c")
+    made = Metrics(queues=[""], routes=["/upload"], version="1", trace_id=lambda: "0af7651916cd43dd8448eb211c80319c")
     made.observe(StageEnded("render", "", 0.2))
     body, content_type = made.expose(OPEN_METRICS)
     assert content_type.startswith("application/openmetrics-text")

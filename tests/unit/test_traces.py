@@ -175,7 +175,7 @@ def test_the_status_of_a_request_to_s3_is_that_of_its_own_span_only() -> None:
 
 def test_histograms_have_the_trace_as_an_exemplar() -> None:
     with traced() as (traces, _):
-        metrics = Metrics(queues=[""], routes=[], trace_id=traces.trace_id)
+        metrics = Metrics(queues=[""], routes=[], version="1", trace_id=traces.trace_id)
         with observed_by([metrics]), during(HANDLING):
             emit(StageEnded("render", "", 0.2))
     text = metrics.expose("application/openmetrics-text; version=1.0.0")[0].decode()

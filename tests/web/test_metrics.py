@@ -30,7 +30,7 @@ async def behind(tmp_path: Path) -> AsyncIterator[FaultyBackend]:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(queues=[""], routes=[route.path for route in ROUTES])
+    return Metrics(queues=[""], routes=[route.path for route in ROUTES], version="1")
 
 
 @pytest.fixture

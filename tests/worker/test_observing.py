@@ -70,7 +70,7 @@ async def test_a_message_that_cannot_be_read_has_failed_with_its_code(backend: B
 
 @pytest.mark.long
 async def test_ten_thousand_jobs_of_strangers_make_no_series(backend: Backend) -> None:
-    metrics = Metrics(queues=[""], routes=[])
+    metrics = Metrics(queues=[""], routes=[], version="1")
 
     async def work_off(number: int) -> int:
         for _ in range(number):
@@ -102,7 +102,7 @@ class Switched:
 @pytest.mark.measured
 async def test_what_metrics_take_of_a_job_in_a_consumer(backend: Backend, at_most: AtMost) -> None:
     """In pairs of blocks of jobs, with metrics and without: at most 2 % of a tiny job's 5 ms (docs/benchmark.md)."""
-    switched = Switched(Metrics(queues=[""], routes=[]))
+    switched = Switched(Metrics(queues=[""], routes=[], version="1"))
 
     async def us_a_job(*, on: bool) -> float:
         switched.on = on

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import to_thread
 from pydantic import TypeAdapter
 
+from thumbq.backends import version
 from thumbq.bench.figures import LEGEND, NOT_GENERATED, Measured, Memory, NotMeasured, Timing
 from thumbq.bench.renderfunction import NamedRenderFunction
 from thumbq.commands import files
@@ -73,7 +73,7 @@ def document(results: Sequence[Measured | NotMeasured], *, runs: int, quick: boo
     """Return all results, the versions and the machine, for JSON."""
     libraries = next((result.timing.libraries for result in results if isinstance(result, Measured)), {})
     return {
-        "versions": {"thumbq": version("thumbq"), "python": platform.python_version(), **libraries},
+        "versions": {"thumbq": version(), "python": platform.python_version(), **libraries},
         "machine": machine(),
         "runs": runs,
         "quick": quick,

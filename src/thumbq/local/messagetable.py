@@ -31,7 +31,6 @@ _OF_FREE_GROUPS: Final = (
 _IN_ORDER: Final = " ORDER BY seq"
 
 
-ONLY_QUEUE: Final = "local"
 COUNTED: Final = 1000
 """How many messages of a queue are counted at a start."""
 
@@ -45,8 +44,8 @@ class QueueRules:
 
     @property
     def label(self) -> str:
-        """Its name for people: the only queue has one too."""
-        return self.queue or ONLY_QUEUE
+        """Its name for people: the only queue has one too (QueueConfig.own_name)."""
+        return self.queue or "local"
 
     @property
     def fifo(self) -> bool:

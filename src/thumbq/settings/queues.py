@@ -64,6 +64,11 @@ class QueueConfig:
         """Its name for people and in addresses: the only queue has one too."""
         return self.name or ONLY_QUEUE
 
+    @property
+    def own_name(self) -> str:
+        """What the backend calls it; the only queue of a local directory is ``local``."""
+        return self.queue or "local"
+
 
 def queue_configs(tables: Sequence[QueueTable], *, queue: str | None, wait_time_s: int) -> tuple[QueueConfig, ...]:
     """Return the queues of the tables, the most urgent first; without any table, the one that ``queue`` names."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import GaugeMetricFamily
@@ -24,9 +22,10 @@ ONE_QUEUE: Final = "default"
 
 
 class Gauges:
-    """A collector of prometheus_client's."""
+    """A collector of prometheus_client's. ``version`` is that of thumbq."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, version: str) -> None:
+        self._version = version
         self._state: Callable[[], ReplicaState] = ReplicaState
         registry.register(self)
 
@@ -40,15 +39,12 @@ class Gauges:
         for family in FAMILIES:
             if family.kind == "gauge":
                 gauge = GaugeMetricFamily(PREFIX + family.name, family.text, labels=family.labels)
-                for labels, value in _VALUES[family.name](now):
+                for labels, value in self._values(family.name, now):
                     gauge.add_metric(labels, value)
                 yield gauge
 
-
-@cache
-def _version() -> str:
-    """Return the release; it is read from a file."""
-    return version("thumbq")
+    def _values(self, name: str, now: ReplicaState) -> _Values:
+        return iter([((self._version,), 1.0)]) if name == "build_info" else _VALUES[name](now)
 
 
 def _places(now: ReplicaState) -> _Values:
@@ -75,7 +71,6 @@ def _messages(now: ReplicaState) -> _Values:
 
 
 _VALUES: Final[dict[str, Callable[[ReplicaState], _Values]]] = {
-    "build_info": lambda _: iter([((_version(),), 1.0)]),
     "messages_in_flight": _in_flight,
     "places": _places,
     "held_bytes": lambda now: (((of,), held) for of, held in now.held.items()),

@@ -49,7 +49,7 @@ class Metrics:
     """An Observer that counts, and an Exposition of what it has counted and of what the replica is at.
 
     ``queues`` are the names of the queues in the settings, ``routes`` the paths of the HTTP side, ``events`` whether
-    any are published. ``trace_id`` gives the trace that now goes on, for exemplars.
+    any are published; ``version`` is that of thumbq. ``trace_id`` gives the trace that now goes on, for exemplars.
     """
 
     def __init__(
@@ -57,11 +57,12 @@ class Metrics:
         *,
         queues: Iterable[str],
         routes: Iterable[str],
+        version: str,
         events: bool = False,
         trace_id: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._registry = CollectorRegistry(auto_describe=True)
-        self._gauges = Gauges(self._registry)
+        self._gauges = Gauges(self._registry, version)
         self._trace_id = trace_id
         names = {name or ONE_QUEUE for name in queues}
         self._queue = Bounded(names)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import platform
 import time
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from thumbq.backends import description, open_backend
+from thumbq.backends import description, open_backend, version
 from thumbq.bench.figures import NotMeasured
 from thumbq.bench.servicefigures import SERVICE_LEGEND, ServiceMeasured
 from thumbq.commands.bench import machine
@@ -70,7 +69,7 @@ async def bench_files(
 def document(settings: Settings, results: Sequence[Result], *, warm: int) -> dict[str, Any]:
     """Return all results, and what they were measured on, for JSON."""
     return {
-        "versions": {"thumbq": version("thumbq"), "python": platform.python_version()},
+        "versions": {"thumbq": version(), "python": platform.python_version()},
         "machine": machine(),
         "service": {name: value for name, value in description(settings).items() if name != "version"},
         "warm": warm,
