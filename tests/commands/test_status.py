@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -137,6 +137,17 @@ def test_it_watches_until_nobody_reads_and_says_so_by_its_exit_code(
     assert [look["queues"][0]["backlog"] for look in printed] == [[0], [0, 0], [0, 0, 0]]
 
 
+@asynccontextmanager
+async def served(*routes: web.RouteDef) -> AsyncIterator[str]:
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
 @pytest.fixture
 async def replica() -> AsyncIterator[str]:
     """Serve what a replica answers, to the holder of the token."""
@@ -149,13 +160,17 @@ async def replica() -> AsyncIterator[str]:
             raise web.HTTPUnauthorized
         return web.json_response(QUEUES)
 
-    app = web.Application()
-    app.add_routes([web.get("/readyz", readyz), web.get("/queues", queues)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served(web.get("/readyz", readyz), web.get("/queues", queues)) as url:
+        yield url
+
+
+async def test_what_another_service_answers_is_said_to_be_none_of_ours() -> None:
+    async def any_path(_: web.Request) -> web.Response:
+        return web.json_response(["ok"])
+
+    async with served(web.get("/{path}", any_path)) as url:
+        [look] = await looks(1, Settings(), Replica(url))
+    assert list(lines(look, 80)) == [f"{url}: error the answer is not thumbq's"]
 
 
 async def test_a_replica_says_whether_it_is_ready_and_what_has_ended_on_it(replica: str) -> None:

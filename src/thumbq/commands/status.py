@@ -129,7 +129,8 @@ async def _ask(session: aiohttp.ClientSession, replica: Replica) -> dict[str, An
                         [Problem(what, "name the file of a token with the scope admin: --token-file FILE")]
                     )
                 if answer.status != HTTPStatus.NOT_FOUND:
-                    found[path] = await answer.json(content_type=None)
+                    said = await answer.json(content_type=None)
+                    found[path] = said if isinstance(said, dict) else {"error": "the answer is not thumbq's"}
         except aiohttp.InvalidURL as error:
             what = f"--url {replica.url} is no URL"
             raise SetupError([Problem(what, "name one such as http://127.0.0.1:8080")]) from error
