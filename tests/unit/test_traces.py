@@ -206,7 +206,10 @@ async def test_nobody_waits_for_a_collector_that_hangs() -> None:
                     with during(HANDLING):
                         pass
                 await anyio.to_thread.run_sync(exporter.asked.wait)
-                await traces.flush(within_s=0.01)
+                before = set(threading.enumerate())
+                for _ in range(5):  # on Lambda one for each batch
+                    await traces.flush(within_s=0.01)
+                assert [thread.name for thread in {*threading.enumerate()} - before] == ["traces"]
                 await traces.close(within_s=0.01)
         finally:
             exporter.over.set()

@@ -54,6 +54,7 @@ class Traces:
     ) -> None:
         resource = _resource(replica, version)
         self._exports = Exports(resource, InstrumentationScope(_SERVICE, version, SCHEMA))
+        self._flushed: anyio.Event | None = None
         self._exporter = OTLPSpanExporter() if exported else None
         if self._exporter is not None:
             self.export_by(BatchSpanProcessor(self._exporter))
@@ -77,13 +78,18 @@ class Traces:
         return trace_id if flags & TraceFlags.SAMPLED else None
 
     async def flush(self, *, within_s: float) -> None:
-        """Export what waits, as far as that goes in the time."""
-        await _in_time(self._exports.flush, within_s)
+        """Export what waits, as far as that goes in the time. What an earlier call has begun goes on first."""
+        if self._flushed is None or self._flushed.is_set():
+            self._flushed = _begun(self._exports.flush)
+        with anyio.move_on_after(within_s):
+            await self._flushed.wait()
 
     async def close(self, *, within_s: float) -> None:
         """Export what waits, as far as that goes in the time, and no more after it."""
-        ended = await _in_time(self._exports.shutdown, within_s)
-        if self._exporter is not None and not ended:
+        ended = _begun(self._exports.shutdown)
+        with anyio.move_on_after(within_s):
+            await ended.wait()
+        if self._exporter is not None and not ended.is_set():
             # Else it tries again for as long as the endpoint does not answer.
             self._exporter.shutdown()  # type: ignore[no-untyped-call]  # its only form
 
@@ -95,18 +101,16 @@ def _resource(replica: str, version: str) -> Resource:
     return Resource.create({name: value for name, value in ours.items() if name not in given})
 
 
-async def _in_time(work: Callable[[], object], within_s: float) -> bool:
-    """Do what blocks in a thread that the end of the process does not wait for. Returns whether it has ended."""
-    loop, done = asyncio.get_running_loop(), anyio.Event()
+def _begun(work: Callable[[], object]) -> anyio.Event:
+    """Do what blocks in a thread that the end of the process does not wait for. Returns what is set at its end."""
+    loop, ended = asyncio.get_running_loop(), anyio.Event()
 
     def run() -> None:
         try:
             work()
         finally:
             with suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(done.set)
+                loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=run, name="traces", daemon=True).start()
-    with anyio.move_on_after(within_s):
-        await done.wait()
-    return done.is_set()
+    return ended
