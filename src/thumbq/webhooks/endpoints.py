@@ -89,7 +89,9 @@ class Endpoints:
             raise
         finally:
             endpoint.waiting -= 1
-            self._waiting -= Counter((group,))
+            self._waiting[group] -= 1
+            if not self._waiting[group]:
+                del self._waiting[group]
             self._rest(name)
         return turn
 
