@@ -19,9 +19,10 @@ export async function patiently(work, { signal, onWait } = {}) {
     for (let tries = 0; ; tries += 1) {
       try {
         const result = await work();
+        const isBack = away.has(mark);
         note(mark, false);
-        // It is back for all others, too.
-        if (away.size > 0) dispatchEvent(new Event("online"));
+        // It is back for all others, too. What never was away wakes nobody: else what fails alone would go on without a pause.
+        if (isBack && away.size > 0) dispatchEvent(new Event("online"));
         return result;
       } catch (error) {
         if (!(error instanceof Unreachable || (error instanceof Problem && error.passes)) || signal?.aborted) throw error;
