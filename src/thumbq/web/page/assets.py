@@ -1,8 +1,8 @@
-"""The page's files as browsers get them: each under a name with a hash of what it has, which can be kept for good.
+"""The page's files as browsers get them: each under a name with a hash of what all have, which can be kept for good.
 
-Modules and style sheets name each other by relative paths; here these become the names with hashes. A folder becomes a
-part of the name, so that all of them lie side by side: ``upload/list.js`` is ``upload-list.1a2b3c4d5e.js``. All style
-sheets are one. Comments and indentation stay here.
+Modules name each other by relative paths; here these become the names with the hash. There is one for all, since no
+compression helps against a hash for each import. A folder becomes a part of the name, so that all of them lie side by
+side: ``upload/list.js`` is ``upload-list.1a2b3c.js``. All style sheets are one. Comments and indentation stay here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import deflate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
 MEDIA_TYPES: Final = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "html": "text/html"}
@@ -27,7 +27,7 @@ INDEX: Final = "index.html"
 FOLDER: Final = "page"
 """What addresses of assets begin with, beside the index."""
 
-_HASH_CHARS: Final = 8
+_HASH_CHARS: Final = 6
 _IMPORTED: Final = re.compile(
     r"""(?P<before>\b(?:from|import)\s*\(?\s*)(?P<quote>['"])(?P<path>\.{1,2}/[^'"]+)(?P=quote)"""
 )
@@ -46,7 +46,7 @@ _IDLE: Final = re.compile(r"(?<=[{}(\[,;])\n|,?\n(?=[}\])])|[ \t]*([=*<>!&|?:,;{
 _VENDORED: Final = "vendor/"
 _FUNCTION: Final = re.compile(r"^(?=export function )", re.MULTILINE)
 _NAME: Final = re.compile(r"\b(\w+)\(")
-_USED: Final = {"vendor/thumbhash.js": {"thumbHashToDataURL"}}
+_USED: Final = {"vendor/thumbhash.js": {"thumbHashToRGBA"}}
 """Of vendored modules browsers get these functions, and what they need."""
 _BEST: Final = 12  # of libdeflate's levels
 _AS_MODULES: Final = {"vendor/uPlot.iife.min.js": "\nexport default uPlot;\n"}
@@ -74,19 +74,15 @@ def load_assets() -> tuple[Asset, Mapping[str, Asset]]:
     """Return the index, and all other files by their names."""
     sources = dict(_sources(resources.files(__package__) / "static"))
     sources[_STYLE] = "".join(sources.pop(path) for path in list(sources) if path.endswith(".css"))
-    made: dict[str, Asset] = {}
-
-    def named(path: str) -> str:
-        """Return the name that the file at a path is served under. The files that it names are made first."""
-        if path not in made:
-            made[path] = _asset(path, sources[path], named)
-        return made[path].name
-
-    for path in sources:
-        if path != INDEX:
-            named(path)
-    index = _LINKED.sub(lambda found: f'{found["before"]}"{FOLDER}/{named(found["path"])}"', sources[INDEX])
-    return _made(INDEX, "html", index.encode()), {asset.name: asset for asset in made.values()}
+    index = sources.pop(INDEX)
+    unnamed = [_text(path, text, "") for path, text in sources.items()]
+    digest = hashlib.sha256("".join(unnamed).encode()).hexdigest()[:_HASH_CHARS]
+    assets = [
+        _made(_name(path, digest), path.rpartition(".")[2], _text(path, text, digest).encode())
+        for path, text in sources.items()
+    ]
+    index = _LINKED.sub(lambda found: f'{found["before"]}"{FOLDER}/{_name(found["path"], digest)}"', index)
+    return _made(INDEX, "html", _without_indentation(index).encode()), {asset.name: asset for asset in assets}
 
 
 def _sources(folder: Traversable, prefix: str = "") -> list[tuple[str, str]]:
@@ -111,27 +107,34 @@ def _with_what_is_used(text: str, used: set[str]) -> str:
     return before + "".join(function for name, function in of_name.items() if name in found)
 
 
-def _asset(path: str, text: str, named: Callable[[str], str]) -> Asset:
+def _name(path: str, digest: str) -> str:
+    """Return the name that the file at a path is served under."""
+    stem, _, extension = path.rpartition(".")
+    return f"{stem.replace('/', '-')}.{digest}.{extension}"
+
+
+def _text(path: str, text: str, digest: str) -> str:
+    """Return what is served of the file at a path, which names others by their names with this digest."""
     folder = posixpath.dirname(path)
 
     def renamed(found: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(folder, found["path"]))
-        return f"{found['before']}{found['quote']}./{named(target)}{found['quote']}"
+        return f"{found['before']}{found['quote']}./{_name(target, digest)}{found['quote']}"
 
-    stem, _, extension = path.rpartition(".")
-    text = _COMMENT.sub("", text)
-    text = "\n".join(line.strip() for line in text.splitlines() if line.strip()) + "\n"
-    if extension == "css":
-        text = _AROUND_SIGNS.sub(r"\1", text)
-    if extension == "js":
-        if not path.startswith(_VENDORED):
-            text = _PARTS.sub(lambda part: part["kept"] or _IDLE.sub(r"\1", part[0]), text)
-        if path in _USED:
-            text = _with_what_is_used(text, _USED[path])
-        text = _IMPORTED.sub(renamed, text) + _AS_MODULES.get(path, "")
-    body = text.encode()
-    digest = hashlib.sha256(body).hexdigest()[:_HASH_CHARS]
-    return _made(f"{stem.replace('/', '-')}.{digest}.{extension}", extension, body)
+    text = _without_indentation(_COMMENT.sub("", text))
+    if path.endswith(".css"):
+        return _AROUND_SIGNS.sub(r"\1", text)
+    if not path.endswith(".js"):
+        return text
+    if not path.startswith(_VENDORED):
+        text = _PARTS.sub(lambda part: part["kept"] or _IDLE.sub(r"\1", part[0]), text)
+    if path in _USED:
+        text = _with_what_is_used(text, _USED[path])
+    return _IMPORTED.sub(renamed, text) + _AS_MODULES.get(path, "")
+
+
+def _without_indentation(text: str) -> str:
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip()) + "\n"
 
 
 def _made(name: str, extension: str, body: bytes) -> Asset:

@@ -1,6 +1,6 @@
 // Renditions as pictures: its ThumbHash at once, then the picture itself.
 
-import { thumbHashToDataURL } from "../vendor/thumbhash.js";
+import { thumbHashToRGBA } from "../vendor/thumbhash.js";
 import { address } from "./api.js";
 import { h, icon } from "./dom.js";
 
@@ -13,7 +13,10 @@ export function renditionAddress(id, preset) {
 export function placeholder(original) {
   if (!original?.thumbhash) return null;
   try {
-    return thumbHashToDataURL(Uint8Array.from(atob(original.thumbhash), (character) => character.charCodeAt(0)));
+    const { w: width, h: height, rgba } = thumbHashToRGBA(Uint8Array.from(atob(original.thumbhash), (character) => character.charCodeAt(0)));
+    const canvas = h("canvas", { width, height });
+    canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(rgba), width), 0, 0);
+    return canvas.toDataURL();
   } catch {
     return null;
   }

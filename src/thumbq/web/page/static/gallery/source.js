@@ -9,7 +9,7 @@ const PAGE = 100;
 const CARD_SIDE = 200;
 
 /** Returns what a card shows of a job. */
-export function recordOf(job) {
+function recordOf(job) {
   const preset = bestFor(job.renditions, CARD_SIDE);
   const { filename = null, bytes = null, content_type: type = null, width = null, height = null, thumbhash = null } = job.original ?? {};
   const made = preset ? job.renditions[preset] : null;
