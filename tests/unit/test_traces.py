@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
 import threading
 import timeit
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+import structlog
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -18,6 +22,7 @@ from thumbq.observation import make_traces
 from thumbq.ports.observing import STAGES, Attempted, Called, StageEnded, emit, observed_by
 from thumbq.ports.tracing import Asking, Handling, InStage, Sending, during, followed_by, trace_to_send
 from thumbq.settings import Settings
+from thumbq.telemetry import logs
 from thumbq.telemetry.metrics import Metrics
 from thumbq.telemetry.traces import Traces
 from thumbq.telemetry.traceswitch import open_traces
@@ -214,6 +219,29 @@ async def test_nobody_waits_for_a_collector_that_hangs() -> None:
         finally:
             exporter.over.set()
     assert len(spans.all()) == 1000
+
+
+def test_a_collector_that_stays_away_is_one_line_a_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("thumbq.telemetry.logs.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    kept = structlog.get_config()
+    logs.configure("info")
+    try:
+        exporting = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        for clock[0] in (1000.0, 1001.0, 1059.0, 1060.0):
+            exporting.warning("Transient error %s", "x" * 1000)
+        logging.getLogger("aiohttp").warning("as ever")
+    finally:
+        structlog.configure(**kept)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line.get("count")) for line in lines] == [
+        *(("traces.not_sent", 1), ("traces.not_sent", 3)),
+        ("as ever", None),
+    ]
+    assert lines[0]["error"].startswith("Transient error xxx")
+    assert len(lines[0]["error"]) == 300
 
 
 async def test_an_end_in_time_has_nothing_to_say(caplog: pytest.LogCaptureFixture) -> None:

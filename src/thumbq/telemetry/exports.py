@@ -7,7 +7,7 @@ limits are the SDK's own variables.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits
 from opentelemetry.sdk.util import BoundedList
@@ -25,16 +25,20 @@ if TYPE_CHECKING:
     from thumbq.telemetry.spans import Described
 
 
-class Ended(NamedTuple):
+class Ended(Protocol):
     """A span that has ended. Times are nanoseconds since the epoch; an event is its name, attributes and time."""
 
     described: Described
-    context: SpanContext
     parent: SpanContext | None
-    attributes: Mapping[str, str | int]
-    events: Sequence[tuple[str, Mapping[str, str | int], int]]
+    attributes: dict[str, str | int]
+    events: list[tuple[str, dict[str, str | int], int]]
     status: Status
     began_at: int
+
+    @property
+    def context(self) -> SpanContext:
+        """Return its own context."""
+        ...
 
 
 class Exports:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
+import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 import structlog
 
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from structlog.typing import EventDict
+
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_EVERY_S: Final = 60.0
+_MAX_ERROR: Final = 300
+"""Characters: a collector may answer with a page."""
 
 
 class _Lossy:
@@ -32,6 +41,27 @@ class _Lossy:
     def flush(self) -> None:
         with suppress(OSError):
             self._stream.flush()
+
+
+class _ExportersLines(logging.Filter):
+    """Takes out what OpenTelemetry says of each try to export, and tells of it once a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._count = 0
+        self._said_at = -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("opentelemetry."):
+            return True
+        self._count += 1
+        now = time.monotonic()
+        if now - self._said_at >= _EVERY_S:
+            self._said_at = now
+            error = record.getMessage()[:_MAX_ERROR]
+            log.warning("traces.not_sent", error=error, count=self._count, exc_info=record.exc_info)
+            self._count = 0
+        return False
 
 
 def _name_replica(replica: str, _logger: Any, _method: str, line: EventDict) -> EventDict:
@@ -82,6 +112,7 @@ def configure(level: str, *, replica: str | None = None) -> None:
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
+    handler.addFilter(_ExportersLines())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

@@ -12,7 +12,6 @@ from __future__ import annotations
 import random
 import time
 from contextvars import ContextVar
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context
@@ -30,7 +29,7 @@ from opentelemetry.trace import (
 from thumbq.core.tracecontext import TraceContext
 from thumbq.ports.observing import Attempted, Called, Told, Uploaded
 from thumbq.ports.tracing import UNFOLLOWED, Answering, Handling
-from thumbq.telemetry.exports import Ended, context_of
+from thumbq.telemetry.exports import context_of
 from thumbq.telemetry.spans import BUCKET, NOTES
 
 if TYPE_CHECKING:
@@ -100,9 +99,7 @@ class OtelTracer:
 
     def ended(self, span: _Span) -> None:
         """Hand a span on that is to be exported."""
-        self._exports.hand_on(
-            Ended(span.described, span.context, span.parent, span.attributes, span.events, span.status, span.began_at)
-        )
+        self._exports.hand_on(span)
 
     def _begun(self, described: Described) -> _Span:
         """Begin a span whose parent is in another process, or that has none; the sampler decides about it."""
@@ -140,22 +137,29 @@ class _Span:
         self.began_at = time.time_ns()
         self._tracer = tracer
         self._of = of
+        # No cached properties: each of these takes a lock.
+        self._context: SpanContext | None = None
+        self._trace: TraceContext | None = None
         self._token: Token[_Span | None] | None = None
 
-    @cached_property
+    @property
     def context(self) -> SpanContext:
-        """Its own context."""
-        span_id, of = random.getrandbits(64) or 1, self._of
-        return SpanContext(
-            of.trace_id, span_id, is_remote=False, trace_flags=of.trace_flags, trace_state=of.trace_state
-        )
+        """Its own context, for which not every span is asked."""
+        if self._context is None:
+            span_id, of = random.getrandbits(64) or 1, self._of
+            self._context = SpanContext(
+                of.trace_id, span_id, is_remote=False, trace_flags=of.trace_flags, trace_state=of.trace_state
+            )
+        return self._context
 
-    @cached_property
+    @property
     def trace(self) -> TraceContext:
         """The context as it travels with what this work sends."""
-        context = self.context
-        parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-        return TraceContext(parent, context.trace_state.to_header() or None)
+        if self._trace is None:
+            context = self.context
+            parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+            self._trace = TraceContext(parent, context.trace_state.to_header() or None)
+        return self._trace
 
     def __enter__(self) -> Note:
         self._token = _current.set(self)
