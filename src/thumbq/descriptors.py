@@ -26,6 +26,7 @@ _BASE: Final = 48
 _PER_PROCESS: Final = 12
 _PER_JOB: Final = 3  # the memory file of its original, once more while it is handed over, and the file that is read
 _LOCAL: Final = 48  # the database with its journal, and a file for each of anyio's 40 threads
+_METRICS: Final = 32  # connections to their own port
 _CLIENTS: Final = 3  # of S3 and SQS, each with connections of its own, as those that events are published by
 _HIGHEST_LIMIT: Final = 1 << 16
 
@@ -58,7 +59,8 @@ def needed(settings: Settings) -> int:
     """Return how many files, pipes and sockets the work needs when all its places are taken."""
     backend = _LOCAL if settings.local is not None else _clients(settings) * backend_connections(settings)
     calls = 0 if settings.webhooks is None else MAX_CALLS
-    return _BASE + _PER_PROCESS * settings.processes + _PER_JOB * settings.jobs_in_flight + backend + calls
+    metrics = 0 if settings.metrics_port is None else _METRICS
+    return _BASE + _PER_PROCESS * settings.processes + _PER_JOB * settings.jobs_in_flight + backend + calls + metrics
 
 
 def _clients(settings: Settings) -> int:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from thumbq.settings import Settings
     from thumbq.telemetry.metrics import Metrics
     from thumbq.telemetry.traces import Traces
+    from thumbq.web.server import BoundedServer
     from thumbq.worker.consumers import Consumers
     from thumbq.worker.pausewatch import PauseWatch
 
@@ -55,6 +56,7 @@ class Observation:
         self._traces = make_traces(settings, replica)
         self._metrics = _metrics(settings, self._traces)
         self._emf = EmfLines() if settings.emf else None
+        self._server: BoundedServer | None = None
         self._lag = LoopLag()
         self._counts = QueueCountsWatch({})
         self._state: Callable[[], ReplicaState] = ReplicaState
@@ -78,8 +80,8 @@ class Observation:
             port = self._settings.metrics_port
             if port is not None and self._metrics is not None:
                 host = self._settings.host
-                bound = await stack.enter_async_context(serving_metrics(self._metrics, host, port))
-                log.info("metrics.ready", host=host, port=bound)
+                self._server = await stack.enter_async_context(serving_metrics(self._metrics, host, port))
+                log.info("metrics.ready", host=host, port=self._server.address[1])
             yield
 
     def reads(
@@ -122,6 +124,8 @@ class Observation:
             if self._metrics is not None:
                 tasks.start_soon(self._counts.run)
                 tasks.start_soon(self._lag.run)
+            if self._server is not None:
+                tasks.start_soon(self._server.watch)
             if self._emf is not None:
                 tasks.start_soon(self._write_lines, self._emf)
 

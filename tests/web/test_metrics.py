@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import socket
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import aiohttp
+import anyio
 import pytest
 
+from support.patience import within
 from support.servers.web import JPEG, FaultyBackend, Served, form, open_faulty, serve
 from thumbq.errors import SetupError
 from thumbq.ports.observing import observed_by
 from thumbq.telemetry.metrics import Metrics
 from thumbq.web.app import UploadLimits
-from thumbq.web.metrics import serving_metrics
+from thumbq.web.connections import AT_ONCE
+from thumbq.web.metrics import _MOST_CONNECTIONS, serving_metrics
 from thumbq.web.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -96,8 +100,8 @@ async def test_without_metrics_there_is_nothing_at_the_address(behind: FaultyBac
 
 async def test_a_port_of_their_own_has_them_and_nothing_else(metrics: Metrics) -> None:
     async with (
-        serving_metrics(metrics, "127.0.0.1", 0) as port,
-        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+        serving_metrics(metrics, "127.0.0.1", 0) as server,
+        aiohttp.ClientSession(f"http://127.0.0.1:{server.address[1]}") as http,
     ):
         async with http.get("/metrics", headers={"Accept": "application/openmetrics-text"}) as answer:
             assert answer.status == 200
@@ -106,6 +110,17 @@ async def test_a_port_of_their_own_has_them_and_nothing_else(metrics: Metrics) -
         for path in ("/", "/upload", "/jobs"):
             async with http.get(path) as answer:
                 assert answer.status == 404
+
+
+async def test_who_holds_connections_to_that_port_keeps_nobody_out(metrics: Metrics) -> None:
+    async with serving_metrics(metrics, "127.0.0.1", 0) as server, AsyncExitStack() as held:
+        address, most = server.address, _MOST_CONNECTIONS + AT_ONCE
+        streams = [await held.enter_async_context(await anyio.connect_tcp(*address)) for _ in range(3 * most)]
+        async with aiohttp.ClientSession(f"http://{address[0]}:{address[1]}") as http, http.get("/metrics") as answer:
+            assert answer.status == 200
+        for stream in streams[:-most]:
+            with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)), within(5):
+                await stream.receive()
 
 
 async def test_a_port_that_is_taken_is_told_with_what_to_do(metrics: Metrics) -> None:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import hdrs, web
 
 from thumbq.errors import Problem, SetupError
+from thumbq.web.connections import Connections
+from thumbq.web.cors import Origins
 from thumbq.web.problems import EVERYWHERE, ProblemRaised, not_found
+from thumbq.web.server import BoundedServer
 from thumbq.web.services import SERVICES
 
 if TYPE_CHECKING:
@@ -16,7 +19,9 @@ if TYPE_CHECKING:
 
     from thumbq.ports.observing import Exposition
 
-_BACKLOG: Final = 16
+_MOST_CONNECTIONS: Final = 16
+"""Nobody shows a token there: who holds more takes no descriptors from uploads."""
+
 _STOP_S: Final = 1.0
 
 
@@ -34,10 +39,10 @@ def _answer(exposition: Exposition, request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def serving_metrics(exposition: Exposition, host: str, port: int) -> AsyncIterator[int]:
-    """Serve ``/metrics`` and nothing else, without tokens, while the context lasts; yields the port.
+async def serving_metrics(exposition: Exposition, host: str, port: int) -> AsyncIterator[BoundedServer]:
+    """Serve ``/metrics`` and nothing else, without tokens, while the context lasts.
 
-    Port 0 takes a free one. Raises SetupError when it cannot listen.
+    Who has the server watches it. Port 0 takes a free one. Raises SetupError when it cannot listen.
     """
 
     async def get(request: web.Request) -> web.Response:
@@ -47,14 +52,14 @@ async def serving_metrics(exposition: Exposition, host: str, port: int) -> Async
 
     app = web.Application()
     app.router.add_get("/metrics", get)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_S)
-    await runner.setup()
+    connections = Connections(_MOST_CONNECTIONS, lambda _: 0)
+    server = BoundedServer(app, connections, Origins(()), shutdown_timeout_s=_STOP_S)
     try:
         try:
-            await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+            await server.start(host, port)
         except OSError as error:
             what = f"cannot listen on {host}:{port} for metrics: {error.strerror}"
             raise SetupError([Problem(what, "choose another THUMBQ_METRICS_PORT, or unset it")]) from error
-        yield runner.addresses[0][1]
+        yield server
     finally:
-        await runner.cleanup()
+        await server.close()

@@ -1,4 +1,4 @@
-"""The application on a listening socket."""
+"""Applications on listening sockets."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from thumbq.web.cors import Origins
+
 _BACKLOG: Final = 1024
 """How many clients the system keeps until they are accepted; it may have a lower limit."""
 
 
-class HttpServer:
-    """Serves an application from ``start`` to ``close``."""
+class BoundedServer:
+    """Serves an application from ``start`` to ``close``, over no more connections than these may be."""
 
-    def __init__(self, app: web.Application, *, shutdown_timeout_s: float, max_connections: int) -> None:
-        self._app = app
+    def __init__(
+        self, app: web.Application, connections: Connections, origins: Origins, *, shutdown_timeout_s: float
+    ) -> None:
         self._runner = web.AppRunner(app, shutdown_timeout=shutdown_timeout_s)
-        self._connections = Connections(max_connections, app[UPLOADS].end_slowest)
+        self._connections = connections
+        self._origins = origins
         self._listening: Sequence[socket.socket] = ()
         self._accepting: list[asyncio.Task[None]] = []
 
@@ -42,6 +46,43 @@ class HttpServer:
             acceptor = Acceptor(listening, self._connections, self._connect)
             self._accepting.append(asyncio.create_task(acceptor.run()))
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """The first address that is listened on."""
+        host, port = self._listening[0].getsockname()[:2]
+        return host, port
+
+    async def watch(self) -> None:
+        """Wait while it accepts connections. Raises what has ended that."""
+        await asyncio.gather(*map(asyncio.shield, self._accepting))
+
+    async def stop_listening(self) -> None:
+        """Accept no more connections."""
+        for accepting in self._accepting:
+            accepting.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        for listening in self._listening:
+            listening.close()
+
+    async def close(self) -> None:
+        """Stop listening, let open requests be answered until the shutdown's time-out, and close the connections."""
+        await self.stop_listening()
+        await self._runner.cleanup()
+
+    def _connect(self) -> Connection:
+        server = self._runner.server
+        assert server is not None
+        return Connection(server, self._connections, self._origins, loop=asyncio.get_running_loop(), access_log=None)
+
+
+class HttpServer(BoundedServer):
+    """Serves thumbq's application."""
+
+    def __init__(self, app: web.Application, *, shutdown_timeout_s: float, max_connections: int) -> None:
+        connections = Connections(max_connections, app[UPLOADS].end_slowest)
+        super().__init__(app, connections, app[DOOR].origins, shutdown_timeout_s=shutdown_timeout_s)
+        self._app = app
+
     async def listen(self, host: str, port: int) -> None:
         """Start. Raises SetupError when the address cannot be had."""
         try:
@@ -51,21 +92,11 @@ class HttpServer:
             raise SetupError([problem]) from error
 
     @property
-    def address(self) -> tuple[str, int]:
-        """The first address that is listened on."""
-        host, port = self._listening[0].getsockname()[:2]
-        return host, port
-
-    @property
     def url(self) -> str:
         """What clients on this machine reach it by."""
         host, port = self.address
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what to connect to
         return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
-
-    async def watch(self) -> None:
-        """Wait while it accepts connections. Raises what has ended that."""
-        await asyncio.gather(*map(asyncio.shield, self._accepting))
 
     def answer_waiting(self) -> None:
         """Answer all requests that wait for news, and every later one, at once."""
@@ -96,20 +127,7 @@ class HttpServer:
                 tasks.cancel_scope.cancel()
 
     async def close(self) -> None:
-        """Stop listening, let open requests be answered until the shutdown's time-out, and close the connections.
-
-        Uploads come first: once aiohttp cleans up, it reads no more of a body.
-        """
-        for accepting in self._accepting:
-            accepting.cancel()
-        await asyncio.gather(*self._accepting, return_exceptions=True)
-        for listening in self._listening:
-            listening.close()
+        """Close as any server; uploads come first: once aiohttp cleans up, it reads no more of a body."""
+        await self.stop_listening()
         await self._app[UPLOADS].idle()
-        await self._runner.cleanup()
-
-    def _connect(self) -> Connection:
-        server = self._runner.server
-        assert server is not None
-        origins = self._app[DOOR].origins
-        return Connection(server, self._connections, origins, loop=asyncio.get_running_loop(), access_log=None)
+        await super().close()
