@@ -142,7 +142,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 async def test_what_a_request_asks_is_never_what_an_object_holds(
     monkeypatch: pytest.MonkeyPatch, scope: str | None, headers: dict[str, str], body: Any, told: tuple[str, str]
 ) -> None:
-    monkeypatch.setattr(AIOHTTPSession, "send", AsyncMock(return_value=Mock(status_code=200)))
+    monkeypatch.setattr(AIOHTTPSession, "send", AsyncMock(return_value=Mock(status_code=200, headers={})))
     signed = {} if scope is None else {"Authorization": f"AWS4-HMAC-SHA256 Credential=a/1/x/{scope}/aws4_request"}
     observed = Observed()
     with observed_by([observed]):
@@ -154,7 +154,7 @@ async def test_what_a_request_asks_is_never_what_an_object_holds(
             stream_output=False,
         )
         await HttpSession().send(request)
-    assert observed.happened == [Called(*told, 200)]
+    assert observed.happened == [Called(*told, 200, {})]
 
 
 def test_what_has_no_place_of_its_own_is_counted_too(counts: RequestCounts) -> None:

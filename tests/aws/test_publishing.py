@@ -102,9 +102,9 @@ async def test_a_topics_subscriptions_filter_on_the_attributes(moto: str, name: 
                 )
         found = [[json.loads(message["Body"])["id"] for message in await arrived(sqs, url)] for url in urls]
     assert found == [["uploads/b"], [], ["uploads/a"]]
-    assert [each for each in observed.happened if isinstance(each, Called)] == [
-        Called("sns", "GetTopicAttributes", 200),
-        Called("sns", "PublishBatch", 200),
+    assert [each[:3] for each in observed.happened if isinstance(each, Called)] == [
+        ("sns", "GetTopicAttributes", 200),
+        ("sns", "PublishBatch", 200),
     ]
 
 

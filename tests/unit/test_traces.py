@@ -172,9 +172,19 @@ def test_the_status_of_a_request_to_s3_is_that_of_its_own_span_only() -> None:
     with traced() as (_, spans), during(HANDLING):
         emit(Called("s3", "GET", 404))  # as a probe's, which has no span
         with during(Asking("GetObject", "b", "k")):
-            emit(Called("s3", "GET", 200))
+            emit(Called("s3", "GET", 503))  # which is tried again
+            emit(Called("s3", "GET", 200, {"x-amz-request-id": "C9ER4AJX75574TDJ", "x-amz-id-2": "wzHcyEWfmOGDIE5Q"}))
     asking, handling = spans.all()
-    assert attributes(asking)["http.response.status_code"] == 200
+    assert attributes(asking) == {
+        "rpc.system": "aws-api",
+        "rpc.service": "S3",
+        "rpc.method": "GetObject",
+        "aws.s3.bucket": "b",
+        "aws.s3.key": "k",
+        "aws.request_id": "C9ER4AJX75574TDJ",
+        "aws.extended_request_id": "wzHcyEWfmOGDIE5Q",
+        "http.response.status_code": 200,
+    }
     assert "http.response.status_code" not in attributes(handling)
 
 

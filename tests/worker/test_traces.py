@@ -37,7 +37,7 @@ async def test_a_message_is_processed_in_its_senders_trace_and_linked_to_it(back
     assert (trace_id(process), parent_id(process)) == (TRACE_ID, SENDER.ids[1])
     assert links(process) == [SENDER.ids[:2]]
     said = attributes(process)
-    assert said.pop("messaging.message.id")
+    message_id = said.pop("messaging.message.id")
     assert said == {
         "messaging.system": "thumbq",
         "messaging.destination.name": "local",
@@ -56,6 +56,7 @@ async def test_a_message_is_processed_in_its_senders_trace_and_linked_to_it(back
     assert attributes(spans.one("fetch")) == {"thumbq.queue": "local", "thumbq.key": KEY, "thumbq.size": 8}
     ack = spans.one("ack local")
     assert (ack.kind, attributes(ack)["messaging.operation.type"]) == (SpanKind.CLIENT, "settle")
+    assert attributes(ack)["messaging.message.id"] == message_id
 
 
 async def test_a_message_of_nobody_begins_a_trace(backend: Backend) -> None:

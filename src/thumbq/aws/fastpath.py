@@ -147,7 +147,7 @@ class FastPath:
             emit(Called("s3", method, None))
             self._ways.failed(ref.bucket, method)
             return None
-        emit(Called("s3", method, response.status))
+        emit(Called("s3", method, response.status, response.headers))
         return response
 
     def _judged(self, method: str, ref: ObjectRef, response: ClientResponse, *, plain: bool) -> Any:

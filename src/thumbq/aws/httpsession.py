@@ -63,11 +63,12 @@ class HttpSession(AIOHTTPSession):
     async def send(self, request: Any) -> Any:
         """Send an AWSPreparedRequest, and tell what became of it. Raises what botocore knows."""
         status: int | None = None
+        headers: Mapping[str, str] | None = None
         try:
             response = await super().send(request)
-            status = response.status_code
+            status, headers = response.status_code, response.headers
         finally:
-            emit(Called(*_call(request), status))
+            emit(Called(*_call(request), status, headers))
         return response
 
     async def _get_session(self, proxy_url: str | None) -> ClientSession:

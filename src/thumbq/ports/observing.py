@@ -12,7 +12,7 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 Ending = Literal["done", "failed", "retried", "settled"]
 Stage = Literal["wait", "fetch", "render", "store", "ack"]
@@ -85,7 +85,7 @@ class Told(NamedTuple):
 
 
 class Called(NamedTuple):
-    """A request to AWS has its answer. ``status`` is HTTP's; None when none came.
+    """A request to AWS has its answer, with these headers. ``status`` is HTTP's; None when none came.
 
     ``service`` is as signatures name it; ``call`` is the method for S3, or LIST; else the action.
     """
@@ -93,6 +93,7 @@ class Called(NamedTuple):
     service: str
     call: str
     status: int | None
+    headers: Mapping[str, str] | None = None
 
 
 class LeaseLost(NamedTuple):

@@ -55,7 +55,7 @@ class Handling(NamedTuple):
 
 
 class InStage(NamedTuple):
-    """A stage of a job. A note: ``size``, in bytes."""
+    """A stage of a job. Notes: ``size``, in bytes; ``message_id`` of an ack."""
 
     stage: Stage
     queue: str

@@ -28,6 +28,8 @@ _HOST: Final = re.compile(r"(?P<name>\[[^\]]*\]|[^:]*)(?::(?P<port>\d{1,5}))?")
 _PORTS: Final = {"http": 80, "https": 443}
 _SYSTEMS: Final = {"sqs": "aws_sqs", "sns": "aws.sns", "events": "aws.eventbridge"}
 
+_REQUEST_IDS: Final = {"aws.request_id": "x-amz-request-id", "aws.extended_request_id": "x-amz-id-2"}
+
 NOTES: Final = {
     "message_id": "messaging.message.id",
     "status": "http.response.status_code",
@@ -139,6 +141,12 @@ def _asking(work: Asking) -> Described:
         "aws.s3.key": work.key,
     }
     return Described(f"S3.{work.operation}", SpanKind.CLIENT, attributes)
+
+
+def answered(status: int, headers: Mapping[str, str]) -> dict[str, str | int]:
+    """Return what the answer adds to a request to S3: by the two ids AWS's support finds it."""
+    found = {name: value for name, header in _REQUEST_IDS.items() if (value := headers.get(header))}
+    return {"http.response.status_code": status, **found}
 
 
 def _calling(work: Calling) -> Described:

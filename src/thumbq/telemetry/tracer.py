@@ -30,7 +30,7 @@ from thumbq.core.tracecontext import TraceContext
 from thumbq.ports.observing import Attempted, Called, Told, Uploaded
 from thumbq.ports.tracing import UNFOLLOWED, Answering, Handling
 from thumbq.telemetry.exports import context_of
-from thumbq.telemetry.spans import BUCKET, NOTES
+from thumbq.telemetry.spans import BUCKET, NOTES, answered
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -92,8 +92,8 @@ class OtelTracer:
                 span.add("uploaded", code=happened.code, size=happened.size)
             case Told():
                 span.add("told", by=happened.by, ending=happened.ending, attempt=happened.attempt)
-            case Called(service="s3", status=int(status)) if BUCKET in span.attributes:
-                span.attributes["http.response.status_code"] = status
+            case Called(service="s3", status=int(status), headers=headers) if BUCKET in span.attributes:
+                span.attributes |= answered(status, headers or {})
             case _:
                 pass
 

@@ -144,7 +144,8 @@ class LeasedQueue:
         if not await lease.close():
             return False
         began = self._clock.monotonic()
-        with during(InStage("ack", self.name)):
+        with during(InStage("ack", self.name)) as note:
+            note(message_id=lease.message.id)
             try:
                 return await self._acks.delete(lease, urgent=urgent)
             finally:
