@@ -94,6 +94,20 @@ def test_the_missing_extra_is_one_warning_that_says_what_to_install(
     assert "pip install 'thumbq[otel]'" in line
 
 
+def test_libraries_that_do_not_go_together_keep_no_service_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise TypeError("Descriptors cannot be created directly.")
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", ENDPOINT)
+    monkeypatch.setattr("thumbq.telemetry.traces.BatchSpanProcessor", fails)
+    assert opened() is None
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "traces.off" in line]
+    assert "Descriptors cannot be created" in line
+    assert "pip install --upgrade 'thumbq[otel]'" in line
+
+
 @pytest.mark.parametrize(
     ("variables", "service"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import statistics
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from support.doubles.clocks import SystemClock
 from support.doubles.consuming import consuming, put, settled, upload
 from support.doubles.observing import Observed
 from support.doubles.rendering import FakeRenderer
+from support.figures import median_of_pairs
 from thumbq.errors import RenderRefused, RenderUnavailable
 from thumbq.ports.observing import Attempted, StageEnded, observed_by
 from thumbq.telemetry.metrics import Metrics
@@ -104,7 +104,7 @@ async def test_what_metrics_take_of_a_job_in_a_consumer(backend: Backend, at_mos
     """In pairs of blocks of jobs, with metrics and without: at most 2 % of a tiny job's 5 ms (docs/benchmark.md)."""
     switched = Switched(Metrics(queues=[""], routes=[], version="1"))
 
-    async def us_a_job(*, on: bool) -> float:
+    async def us_a_job(on: bool) -> float:  # noqa: FBT001
         switched.on = on
         began = time.thread_time()
         for _ in range(50):
@@ -114,9 +114,5 @@ async def test_what_metrics_take_of_a_job_in_a_consumer(backend: Backend, at_mos
 
     with observed_by([switched]):
         async with consuming(backend, FakeRenderer(), SystemClock()):
-            found = {}
-            for number in range(60):
-                on = number % 4 in (1, 2)  # on, off, off, on: what drifts is in both
-                found[number] = await us_a_job(on=on) * (1 if on else -1)
-    pairs = [found[number] + found[number + 1] for number in range(0, len(found), 2)]
-    at_most("metrics of a job, in us of CPU time, median of 30 pairs", statistics.median(pairs), 100)
+            found = await median_of_pairs(us_a_job, 30)
+    at_most("metrics of a job, in us of CPU time, median of 30 pairs", found, 100)

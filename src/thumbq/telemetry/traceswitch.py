@@ -34,13 +34,15 @@ def open_traces(*, system: str, queues: Mapping[str, str], replica: str, version
     if not _wanted():
         return None
     if (problem := traces_problem()) is None:
-        from thumbq.telemetry.traces import Traces  # noqa: PLC0415 - takes 0.1 s, and most have no traces
-
         try:
+            from thumbq.telemetry.traces import Traces  # noqa: PLC0415 - takes 0.1 s, and most have no traces
+
             exported = _exporter() == "otlp"
             return Traces(system=system, queues=queues, replica=replica, version=version, exported=exported)
         except (ValueError, OSError) as error:  # a number that is none, a certificate that is missing
             problem = Problem(f"OpenTelemetry cannot be set up: {error}", "correct the variables OTEL_…")
+        except Exception as error:  # noqa: BLE001 - versions that do not go together: protobuf's error is of no kind
+            problem = Problem(f"OpenTelemetry cannot be loaded: {error}", "pip install --upgrade 'thumbq[otel]'")
     log.warning("traces.off", problem=problem.what, fix=problem.fix)
     return None
 
