@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +51,8 @@ class Ledger:
         """Of these those for which that was answered."""
         self.unsure: set[str] = set()
         """Requests that were carried out without an answer, perhaps late, or not at all: refused ones, too."""
+        self.moved_at: dict[str, float] = {}
+        """When the queue itself made a message a dead letter."""
         self.late: set[str] = set()
         """Of these those that may have been carried out after others have acted on what was there before."""
         self._record_writers: defaultdict[str, list[Hold]] = defaultdict(list)
@@ -138,12 +141,16 @@ class Ledger:
         """Whether an crash record may be left.
 
         That is so when a request for it failed or was carried out after its sender had gone, and when it was written
-        while another receive of the same message was at work or on its way, which may have ended the message.
+        while another receive of the same message was at work or on its way, which may have ended the message. Or the
+        queue delivered the message once more, and so moved it, while the writer was at work: a sweep has ended it.
         """
         writers = self._record_writers.get(key, [])
         if not writers or {f"put {key}", f"delete {key}"} & self.unsure:
             return True
         receives = self._receives(writers[0].message.id)
+        moved_at = self.moved_at.get(writers[0].message.id, -math.inf)
+        if any(writer.arrived_at <= moved_at <= writer.busy_until for writer in writers):
+            return True
         return any(_crossed(writer, one) for writer in writers for one in receives if one != writer)
 
     def _receives(self, message_id: str) -> list[Hold]:

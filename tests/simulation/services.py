@@ -168,6 +168,7 @@ class ModelServices:
 
     def _moved(self, message: StoredMessage) -> None:
         self._world.faults.note("moved-silently")
+        self._world.ledger.moved_at[message.id] = self._loop.now
         self._world.referee.record("queue", f"moved {message.id} to the dead letters")
 
 
