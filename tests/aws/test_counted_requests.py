@@ -16,6 +16,7 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.compat import HTTPHeaders
 
 from support.doubles.observing import Observed
+from support.doubles.tracing import attributes, traced
 from support.servers.emulators import aws_env
 from support.servers.scripted import Script, hangs_up, s3_error, says, serving
 from thumbq.aws.httpsession import HttpSession
@@ -24,6 +25,7 @@ from thumbq.cli.measured import counted
 from thumbq.core.job import ObjectRef
 from thumbq.errors import BackendError, BackendUnavailable, ObjectMissing
 from thumbq.ports.observing import Called, observed_by
+from thumbq.ports.tracing import Handling, during
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -99,6 +101,18 @@ async def test_requests_to_sqs_are_counted_by_their_actions(
     await queue.delete(["r"])
     assert what_is_counted(counts) == on_the_wire(script)
     assert what_is_counted(counts)["sqs"] == {"ReceiveMessage": 2, "DeleteMessageBatch": 1}
+
+
+async def test_spans_of_s3_have_awss_ids_of_the_request_on_both_ways(script: Script, store: S3Store) -> None:
+    ids = [{"x_amz_request_id": f"request-{number}", "x_amz_id_2": f"host-{number}"} for number in range(3)]
+    script.then(*(says(200, ETag='"e"', **of_one) for of_one in ids))
+    with traced() as (_, spans), during(Handling("", "m-1", 1, None)):
+        for _ in ids:  # the first goes by botocore
+            await store.put(REF, b"the bytes", content_type="image/png")
+    said = [attributes(span) for span in spans.named("S3.PutObject")]
+    assert [(each["aws.request_id"], each["aws.extended_request_id"]) for each in said] == [
+        (f"request-{number}", f"host-{number}") for number in range(3)
+    ]
 
 
 async def test_observers_are_told_of_each_request_that_goes_over_the_wire_and_of_its_answer(
