@@ -260,7 +260,7 @@ async def test_the_documented_tokens_are_made_taken_and_replaced_without_a_gap(
     shells.append(shell)
     await shell.says(r"Authorization: Bearer \$TOKEN")
     await shell.says(r'"url": ?"/jobs/[0-9a-z]{26}"')
-    await shell.says(r"tokens\.read")
+    await shell.says(r"settings\.read")
     tokens = {name: (tmp_path / f"{name}.txt").read_text().splitlines()[0] for name in ("website", "website-2")}
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
 

@@ -157,8 +157,9 @@ async def test_the_cookie_is_as_safe_as_the_address(
         proxy.target = replica.url
         page: Visit = await visit(f"{proxy.address}/", errors=["401"], ignore_https_errors=True)
         await page.page.wait_for_selector("dialog #token")
-        await log_in(page, ALL)
+        # What comes before the log-in waits for it.
         await page.drop(("photo.jpg", photo_jpeg(400, 300)))
+        await log_in(page, ALL)
         await page.count(".upload[data-state=done] .picture", 1)
         [cookie] = await page.page.context.cookies()
         safe = (cookie["secure"], cookie["httpOnly"], cookie["sameSite"], cookie["path"])

@@ -30,10 +30,10 @@ def let_in_loopback() -> None:
 def die_before_the_first_word() -> None:
     from thumbq.webhooks.sender import CallbackSender  # noqa: PLC0415 - after the seam
 
-    async def announce(*_: object) -> None:
+    async def announce(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    CallbackSender.announce = announce  # type: ignore[method-assign,assignment]  # the seam
+    CallbackSender.announce = announce  # type: ignore[method-assign]  # the seam
 
 
 if __name__ == "__main__":

@@ -14,17 +14,17 @@ export function fill(element, ...children) {
 const SVG = "http://www.w3.org/2000/svg";
 
 const ICONS = {
-  again: "M4 12a8 8 0 1 1 2.500 5.800M4 12V6.500M4 12h5.500",
-  alert: "M12 4 2.800 20h18.400zM12 10v4.500M12 17v.5",
+  again: "M4 12a8 8 0 1 1 2.5 5.8M4 12V6.5M4 12h5.5",
+  alert: "M12 4 2.8 20h18.4zM12 10v4.5M12 17v.5",
   arrow: "M19 12H5m6-6-6 6 6 6",
-  camera: "M4 8h3.500l1.500-2.500h6L16.500 8H20v11H4zM12 16.500a3.200 3.200 0 1 0 0-6.400 3.200 3.200 0 0 0 0 6.400z",
-  check: "m5 12.500 4.500 4.500L19 7.500",
+  camera: "M4 8h3.5l1.5-2.5h6L16.5 8H20v11H4zM12 16.5a3.2 3.2 0 1 0 0-6.4 3.2 3.2 0 0 0 0 6.4z",
+  check: "m5 12.5 4.5 4.5L19 7.5",
   close: "M6 6l12 12M18 6 6 18",
   copy: "M9 9h10v11H9zM5 15V4h10",
-  folder: "M3 6h6l2 2.500h10V19H3z",
-  picture: "M4 5h16v14H4zM4 16l4.500-4.500 4 4 2.500-2.500 5 4.500M15.500 9.500v.1",
-  trash: "M5 7h14M10 7V4.500h4V7M6.500 7l1 13h9l1-13",
-  upload: "M12 16V5m-5 4.500L12 4.500l5 5M4 16v3.500h16V16",
+  folder: "M3 6h6l2 2.5h10V19H3z",
+  picture: "M4 5h16v14H4zM4 16l4.5-4.5 4 4 2.5-2.5 5 4.5M15.5 9.5v.1",
+  trash: "M5 7h14M10 7V4.5h4V7M6.5 7l1 13h9l1-13",
+  upload: "M12 16V5m-5 4.5L12 4.5l5 5M4 16v3.5h16V16",
 };
 
 /** Returns an icon; it says nothing to a screen reader. */

@@ -13,7 +13,7 @@ export function renditionAddress(id, preset) {
 export function placeholder(original) {
   if (!original?.thumbhash) return null;
   try {
-    const { w: width, h: height, rgba } = thumbHashToRGBA(Uint8Array.from(atob(original.thumbhash), (character) => character.charCodeAt(0)));
+    const { w: width, h: height, rgba } = thumbHashToRGBA(Uint8Array.from(atob(original.thumbhash), (one) => one.charCodeAt(0)));
     const canvas = h("canvas", { width, height });
     canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(rgba), width), 0, 0);
     return canvas.toDataURL();

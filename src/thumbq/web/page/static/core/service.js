@@ -4,6 +4,10 @@ import { request } from "./api.js";
 import { patiently } from "./patience.js";
 
 let known = null;
+let tell;
+
+/** Resolves once thumbq has said it for the first time. */
+export const isKnown = new Promise((resolve) => (tell = resolve));
 
 /** Asks thumbq. */
 export async function loadService() {
@@ -13,6 +17,7 @@ export async function loadService() {
 /** Takes what thumbq has said. */
 export function know(said) {
   known = said;
+  tell();
 }
 
 export function service() {

@@ -1,19 +1,20 @@
 // Where files come in: a place to drop them, the buttons, and how they are to be done.
 
 import { button, h } from "../core/dom.js";
-import { may, service } from "../core/service.js";
+import { isKnown, may, service } from "../core/service.js";
 import { formatName, number, t } from "../core/words.js";
 import { dropped, hasFiles, pasted } from "./files.js";
 import { add, options } from "./uploads.js";
 
 /**
  * Takes what is dropped or pasted anywhere on the page: for the part of it that has the attribute data-drop, which gets an
- * event "files", or else to upload it. Then `taken` is called.
+ * event "files", or else to upload it. Then `taken` is called. What comes before a log-in waits for it.
  */
 export function takeEverywhere(taken) {
-  const take = (files) => {
-    const part = document.querySelector("[data-drop]");
+  const take = async (files) => {
     if (files.length === 0) return;
+    await isKnown;
+    const part = document.querySelector("[data-drop]");
     if (part) return part.dispatchEvent(new CustomEvent("files", { detail: files }));
     if (!may("upload")) return;
     add(files);
