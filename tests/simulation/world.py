@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from thumbq.intake.uploads import Accepted
 
 MAX_TURNS: Final = 600_000
+MAX_TURNS_OF_HOURS: Final = 2_000_000
 MAX_TIME_S: Final = 200_000.0
 SETTLE_WITHIN_S: Final = 9_000.0
 MAX_KILLS: Final = 6
@@ -63,6 +64,8 @@ class World:
         self._deletions = random.Random(f"{seed} deletions")
         likely = self._deletions.choice([0.0, 0.0, 0.3, 0.8])
         self.shape = replace(draw_shape(self.random, local=backend == "local"), deletions=likely)
+        if self.shape.kind == "hours":
+            self.loop.allow(MAX_TURNS_OF_HOURS)
         self.referee.max_receive_count = self.shape.max_receive_count
         self.faults = Faults(self.loop, self.random, ends_at=self.shape.faults_s, none=self.shape.kind == "deploys")
         self.services: Services = LocalServices(self) if backend == "local" else ModelServices(self)
