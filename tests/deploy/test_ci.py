@@ -52,7 +52,8 @@ def test_ci_ends_with_the_test_command_of_readme_and_may_skip_nothing_for_want_o
     assert lines[-1] in documents.text(README).splitlines()
     assert f"export REQUIRE_MINISTACK=1 {REQUIRED}=1" in lines
     assert "export REQUIRE_PROMTOOL=1" in lines
-    assert "declare -A packages=([curl]=curl [chromium]=chromium [node]=nodejs [npm]=npm)" in lines
+    packages = "[curl]=curl [chromium]=chromium [node]=nodejs [npm]=npm [promtool]=prometheus"
+    assert f"declare -A packages=({packages})" in lines
     assert ".uv/bin/uv sync --quiet --locked --group clients" in lines
 
 
