@@ -158,6 +158,8 @@ async def troubles(looked: Looked, replica: Replica, tokens: Path) -> None:
     visit.expected_errors += ("ERR_INTERNET_DISCONNECTED",)
     await looked.go("#/", ".card")
     await page.context.set_offline(True)
+    # Requests of the page may still get through for a moment.
+    await until(lambda: page.evaluate("fetch('livez').then(() => false, () => true)"), within_s=10, what="no network")
     await visit.drop(("late.jpg", photo_jpeg(400, 300)))
     await visit.count(".upload[data-state=paused]", 1)
     await page.wait_for_selector(".away:not(:empty)")
