@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from thumbq.cli.console import Interrupted
 from thumbq.cli.text import json_line, printable
+from thumbq.errors import SetupError, ThumbqError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from thumbq.cli.console import Bar
     from thumbq.commands.originals import FoundOriginal
 
@@ -27,6 +32,18 @@ class FoundOriginals:
         self.number += 1
         self.failed += found.error is not None
         self.unprinted += not self._bar.say(self._line(found))
+
+    @contextmanager
+    def cut_off(self, go_on: Callable[[], str | None]) -> Iterator[None]:
+        """Print the command that goes on when the run within ends early; ``go_on`` gives it, or None for none."""
+        try:
+            yield
+        except SetupError:
+            raise
+        except (ThumbqError, Interrupted):
+            if (command := go_on()) is not None:
+                self._bar.say(f"to go on: {command}", err=True)
+            raise
 
     def exit_code(self, *, summarised: bool) -> int:
         """Return 1 when an original was not queued or not printed, or the summary was not printed."""

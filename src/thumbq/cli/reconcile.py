@@ -14,7 +14,6 @@ from thumbq.cli.age import Age
 from thumbq.cli.console import (
     Bar,
     Command,
-    Interrupted,
     config_option,
     load_settings,
     local_option,
@@ -23,7 +22,6 @@ from thumbq.cli.console import (
     say,
 )
 from thumbq.cli.foundoriginals import FoundOriginals
-from thumbq.errors import SetupError, ThumbqError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +66,7 @@ def reconcile(
     progress = command.Progress(after)
     with Bar("looking") as bar:
         found = FoundOriginals(bar, as_json=as_json)
-        try:
+        with found.cut_off(lambda: _command_after(progress)):
             run(
                 partial(
                     command.reconcile,
@@ -81,16 +79,11 @@ def reconcile(
                     moved_on=bar.update,
                 )
             )
-        except SetupError:
-            raise
-        except (ThumbqError, Interrupted):
-            bar.say(_go_on_with(progress), err=True)
-            raise
     counted = f"{progress.looked_at} keys, {found.number} originals without a manifest"
     sys.exit(found.exit_code(summarised=say(found.outcome(counted, apply=apply), err=as_json)))
 
 
-def _go_on_with(progress: Progress) -> str:
+def _command_after(progress: Progress) -> str:
     """Return the command that continues this one."""
     given = sys.argv[1:]
     if "--after" in given:
@@ -98,7 +91,7 @@ def _go_on_with(progress: Progress) -> str:
         given = [*given[:at], *given[at + 2 :]]
     given = [word for word in given if not word.startswith("--after=")]
     words = ["thumbq", *given, *(["--after", progress.after] if progress.after else [])]
-    return f"to go on: {' '.join(map(_word, words))}"
+    return " ".join(map(_word, words))
 
 
 def _word(text: str) -> str:

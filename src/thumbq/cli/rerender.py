@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from thumbq.cli.age import Age
 from thumbq.cli.console import (
     Bar,
     Command,
-    Interrupted,
     config_option,
     load_settings,
     local_option,
@@ -25,10 +23,9 @@ from thumbq.cli.console import (
 from thumbq.cli.foundoriginals import FoundOriginals
 from thumbq.cli.text import printable
 from thumbq.deadletters.ratelimiter import MAX_RATE
-from thumbq.errors import SetupError, ThumbqError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from thumbq.commands.rerender import Progress
 
@@ -81,21 +78,9 @@ def rerender(
     with Bar("looking") as bar:
         found = FoundOriginals(bar, as_json=as_json)
         work = partial(command.rerender, progress=progress, report=found.report, moved_on=bar.update)
-        with _told_how_to_go_on(bar, apply=apply):
+        with found.cut_off(lambda: "the same command again" if apply else None):
             run(partial(work, settings, selection, options))
     sys.exit(found.exit_code(summarised=say(_summary(found, progress, apply=apply), err=as_json)))
-
-
-@contextmanager
-def _told_how_to_go_on(bar: Bar, *, apply: bool) -> Iterator[None]:
-    try:
-        yield
-    except SetupError:
-        raise
-    except (ThumbqError, Interrupted):
-        if apply:
-            bar.say("to go on: the same command again", err=True)
-        raise
 
 
 def _summary(found: FoundOriginals, progress: Progress, *, apply: bool) -> str:
